@@ -1,0 +1,41 @@
+# Needs only make and a Python 3.11, 3.12 or 3.13; everything else is made in .venv on the first call.
+SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c '$(SUPPORTED)' 2>/dev/null && echo $$p && break; done)
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt
+OUT ?= validation
+
+.PHONY: validate test test-slow lint benchmark clean
+
+validate: .venv/.base
+	$(BIN)/vanbench run validate --out $(OUT)
+
+test: .venv/.test
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+test-slow: .venv/.test
+	$(BIN)/python -m pytest -m "slow and not benchmark"
+
+benchmark: .venv/.test
+	$(BIN)/python -m pytest -m benchmark --benchmark-enable --benchmark-only
+
+lint: .venv/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf .venv validation runs
+
+# The command line needs less than the tests do, so that a first validation does not wait for QuTiP and QuSpin.
+.venv/.base: pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" && $(PYTHON) -c '$(SUPPORTED)' || \
+		{ echo "vanbench needs Python 3.11, 3.12 or 3.13: make PYTHON=/path/to/python3.12"; exit 1; }
+	$(PYTHON) -m venv --clear .venv
+	$(PIP) -e .
+	@touch $@
+
+.venv/.test: .venv/.base
+	$(PIP) -e '.[test]'
+	@touch $@

@@ -1,0 +1,30 @@
+"""Tasks, records, errors, tables, figures, the gate and the command line: what a network's answers are worth."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .record import Record, records
+    from .run import run_suite
+    from .task import Architecture, Run, Suite, Task, load_suite
+
+__all__ = [
+    "Architecture",
+    "Record",
+    "Run",
+    "Suite",
+    "Task",
+    "load_suite",
+    "records",
+    "run_suite",
+]
+# Imported at first use: pytest loads ``compare.pytest_plugin`` in every project of the environment.
+PLACES = {"Record": "record", "records": "record", "run_suite": "run"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{PLACES.get(name, 'task')}", __name__), name)

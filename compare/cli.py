@@ -1,0 +1,68 @@
+"""The command ``vanbench``.
+
+Exit codes: 0 fine; 1 accuracy got worse; 2 bad input; 3 cannot compare; 4 crash, a defect of this program; 5 some runs
+left no record; 130 interrupted (the folder can be resumed).
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+
+import typer
+from rich.console import Console
+
+from exact import InputError
+
+OK, REGRESSION, BAD_INPUT, CANNOT_COMPARE, CRASH, INCOMPLETE, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
+COMMANDS = ("list", "exact", "track", "learn", "cycles", "run", "table", "gate", "conform", "report")
+
+app = typer.Typer(
+    name="vanbench",
+    help="How wrong is this autoregressive network, on which physics, at which size, and why?",
+    epilog="Exit codes: 0 fine, 1 accuracy got worse, 2 bad input, 3 cannot compare, 4 crash, 5 runs without a record.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+
+def _register() -> None:
+    for name in COMMANDS:
+        try:
+            module = importlib.import_module(f"compare.commands.{name}")
+        except ModuleNotFoundError as error:
+            if error.name != f"compare.commands.{name}":
+                raise
+            continue
+        module.register(app)
+
+
+_register()
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit with one of the codes above; a user's mistake is one line on stderr."""
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())  # a user's own my_package.my_module:MyNet
+    stderr = Console(stderr=True, highlight=False, soft_wrap=True)
+    try:
+        app(args=arguments)
+    except InputError as error:
+        stderr.print(f"error: {error}", style="bold red", markup=False)
+        sys.exit(BAD_INPUT)
+    except KeyboardInterrupt:
+        stderr.print("interrupted: the same command goes on from here.", style="yellow")
+        sys.exit(INTERRUPTED)
+    except (BrokenPipeError, SystemExit):
+        raise
+    except Exception:
+        stderr.print_exception(show_locals=False)
+        stderr.print("crash: this is a defect of vanbench, not of your input.", style="bold red")
+        sys.exit(CRASH)
+
+
+if __name__ == "__main__":
+    main()

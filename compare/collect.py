@@ -1,0 +1,99 @@
+"""Records of a folder as one table, and its summary over seeds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from .errors import PARTS
+from .parse import shape_text
+from .record import records
+
+MIN_SEEDS = 3  # below it a standard error over seeds says nothing, and none is given
+CASE = ["task", "task_hash", "architecture", "shape", "n_sites", "quantity", "s", "t", "site"]
+
+
+def collect(folder: Path) -> pd.DataFrame:
+    """Every compared value of every record under ``folder``: the columns of ``errors.errors``, what was run, its cost.
+
+    ``note`` says what is missing. Raises ``InputError`` where there are no records, or for one that cannot be read.
+    """
+    frames = []
+    for path, record in records(folder):
+        frame = record.frame("errors")
+        log = record.frame("log")
+        if "ess" in log:
+            frame = _with_ess(frame, log)
+        frames.append(
+            frame.assign(
+                task=record.task,
+                task_hash=record.task_hash,
+                system=record.system,
+                architecture=record.label,
+                tracker=record.tracker,
+                shape=shape_text(record.shape),
+                n_sites=record.n_sites,
+                seed=record.seed,
+                parameters=record.diagnostics.get("n_parameters"),
+                negative=record.diagnostics.get("negative_targets"),
+                wall_s=record.wall_s,
+                cpu_s=record.cpu_s,
+                memory_mib=record.peak_memory_mib,
+                record=str(path.relative_to(folder)),
+            )
+        )
+    both = pd.concat([f.dropna(axis=1, how="all") for f in frames], ignore_index=True)
+    for name in (
+        "site",
+        "stderr",
+        "ess",
+        "cpu_s",
+        "exact",
+        "scheme",
+        "summed",
+        "error",
+        "error_per_site",
+        "scale",
+        *PARTS,
+    ):
+        if name not in both:
+            both[name] = np.nan
+    if "note" not in both:
+        both["note"] = ""
+    return both
+
+
+def summarise(frame: pd.DataFrame) -> pd.DataFrame:
+    """One row a case, averaged over seeds: ``X`` the mean and ``X_se`` its standard error (from 3 seeds on).
+
+    ``error`` and ``error_per_site`` are means of absolute values; the parts are means of ``|part| / scale``.
+    """
+    work = frame.copy()
+    for part in PARTS:
+        work[part] = work[part].abs() / work["scale"]
+    averaged = ["value", "error", "error_per_site", *PARTS, "ess", "wall_s", "cpu_s", "memory_mib"]
+    groups = work.groupby(CASE, dropna=False, sort=True)
+    out = groups[averaged].mean()
+    spread = groups[averaged].agg(_standard_error)
+    for name in averaged:
+        out[f"{name}_se"] = spread[name]
+    out["seeds"] = groups["seed"].nunique()
+    for name in ("exact", "scheme", "scale", "parameters"):
+        out[name] = groups[name].first() if name in work else np.nan
+    out["stderr"] = groups["stderr"].agg(lambda v: float(np.sqrt((v**2).mean())))
+    out["negative"] = groups["negative"].sum() if "negative" in work else 0
+    out["note"] = groups["note"].agg(lambda notes: "; ".join(sorted({n for n in notes if isinstance(n, str) and n})))
+    return out.reset_index()
+
+
+def _standard_error(values: pd.Series) -> float:
+    values = values.dropna()
+    return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) >= MIN_SEEDS else float("nan")
+
+
+def _with_ess(frame: pd.DataFrame, log: pd.DataFrame) -> pd.DataFrame:
+    at = {(float(row.s), float(f"{row.t:.9g}")): float(row.ess) for row in log.itertuples()}
+    ess = [at.get((float(row.s), float(f"{row.t:.9g}")), np.nan) for row in frame.itertuples()]
+    return frame.assign(ess=ess)

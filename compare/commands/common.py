@@ -1,0 +1,38 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from .. import parse
+
+System = Annotated[
+    str,
+    typer.Argument(help="A system by name (see `vanbench list systems`), or file.py:function, or package:function."),
+]
+Shape = Annotated[str, typer.Option("--shape", help="Lattice lengths, like 8 or 4x6 or 2x3x4.")]
+Params = Annotated[
+    list[str] | None,
+    typer.Option("-p", "--param", help="NAME=VALUE, a parameter of the system; edges=FILE reads a CSV edge list."),
+]
+Initial = Annotated[str | None, typer.Option(help="Start: stationary, up, down, bernoulli:0.3, +x, ...")]
+Observable = Annotated[str, typer.Option(help="The counter that s tilts.")]
+Format = Annotated[str, typer.Option("--format", help="table, json or csv.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+
+
+def parameters(params: list[str] | None, initial: str | None) -> dict[str, Any]:
+    """``-p`` options and ``--initial`` as parameters of a system."""
+    found = parse.options(params or [])
+    if initial is not None:
+        found["initial"] = initial
+    return found
+
+
+def console(quiet: bool) -> Console:
+    """Where progress goes: stderr, or nowhere."""
+    return Console(stderr=True, quiet=quiet, highlight=False)

@@ -1,0 +1,82 @@
+"""``vanbench conform``: someone's network against the contract."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from exact.errors import unknown
+
+from .. import parse
+from . import common
+
+EXAMPLE = """Example: vanbench conform my_package.my_module:MyNet --shape 4x4
+
+Exit codes: 0 it keeps the contract, 1 it breaks it, 2 bad input."""
+FORMATS = ("table", "json")
+
+
+def register(app: typer.Typer) -> None:
+    app.command("conform", epilog=EXAMPLE)(conform)
+
+
+def conform(
+    architecture: Annotated[str, typer.Argument(help="A name, or my_package.my_module:MyNet.")],
+    shape: Annotated[str | None, typer.Option(help="This lattice alone; by default a small one a dimension.")] = None,
+    arch_option: Annotated[list[str] | None, typer.Option(help="NAME=VALUE, a hyperparameter of the network.")] = None,
+    form: Annotated[str, typer.Option("--format", help="table or json.")] = "table",
+    quiet: common.Quiet = False,
+) -> None:
+    """Run the contract of an autoregressive network: density, causality, sampling, gradients, state, files, devices."""
+    if form not in FORMATS:
+        raise unknown("format", form, list(FORMATS))
+    lattice = None if shape is None else parse.shape(shape)
+    options = parse.options(arch_option or [], "--arch-option")
+    from ..conform import Result
+    from ..conform import conform as run
+
+    with common.console(quiet).status("") as status:
+
+        def report(result: Result) -> None:
+            status.update(f"{escape(architecture)}: {result.check}, {result.setting}")
+
+        found = run(architecture, lattice, options, report)
+    if form == "json":
+        typer.echo(json.dumps(found.as_dict(), indent=1, allow_nan=False))
+    else:
+        _print(found.architecture, found.results)
+    if found.failures:
+        raise typer.Exit(1)
+
+
+def _print(architecture: str, results: list) -> None:
+    """One line a check; then each failed check once, with the first setting in which it failed."""
+    out = Console(highlight=False)
+    table = Table(title=escape(architecture), title_justify="left")
+    for name, side in (("check", "left"), ("settings", "right"), ("verdict", "left"), ("seconds", "right")):
+        table.add_column(name, justify=side)  # type: ignore[arg-type]
+    failures = {}
+    for check in dict.fromkeys(result.check for result in results):
+        mine = [result for result in results if result.check == check]
+        failed = [result for result in mine if result.status == "failed"]
+        ran = [result for result in mine if result.status != "skipped"]
+        if failed:
+            failures[check] = failed
+            verdict = f"[bold red]failed[/] in {len(failed)}"
+        else:
+            verdict = "[green]passed[/]" if ran else f"[dim]skipped: {escape(mine[0].found)}[/]"
+        table.add_row(check, str(len(ran)), verdict, f"{sum(result.seconds for result in mine):.2f}")
+    out.print(table)
+    for check, failed in failures.items():
+        first = failed[0]
+        out.print(f"[bold red]{check}[/] ({escape(first.setting)})")
+        for word, text in (("tried", first.tried), ("found", first.found), ("likely", first.likely)):
+            out.print(f"  {word:7}{escape(text)}", soft_wrap=True)
+        if len(failed) > 1:
+            out.print(f"  also in {escape('; '.join(result.setting for result in failed[1:]))}", style="dim")
+    out.print("[bold red]It breaks the contract.[/]" if failures else "[green]It keeps the contract.[/]")

@@ -1,0 +1,94 @@
+"""``vanbench exact``: exact values of one system."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from exact import InputError, solve
+from exact.solve import DEFAULT
+
+from .. import parse
+from ..output import check_format, emit
+from ..systems import build_system
+from . import common
+
+EXAMPLE = """Example: vanbench exact fa --shape 6 -p c=0.3 --s 0.2 --times 2 --quantities ln_Z,activity,scgf
+
+Temperature axis: vanbench exact ising --shape 4x4 --temperatures 1:4:0.5"""
+
+
+def register(app: typer.Typer) -> None:
+    app.command("exact", epilog=EXAMPLE)(exact)
+
+
+def exact(
+    system: common.System,
+    shape: common.Shape,
+    param: common.Params = None,
+    s: Annotated[str, typer.Option("--s", help="Counting fields, like 0.1,0.2 or -1:1:0.1.")] = "0",
+    times: Annotated[str, typer.Option(help="Times, like 1,10,100 or 0:5:0.5.")] = "1",
+    quantities: Annotated[str | None, typer.Option(help="Names joined by commas.")] = None,
+    scheme: Annotated[str, typer.Option(help="continuous, or euler with --dt.")] = "continuous",
+    dt: Annotated[float | None, typer.Option(help="Time step of the Euler scheme.")] = None,
+    method: Annotated[str, typer.Option(help="How to compute it; auto chooses.")] = "auto",
+    observable: common.Observable = "activity",
+    initial: common.Initial = None,
+    temperatures: Annotated[str | None, typer.Option(help="Equilibrium Ising: temperatures, like 1:4:0.1.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the Monte Carlo references (equilibrium Ising).")] = 1,
+    form: common.Format = "table",
+    quiet: common.Quiet = False,
+) -> None:
+    """Exact ln Z, activity, scgf, densities, ... of a system that fits memory."""
+    check_format(form)
+    lengths = parse.shape(shape)
+    params = common.parameters(param, initial)
+    asked = parse.names(quantities) if quantities else None
+    if temperatures is not None or system == "ising":
+        _equilibrium(system, lengths, params, temperatures, asked, seed, form)
+        return
+    built = build_system(system, lengths, params)
+    with common.console(quiet).status(f"{system} {shape}") as status:
+        found = solve(
+            built,
+            s=parse.numbers(s, "--s"),
+            times=parse.numbers(times, "--times"),
+            quantities=asked or DEFAULT,
+            scheme=scheme,
+            dt=dt,
+            observable=observable,
+            method=method,
+            progress=status.update,
+        )
+    head = {"system": built.name, "shape": list(lengths), "params": dict(built.params), "observable": observable}
+    emit(form, found, head, title=f"{built.name} {shape}")
+
+
+def _equilibrium(
+    system: str,
+    shape: tuple[int, ...],
+    params: dict[str, Any],
+    temperatures: str | None,
+    quantities: list[str] | None,
+    seed: int,
+    form: str,
+) -> None:
+    if system != "ising" or temperatures is None:
+        raise InputError(
+            "temperatures belong to the equilibrium Ising model: vanbench exact ising --temperatures 1:4:0.1."
+        )
+    from exact.ising import solve as solve_ising
+
+    known = {"J": 1.0, "h": 0.0, "plaquette": 0.0}
+    for name, value in params.items():
+        if name not in known:
+            from exact.errors import unknown
+
+            raise unknown("parameter of ising", name, list(known))
+        if isinstance(value, str | bool | list):
+            raise InputError(f"{name} = {value!r}: {name} of ising must be a number.")
+    points = parse.numbers(temperatures, "--temperatures")
+    found = solve_ising(shape, points, **{**known, **params}, quantities=quantities, seed=seed)
+    head = {"system": "ising", "shape": list(shape), "params": {**known, **params}}
+    emit(form, found, head, title=f"ising {parse.shape_text(shape)}")

@@ -1,0 +1,85 @@
+"""``vanbench gate``: fail when accuracy got worse."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from exact import InputError
+
+from .. import gate as gates
+from ..output import print_rows
+from ..power import FALSE_ALARMS, POWER
+from ..record import SchemaMismatch
+
+HEADINGS = {"needed": "seeds"}
+EXAMPLE = """Example: vanbench gate runs/ci --baseline results/baselines/ci.json
+
+Exit codes: 0 no worse, 1 worse, missing or not finite, 2 bad input, 3 cannot compare."""
+
+
+def register(app: typer.Typer) -> None:
+    app.command("gate", epilog=EXAMPLE)(gate)
+
+
+def gate(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a run.")],
+    baseline: Annotated[Path | None, typer.Option(help="The stored baseline to compare with.")] = None,
+    write: Annotated[Path | None, typer.Option(help="Store a baseline instead, showing what changes.")] = None,
+    atol: Annotated[float, typer.Option(help="Absolute tolerance on an error.")] = gates.ATOL,
+    rtol: Annotated[float, typer.Option(help="Tolerance relative to the baseline's error.")] = gates.RTOL,
+    false_alarms: Annotated[
+        float, typer.Option(help="Chance of any false alarm in the whole comparison; 1 leaves atol and rtol alone.")
+    ] = FALSE_ALARMS,
+) -> None:
+    """Compare the errors of a run with a stored baseline: worse by more than max(atol, rtol, luck) is a regression."""
+    if (baseline is None) == (write is None):
+        raise InputError("give --baseline FILE to compare, or --write FILE to store a baseline.")
+    if min(atol, rtol) < 0 or not 0 < false_alarms <= 1:
+        raise InputError("tolerances must not be negative, and --false-alarms lies above 0 and at most at 1.")
+    if write is not None:
+        _show(gates.write_baseline(folder, write))
+        typer.echo(f"baseline written: {write}")
+        return
+    assert baseline is not None
+    stderr = Console(stderr=True, highlight=False, soft_wrap=True)
+    try:
+        verdict = gates.gate(folder, baseline, atol, rtol, false_alarms)
+    except SchemaMismatch as error:
+        stderr.print(f"cannot compare: {error}", style="bold red", markup=False)
+        raise typer.Exit(3) from None
+    _show(verdict.lines)
+    blind = [line for line in verdict.lines if line.get("power", 1) < POWER]
+    if blind:
+        stderr.print(
+            f"{len(blind)} of {len(verdict.lines)} cases have too few seeds to see an error that doubles "
+            f"{POWER:.0%} of the time; the column seeds says how many it takes (power: the chance with those at hand).",
+            style="yellow",
+            markup=False,
+        )
+    for text in verdict.failures:
+        stderr.print(f"worse: {text}", style="bold red", markup=False)
+    for text in verdict.refusals:
+        stderr.print(f"cannot compare: {text}", style="bold red", markup=False)
+    if verdict.refusals:
+        raise typer.Exit(3)
+    if verdict.failures:
+        raise typer.Exit(1)
+    typer.echo(f"no worse than {baseline}: {len(verdict.lines)} cases.")
+
+
+def _show(lines: list[dict[str, Any]]) -> None:
+    names = ["case", "baseline", "now", "allowed", "verdict", "power", "needed"]
+    shown = [name for name in names if any(name in line for line in lines)]
+    rows = [
+        [f"{line[name]:.2f}" if name == "power" and name in line else _text(line.get(name)) for name in shown]
+        for line in lines
+    ]
+    print_rows([HEADINGS.get(name, name) for name in shown], rows)
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else f"{value:.3e}" if isinstance(value, float) else str(value)

@@ -1,0 +1,183 @@
+"""`vanbench learn` and `vanbench predict`: a Hamiltonian from configurations, and thermodynamics from it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from exact.errors import InputError, unknown
+
+COUPLINGS = ("J", "h", "plaquette")
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add `learn ising`, `learn wang2020` and `predict` to the application."""
+    family = typer.Typer(help="Learn a Hamiltonian from configurations at one temperature.", no_args_is_help=True)
+    family.command("ising")(learn_ising)
+    family.command("wang2020")(learn_wang2020)
+    app.add_typer(family, name="learn")
+    app.command("predict")(predict)
+
+
+def learn_ising(
+    shape: Annotated[str, typer.Option(help="Lattice, e.g. 16x16.")],
+    temperature: Annotated[float, typer.Option(help="T0 of the configurations.")],
+    out: Annotated[Path, typer.Option(help="Folder for the network and its report.")],
+    data: Annotated[Path | None, typer.Option(help="Configurations: .npy, .npz or .csv, one a row.")] = None,
+    generate: Annotated[int | None, typer.Option(help="Draw that many by Monte Carlo instead.")] = None,
+    p: Annotated[list[str] | None, typer.Option("-p", help="True J, h, plaquette, e.g. -p J=1.")] = None,
+    coarse: Annotated[int, typer.Option(help="Measure 2x2 block sums with this stride (1 or 2); 0: spins.")] = 0,
+    architecture: Annotated[str, typer.Option(help="A registered network or my_module:MyNet.")] = "made",
+    arch_option: Annotated[list[str] | None, typer.Option(help="e.g. hidden=180,120; made's default here.")] = None,
+    batches: Annotated[int, typer.Option(help="Batches an epoch.")] = 128,
+    epochs: Annotated[int, typer.Option(help="At most.")] = 40,
+    learning_rate: Annotated[float, typer.Option(help="Peak of the one-cycle schedule.")] = 2e-3,
+    weight_decay: Annotated[float, typer.Option()] = 0.0,
+    validation: Annotated[float, typer.Option(help="Fraction held out.")] = 0.1,
+    patience: Annotated[int, typer.Option(help="Epochs without improvement before stopping.")] = 10,
+    symmetries: Annotated[str, typer.Option(help="Assumed ones: translations,flip. None by default.")] = "",
+    seed: Annotated[int, typer.Option()] = 1,
+    dtype: Annotated[str, typer.Option(help="float32 or float64.")] = "float64",
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the folder's checkpoint.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train by maximum likelihood, so that H(x) = -T0 ln p(x); writes a folder that `predict` reads."""
+    from neural.learn import Training
+
+    from .. import ising_data, parse
+    from ..ising import Spec, run
+
+    if (data is None) == (generate is None):
+        raise InputError("give either --data FILE or --generate N")
+    training = Training(
+        batches=batches,
+        epochs=epochs,
+        learning_rate=learning_rate,
+        weight_decay=weight_decay,
+        validation=validation,
+        patience=patience,
+        symmetries=tuple(parse.names(symmetries)) if symmetries else (),
+        seed=seed,
+    )
+    options = parse.options(arch_option or [], "--arch-option")
+    spec = Spec(
+        shape=parse.shape(shape),
+        T0=temperature,
+        **couplings(p or []),
+        stride=coarse,
+        architecture=architecture,
+        options=options,
+        dtype=dtype,
+        training=training,
+    )
+    n_sites = spec.network().n_sites
+    if data is not None:
+        x = ising_data.read(data, n_sites, spec.local_dim)
+    else:
+        x = ising_data.generate(generate or 0, spec.shape, spec.T0, spec.couplings, spec.stride, seed)
+    with _Progress("training", not quiet) as progress:
+        result = run(
+            spec,
+            x,
+            out,
+            resume=resume,
+            on_epoch=lambda fit: progress(len(fit.history), epochs, f"nll {fit.history[-1]['validation_nll']:.3f}"),
+        )
+    typer.echo(json.dumps({key: value for key, value in result.items() if key != "provenance"}, indent=1))
+
+
+def predict(
+    folder: Annotated[Path, typer.Argument(help="A folder that `vanbench learn` wrote.")],
+    temperatures: Annotated[str, typer.Option(help="e.g. 1:4:0.1")] = "1:4:0.1",
+    method: Annotated[str, typer.Option(help="mixture of independent draws, or Markov chains.")] = "mixture",
+    draws: Annotated[int, typer.Option(help="Independent draws a temperature (mixture).")] = 1000,
+    chains: Annotated[int, typer.Option(help="Independent chains a temperature.")] = 32,
+    length: Annotated[int, typer.Option(help="Recorded steps a chain.")] = 150,
+    thermalise: Annotated[int, typer.Option(help="Steps before them.")] = 50,
+    moves: Annotated[str, typer.Option(help="Among independence, metropolis, exchange.")] = "independence,exchange",
+    seed: Annotated[int, typer.Option()] = 1,
+    format: Annotated[str, typer.Option("--format", help="table, json or csv.")] = "table",
+    quiet: Quiet = False,
+) -> None:
+    """Thermodynamics at other temperatures from p^(T0/T), beside exact values; also FOLDER/predict-*.csv, .png."""
+    from .. import ising_predict, parse
+    from ..ising import load
+    from ..ising_plots import curves
+
+    if format not in ("table", "json", "csv"):
+        raise unknown("format", format, ["table", "json", "csv"])
+    values = parse.numbers(temperatures, "--temperatures")
+    sampling = ising_predict.Sampling(method, draws, chains, length, thermalise, tuple(parse.names(moves)), seed)
+    spec, net, fit = load(folder)
+    with _Progress("sampling", not quiet) as progress:
+        frame = ising_predict.predict(
+            spec,
+            net,
+            fit,
+            values,
+            sampling,
+            on_step=lambda done, total: progress(done, total, ""),
+        )
+    table = ising_predict.save(folder, frame, values, sampling)
+    curves(frame, spec, table.with_suffix(".png"))
+    typer.echo(_text(frame, format))
+
+
+def learn_wang2020(
+    parts: Annotated[list[str] | None, typer.Argument(help="Parts of the study; all without.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("results/wang2020"),
+    work: Annotated[Path, typer.Option(help="Folder for networks, kept for resuming.")] = Path("runs/wang2020"),
+    quiet: Quiet = False,
+) -> None:
+    """Reproduce and judge Wang, Jiang, Zhou (2020): tables, figures and a README, part by part, resumable."""
+    from ..ising_study import study
+
+    study(parts or [], out, work, say=(lambda text: None) if quiet else (lambda text: typer.echo(text, err=True)))
+
+
+def couplings(items: list[str]) -> dict[str, float]:
+    """`-p J=1 -p h=0.1` -> {"J": 1.0, "h": 0.1}."""
+    from .. import parse
+
+    found: dict[str, Any] = parse.options(items)
+    for name, value in found.items():
+        if name not in COUPLINGS:
+            raise unknown("coupling", name, list(COUPLINGS))
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise InputError(f"-p {name}: write a number, e.g. -p {name}=1.")
+    return {name: float(value) for name, value in found.items()}
+
+
+def _text(frame, format: str) -> str:
+    if format == "csv":
+        return frame.to_csv(index=False, float_format="%.8g").rstrip()
+    if format == "json":
+        records = [{k: v for k, v in row.items() if v == v} for row in frame.to_dict("records")]  # NaN: left out
+        return json.dumps({"records": records})
+    return frame.round(5).to_markdown(index=False)
+
+
+class _Progress:
+    """One bar on stderr; silent where it is not wanted."""
+
+    def __init__(self, what: str, show: bool):
+        from rich.console import Console
+        from rich.progress import Progress, TextColumn
+
+        columns = (*Progress.get_default_columns(), TextColumn("{task.fields[note]}"))
+        self.bar = Progress(*columns, console=Console(stderr=True), disable=not show)
+        self.task = self.bar.add_task(what, total=None, note="")
+
+    def __enter__(self):
+        self.bar.start()
+        return self
+
+    def __exit__(self, *error):
+        self.bar.stop()
+
+    def __call__(self, done: int, total: int, note: str) -> None:
+        self.bar.update(self.task, completed=done, total=total, note=note)

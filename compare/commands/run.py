@@ -1,0 +1,69 @@
+"""``vanbench run``: a suite, exact and neural, compared, tabulated and plotted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from exact import InputError
+
+from .. import parse
+from ..run import Summary, require_empty_or_run_folder, run_suite
+from ..task import Architecture, load_suite
+from . import common
+
+EXAMPLE = """Example: vanbench run validate --architecture my_package.my_module:MyNet --out runs/mynet"""
+
+
+def register(app: typer.Typer) -> None:
+    app.command("run", epilog=EXAMPLE)(run)
+
+
+def run(
+    suite: Annotated[str, typer.Argument(help="A suite by name (see `vanbench list suites`), or FILE.toml.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder; finished runs in it are kept. By default runs/SUITE.")
+    ] = None,
+    architecture: Annotated[
+        list[str] | None, typer.Option(help="A name, or my_package.my_module:MyNet, instead of the suite's own.")
+    ] = None,
+    arch_option: Annotated[list[str] | None, typer.Option(help="NAME=VALUE, a hyperparameter of that network.")] = None,
+    seed: Annotated[int, typer.Option(help="Every run's seed derives from it and the task's name.")] = 1,
+    jobs: Annotated[int | None, typer.Option("--jobs", "-j", help="Processes at once; by default one a core.")] = None,
+    device: common.Device = "auto",
+    quiet: common.Quiet = False,
+) -> None:
+    """Exact references, networks, errors, tables and plots. After Ctrl-C the same command goes on where it was."""
+    from ..plots import write_plots
+    from ..tables import render, table, write_tables
+
+    declared = load_suite(suite)
+    out = out or Path("runs") / declared.name
+    require_empty_or_run_folder(out)
+    if jobs is not None and jobs < 1:
+        raise InputError(f"--jobs {jobs}: at least one process must run.")
+    if arch_option and not architecture:
+        raise InputError("--arch-option needs --architecture.")
+    options = parse.options(arch_option or [], "--arch-option")
+    networks = [Architecture(name=name, options=options) for name in architecture or []]
+    summary = run_suite(declared, out, networks or None, seed, jobs, device, common.console(quiet))
+    _report(summary, Console(stderr=True, highlight=False, soft_wrap=True))
+    if summary.made + summary.found:
+        written = [*write_tables(out), *write_plots(out)]
+        typer.echo(render(table(out, "size"), "md"))
+        typer.echo(f"{summary.made} records made, {summary.found} were there; {len(written)} tables and plots.")
+        typer.echo(f"Everything is in {out.resolve()}")
+    if summary.failures:
+        raise typer.Exit(4 if any(failure.crash for failure in summary.failures) else 5)
+
+
+def _report(summary: Summary, stderr: Console) -> None:
+    for label, message in summary.warnings.items():
+        stderr.print(f"warning: {label}: {message}", style="yellow", markup=False)
+    for failure in summary.failures:
+        stderr.print(f"failed: {failure.job.label}: {failure.failure}", style="bold red", markup=False)
+        if failure.crash:
+            stderr.print(failure.crash, markup=False)

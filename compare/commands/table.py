@@ -1,0 +1,26 @@
+"""``vanbench table``: the table of a paper from the records of a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .. import tables
+
+EXAMPLE = """Example: vanbench table runs/validate --by size --format latex > table.tex"""
+
+
+def register(app: typer.Typer) -> None:
+    app.command("table", epilog=EXAMPLE)(table)
+
+
+def table(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a run.")],
+    by: Annotated[str, typer.Option(help="size, time, s or architecture.")] = "size",
+    quantity: Annotated[str, typer.Option(help="Which quantity.")] = "ln_Z",
+    form: Annotated[str, typer.Option("--format", help="md, csv or latex.")] = "md",
+) -> None:
+    """Errors with standard errors over seeds, split into their parts, and what they cost."""
+    typer.echo(tables.render(tables.table(folder, by, quantity), form), nl=False)

@@ -1,0 +1,110 @@
+"""``vanbench track``: let networks follow one system."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.progress import Progress
+
+from exact import InputError
+
+from .. import execute, parse
+from ..output import check_format, emit
+from ..record import Record
+from ..run import require_empty_or_run_folder
+from ..task import Run, Task, checked
+from . import common
+
+EXAMPLE = (
+    """Example: vanbench track east --shape 3x3 --s 0.1 --times 0.5,1 --architecture made --dt 0.05 --out runs/first"""
+)
+
+
+def register(app: typer.Typer) -> None:
+    app.command("track", epilog=EXAMPLE)(track)
+
+
+def track(
+    system: common.System,
+    shape: common.Shape,
+    s: Annotated[str, typer.Option("--s", help="Counting fields, trained side by side, like 0.1,0.2.")],
+    out: Annotated[Path, typer.Option(help="Folder for the record and the checkpoint.")],
+    param: common.Params = None,
+    t_final: Annotated[
+        float | None, typer.Option(help="Last time, the only one reported; --times gives several.")
+    ] = None,
+    times: Annotated[str | None, typer.Option(help="Report times, like 1,10 or 0.5:5:0.5.")] = None,
+    quantities: Annotated[str, typer.Option(help="Names joined by commas.")] = "ln_Z,density",
+    architecture: Annotated[str, typer.Option(help="A name, or my_package.my_module:MyNet.")] = "made",
+    arch_option: Annotated[list[str] | None, typer.Option(help="NAME=VALUE, a hyperparameter of the network.")] = None,
+    tracker: Annotated[str, typer.Option(help="A name (see `vanbench list trackers`).")] = "kl",
+    tracker_option: Annotated[list[str] | None, typer.Option(help="NAME=VALUE, an option of the tracker.")] = None,
+    dt: Annotated[float | None, typer.Option(help="Time step.")] = None,
+    samples: Annotated[int | None, typer.Option(help="Configurations a training step draws.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Training steps a time step.")] = None,
+    full_summation: Annotated[bool, typer.Option(help="Sum over all configurations instead of sampling.")] = False,
+    strict: Annotated[bool, typer.Option(help="Negative targets are an error, not clamped.")] = False,
+    observable: common.Observable = "activity",
+    initial: common.Initial = None,
+    seed: Annotated[int, typer.Option(help="Of every random number.")] = 1,
+    device: common.Device = "auto",
+    dtype: Annotated[str, typer.Option(help="float64 or float32.")] = "float64",
+    resume: Annotated[bool, typer.Option(help="Go on from the checkpoint in --out.")] = False,
+    form: common.Format = "table",
+    quiet: common.Quiet = False,
+) -> None:
+    """Train networks along the tilted evolution; values with standard errors, no exact reference needed."""
+    check_format(form)
+    lengths = parse.shape(shape)
+    options = parse.options(tracker_option or [], "--tracker-option")
+    direct = {"dt": dt, "samples": samples, "epochs": epochs}
+    options.update({name: value for name, value in direct.items() if value is not None})
+    options.update({name: True for name, on in (("full_summation", full_summation), ("strict", strict)) if on})
+    declared: dict[str, Any] = {
+        "name": "".join(c if c.isalnum() or c in "-_." else "-" for c in Path(system).name),
+        "system": system,
+        "params": common.parameters(param, initial),
+        "shapes": [lengths],
+        "s": parse.numbers(s, "--s"),
+        "times": _times(times, t_final),
+        "observable": observable,
+        "quantities": parse.names(quantities),
+        "reference": [],
+        "architectures": [{"name": architecture, "options": parse.options(arch_option or [], "--arch-option")}],
+        "tracker": tracker,
+        "tracker_options": options,
+        "dtype": dtype,
+        "seeds": 1,
+    }
+    task = checked(Task, declared, "track")
+    run = Run(task=task, shape=lengths, architecture=task.architectures[0], replica=0, seed=seed)
+    execute.check(run)
+    require_empty_or_run_folder(out)
+    stderr = common.console(quiet)
+    with Progress(console=stderr) as bar:
+        line = bar.add_task(run.label, total=None)
+
+        def moved(step: int, total: int, message: str) -> None:
+            bar.update(line, completed=step, total=total, description=message)
+
+        path, warned = execute.execute(run, out, device, checkpoint=out / "checkpoint", resume=resume, progress=moved)
+    for message in dict.fromkeys(warned):
+        stderr.print(f"warning: {message}", style="yellow", markup=False)
+    record = Record.load(path)
+    head = {
+        **{"system": record.system, "shape": record.shape, "params": record.params, "observable": observable},
+        **{"architecture": record.label, "tracker": tracker, "seed": seed, "estimator": record.estimator},
+        **{"diagnostics": record.diagnostics, "record": str(path)},
+    }
+    emit(form, record.frame("rows"), head, title=run.label)
+    stderr.print(f"record: {path}", markup=False)
+
+
+def _times(times: str | None, t_final: float | None) -> list[float]:
+    if (times is None) == (t_final is None):
+        raise InputError("give --times (like 1,10) or --t-final, one of them.")
+    if times is not None:
+        return parse.numbers(times, "--times")
+    return [float(t_final)]  # type: ignore[arg-type]

@@ -1,0 +1,114 @@
+"""One setting in which a network is held to its contract: a lattice, a local dimension, what is pinned or excluded."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from exact import Excluding, FixedSum, InputError
+from neural import Autoregressive
+
+Make = Callable[[tuple[int, ...], int], Autoregressive]
+KINDS = ("none", "pinned", "excluding", "fixed-sum", "pinned-fixed-sum", "pinned-excluding")
+MAX_STATES = 1 << 16  # above it nothing is enumerated
+SCALE = 0.3  # of the random numbers added to the parameters, for layers of up to 16 inputs
+
+
+class Violation(AssertionError):
+    """A broken part of the contract: what was ``tried``, what was ``found``, and the ``likely`` mistake."""
+
+    def __init__(self, tried: str, found: str, likely: str):
+        super().__init__(f"{found} (tried: {tried}; likely: {likely})")
+        self.tried, self.found, self.likely = tried, found, likely
+
+
+class Skip(Exception):
+    """A check that does not apply here, and why."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """``make(shape, local_dim)`` on one lattice. ``kind`` says what is restricted, see ``restrict``."""
+
+    make: Make
+    shape: tuple[int, ...]
+    d: int = 2
+    kind: str = "none"
+    seed: int = 0
+
+    @property
+    def n_sites(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def label(self) -> str:
+        return f"{'x'.join(map(str, self.shape))}, d = {self.d}" + (f", {self.kind}" if self.kind != "none" else "")
+
+    def net(self, seed: int | None = None, dtype: torch.dtype = torch.float64) -> Autoregressive:
+        """A network far from its start: random numbers are added to every parameter. In training mode, as trackers
+        leave it. The global random generator is as it was afterwards."""
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            torch.manual_seed(self.seed if seed is None else seed)
+            net = restrict(self.make(self.shape, self.d).to(dtype), self.kind)
+            for parameter in net.parameters():
+                inputs = math.prod(parameter.shape[1:])  # many inputs would saturate what follows
+                parameter.add_(SCALE / max(1.0, inputs / 16) ** 0.5 * torch.randn_like(parameter))
+        return net
+
+    def states(self) -> Tensor:
+        """Every configuration, ``(d^n, n_sites)``, the last site fastest. Raises ``Skip`` where they are too many."""
+        if self.d**self.n_sites > MAX_STATES:
+            raise Skip(f"{self.d}^{self.n_sites} configurations are too many to enumerate")
+        return torch.tensor(list(itertools.product(range(self.d), repeat=self.n_sites)), dtype=torch.int8)
+
+    def configurations(self, n: int, seed: int = 3) -> Tensor:
+        """``n`` uniformly random configurations, int8."""
+        generator = torch.Generator().manual_seed(seed)
+        return torch.randint(0, self.d, (n, self.n_sites), generator=generator).to(torch.int8)
+
+    def allowed(self, x: Tensor) -> Tensor:
+        """Which configurations ``kind`` leaves, written apart from the networks."""
+        keep = torch.ones(len(x), dtype=torch.bool)
+        if "pinned" in self.kind:
+            keep &= (x[:, 0] == 1) & (x[:, -1] == 0)
+        if "fixed-sum" in self.kind:
+            keep &= x.sum(1) == 2
+        if "excluding" in self.kind:
+            first = (x[:, 0] == 1) & (x[:, 2:] == 0).all(1)
+            keep &= ~(first & ((x[:, 1] == 0) | (x[:, 1] == self.d - 1)))
+        return keep
+
+
+def restrict(net: Autoregressive, kind: str) -> Autoregressive:
+    """``pinned``: the first site to 1, the last to 0. ``excluding``: two configurations. ``fixed-sum``: sum 2."""
+    n, d = net.n_sites, net.local_dim
+    pinned = {0: 1, n - 1: 0} if "pinned" in kind else None
+    if "excluding" in kind:
+        rows = np.zeros((2, n), dtype=np.int8)
+        rows[:, 0], rows[1, 1] = 1, d - 1
+        return net.restrict(pinned, Excluding(rows))
+    return net.restrict(pinned, FixedSum(2) if "fixed-sum" in kind else None)
+
+
+def require_one_order(net: Autoregressive, x: Tensor) -> None:
+    """Raises ``Skip`` for a mixture over orders: it has a density and samples but no conditionals."""
+    try:
+        net.logits(x[:1])
+    except InputError as error:
+        raise Skip(f"logits says: {error}") from error
+
+
+def site_name(shape: tuple[int, ...], site: int) -> str:
+    """``5``; on a lattice of more dimensions ``5 (1, 2)``."""
+    return str(site) if len(shape) == 1 else f"{site} {tuple(int(i) for i in np.unravel_index(site, shape))}"
+
+
+def row_text(row: Tensor) -> str:
+    """A configuration as its digits, ``0110``."""
+    return "".join(str(int(value)) for value in row)

@@ -1,0 +1,134 @@
+"""Every definition of an error, in one place.
+
+A value of a network ``v`` is compared with the exact vector in continuous time ``v_c``, the exact vector under the
+tracker's own time stepping ``v_d``, and (``ln_Z``, up to 2^16 states) the same network summed over all configurations
+``v_s``. The total against continuous time is the headline, and it splits without remainder::
+
+    v - v_c = (v_d - v_c)        discretisation
+            + (v_s - v_d)        projection: what the network cannot represent, or was not trained to
+            + (v - v_s)          sampling: the rest, with its standard error
+
+Where ``v_s`` is not affordable the last two are one number, ``network = v - v_d``. All parts are signed and in the
+units of the quantity. The reported ``error`` divides ``|v - v_c|`` by a scale:
+
+- ``ln_Z``: by ``|ln_Z_c|``, as published. Where the reference passes zero (s = 0) there is no relative error, and
+  ``error_per_site = |v - v_c| / N`` stands beside it always.
+- ``activity``, ``susceptibility``, ``instantaneous_activity``: by ``max(|v_c|, floor)``.
+- densities and spins: by 1, an absolute error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+
+@dataclass(frozen=True)
+class Definition:
+    """``relative`` errors divide by the reference; below ``floor`` they divide by the floor, or are ``undefined``."""
+
+    relative: bool
+    floor: float = 0.0
+    undefined_below_floor: bool = False
+
+    def scale(self, reference: float) -> float:
+        """What the absolute error is divided by; NaN where the error is undefined."""
+        if not self.relative:
+            return 1.0
+        if abs(reference) >= self.floor:
+            return abs(reference)
+        return float("nan") if self.undefined_below_floor else self.floor
+
+
+# ln_Z of a probability-conserving generator is zero up to rounding, about 1e-12 after 1e4 steps: 1e-8 is clear of it.
+LN_Z = Definition(relative=True, floor=1e-8, undefined_below_floor=True)
+# Flips per site and unit of time: the inactive phase has next to none, and no percentage of nothing is of interest.
+FLOORED = Definition(relative=True, floor=1e-3)
+ABSOLUTE = Definition(relative=False)
+DEFINITIONS = {
+    "ln_Z": LN_Z,
+    "activity": FLOORED,
+    "susceptibility": FLOORED,
+    "instantaneous_activity": FLOORED,
+}
+PARTS = ("discretisation", "projection", "sampling", "network")
+KEY = ["quantity", "s", "t", "site"]
+
+
+def definition(quantity: str) -> Definition:
+    return DEFINITIONS.get(quantity, ABSOLUTE)
+
+
+def errors(
+    rows: pd.DataFrame,
+    continuous: pd.DataFrame | None,
+    scheme: pd.DataFrame | None,
+    n_sites: int,
+    scheme_notes: Mapping[float, str] | None = None,
+) -> pd.DataFrame:
+    """One row for each value of the network that has a definition, with its references, its error and its parts.
+
+    ``rows``: ``quantity, s, t, value, stderr`` and ``site`` where it applies; ``ln_Z_summed`` among the quantities.
+    ``continuous`` and ``scheme``: the exact tables, or None. ``scheme_notes``: why a value of ``s`` has no scheme
+    (an unstable time step). What cannot be had is NaN, never a number, and ``note`` says why.
+    """
+    summed = _lookup(rows[rows.quantity == "ln_Z_summed"].assign(quantity="ln_Z"))
+    exact, stepped = _lookup(continuous), _lookup(scheme)
+    scored = rows[~rows.quantity.str.contains(":") & (rows.quantity != "ln_Z_summed")]
+    out = []
+    for row in scored.to_dict("records"):
+        key = _key(row)
+        parts = _split(row["value"], exact.get(key, np.nan), stepped.get(key, np.nan), summed.get(key, np.nan))
+        reference = exact.get(key, np.nan)
+        scale = definition(row["quantity"]).scale(reference) if np.isfinite(reference) else np.nan
+        total = row["value"] - reference
+        note = _note(total, scale, parts, (scheme_notes or {}).get(float(row["s"]), ""))
+        out.append(
+            {
+                **{name: row.get(name) for name in KEY},
+                "value": row["value"],
+                "stderr": row.get("stderr", np.nan),
+                "exact": reference,
+                "scheme": stepped.get(key, np.nan),
+                "summed": summed.get(key, np.nan),
+                "error": abs(total) / scale,
+                "error_stderr": row.get("stderr", np.nan) / scale,
+                "error_per_site": abs(total) / n_sites if row["quantity"] == "ln_Z" else np.nan,
+                "scale": scale,
+                "total": total,
+                **parts,
+                "note": note,
+            }
+        )
+    return pd.DataFrame(out)
+
+
+def _split(value: float, exact: float, stepped: float, summed: float) -> dict[str, float]:
+    """The signed parts; NaN where one of their two ends is missing. With ``summed``, ``network`` is their sum."""
+    ends = (stepped - exact, summed - stepped, value - summed, value - stepped)
+    return dict(zip(PARTS, map(float, ends)))
+
+
+def _note(total: float, scale: float, parts: Mapping[str, float], scheme_note: str) -> str:
+    notes = []
+    if np.isfinite(total) and not np.isfinite(scale):
+        notes.append("the reference passes zero: no relative error")
+    if scheme_note and not np.isfinite(parts["discretisation"]):
+        notes.append(scheme_note)
+    return "; ".join(notes)
+
+
+def _lookup(frame: pd.DataFrame | None) -> dict[tuple, float]:
+    if frame is None or frame.empty:
+        return {}
+    return {_key(row): float(row["value"]) for row in frame.to_dict("records")}
+
+
+def _key(row: Mapping) -> tuple:
+    """Times to 9 digits: 0.30000000000000004 and 0.3 are one time."""
+    site = row.get("site")
+    has_site = site is not None and not (isinstance(site, float) and np.isnan(site))
+    return row["quantity"], float(row["s"]), float(f"{row['t']:.9g}"), int(site) if has_site else -1  # type: ignore[arg-type]

@@ -1,0 +1,198 @@
+"""One run: train the networks, compare with the references, write the record."""
+
+from __future__ import annotations
+
+import inspect
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from exact import InputError, System
+from exact.propagate import steps_of
+
+from .distances import distances
+from .errors import errors
+from .provenance import peak_memory_mib, provenance, restart_peak_memory
+from .record import FOLDER, Record, columns
+from .references import Reference, reference
+from .systems import build_system
+from .task import Run
+
+if TYPE_CHECKING:
+    from neural.runner import Track
+
+Progress = Callable[[int, int, str], None]
+NOT_TRACKED = {"distribution"}  # quantities that compare asks of a network itself
+
+
+def check(run: Run) -> System:
+    """Raise ``InputError`` for what cannot run (system, network, tracker, times), before any work starts."""
+    import neural
+    from neural import trackers
+    from neural.runner import QUANTITIES
+
+    task = run.task
+    system = build_system(task.system, run.shape, task.params)
+    if task.observable not in system.observables:
+        raise InputError(f"task {task.name!r}: {system.name} has the observables {', '.join(system.observables)}.")
+    for name in task.quantities:
+        if name not in (*QUANTITIES, *NOT_TRACKED):
+            known = ", ".join([*QUANTITIES, *sorted(NOT_TRACKED)])
+            raise InputError(f"task {task.name!r}: unknown quantity {name!r}; networks report {known}.")
+    options = {key: value for key, value in task.tracker_options.items() if key != "strict"}
+    trackers.check(task.tracker, options)
+    _check_numbers(task.tracker, trackers.TRACKERS[task.tracker], options)
+    if "dt" in options:
+        if not options["dt"] > 0:
+            raise InputError(f"dt = {options['dt']}: the time step must be positive.")
+        steps_of(np.array(task.times), options["dt"])
+    try:
+        neural.build(run.architecture.name, run.shape, system.local_dim, **run.architecture.options)
+    except InputError:
+        raise
+    except Exception as error:  # a stranger's network, or an option of the wrong type
+        raise InputError(
+            f"network {run.architecture.label} cannot be built: {type(error).__name__}: {error}."
+        ) from error
+    return system
+
+
+def _check_numbers(name: str, make: Any, options: dict[str, Any]) -> None:
+    """Options whose default is a number must be numbers."""
+    for key, parameter in inspect.signature(make).parameters.items():
+        given = options.get(key, parameter.default)
+        if isinstance(parameter.default, int | float) and not isinstance(given, int | float):
+            raise InputError(f"{key} = {given!r}: this option of {name} must be a number.")
+
+
+def execute(
+    run: Run,
+    folder: Path,
+    device: str = "auto",
+    checkpoint: Path | None = None,
+    resume: bool = False,
+    progress: Progress | None = None,
+) -> tuple[Path, list[str]]:
+    """Do ``run`` and write its record under ``folder``; returns its path and the warnings on the way.
+
+    Raises ``InputError`` for bad input, a budget that ran out or a run that diverged; nothing is written then.
+    """
+    from neural import track
+    from neural.trackers import Diverged
+
+    task = run.task
+    system = build_system(task.system, run.shape, task.params)
+    known = reference(task, run.shape, folder) if task.references else Reference(None, None, {})
+    restart_peak_memory()
+    began, began_cpu = time.perf_counter(), time.process_time()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        try:
+            result = track(
+                system,
+                s=task.s,
+                times=task.times,
+                observable=task.observable,
+                quantities=[name for name in task.quantities if name not in NOT_TRACKED],
+                architecture=run.architecture.name,
+                architecture_options=run.architecture.options,
+                tracker=task.tracker,
+                tracker_options=task.tracker_options,
+                seed=run.seed,
+                device=device,
+                dtype=task.dtype,
+                out=checkpoint,
+                resume=resume,
+                progress=_within(task.budget.seconds, progress),
+            )
+        except Diverged as error:
+            raise InputError(f"{run.label} diverged: {error} Take a smaller learning rate or time step.") from error
+    cost: dict[str, Any] = {
+        "wall_s": round(time.perf_counter() - began, 3),
+        "cpu_s": round(time.process_time() - began_cpu, 3),
+    }
+    record = assemble(run, system, result, known, cost)
+    path = folder / FOLDER / run.path
+    record.save(path)
+    return path, [str(w.message) for w in caught if issubclass(w.category, UserWarning)]
+
+
+def assemble(run: Run, system: System, result: Track, known: Reference, cost: dict[str, Any]) -> Record:
+    """The record of a finished run."""
+    task = run.task
+    compared = errors(result.records, known.continuous, known.scheme, system.n_sites, known.scheme_notes)
+    return Record(
+        task=task.name,
+        task_hash=task.hash,
+        system=system.name,
+        shape=list(run.shape),
+        params=_plain(dict(system.params)),
+        s=task.s,
+        observable=task.observable,
+        architecture=run.architecture.name,
+        architecture_options=run.architecture.options,
+        label=run.architecture.label,
+        tracker=task.tracker,
+        tracker_options=task.tracker_options,
+        dtype=task.dtype,
+        seed=run.seed,
+        replica=run.replica,
+        rows=columns(result.records),
+        errors=columns(compared),
+        distances=columns(pd.DataFrame(_distances(run, result, known))),
+        log=columns(_at_times(result.log, task.times)),
+        diagnostics=_plain(result.diagnostics),
+        estimator=result.estimator,
+        config=task.model_dump(mode="json"),
+        provenance=provenance(str(result.diagnostics.get("device", "cpu"))),
+        **cost,
+        peak_memory_mib=round(peak_memory_mib(), 1),
+    )
+
+
+def _distances(run: Run, result: Track, known: Reference) -> Iterator[dict[str, Any]]:
+    """At the last time, for each ``s`` and each reference that has a distribution."""
+    if "distribution" not in run.task.quantities:
+        return
+    for s in run.task.s:
+        network = result.distribution(_index(result, s))
+        for which in ("continuous", "scheme"):
+            exact = known.distribution(s, which)
+            if network is not None and exact is not None:
+                yield {"s": s, "t": run.task.times[-1], "reference": which, **distances(exact, network)}
+
+
+def _index(result: Track, s: float) -> int:
+    """Where the network of ``s`` stands among all that were trained (activity trains neighbours too)."""
+    return min(range(len(result.problem.s)), key=lambda i: abs(float(result.problem.s[i]) - s))
+
+
+def _at_times(log: pd.DataFrame, times: list[float]) -> pd.DataFrame:
+    if log.empty:
+        return log
+    near = [any(abs(t - wanted) < 1e-9 * max(1.0, wanted) for wanted in times) for t in log["t"]]
+    return log[near].reset_index(drop=True)
+
+
+def _within(seconds: float | None, progress: Progress | None) -> Progress:
+    """``progress`` that also stops a run when its budget is spent."""
+    began = time.monotonic()
+
+    def report(step: int, total: int, message: str) -> None:
+        if seconds is not None and time.monotonic() - began > seconds:
+            raise InputError(f"the budget of {seconds:g} s ran out at step {step} of {total}: raise budget.seconds.")
+        if progress is not None:
+            progress(step, total, message)
+
+    return report
+
+
+def _plain(content: dict[str, Any]) -> dict[str, Any]:
+    import json
+
+    return json.loads(json.dumps(content, default=float))

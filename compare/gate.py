@@ -1,0 +1,244 @@
+"""The gate: are the errors of these records worse than a stored baseline?
+
+A case is one task, network, shape, quantity and counting field at the task's last time (errors accumulate, so the last
+is the largest). Two errors of it are judged, means over seeds: the total against continuous time, and the network's own
+part against the exact vector under the same steps, which a large discretisation error would hide. One is worse when
+
+    error > baseline + max(ATOL, RTOL * baseline, margin)
+
+with ``margin`` what luck explains: Welch's test over seeds at a stated chance of any false alarm in the comparison as a
+whole (``power``; below three seeds, from the sampling error the runs report). Each line says with what power it would
+see a doubled error, and the seeds that POWER takes. Where whole distributions were compared, their total variation is a
+case too: a sum over all states, it scatters far less from seed to seed than one number does.
+
+A case of the baseline without a record, and any number that is not finite, fail too. Records of a task whose hash is
+not the baseline's cannot be compared: the question changed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from exact import InputError
+
+from . import power
+from .collect import MIN_SEEDS, collect, summarise
+from .parse import shape_text
+from .provenance import commit
+from .record import SchemaMismatch, read_json, records, write_json
+
+BASELINE_SCHEMA = 1
+ATOL = 1e-5  # an error below it is float noise of training, not accuracy: machines differ there
+RTOL = 0.25  # what one would call worse: a quarter, well below the factor two that matters to a reader
+IDENTITY = ("task", "architecture", "shape", "quantity", "s", "measure")
+TOTALS = ("error", "error_per_site")  # the first that is defined; beside it "network"
+DISTANCES = {"continuous": "error", "scheme": "network"}  # reference of a distance -> the measure it belongs to
+
+
+@dataclass
+class Verdict:
+    """``lines`` for people; ``failures`` make a regression, ``refusals`` mean that nothing was compared."""
+
+    lines: list[dict[str, Any]] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    refusals: list[str] = field(default_factory=list)
+
+
+def cases(folder: Path) -> list[dict[str, Any]]:
+    """The cases of the records under ``folder``, plain values. Raises ``InputError``."""
+    summary = summarise(collect(folder))
+    summary = summary[summary.site.isna()]
+    last = summary[summary.t == summary.groupby(["task", "task_hash"]).t.transform("max")]
+    found = []
+    for row in last.to_dict("records"):
+        total = next((name for name in TOTALS if math.isfinite(row[name])), None)
+        for measure in (total, "network"):
+            if measure is not None and math.isfinite(row[measure]):
+                found.append(
+                    {
+                        **{name: row[name] for name in ("task", "task_hash", *IDENTITY[1:-1], "t")},
+                        "measure": measure,
+                        "error": row[measure],
+                        "sigma": _sigma(row, measure),
+                        "seeds": int(row["seeds"]),
+                    }
+                )
+    return found + _distance_cases(folder)
+
+
+def _distance_cases(folder: Path) -> list[dict[str, Any]]:
+    """Total variation between network and exact vector, where records hold it."""
+    rows = []
+    for _, record in records(folder):
+        case = {"task": record.task, "task_hash": record.task_hash, "architecture": record.label}
+        for row in record.frame("distances").to_dict("records"):
+            measure = DISTANCES[row["reference"]]
+            shown = {"shape": shape_text(record.shape), "quantity": "distribution", "s": row["s"], "t": row["t"]}
+            rows.append({**case, **shown, "measure": measure, "seed": record.seed, "error": row["total_variation"]})
+    if not rows:
+        return []
+    groups = pd.DataFrame(rows).groupby([*rows[0]][:-2], sort=True)
+    out = groups.error.mean().reset_index()
+    out["sigma"] = (groups.error.std() / groups.error.count() ** 0.5).to_numpy()
+    out["seeds"] = groups.seed.nunique().to_numpy()
+    return [
+        {**row, "seeds": int(row["seeds"]), "sigma": row["sigma"] if row["seeds"] >= MIN_SEEDS else None}
+        for row in out.to_dict("records")
+    ]
+
+
+def gate(
+    folder: Path,
+    baseline: Path,
+    atol: float = ATOL,
+    rtol: float = RTOL,
+    false_alarms: float = power.FALSE_ALARMS,
+    only: Callable[[dict[str, Any]], bool] = lambda case: True,
+) -> Verdict:
+    """Compare the records under ``folder`` with a ``baseline`` file; with those of its cases that ``only`` picks.
+
+    Raises ``InputError`` for files that cannot be read, ``SchemaMismatch`` for another version's.
+    """
+    stored = load_baseline(baseline)
+    compared = len(stored)  # false alarms are counted over the whole baseline
+    stored = [case for case in stored if only(case)]
+    now: dict[tuple, dict[str, dict[str, Any]]] = {}
+    for case in cases(folder):
+        now.setdefault(_identity(case), {})[case["task_hash"]] = case
+    verdict = Verdict(failures=not_finite(folder))
+    for old in stored:
+        candidates = now.pop(_identity(old), {})
+        new = candidates.get(old["task_hash"])
+        name = label(old)
+        if not candidates:
+            verdict.failures.append(f"{name}: in the baseline, but these records have no such value.")
+        elif new is None:
+            held = ", ".join(sorted(candidates))
+            verdict.refusals.append(f"{name}: the baseline has task hash {old['task_hash']}, the records {held}.")
+        else:
+            asked = (compared, atol, rtol, false_alarms)
+            line = {"case": name, **judge(old, new, *asked), **outlook(old, new["seeds"], *asked)}
+            verdict.lines.append(line)
+            if line["verdict"] == "worse":
+                verdict.failures.append(
+                    f"{name}: {line['now']:.3e}, baseline {line['baseline']:.3e}, allowed +{line['allowed']:.1e}."
+                )
+    for rest in now.values():
+        for case in rest.values():
+            verdict.lines.append({"case": label(case), "baseline": None, "now": case["error"], "verdict": "new"})
+    return verdict
+
+
+def write_baseline(folder: Path, baseline: Path) -> list[dict[str, Any]]:
+    """Store the cases of ``folder`` as ``baseline``; returns what changes: ``case, baseline, now, verdict``."""
+    found = cases(folder)
+    bad = not_finite(folder)
+    if bad:
+        raise InputError(f"no baseline is written: {bad[0]}")
+    old = {(_identity(c), c["task_hash"]): c for c in load_baseline(baseline)} if baseline.exists() else {}
+    changes = []
+    for case in found:
+        before = old.pop((_identity(case), case["task_hash"]), None)
+        same = before is not None and before["error"] == case["error"]
+        verdict = "new" if before is None else "same" if same else "changed"
+        earlier = before["error"] if before else None
+        changes.append({"case": label(case), "baseline": earlier, "now": case["error"], "verdict": verdict})
+    for case in old.values():
+        changes.append({"case": label(case), "baseline": case["error"], "now": None, "verdict": "removed"})
+    write_json(baseline, {"schema_version": BASELINE_SCHEMA, **commit(), "cases": found})
+    return changes
+
+
+def load_baseline(path: Path) -> list[dict[str, Any]]:
+    """The cases of a baseline file. Raises ``InputError`` or ``SchemaMismatch``."""
+    content = read_json(path)
+    version = content.get("schema_version")
+    if version != BASELINE_SCHEMA:
+        raise SchemaMismatch(
+            f"baseline {str(path)!r} has schema version {version}, this vanbench reads {BASELINE_SCHEMA}: "
+            "write it again."
+        )
+    stored = content.get("cases")
+    needed = {*IDENTITY, "task_hash", "measure", "error", "sigma", "seeds"}
+    if not isinstance(stored, list) or not all(isinstance(c, dict) and needed <= c.keys() for c in stored):
+        raise InputError(f"baseline {str(path)!r} is damaged: write it again with `vanbench gate DIR --write FILE`.")
+    if not stored:
+        raise InputError(f"baseline {str(path)!r} is empty: it would pass anything.")
+    return stored
+
+
+def not_finite(folder: Path) -> list[str]:
+    """Values of networks that are null because they were not finite, one sentence each."""
+    found = []
+    for path, record in records(folder):
+        held = record.frame("rows")
+        bad = held[pd.to_numeric(held["value"], errors="coerce").isna()]
+        for row in bad.to_dict("records"):
+            found.append(f"{path.name}: {row['quantity']} at s = {row['s']:g}, t = {row['t']:g} is not finite.")
+    return found
+
+
+def judge(
+    old: Mapping[str, Any],
+    new: Mapping[str, Any],
+    compared: int = 1,
+    atol: float = ATOL,
+    rtol: float = RTOL,
+    false_alarms: float = power.FALSE_ALARMS,
+) -> dict[str, Any]:
+    """One of ``compared`` cases (``error, sigma, seeds``): ``baseline, now, allowed, verdict``."""
+    sigmas = [(case["sigma"] or 0.0, _counted(case["seeds"])) for case in (old, new)]
+    luck = power.margin(*sigmas[0], *sigmas[1], compared, false_alarms)
+    allowed = max(atol, rtol * old["error"], luck)
+    difference = new["error"] - old["error"]
+    return {
+        "baseline": old["error"],
+        "now": new["error"],
+        "allowed": allowed,
+        "verdict": "worse" if difference > allowed else "better" if difference < -allowed else "same",
+    }
+
+
+def outlook(
+    old: Mapping[str, Any],
+    seeds: int,
+    compared: int = 1,
+    atol: float = ATOL,
+    rtol: float = RTOL,
+    false_alarms: float = power.FALSE_ALARMS,
+) -> dict[str, Any]:
+    """``power`` to see the stored error doubled with ``seeds`` new runs, and the seeds ``needed`` for POWER."""
+    stored = _counted(old["seeds"])
+    spread, floor = (old["sigma"] or 0.0) * stored**0.5, max(atol, rtol * old["error"])
+    return {
+        "power": power.power(old["error"], spread, stored, _counted(seeds), compared, floor, false_alarms=false_alarms),
+        "needed": power.seeds_needed(old["error"], spread, compared, floor, false_alarms=false_alarms),
+    }
+
+
+def _counted(seeds: int) -> int:
+    """Below MIN_SEEDS the stored sigma is a sampling error, known rather than estimated."""
+    return seeds if seeds >= MIN_SEEDS else 1
+
+
+def _sigma(row: dict[str, Any], measure: str) -> float | None:
+    """Standard error of ``measure`` over seeds, or the sampling error that the runs report on its scale."""
+    spread = row[f"{measure}_se"]
+    if not math.isfinite(spread):
+        spread = row["stderr"] / (row["n_sites"] if measure == "error_per_site" else row["scale"])
+    return spread if math.isfinite(spread) else None
+
+
+def _identity(case: dict[str, Any]) -> tuple:
+    return tuple(f"{case[name]:.9g}" if name == "s" else str(case[name]) for name in IDENTITY)
+
+
+def label(case: Mapping[str, Any]) -> str:
+    """A case in one line."""
+    return f"{case['task']} {case['shape']} {case['architecture']} {case['quantity']} {case['measure']} s={case['s']:g}"

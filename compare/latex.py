@@ -1,0 +1,78 @@
+r"""LaTeX tables as papers print them: booktabs rules, siunitx numbers with the uncertainty in parentheses.
+
+``-0.61950 +- 0.00012`` is written ``\num{-0.61950(12)}``: the uncertainty, to two digits, counts units of the value's
+last places (siunitx, section "Uncertainties"). The document needs ``\usepackage{booktabs,siunitx}``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+MISSING = "{--}"
+SPECIAL = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    **{c: "\\" + c for c in "&%$#_{}"},
+}
+MAX_PLACES = 12  # an uncertainty below it is rounding of one number, not a spread
+PLAIN_DIGITS = 6  # of a number without an uncertainty
+
+
+def measured(value: float, stderr: float = math.nan) -> str:
+    r"""``\num{-0.61950(12)}``; six digits without an uncertainty, a dash without a value."""
+    if not math.isfinite(value):
+        return MISSING
+    places = _places(stderr)
+    if places is None:
+        return rf"\num{{{value:.{PLAIN_DIGITS}g}}}"
+    return rf"\num{{{_with_uncertainty(value, stderr, places)}}}"
+
+
+def scientific(value: float, stderr: float = math.nan) -> str:
+    r"""``\num{1.571(11)e-2}``; three digits without an uncertainty, a dash without a value."""
+    if not math.isfinite(value):
+        return MISSING
+    exponent = math.floor(math.log10(abs(value))) if value else 0
+    scaled, spread = value / 10.0**exponent, stderr / 10.0**exponent
+    places = _places(spread)
+    mantissa = f"{scaled:.2f}" if places is None else _with_uncertainty(scaled, spread, places)
+    return rf"\num{{{mantissa}e{exponent}}}"
+
+
+def tabular(headings: Sequence[str], rows: Sequence[Sequence[str]], numeric: Sequence[bool]) -> str:
+    """A booktabs table of cells that are LaTeX already; columns of numbers are set flush right.
+
+    Raises ``ValueError`` where a row has another number of cells than there are headings.
+    """
+    if any(len(row) != len(headings) for row in rows) or len(numeric) != len(headings):
+        raise ValueError("every row of a table needs one cell a heading.")
+    columns = "".join("r" if right else "l" for right in numeric)
+    lines = [" & ".join(cells) + r" \\" for cells in ([escape(h) for h in headings], *rows)]
+    body = "\n".join(lines[1:])
+    middle = f"{body}\n" if body else ""
+    return (
+        "% \\usepackage{booktabs,siunitx}\n"
+        f"\\begin{{tabular}}{{{columns}}}\n\\toprule\n{lines[0]}\n\\midrule\n{middle}\\bottomrule\n\\end{{tabular}}\n"
+    )
+
+
+def escape(text: str) -> str:
+    """``text`` with every character that is special to LaTeX written out."""
+    return "".join(SPECIAL.get(c, c) for c in text)
+
+
+def _places(stderr: float) -> int | None:
+    """Decimal places of an uncertainty of two digits; None where it is none. Negative: tens, hundreds."""
+    if not math.isfinite(stderr) or stderr <= 0:
+        return None
+    places = 1 - math.floor(math.log10(float(f"{stderr:.1e}")))  # 0.0996 is 0.10 to two digits
+    return places if places <= MAX_PLACES else None
+
+
+def _with_uncertainty(value: float, stderr: float, places: int) -> str:
+    """``1.23(45)``: digits of the uncertainty count the last places; at or above 10 both are whole numbers."""
+    if places <= 0:
+        return f"{value:.0f}({stderr:.0f})"
+    return f"{value:.{places}f}({round(stderr * 10**places)})"

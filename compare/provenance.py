@@ -1,0 +1,77 @@
+"""Where a number comes from: commit, versions, machine, and what the process used."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import resource
+import subprocess
+import sys
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+PACKAGES = ("vanbench", "numpy", "scipy", "numba", "pandas", "torch")
+
+
+def provenance(device: str) -> dict[str, Any]:
+    """Plain values only: commit and whether the tree differs from it, versions, machine, device."""
+    return {
+        **commit(),
+        "versions": {"python": platform.python_version(), **_versions()},
+        "platform": platform.platform(),
+        "cpu": _cpu(),
+        "device": device,
+    }
+
+
+@cache
+def commit() -> dict[str, Any]:
+    """``{"commit": sha or None, "dirty": bool or None}`` of the repository that this package is run from."""
+    root = Path(__file__).resolve().parents[1]
+    if _git(root, "rev-parse", "--show-toplevel") != str(root):
+        return {"commit": None, "dirty": None}  # installed: the version says which code it is
+    status = _git(root, "status", "--porcelain")
+    return {"commit": _git(root, "rev-parse", "HEAD"), "dirty": bool(status)}
+
+
+def peak_memory_mib() -> float:
+    """Largest resident memory of this process so far (since ``restart_peak_memory``, where the system can)."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def restart_peak_memory() -> None:
+    """Forget the peak so far, so that a process that serves several runs reports each one's own (Linux)."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def _git(root: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+@cache
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        model = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        model = platform.processor() or platform.machine()
+    return f"{model} x{os.cpu_count()}"

@@ -1,0 +1,275 @@
+"""A pytest plugin: ``pytest --vanbench-suite ci --vanbench-architecture made --vanbench-baseline FILE``.
+
+One test a task: it fails where an error is worse than the baseline's (a regression), and is an error where there is no
+verdict (a crash, bad input, nothing to compare with), so JUnit tells the two apart. Without ``--vanbench-baseline`` a
+task passes when every run ends with finite numbers. Where no path is given, these tests are all that run. The fixture
+``vanbench_run`` runs a suite or task inside a test of one's own.
+
+Nothing heavy is imported before it is used: pytest loads this file in every project of the environment.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from .task import Architecture, Suite, Task
+
+PROPERTY = "vanbench"  # of a test report: one case as JSON, for JUnit and the summary
+COLUMNS = ("task", "verdict", "case", "baseline", "now", "allowed", "sees doubling", "seeds needed")
+
+
+class NoVerdict(Exception):
+    """The task was not judged: a crash, bad input, or nothing to compare with."""
+
+
+class Regression(Exception):
+    """An error is worse than the baseline's."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("vanbench", "vanbench: accuracy of neural networks against exact solutions")
+    add = group.addoption
+    add("--vanbench-suite", metavar="SUITE", help="One test a task of this suite (a name, or FILE.toml).")
+    add("--vanbench-architecture", metavar="NAME", help="Instead of the suite's own: a name, or package.module:MyNet.")
+    add("--vanbench-arch-option", metavar="NAME=VALUE", action="append", default=[], help="A hyperparameter of it.")
+    add("--vanbench-baseline", metavar="FILE", help="Fail where an error is worse than in this stored baseline.")
+    add("--vanbench-out", metavar="DIR", help="Folder of the records; what stands in it is not run again.")
+    add("--vanbench-seed", metavar="N", type=int, default=1, help="Every run's seed derives from it (default: 1).")
+    add("--vanbench-jobs", metavar="N", type=int, help="Processes at once; by default one a core.")
+    add("--vanbench-summary", metavar="FILE.md", help="Write a Markdown summary, for $GITHUB_STEP_SUMMARY say.")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--vanbench-suite") is None:
+        return
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())  # a user's own my_package.my_module:MyNet
+    if config.args_source is not pytest.Config.ArgsSource.ARGS:
+        config.args = []  # no path was given: only the tasks
+    if config.getoption("--vanbench-summary"):
+        config.pluginmanager.register(_Summary(Path(config.getoption("--vanbench-summary"))), "vanbench-summary")
+
+
+@pytest.hookimpl(tryfirst=True)  # so that -k and -m choose among the tasks as well
+def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--vanbench-suite") is None:
+        return
+    from exact import InputError
+
+    from .task import load_suite
+
+    try:
+        suite = load_suite(config.getoption("--vanbench-suite"))
+    except InputError as error:
+        raise pytest.UsageError(str(error)) from None
+    parent = _Suite.from_parent(session, name=f"vanbench[{suite.name}]", nodeid=f"vanbench::{suite.name}")
+    items += [TaskItem.from_parent(parent, name=task.name, task=task) for task in suite.tasks]
+
+
+class _Suite(pytest.Collector):
+    def collect(self) -> Iterator[pytest.Item]:
+        return iter(())
+
+
+class TaskItem(pytest.Item):
+    """All runs of one task, judged against the baseline."""
+
+    def __init__(self, *, task: Task, **arguments: Any):
+        super().__init__(**arguments)
+        self.task = task
+        self.verdict: Any = None
+
+    def setup(self) -> None:
+        """Everything that can go wrong without saying anything about accuracy."""
+        runner = _runner(self.config)
+        runner.run(self.task)
+        baseline = self.config.getoption("--vanbench-baseline")
+        self.verdict = runner.judge(self.task, None if baseline is None else Path(baseline))
+        for line in self.verdict.lines:
+            self.user_properties.append((PROPERTY, json.dumps({"task": self.task.name, **_rounded(line)})))
+        if self.verdict.refusals:
+            raise NoVerdict("cannot compare: " + "\n".join(self.verdict.refusals))
+
+    def runtest(self) -> None:
+        if self.verdict.failures:
+            raise Regression("\n".join(f"worse: {text}" for text in self.verdict.failures))
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        if isinstance(excinfo.value, NoVerdict | Regression):
+            return str(excinfo.value)
+        return super().repr_failure(excinfo, style)
+
+    def reportinfo(self) -> tuple[Path, None, str]:
+        return self.path, None, f"vanbench task {self.task.name}"
+
+
+class _Runner:
+    """Runs tasks into one folder, with the options of this pytest call."""
+
+    def __init__(self, config: pytest.Config, out: Path):
+        self.out = out
+        self.config = config
+
+    def run(self, task: Task | Suite, architecture: str | None = None, seed: int | None = None, **options: Any) -> Path:
+        """The folder with the records of ``task``. Raises ``NoVerdict`` for a run that left none."""
+        from exact import InputError
+
+        from .run import run_suite
+        from .task import Suite
+
+        option = self.config.getoption
+        suite = task if isinstance(task, Suite) else Suite(name=task.name, tasks=[task])
+        seed = option("--vanbench-seed") if seed is None else seed
+        try:
+            networks = _architectures(architecture, options) if architecture else self.networks()
+            done = run_suite(suite, self.out, networks, seed, option("--vanbench-jobs"))
+        except InputError as error:
+            raise NoVerdict(f"bad input: {error}") from error
+        if done.failures:
+            first = done.failures[0]
+            word = "crash" if first.crash else "no record"
+            raise NoVerdict(f"{word}: {first.job.label}: {first.failure}\n{first.crash or ''}".rstrip())
+        return self.out
+
+    def networks(self) -> list[Architecture] | None:
+        """What --vanbench-architecture asks for; None for the suite's own."""
+        from exact import InputError
+
+        from .parse import options
+
+        name = self.config.getoption("--vanbench-architecture")
+        given = options(self.config.getoption("--vanbench-arch-option"), "--vanbench-arch-option")
+        if given and name is None:
+            raise InputError("--vanbench-arch-option needs --vanbench-architecture.")
+        return _architectures(name, given) if name else None
+
+    def judge(self, task: Task, baseline: Path | None) -> Any:
+        """The gate's ``Verdict`` on this task alone; without a baseline only what is not finite fails."""
+        from exact import InputError
+
+        from . import gate as gates
+        from .record import FOLDER
+
+        folder = self.out / FOLDER / task.name
+        try:
+            if baseline is None:
+                lines = [{"case": gates.label(case), "now": case["error"]} for case in gates.cases(folder)]
+                return gates.Verdict(lines=lines, failures=gates.not_finite(folder))
+            labels = {network.label for network in self.networks() or task.architectures}
+            verdict = gates.gate(
+                folder, baseline, only=lambda case: case["task"] == task.name and case["architecture"] in labels
+            )
+        except InputError as error:
+            raise NoVerdict(f"cannot compare: {error}") from error
+        if all(line["verdict"] == "new" for line in verdict.lines) and not (verdict.failures or verdict.refusals):
+            verdict.refusals.append(
+                f"the baseline {str(baseline)!r} has no case of task {task.name} with this network: "
+                f"add it with `vanbench gate {self.out} --write {baseline}`."
+            )
+        return verdict
+
+
+def _architectures(name: str, options: dict[str, Any]) -> list[Architecture]:
+    from .task import Architecture
+
+    return [Architecture(name=name, options=options)]
+
+
+_RUNNER = pytest.StashKey[_Runner]()
+
+
+def _runner(config: pytest.Config) -> _Runner:
+    if _RUNNER not in config.stash:
+        import tempfile
+
+        from exact import InputError
+
+        from .run import require_empty_or_run_folder
+
+        given = config.getoption("--vanbench-out")
+        out = Path(given or tempfile.mkdtemp(prefix="vanbench-"))
+        try:
+            require_empty_or_run_folder(out)
+        except InputError as error:
+            raise NoVerdict(f"bad input: {error}") from error
+        config.stash[_RUNNER] = _Runner(config, out)
+    return config.stash[_RUNNER]
+
+
+@pytest.fixture(scope="session")
+def vanbench_run(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., pd.DataFrame]:
+    """``vanbench_run(suite, architecture=None, seed=None, **options) -> DataFrame``: runs it and returns the summary.
+
+    ``suite``: a name, FILE.toml, a ``Suite`` or a ``Task``. One row for each task, network, shape, quantity, s and t,
+    averaged over seeds, with ``error`` and its parts (the columns of ``compare.collect.summarise``). The same call
+    twice runs once.
+    """
+    from .collect import collect, summarise
+    from .task import load_suite
+
+    kept: dict[str, Path] = {}
+
+    def run(suite: str | Suite | Task, architecture: str | None = None, seed: int | None = None, **options: Any) -> Any:
+        declared = load_suite(suite) if isinstance(suite, str) else suite
+        key = json.dumps([declared.model_dump(mode="json"), architecture, seed, options], sort_keys=True, default=str)
+        if key not in kept:
+            kept[key] = tmp_path_factory.mktemp("vanbench")
+        folder = _Runner(request.config, kept[key]).run(declared, architecture, seed, **options)
+        return summarise(collect(folder))
+
+    return run
+
+
+class _Summary:
+    """Gathers what the tests report (from the workers of pytest-xdist too) and writes one Markdown page."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.rows: dict[tuple[str, str], dict[str, Any]] = {}
+        self.outcomes: dict[str, str] = {}
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        cases = [json.loads(str(value)) for name, value in report.user_properties if name == PROPERTY]
+        if report.nodeid.startswith("vanbench::"):
+            word = {"setup": "no verdict", "call": "regression"}.get(report.when or "", "no verdict")
+            if report.failed or report.when == "call":
+                name = report.nodeid.split("::")[-1]
+                self.outcomes[name] = word if report.failed else "no worse"
+                if report.failed and report.when == "setup":
+                    self.outcomes[name] += ": " + report.longreprtext.splitlines()[0]
+        self.rows.update({(case["task"], case["case"]): case for case in cases})
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        if hasattr(session.config, "workerinput"):  # pytest-xdist: the controller writes
+            return
+        lines = ["# vanbench", "", "| task | verdict |", "|---|---|"]
+        lines += [f"| {task} | {_cell(outcome)} |" for task, outcome in self.outcomes.items()]
+        names = {"sees doubling": "power", "seeds needed": "needed"}
+        rows = [[_cell(row.get(names.get(name, name))) for name in COLUMNS] for row in self.rows.values()]
+        lines += ["", "| " + " | ".join(COLUMNS) + " |", "|---" * len(COLUMNS) + "|"]
+        lines += ["| " + " | ".join(row) + " |" for row in rows]
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.open("a") as file:  # several steps may write into one page
+            file.write("\n".join(lines) + "\n")
+
+
+def _cell(value: Any) -> str:
+    text = "" if value is None else f"{value:.3g}" if isinstance(value, float) else str(value)
+    return text.replace("|", r"\|")
+
+
+def _rounded(line: dict[str, Any]) -> dict[str, Any]:
+    """Twelve digits: what two machines of one kind agree on."""
+    return {key: float(f"{item:.12g}") if isinstance(item, float) else item for key, item in line.items()}

@@ -1,0 +1,178 @@
+"""``Record``: everything about one run, as one JSON file, written whole or not at all.
+
+Tables are held by columns (``{"quantity": [...], "t": [...], "value": [...]}``). JSON knows no infinity and no NaN:
+such a value is null, and the column ``note`` says why.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, field_validator
+
+from exact import InputError
+
+from .task import checked
+
+SCHEMA = 1
+FOLDER = "records"
+Columns = dict[str, list[float | int | str | None]]
+
+
+class SchemaMismatch(InputError):
+    """A file of another version of this program."""
+
+
+class Record(BaseModel):
+    """One run.
+
+    ``rows``: the network's values; ``errors``: against the references; ``distances``: between whole distributions at
+    the last time; ``log``: the tracker's own figures at the report times; ``config``: the whole task.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    schema_version: int = SCHEMA
+    task: str
+    task_hash: str
+    system: str
+    shape: list[int]
+    params: dict[str, Any]
+    s: list[float]
+    observable: str
+    architecture: str
+    architecture_options: dict[str, Any]
+    label: str
+    tracker: str
+    tracker_options: dict[str, Any]
+    dtype: str
+    seed: int
+    replica: int
+    rows: Columns
+    errors: Columns
+    distances: Columns
+    log: Columns
+    diagnostics: dict[str, float | int | str | bool | None]
+    estimator: str | None
+    config: dict[str, Any]
+    provenance: dict[str, Any]
+    wall_s: float
+    cpu_s: float | None = None
+    peak_memory_mib: float
+
+    @field_validator("rows", "errors", "distances", "log")
+    @classmethod
+    def _rectangular(cls, value: Columns) -> Columns:
+        if len({len(column) for column in value.values()}) > 1:
+            raise ValueError("its columns differ in length")
+        return value
+
+    @property
+    def n_sites(self) -> int:
+        return math.prod(self.shape)
+
+    def frame(self, table: str = "rows") -> pd.DataFrame:
+        """``rows``, ``errors``, ``distances`` or ``log`` as a DataFrame; null becomes NaN in columns of numbers."""
+        frame = pd.DataFrame(getattr(self, table))
+        for name in frame.columns:
+            if frame[name].dtype == object and not frame[name].map(lambda v: isinstance(v, str)).any():
+                frame[name] = frame[name].astype(float)
+        return frame
+
+    def save(self, path: Path) -> None:
+        write_json(path, self.model_dump(mode="json"))
+
+    @classmethod
+    def load(cls, path: Path) -> Record:
+        """Raises ``InputError`` for a file that is truncated or not finite, ``SchemaMismatch`` for another version."""
+        content = read_json(path)
+        version = content.get("schema_version")
+        if version != SCHEMA:
+            raise SchemaMismatch(
+                f"record {str(path)!r} has schema version {version}, this vanbench reads {SCHEMA}: run its task again."
+            )
+        return checked(cls, content, f"record {str(path)!r}")
+
+
+def records(folder: Path) -> Iterator[tuple[Path, Record]]:
+    """Every record under ``folder``, in the order of their paths. Raises ``InputError`` where there is none."""
+    if not folder.is_dir():
+        raise InputError(f"{str(folder)!r} is no folder: give the folder that `vanbench run --out` wrote.")
+    root = folder / FOLDER if (folder / FOLDER).is_dir() else folder
+    paths = sorted(root.rglob("*.json"))
+    if not paths:
+        raise InputError(
+            f"{str(folder)!r} holds no records: run a suite with `vanbench run SUITE --out {folder}` first."
+        )
+    for path in paths:
+        yield path, Record.load(path)
+
+
+def columns(frame: pd.DataFrame) -> Columns:
+    """A DataFrame by columns of plain values; what is not finite becomes null and is named in ``note``.
+
+    A missing entry (None, NaN) is null without a note, except in ``value``, where every null is explained.
+    """
+    notes = list(frame["note"]) if "note" in frame else [""] * len(frame)
+    found: Columns = {}
+    for name in frame.columns:
+        if name == "note":
+            continue
+        plain: list[Any] = [_plain(item) for item in frame[name]]
+        for row, item in enumerate(plain):
+            if isinstance(item, float) and not math.isfinite(item):
+                if (math.isinf(item) or name == "value") and not notes[row]:
+                    notes[row] = f"{name} is not finite ({item})"
+                plain[row] = None
+        found[str(name)] = plain
+    if "note" in frame or any(notes):
+        found["note"] = [note if isinstance(note, str) else "" for note in notes]
+    return found
+
+
+def _plain(item: Any) -> Any:
+    if isinstance(item, np.generic):
+        item = item.item()
+    return None if item is pd.NA or item is pd.NaT else item
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Atomically: a reader, or a machine that dies, sees the whole file or none of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "w") as file:
+            json.dump(content, file, indent=1, allow_nan=False)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """One JSON object. Raises ``InputError`` for a missing or truncated file, or a number that is not finite."""
+    try:
+        content = json.loads(path.read_text(), parse_constant=_refuse)
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{str(path)!r} cannot be read: {error}.") from None
+    except InputError as error:
+        raise InputError(f"{str(path)!r} {error}") from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{str(path)!r} is truncated or no valid JSON ({error}): delete it and run again.") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{str(path)!r} holds no JSON object.")
+    return content
+
+
+def _refuse(constant: str) -> float:
+    raise InputError(f"holds {constant}, which is no number: delete it and run again.")

@@ -1,0 +1,157 @@
+"""``run_suite``: exact references, networks, comparison, tables and plots of a suite, in one resumable folder.
+
+OUT/suite.json      the declaration that was run
+OUT/references/     exact vectors' values, by hash
+OUT/records/        one JSON a run; what stands here is not computed again
+OUT/tables/  OUT/plots/
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from exact import InputError
+
+from . import execute, references
+from .pool import Job, Outcome, cores, run_jobs
+from .record import FOLDER, Record, write_json
+from .task import Architecture, Run, Suite, load_suite
+
+
+@dataclass
+class Summary:
+    """What a call did: records made now, found finished, and the runs that left none."""
+
+    out: Path
+    made: int = 0
+    found: int = 0
+    failures: list[Outcome] = field(default_factory=list)
+    warnings: dict[str, str] = field(default_factory=dict)
+
+
+def run_suite(
+    suite: str | Suite,
+    out: Path,
+    architectures: Sequence[Architecture] | None = None,
+    seed: int = 1,
+    workers: int | None = None,
+    device: str = "auto",
+    console: Console | None = None,
+) -> Summary:
+    """Run every task of ``suite`` into the folder ``out`` (with other ``architectures``, if given).
+
+    ``workers``: processes at once, by default one a core. ``console``: where the progress bar goes, None for none.
+    Everything is checked before anything is computed: raises ``InputError``. A run that fails leaves no record, is told
+    in the summary, and stops no other.
+    """
+    suite = load_suite(suite) if isinstance(suite, str) else suite
+    runs = [run for task in suite.tasks for run in task.runs(seed, list(architectures) if architectures else None)]
+    for _, same in itertools.groupby(runs, key=lambda r: (r.task.name, r.shape, r.architecture.label)):
+        first = next(same)
+        execute.check(first)
+        references.check(first.task)
+    summary = Summary(out)
+    todo = [run for run in runs if not _finished(out / FOLDER / run.path)]
+    summary.found = len(runs) - len(todo)
+    out.mkdir(parents=True, exist_ok=True)
+    write_json(out / "suite.json", suite.model_dump(mode="json"))
+    workers = min(workers or cores(), max(len(todo), 1))
+    failed = _references(todo, out, workers, console, summary)
+    todo = [run for run in todo if (run.task.name, run.shape) not in failed]
+    _runs(todo, out, workers, device, console, summary)
+    return summary
+
+
+def _references(todo: list[Run], out: Path, workers: int, console: Any, summary: Summary) -> set:
+    """Compute what is missing; returns the (task, shape) that have none because it failed."""
+    wanted = {}
+    for run in todo:
+        path = references.reference_path(run.task, run.shape, out)
+        if run.task.references and not path.exists():
+            wanted[path] = run
+    jobs = [
+        Job(f"exact {run.task.name} {'x'.join(map(str, run.shape))}", _reference, (run, out)) for run in wanted.values()
+    ]
+    failed = set()
+
+    def ended(outcome: Outcome) -> None:
+        if outcome.failure:
+            summary.failures.append(outcome)
+            run = outcome.job.arguments[0]
+            failed.add((run.task.name, run.shape))
+
+    _with_bar("exact references", jobs, workers, console, ended)
+    return failed
+
+
+def _runs(todo: list[Run], out: Path, workers: int, device: str, console: Any, summary: Summary) -> None:
+    longest_first = sorted(todo, key=lambda run: -sum(run.shape))
+    jobs = [Job(run.label, _execute, (run, out, device)) for run in longest_first]
+
+    def ended(outcome: Outcome) -> None:
+        if outcome.failure:
+            summary.failures.append(outcome)
+            return
+        summary.made += 1
+        for message in outcome.value[1]:
+            summary.warnings.setdefault(outcome.job.arguments[0].label, message)
+
+    _with_bar("networks", jobs, workers, console, ended)
+
+
+def _reference(run: Run, out: Path, progress: Any) -> None:
+    references.reference(run.task, run.shape, out)
+
+
+def _execute(run: Run, out: Path, device: str, progress: Any) -> Any:
+    return execute.execute(run, out, device, progress=progress)
+
+
+def _finished(path: Path) -> bool:
+    """A record that can be read; one that cannot stops the run with the reason rather than being overwritten."""
+    return path.exists() and bool(Record.load(path))
+
+
+def _with_bar(title: str, jobs: list[Job], workers: int, console: Console | None, ended: Any) -> None:
+    """Run the jobs under one bar that moves with the steps of every job, so that its estimate of the end is fair."""
+    if not jobs:
+        return
+    parts: dict[str, float] = {}
+    layout = (
+        TextColumn("[bold]{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    with Progress(*layout, console=console or Console(quiet=True), transient=False) as bar:
+        line = bar.add_task(title, total=len(jobs), note="")
+
+        def moved(job: Job, step: int, total: int, message: str) -> None:
+            parts[job.label] = min(step / total, 1.0)
+            bar.update(line, completed=sum(parts.values()), note=f"{job.label}: {message}")
+
+        def done(outcome: Outcome) -> None:
+            parts[outcome.job.label] = 1.0
+            bar.update(line, completed=sum(parts.values()))
+            ended(outcome)
+
+        run_jobs(jobs, workers, done, moved)
+        bar.update(line, note="")
+
+
+def require_empty_or_run_folder(out: Path) -> None:
+    """Raise ``InputError`` where ``out`` is a file, or a folder that holds something else than runs."""
+    if out.is_file():
+        raise InputError(f"{str(out)!r} is a file: give a folder.")
+    if out.is_dir() and any(out.iterdir()) and not any((out / name).exists() for name in (FOLDER, "suite.json")):
+        raise InputError(f"{str(out)!r} holds other files: give a new folder, or one of an earlier run.")

@@ -1,0 +1,166 @@
+"""Tables of errors by size, time, counting field or architecture; Markdown, CSV, LaTeX (booktabs)."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pandas as pd
+from tabulate import tabulate
+
+from exact import InputError
+from exact.errors import unknown
+
+from .collect import collect, summarise
+
+AXES = ("size", "time", "s", "architecture")
+FORMATS = ("md", "csv", "latex")
+MISSING = "–"
+SUFFIX = {"md": "md", "csv": "csv", "latex": "tex"}
+HEADINGS = {
+    "task": "task",
+    "architecture": "network",
+    "shape": "shape",
+    "s": "s",
+    "t": "t",
+    "seeds": "seeds",
+    "value": "value",
+    "exact": "exact",
+    "error": "error",
+    "error_per_site": "error/site",
+    "discretisation": "discretisation",
+    "projection": "projection",
+    "sampling": "sampling",
+    "network": "network error",
+    "ess": "ESS fraction",
+    "negative": "neg. targets",
+    "parameters": "parameters",
+    "cpu_s": "CPU (s)",
+}
+ALWAYS = ("task", "architecture", "shape", "s", "t", "seeds", "value", "exact", "error", "cpu_s")
+
+
+def table(folder: Path, by: str = "size", quantity: str = "ln_Z") -> pd.DataFrame:
+    """The summary of ``quantity`` along one axis, numbers in full (see ``collect.summarise`` for the columns).
+
+    ``size``, ``s``, ``architecture``: at the last time of each task; ``time``: its largest shape at every time. Raises
+    ``InputError`` for an unknown axis or quantity.
+    """
+    if by not in AXES:
+        raise unknown("axis", by, list(AXES))
+    return select(summarise(collect(folder)), by, quantity)
+
+
+def select(summary: pd.DataFrame, by: str, quantity: str) -> pd.DataFrame:
+    if quantity not in set(summary.quantity):
+        raise unknown("quantity in these records", quantity, sorted(set(summary.quantity)))
+    found = summary[summary.quantity == quantity].copy()
+    found["task"] = _names(found)
+    groups = found.groupby("task")
+    if by == "time":
+        found = found[found.n_sites == groups.n_sites.transform("max")]
+    else:
+        found = found[found.t == groups.t.transform("max")]
+    first = {"size": ["architecture", "s"], "time": ["architecture", "s"], "s": ["architecture", "n_sites"]}
+    order = ["task", *first.get(by, ["n_sites", "s"]), "n_sites", "s", "t", "architecture", "site"]
+    return found.sort_values(list(dict.fromkeys(order))).reset_index(drop=True)
+
+
+def render(found: pd.DataFrame, form: str = "md") -> str:
+    """``found`` as text. CSV keeps every number in full; the others show ``value ± standard error``."""
+    if form not in FORMATS:
+        raise unknown("format", form, list(FORMATS))
+    if form == "csv":
+        return found.to_csv(index=False, lineterminator="\n")
+    shown = [name for name in HEADINGS if name in found and (name in ALWAYS or _worth(name, found))]
+    rows = [[_cell(name, row, form) for name in shown] for row in found.to_dict("records")]
+    headings = [HEADINGS[name] for name in shown]
+    if form == "md":
+        return tabulate(rows, headings, tablefmt="pipe", disable_numparse=True) + "\n" + _footnotes(found, form)
+    cells = pd.DataFrame(rows, columns=[_escape(heading) for heading in headings])
+    return cells.style.hide(axis="index").to_latex(hrules=True) + _footnotes(found, form)
+
+
+def write_tables(folder: Path) -> list[Path]:
+    """``tables/<quantity>_by_<axis>.{md,csv,tex}`` under ``folder`` for every quantity without sites."""
+    summary = summarise(collect(folder))
+    written = []
+    for quantity in sorted(set(summary[summary.site.isna()].quantity)):
+        for by in AXES:
+            found = select(summary, by, quantity)
+            for form in FORMATS:
+                path = folder / "tables" / f"{quantity}_by_{by}.{SUFFIX[form]}"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(render(found, form))
+                written.append(path)
+    if not written:
+        raise InputError(f"{str(folder)!r}: its records hold nothing to tabulate.")
+    return written
+
+
+def with_error(value: float, stderr: float) -> str:
+    """``-0.61950 ± 0.00012``: the error to two digits, the value to the same place; without one, six digits."""
+    if not math.isfinite(value):
+        return MISSING
+    if not math.isfinite(stderr) or stderr <= 0:
+        return f"{value:.6g}"
+    places = max(0, 1 - math.floor(math.log10(stderr)))
+    if places > 12:
+        return f"{value:.6g}"
+    return f"{value:.{places}f} ± {stderr:.{places}f}"
+
+
+def scientific(value: float, stderr: float = math.nan) -> str:
+    """``1.57e-02 ± 1.1e-04``."""
+    if not math.isfinite(value):
+        return MISSING
+    known = math.isfinite(stderr) and stderr > 1e-9 * abs(value)  # below it: rounding of one number, not a spread
+    return f"{value:.2e} ± {stderr:.1e}" if known else f"{value:.2e}"
+
+
+def _cell(name: str, row: dict, form: str) -> str:
+    value, stderr = row[name], row.get(f"{name}_se", math.nan)
+    if name in ("task", "architecture", "shape"):
+        return _escape(str(value)) if form == "latex" else str(value)
+    if name == "value":
+        text = with_error(value, stderr)
+    elif name in ("exact", "s", "t"):
+        text = MISSING if not math.isfinite(value) else f"{value:.6g}"
+    elif name in ("seeds", "parameters", "negative"):
+        text = MISSING if pd.isna(value) else f"{int(value)}"
+    elif name in ("ess", "cpu_s"):
+        text = MISSING if pd.isna(value) else f"{value:.3g}"
+    else:
+        text = scientific(value, stderr)
+    return text.replace("±", r"$\pm$").replace(MISSING, "--") if form == "latex" else text
+
+
+def _footnotes(found: pd.DataFrame, form: str) -> str:
+    """What the numbers are, and the notes of the rows, once each."""
+    notes = sorted({note for notes in found["note"] for note in str(notes).split("; ") if note})
+    lines = [
+        "± is the standard error over seeds; error is the total against continuous time, divided by |exact| where the "
+        "quantity is relative; the parts are on the same scale.",
+        *notes,
+    ]
+    return "\n" + "".join(f"% {line}\n" if form == "latex" else f"{line}\n\n" for line in lines)
+
+
+def _names(found: pd.DataFrame) -> pd.Series:
+    """Task names; with their hash where a folder holds two declarations of one name."""
+    several = found.groupby("task").task_hash.transform("nunique") > 1
+    return found.task.where(~several, found.task + "@" + found.task_hash.str[:6])
+
+
+def _worth(name: str, found: pd.DataFrame) -> bool:
+    """Whether a column tells anything that the others do not; one of zeros or of dashes is left out."""
+    if name == "network" and found["projection"].notna().all():
+        return False  # it is their sum
+    if name == "error_per_site" and found["error"].notna().all():
+        return False  # it stands in where the reference passes zero
+    numbers = pd.to_numeric(found[name], errors="coerce")
+    return bool(numbers.notna().any() and (numbers.fillna(0) != 0).any())
+
+
+def _escape(text: str) -> str:
+    return text.replace("_", r"\_").replace("%", r"\%").replace("#", r"\#").replace("&", r"\&")

@@ -1,0 +1,24 @@
+"""The one exception a user's mistake raises."""
+
+
+class InputError(ValueError):
+    """Bad input, told in one sentence that says what to do about it.
+
+    The command line prints the sentence alone and exits with code 2; library callers may catch it as a ``ValueError``.
+    """
+
+
+def number(name: str, value: object) -> float:
+    """``value`` as a float, or an ``InputError`` that names the parameter; a string is no number."""
+    if isinstance(value, str) or not hasattr(value, "__float__"):
+        raise InputError(f"{name} = {value!r}: it must be a number.")
+    return float(value)  # type: ignore[arg-type]
+
+
+def unknown(kind: str, name: str, known: list[str]) -> InputError:
+    """An unknown ``name`` answered with the names that exist and the nearest one."""
+    import difflib
+
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+    hint = f", did you mean {near[0]!r}?" if near else "."
+    return InputError(f"unknown {kind} {name!r}{hint} Known: {', '.join(sorted(known))}")

@@ -1,0 +1,200 @@
+"""The reference library: exact tables of the sizes that the literature plots.
+
+``python -m exact.library compute [CASE ...]`` fills ``results/exact/*.csv``, smallest first; a case that was cut off
+goes on where it stopped. ``status`` rewrites the table of what there is and what is missing, ``published`` the page
+that compares published network values, ``critical`` prepares its critical fields.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from .errors import InputError, unknown
+from .kernel import Layout
+from .solve_lanczos import Question, derivative_values, unstable
+from .symmetric import Run, Symmetric
+from .system import System
+from .systems import build
+
+FOLDER = Path("results/exact")
+TIMES = np.array([0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 999.05, 1000])
+FIELDS = np.round(np.logspace(-2, 0, 21), 10)
+COLUMNS = ["quantity", "scheme", "s", "t", "value", "bound", "note"]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One table: a system at one size over the common grid of ``s`` (times ``sign``) and times."""
+
+    name: str
+    system: str
+    shape: tuple[int, ...]
+    params: dict[str, Any] = field(default_factory=dict)
+    sign: float = 1.0
+    dt: float = 0.05
+
+    def build(self) -> System:
+        return build(self.system, self.shape, **self.params)
+
+    @property
+    def fields(self) -> np.ndarray:
+        return self.sign * FIELDS
+
+
+def _cases() -> list[Case]:
+    square = [(n, n) for n in (3, 4, 5)]
+    found = [Case(f"south-east-{n}x{n}", "east", (n, n)) for n, _ in square]
+    found += [Case(f"fa-{n}x{n}", "fa", (n, n), dt=0.025 if n == 5 else 0.05) for n, _ in square]
+    found += [Case(f"south-east-front-{n}x{n}x{n}", "east", (n, n, n)) for n in (2, 3)]
+    found += [Case(f"{name}-{n}", name, (n,)) for name in ("fa", "east") for n in range(4, 25, 4)]
+    low = {"c": 0.05}
+    found += [Case(f"south-east-{n}x{n}-c0.05", "east", (n, n), low, -1.0) for n, _ in square]
+    corner = {"c": 0.05, "pinned": "first"}
+    found += [Case(f"fa-corner-{n}x{n}-c0.05", "fa", (n, n), corner, -1.0) for n, _ in square]
+    return sorted(found, key=lambda case: len(case.build().free_sites))
+
+
+CASES = {case.name: case for case in _cases()}
+
+
+def compute(case: Case, folder: Path = FOLDER, stages: tuple[str, ...] = ("values", "derivatives")) -> None:
+    """Fills the table of ``case``, one counting field after the other, those of the published figures first."""
+    system = case.build()
+    layout = Layout(system)
+    path = folder / f"{case.name}.csv"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for stage in stages:
+        for s in _first_things_first(case.fields):
+            table = read(path)
+            if done(table, stage, s):
+                continue
+            began = time.perf_counter()
+            rows = list((_values if stage == "values" else _derivatives)(system, layout, float(s), case.dt))
+            write(path, pd.concat([table, pd.DataFrame(rows, columns=COLUMNS)], ignore_index=True))
+            print(
+                f"{case.name}: {stage} at s = {s:g} in {time.perf_counter() - began:.1f} s", file=sys.stderr, flush=True
+            )
+
+
+def _first_things_first(fields: np.ndarray) -> np.ndarray:
+    """The middle of the grid (``|s| = 0.1``), then every fourth value, every second, all: a cut-off table is even."""
+    n = len(fields)
+    order = [n // 2, *range(0, n, 4), *range(0, n, 2), *range(n)]
+    return fields[list(dict.fromkeys(order))]
+
+
+def done(table: pd.DataFrame, stage: str, s: float) -> bool:
+    name = "ln_Z" if stage == "values" else "activity"
+    return bool(((table.quantity == name) & np.isclose(table.s, s, rtol=1e-9)).any())
+
+
+def _values(system: System, layout: Layout, s: float, dt: float) -> Iterator[tuple]:
+    """``ln_Z`` in both schemes, densities and ``scgf`` from one Lanczos run."""
+    engine = Symmetric(system, s, layout=layout)
+    run = engine.run(TIMES, theta=True, profile=True)
+    for scheme, step in (("continuous", None), ("euler", dt)):
+        note = unstable(engine, run, step)
+        if note:
+            yield from (("ln_Z", scheme, s, t, np.nan, np.nan, f"dt = {dt:g} {note}") for t in TIMES)
+            continue
+        for t, value, bound in zip(TIMES, *run.ln_z(TIMES, step)):
+            yield "ln_Z", scheme, s, t, value, bound, "" if step is None else f"dt = {dt:g}"
+    profile, bounds = run.profile(TIMES)
+    for t, value, bound in zip(TIMES, profile.mean(1), bounds):
+        yield "density", "continuous", s, t, value, bound, ""
+    theta, residual = run.tri.theta()
+    yield "scgf", "continuous", s, np.nan, theta, residual, ""
+
+
+def _derivatives(system: System, layout: Layout, s: float, dt: float) -> Iterator[tuple]:
+    engine = Symmetric(system, s, layout=layout)
+    run: Run = engine.run(TIMES)
+    found = derivative_values(engine, run, Question(s, TIMES, (), None, "activity"))
+    for name, (values, bounds) in found.items():
+        for t, value, bound in zip(TIMES, values, bounds):
+            yield name, "continuous", s, t, value, bound, ""
+
+
+def read(path: Path) -> pd.DataFrame:
+    if not path.exists():
+        return pd.DataFrame(columns=COLUMNS)
+    return pd.read_csv(path, dtype={"note": str}).fillna({"note": ""})
+
+
+def write(path: Path, table: pd.DataFrame) -> None:
+    """Sorted and in one move, so that a table is never half written."""
+    table = table.sort_values(["quantity", "scheme", "s", "t"], kind="stable")
+    part = path.with_suffix(".part")
+    text = table.assign(bound=table.bound.map(lambda b: f"{b:.1e}"))
+    text.to_csv(part, index=False, float_format="%.14g")
+    part.replace(path)
+
+
+def status(folder: Path = FOLDER) -> str:
+    """A Markdown table of every case: how much of it is there, what is missing, and its worst bounds."""
+    lines = [
+        "# Exact reference tables",
+        "",
+        "Written by `python -m exact.library status`; each table by `python -m exact.library compute NAME`.",
+        "",
+        f"Grid: {len(FIELDS)} values of |s| from 0.01 to 1, log-spaced; {len(TIMES)} times from 0.05 to 1000; c = 0.5",
+        "unless the name says 0.05 (there s < 0). ln_Z in continuous time and by Euler steps (the step is in `note`),",
+        "density, activity, susceptibility in continuous time, scgf. `bound`: certified for ln_Z, residual for scgf,",
+        "estimated for the others.",
+        "",
+        "| table | states | ln_Z, density, scgf | activity, susceptibility | worst bound of ln_Z | Euler unstable |",
+        "|---|---|---|---|---|---|",
+    ]
+    for case in CASES.values():
+        table = read(folder / f"{case.name}.csv")
+        counts = [sum(done(table, stage, s) for s in case.fields) for stage in ("values", "derivatives")]
+        shown = [f"{n} of {len(case.fields)} s" if n else "missing" for n in counts]
+        certain = table[table.quantity == "ln_Z"]
+        worst = f"{certain.bound.astype(float).max():.1e}" if len(certain) else ""
+        bad = certain[certain.note.astype(str).str.contains("unstable")].s.nunique() if len(certain) else 0
+        states = f"2^{len(case.build().free_sites)}"
+        lines.append(f"| {case.name} | {states} | {shown[0]} | {shown[1]} | {worst} | {f'{bad} s' if bad else ''} |")
+    return "\n".join(lines) + "\n"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    from . import published
+
+    parser = argparse.ArgumentParser(prog="python -m exact.library", description=__doc__)
+    parser.add_argument("command", choices=["compute", "status", "critical", "published"])
+    parser.add_argument("cases", nargs="*", help="names of tables; none: all, smallest first")
+    parser.add_argument("--stage", choices=["values", "derivatives"], help="only one half of each table")
+    parser.add_argument("--largest", type=int, default=26, help="only tables of at most 2^LARGEST states")
+    parser.add_argument("--folder", type=Path, default=FOLDER)
+    given = parser.parse_args(arguments)
+    try:
+        for name in given.cases:
+            if name not in CASES:
+                raise unknown("table", name, list(CASES))
+        chosen = [CASES[name] for name in given.cases] or list(CASES.values())
+        if given.command == "compute":
+            for case in chosen:
+                if len(case.build().free_sites) <= given.largest:
+                    compute(case, given.folder, (given.stage,) if given.stage else ("values", "derivatives"))
+        if given.command == "critical":
+            published.critical(given.folder)
+        if given.command == "published":
+            (given.folder / "published.md").write_text(published.page(given.folder))
+        (given.folder / "README.md").write_text(status(given.folder))
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

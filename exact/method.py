@@ -1,0 +1,59 @@
+"""Which method answers a question: from the system, the quantities, and the memory there is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from . import solve_lanczos
+from .connections import Connections
+from .errors import InputError
+from .kernel import Layout
+from .krylov import FEWEST
+from .sparse import sparse_bytes
+from .states import available_memory, require_memory
+from .symmetric import VECTORS, applies
+from .system import System
+
+METHODS = ("auto", "dense", "sparse", "lanczos", "krylov")
+SMALL = 1 << 12  # states up to which exact derivatives on a sparse matrix are cheap
+SPARSE = 1 << 17  # states up to which the sparse propagator is no slower than the matrix-free one
+
+
+def choose(
+    system: System, layout: Layout, s: float, observable: str, quantities: Sequence[str], order: int, method: str
+) -> str:
+    """The method, checked to fit memory; raises ``InputError`` with the memory that is needed where nothing does.
+
+    ``auto``: Lanczos where detailed balance holds and the start is the equilibrium (small systems whose derivatives
+    in ``s`` are asked: sparse); else sparse up to 2^17 states, else Krylov.
+    """
+    missing = sorted(set(quantities) - set(solve_lanczos.QUANTITIES))
+    balanced = not missing and applies(system, s, observable)
+    if method == "lanczos" and missing:
+        raise InputError(f"method 'lanczos' does not give {', '.join(missing)}: take 'auto'.")
+    if method == "lanczos" and not balanced:
+        raise InputError(
+            "method 'lanczos' needs detailed balance, a symmetric counter and the equilibrium start: take 'auto'."
+        )
+    if method == "auto":
+        method = _auto(system, layout, balanced, order)
+    require_memory(needed(system, layout, order, method), f"method {method!r} on {layout.size} states")
+    return method
+
+
+def _auto(system: System, layout: Layout, balanced: bool, order: int) -> str:
+    if balanced and not (order and layout.size <= SMALL):
+        return "lanczos"
+    if layout.size <= SPARSE and needed(system, layout, order, "sparse") <= available_memory():
+        return "sparse"
+    return "krylov"
+
+
+def needed(system: System, layout: Layout, order: int, method: str) -> float:
+    """Bytes that a method takes at its peak."""
+    vector = 8.0 * layout.size
+    if method == "dense":
+        return 8.0 * vector * layout.size * (order + 1) ** 2
+    if method == "sparse":
+        return (order + 1) * (order + 2) / 2 * sparse_bytes(layout.size, Connections(system).n_moves) + 10 * vector
+    return VECTORS * vector if method == "lanczos" else (order + 1) * (FEWEST + 5) * vector

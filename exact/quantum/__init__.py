@@ -1,0 +1,19 @@
+"""Open quantum spin systems: Liouvillians, measurement (POVM) dynamics, counting statistics, trajectories."""
+
+from .lindblad import Jump, Lindblad, LocalOperator, heisenberg_model, product_state, tfim_model
+from .povm import OpenQuantum, Povm, four_pauli, povm_by_name, povm_system, tetrahedral
+
+__all__ = [
+    "Jump",
+    "Lindblad",
+    "LocalOperator",
+    "OpenQuantum",
+    "Povm",
+    "four_pauli",
+    "heisenberg_model",
+    "povm_by_name",
+    "povm_system",
+    "product_state",
+    "tetrahedral",
+    "tfim_model",
+]

@@ -1,0 +1,161 @@
+"""The Liouvillian of local spin models, tilted by the number of quantum jumps: sparse, and as a function of ``rho``.
+
+``L_s rho = -i (K rho - rho K^+) + exp(-s) sum_k gamma_k G_k rho G_k^+``, ``K = H - i/2 sum_k gamma_k G_k^+ G_k``
+(full counting statistics: Garrahan and Lesanovsky, PRL 104, 160601 (2010)). ``rho`` is Hermitian of shape
+``(2**N, 2**N)``. It may be held as the real matrix ``R = Re rho + Im rho`` of the same norm (the two parts are
+symmetric and antisymmetric, so nothing is lost): Krylov methods then run in real arithmetic and stay Hermitian.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property, reduce
+from math import comb
+
+import numpy as np
+import scipy.sparse as sp
+from numba import get_num_threads, njit, prange
+from scipy.sparse.linalg import eigsh
+
+from ..states import require_memory
+from .lindblad import Jump, Lindblad
+from .pauli import embed, total
+
+TILE = 32
+PARALLEL_FROM = 64  # rows; below, starting threads costs more than they save
+DENSE_SPINS = 4  # up to here the extreme energies come from a dense eigensolver
+
+
+class Liouvillian:
+    """``L_s`` of ``model``, never stored. Raises ``InputError`` when ``copies`` density matrices do not fit memory."""
+
+    def __init__(self, model: Lindblad, s: float = 0.0, copies: int = 5):
+        self.model, self.s, self.dim = model, float(s), model.dim
+        require_memory(16.0 * copies * 4.0**model.n_sites, f"{copies} density matrices of {model.n_sites} spins")
+        n = model.n_sites
+        self.hamiltonian = total([(p.sites, p.matrix) for p in model.hamiltonian], n)
+        loss = total([(j.sites, j.rate * j.matrix.conj().T @ j.matrix) for j in model.jumps], n)
+        self.effective = sp.csr_array(self.hamiltonian - 0.5j * loss)
+        self._jumps = _stack([sp.csr_array(np.sqrt(j.rate) * embed(j.sites, j.matrix, n)) for j in model.jumps])
+
+    def apply(self, rho: np.ndarray, s_order: int = 0) -> np.ndarray:
+        """``L_s rho`` of a Hermitian ``rho``; ``s_order > 0``: that derivative of ``L_s`` in ``s``."""
+        parallel = self.dim >= PARALLEL_FROM and get_num_threads() > 1
+        out = np.zeros_like(rho)
+        if s_order == 0:
+            k = self.effective
+            (_coherent_parallel if parallel else _coherent)(rho, out, k.indptr, k.indices, k.data)
+            (_add_adjoint_parallel if parallel else _add_adjoint)(out)
+        weight = (-1.0) ** s_order * np.exp(-self.s)
+        (_recycle_parallel if parallel else _recycle)(rho, out, weight, *self._jumps)
+        return out
+
+    def apply_stack(self, stack: np.ndarray) -> np.ndarray:
+        """``d/dt (rho, rho', rho'', ...)`` for derivatives in ``s``, shape ``(order + 1, dim, dim)`` (Leibniz)."""
+        out = np.array([self.apply(rho) for rho in stack])
+        for i in range(1, len(stack)):
+            for j in range(i):
+                out[i] += comb(i, j) * self.apply(stack[j], i - j)
+        return out
+
+    def apply_real(self, flat: np.ndarray) -> np.ndarray:
+        """``L_s`` on the real form, ``(4**N,)``."""
+        return to_real(self.apply(from_real(flat, self.dim)))
+
+    @cached_property
+    def bound(self) -> float:
+        """A bound on the 2-norm: the spread of energies, and the norms of the local dissipators."""
+        if self.hamiltonian.nnz == 0:
+            spread = 0.0
+        elif self.model.n_sites <= DENSE_SPINS:
+            energies = np.linalg.eigvalsh(self.hamiltonian.toarray())
+            spread = float(energies[-1] - energies[0])
+        else:
+            options = {"k": 1, "return_eigenvectors": False, "tol": 1e-3, "v0": np.cos(np.arange(self.dim))}
+            top, bottom = (eigsh(self.hamiltonian, which=which, **options)[0] for which in ("LA", "SA"))
+            spread = 1.01 * float(top - bottom)
+        return spread + sum(_dissipator_norm(jump, self.s) for jump in self.model.jumps)
+
+    def sparse(self) -> sp.csr_array:
+        """``L_s`` as a CSR matrix on row-major ``vec(rho)``, ``(4**N, 4**N)`` complex."""
+        n = self.model.n_sites
+        entries = 2 * self.effective.nnz + len(self.model.jumps) * 2**n
+        require_memory(64.0 * entries * 2**n, f"the sparse Liouvillian of {n} spins")
+        identity = sp.eye_array(self.dim, format="csr")
+        out = -1j * sp.kron(self.effective, identity) + 1j * sp.kron(identity, self.effective.conj())
+        for jump in self.model.jumps:
+            g = embed(jump.sites, jump.matrix, n)
+            out = out + np.exp(-self.s) * jump.rate * sp.kron(g, g.conj())
+        return sp.csr_array(out)
+
+
+def density_matrix(states: np.ndarray) -> np.ndarray:
+    """The product of one-spin states ``(n, 2, 2)``, ``(2**n, 2**n)``."""
+    return np.ascontiguousarray(reduce(np.kron, states))
+
+
+def to_real(rho: np.ndarray) -> np.ndarray:
+    return (rho.real + rho.imag).ravel()
+
+
+def from_real(flat: np.ndarray, dim: int) -> np.ndarray:
+    r = flat.reshape(dim, dim)
+    return np.ascontiguousarray(0.5 * (r + r.T) + 0.5j * (r - r.T))
+
+
+def _dissipator_norm(jump: Jump, s: float) -> float:
+    g, one = jump.matrix, np.eye(len(jump.matrix))
+    loss = g.conj().T @ g / 2
+    local = np.exp(-s) * np.kron(g, g.conj()) - np.kron(loss, one) - np.kron(one, loss.conj())
+    return jump.rate * float(np.linalg.norm(local, 2))
+
+
+def _stack(jumps: list[sp.csr_array]) -> tuple[np.ndarray, ...]:
+    """Row pointers ``(jumps, dim + 1)`` into joint arrays of row, column and value."""
+    if not jumps:
+        return np.zeros((0, 1), np.int64), np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, complex)
+    starts = np.cumsum([0] + [g.nnz for g in jumps])
+    pointers = np.array([g.indptr + start for g, start in zip(jumps, starts)], dtype=np.int64)
+    rows = np.concatenate([np.repeat(np.arange(g.shape[0]), np.diff(g.indptr)) for g in jumps]).astype(np.int64)
+    columns = np.concatenate([g.indices for g in jumps]).astype(np.int64)
+    return pointers, rows, columns, np.concatenate([g.data for g in jumps])
+
+
+def _coherent_(rho, out, indptr, indices, data):  # type: ignore[no-untyped-def]
+    for i in prange(rho.shape[0]):
+        target = out[i]
+        for e in range(indptr[i], indptr[i + 1]):
+            value, source = -1j * data[e], rho[indices[e]]
+            for j in range(target.size):
+                target[j] += value * source[j]
+
+
+def _add_adjoint_(a):  # type: ignore[no-untyped-def]
+    """``a + a^+`` in place, tile by tile: both triangles of a pair of tiles stay in the cache."""
+    size = a.shape[0]
+    for block in prange((size + TILE - 1) // TILE):
+        i0, i1 = block * TILE, min(size, (block + 1) * TILE)
+        for j0 in range(0, i1, TILE):
+            for i in range(i0, i1):
+                for j in range(j0, min(j0 + TILE, i + 1)):
+                    value = a[i, j] + np.conj(a[j, i])
+                    a[i, j] = value
+                    a[j, i] = np.conj(value)
+
+
+def _recycle_(rho, out, weight, pointers, rows, columns, values):  # type: ignore[no-untyped-def]
+    """``out += weight sum_k G_k rho G_k^+``."""
+    for i in prange(rho.shape[0]):
+        target = out[i]
+        for k in range(pointers.shape[0]):
+            for e in range(pointers[k, i], pointers[k, i + 1]):
+                value, source = weight * values[e], rho[columns[e]]
+                for f in range(pointers[k, 0], pointers[k, -1]):
+                    target[rows[f]] += value * np.conj(values[f]) * source[columns[f]]
+
+
+_coherent = njit(cache=True, fastmath=True)(_coherent_)
+_coherent_parallel = njit(parallel=True, cache=True, fastmath=True)(_coherent_)
+_add_adjoint = njit(cache=True)(_add_adjoint_)
+_add_adjoint_parallel = njit(parallel=True, cache=True)(_add_adjoint_)
+_recycle = njit(cache=True, fastmath=True)(_recycle_)
+_recycle_parallel = njit(parallel=True, cache=True, fastmath=True)(_recycle_)

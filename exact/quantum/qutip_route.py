@@ -1,0 +1,78 @@
+"""The same models in QuTiP and QuSpin, built by them from Pauli matrices: independent references. Imported lazily."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .lindblad import Lindblad, LocalOperator
+from .pauli import pauli_strings
+
+TIGHT = {"method": "vern9", "rtol": 1e-12, "atol": 1e-14, "nsteps": 1_000_000, "progress_bar": ""}
+
+
+def operators(model: Lindblad) -> tuple[Any, list[Any]]:
+    """QuTiP ``(H, [sqrt(gamma_k) G_k])``."""
+    import qutip
+
+    h = sum((_operator(part, model.n_sites) for part in model.hamiltonian), 0 * qutip.qeye([2] * model.n_sites))
+    return h, [np.sqrt(j.rate) * _operator(j, model.n_sites) for j in model.jumps if j.rate]
+
+
+def evolve_qutip(model: Lindblad, states: np.ndarray, times: np.ndarray, options: dict | None = None) -> list:
+    """Density matrices ``(2**N, 2**N)`` at ``times`` from one-spin ``states``, by ``qutip.mesolve``."""
+    import qutip
+
+    h, jumps = operators(model)
+    rho = qutip.tensor([qutip.Qobj(state) for state in states])
+    grid = np.concatenate([[0.0], np.asarray(times, float)])
+    result = qutip.mesolve(h, rho, grid, c_ops=jumps, options={**TIGHT, "store_states": True, **(options or {})})
+    return [state.full() for state in result.states[1:]]
+
+
+def steady_qutip(model: Lindblad) -> np.ndarray:
+    """The steady state by ``qutip.steadystate`` (sparse direct solve)."""
+    import qutip
+
+    return qutip.steadystate(*operators(model)).full()
+
+
+def tilted_qutip(model: Lindblad, s: float) -> np.ndarray:
+    """The dense ``L_s`` of the jump count in QuTiP's (column-stacked) order, ``(4**N, 4**N)``."""
+    import qutip
+
+    h, jumps = operators(model)
+    out = qutip.liouvillian(h, jumps)
+    for g in jumps:
+        out = out + np.expm1(-s) * qutip.sprepost(g, g.dag())
+    return out.full()
+
+
+def hamiltonian_quspin(model: Lindblad) -> np.ndarray:
+    """``H`` as QuSpin builds it from Pauli strings, dense ``(2**N, 2**N)``, index 0 = all up."""
+    from quspin.basis import spin_basis_1d
+    from quspin.operators import hamiltonian
+
+    basis = spin_basis_1d(model.n_sites, pauli=1)  # 1: the operators are Pauli matrices, not spins 1/2
+    static = []
+    for part in model.hamiltonian:
+        for letters, c in pauli_strings(part.matrix).items():
+            sites = [site for site, letter in zip(part.sites, letters) if letter != "i"]
+            static.append([letters.replace("i", "") or "I", [[c.real, *(sites or [0])]]])
+    quiet = {"check_herm": False, "check_symm": False, "check_pcon": False}
+    return hamiltonian(static, [], basis=basis, dtype=np.complex128, **quiet).toarray()
+
+
+def _operator(part: LocalOperator, n: int) -> Any:
+    """A sum of QuTiP tensor products of its own Pauli matrices."""
+    import qutip
+
+    letters_to = {"i": qutip.qeye(2), "x": qutip.sigmax(), "y": qutip.sigmay(), "z": qutip.sigmaz()}
+    out = 0 * qutip.qeye([2] * n)
+    for letters, c in pauli_strings(part.matrix).items():
+        factors = [qutip.qeye(2)] * n
+        for site, letter in zip(part.sites, letters):
+            factors[site] = letters_to[letter]
+        out = out + c * qutip.tensor(factors)
+    return out

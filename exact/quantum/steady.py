@@ -1,0 +1,138 @@
+"""Steady states, and the leading eigenvalues of a (tilted) Liouvillian: the gap and the scgf of the jump count."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.sparse.linalg import ArpackError, LinearOperator, eigs, gmres
+
+from ..errors import InputError
+from .evolve import SPAN, taylor_step
+from .lindblad import Lindblad
+from .liouvillian import Liouvillian, from_real, to_real
+
+DENSE_SPINS = 4  # 256 x 256: a dense eigenvalue solve is quicker than any iteration, and certain
+TOLERANCE = 1e-11  # residual |L rho| relative to the norm of L
+RESTART = 60
+UNIQUE = 1e-8  # a second eigenvalue this close to 0, in units of the decay rates, makes the steady state ambiguous
+
+
+def steady_state(model: Lindblad, tolerance: float = TOLERANCE) -> np.ndarray:
+    """The state with ``L rho = 0``, trace 1, ``(2**N, 2**N)``.
+
+    Up to 4 spins from the dense null space; beyond, GMRES on Hermitian matrices, preconditioned with the exact
+    inverse of the coherent part plus a uniform damping. Raises ``InputError`` without decay, when the steady state
+    is not unique (dense), or when the iteration does not converge.
+    """
+    if not any(jump.rate for jump in model.jumps):
+        raise InputError("without decay (all rates 0) there is no unique steady state: give a positive rate.")
+    if model.n_sites <= DENSE_SPINS:
+        return _dense_steady(model)
+    liouvillian = Liouvillian(model, copies=RESTART // 2 + 8)  # the basis vectors are real: half a matrix each
+    size, dim = 4**model.n_sites, model.dim
+    shift = _mean_decay(model)
+    precondition = damped_inverse(liouvillian, shift)
+    mixed = np.eye(dim) / dim
+
+    def matvec(flat: np.ndarray) -> np.ndarray:
+        """``L rho - shift Tr(rho) 1/D``: regular, and solved by the steady state for ``- shift 1/D``."""
+        rho = from_real(np.ravel(flat), dim)
+        return to_real(liouvillian.apply(rho) - shift * np.trace(rho).real * mixed)
+
+    operator = LinearOperator((size, size), matvec=matvec, dtype=float)
+    preconditioner = LinearOperator((size, size), matvec=precondition, dtype=float)
+    right = to_real(-shift * mixed.astype(complex))
+    found, _ = gmres(
+        operator,
+        right,
+        x0=to_real(mixed.astype(complex)),
+        rtol=1e-12,
+        atol=0.0,
+        restart=min(RESTART, size),
+        maxiter=20,
+        M=preconditioner,
+    )
+    rho = from_real(found, dim)
+    rho /= np.trace(rho).real
+    residual = np.linalg.norm(liouvillian.apply(rho)) / (liouvillian.bound * np.linalg.norm(rho))
+    if not residual < tolerance:
+        raise InputError(f"the steady state did not converge (relative residual {residual:.1e}): is it unique?")
+    return rho
+
+
+def leading_eigenvalues(model: Lindblad, s: float = 0.0, count: int = 2, tau: float | None = None) -> np.ndarray:
+    """The ``count`` eigenvalues of ``L_s`` with the largest real part, in falling order, complex.
+
+    Up to 4 spins dense; beyond, ARPACK on ``exp(tau L_s)``, whose largest eigenvalues are those (``L_s`` itself has a
+    wide imaginary spectrum that hides them from Krylov methods). ``tau``: one inverse decay rate if not given.
+    """
+    if model.n_sites <= DENSE_SPINS:
+        values = np.linalg.eigvals(Liouvillian(model, s).sparse().toarray())
+        return values[np.argsort(-values.real)][:count]
+    liouvillian = Liouvillian(model, s, copies=20)
+    size = 4**model.n_sites
+    rates = [jump.rate for jump in model.jumps if jump.rate]
+    span = tau or (len(rates) / sum(rates) if rates else 1.0)
+    n_steps = max(1, int(np.ceil(span * liouvillian.bound / SPAN)))
+
+    def propagate(flat: np.ndarray) -> np.ndarray:
+        rho = from_real(np.ravel(flat), liouvillian.dim)
+        for _ in range(n_steps):
+            rho = taylor_step(liouvillian.apply, rho, span / n_steps)
+        return to_real(rho)
+
+    start = np.eye(liouvillian.dim, dtype=complex) / liouvillian.dim
+    start += 1e-2 * _hermitian_noise(liouvillian.dim)
+    operator = LinearOperator((size, size), matvec=propagate, dtype=float)
+    try:
+        _, vectors = eigs(operator, k=count, which="LM", v0=to_real(start), ncv=2 * count + 8, tol=1e-11)
+    except ArpackError as error:
+        raise InputError(f"ARPACK did not find the leading eigenvalues ({error}).") from error
+    values = np.array([_quotient(liouvillian, v) for v in vectors.T])
+    return values[np.argsort(-values.real)]
+
+
+def scgf_and_gap(model: Lindblad, s: float = 0.0) -> tuple[float, float]:
+    """``theta(s)`` of the jump count and the distance to the next real part (the Liouvillian gap at ``s = 0``)."""
+    values = leading_eigenvalues(model, s, 2)
+    return float(values[0].real), float((values[0] - values[1]).real)
+
+
+def damped_inverse(liouvillian: Liouvillian, shift: float):  # type: ignore[no-untyped-def]
+    """``(-i [H, .] - shift)^-1`` on the real form, in the eigenbasis of ``H``."""
+    energies, basis = np.linalg.eigh(liouvillian.hamiltonian.toarray())
+    denominator = -1j * (energies[:, None] - energies[None, :]) - shift
+
+    def solve(flat: np.ndarray) -> np.ndarray:
+        rho = from_real(np.ravel(flat), liouvillian.dim)
+        inside = basis.conj().T @ rho @ basis
+        return to_real(basis @ (inside / denominator) @ basis.conj().T)
+
+    return solve
+
+
+def _dense_steady(model: Lindblad) -> np.ndarray:
+    dense = Liouvillian(model).sparse().toarray()
+    _, singular, vectors = np.linalg.svd(dense)
+    if singular[-2] < UNIQUE * singular[0]:
+        raise InputError("the steady state is not unique: two or more states do not change in time.")
+    rho = vectors[-1].conj().reshape(model.dim, model.dim)
+    rho = rho / np.trace(rho)
+    return (rho + rho.conj().T) / 2
+
+
+def _mean_decay(model: Lindblad) -> float:
+    """Half the sum of the rates: what a state decays with when half the jumps are open."""
+    return 0.5 * sum(j.rate * float(np.linalg.norm(j.matrix, 2)) ** 2 for j in model.jumps)
+
+
+def _hermitian_noise(dim: int) -> np.ndarray:
+    noise = np.random.default_rng(0).standard_normal((dim, dim, 2)) @ np.array([1, 1j])  # fixed: one answer
+    return (noise + noise.conj().T) / dim
+
+
+def _quotient(liouvillian: Liouvillian, v: np.ndarray) -> complex:
+    """``<v|L v> / <v|v>`` of an eigenvector, complex in the real form when its eigenvalue is."""
+    image = liouvillian.apply_real(np.ascontiguousarray(v.real)) + 1j * liouvillian.apply_real(
+        np.ascontiguousarray(v.imag)
+    )
+    return complex(np.vdot(v, image) / np.vdot(v, v))

@@ -1,0 +1,122 @@
+"""Scans over many counting fields: one field after the other or several processes, saved as they come, resumed."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from .errors import InputError
+from .kernel import Layout
+from .method import needed
+from .solve import DEFAULT, ORDER, solve, tidy
+from .states import available_memory
+from .system import System
+
+Progress = Callable[[str], None]
+
+
+def scan(
+    system: System,
+    s: Sequence[float],
+    times: float | Sequence[float] = (1.0,),
+    folder: Path | None = None,
+    processes: int = 1,
+    progress: Progress | None = None,
+    **options: Any,
+) -> pd.DataFrame:
+    """``solve(system, s, times, ...)`` for many ``s``, each stored in ``folder`` when it is done and not done twice.
+
+    ``processes``: how many fields are worked on at once, each on one thread and with its own vectors; fewer where
+    memory does not hold them. ``options`` go to ``solve``. Raises ``InputError`` if ``folder`` holds another question.
+    """
+    fields = [float(value) for value in np.atleast_1d(np.asarray(s, dtype=float))]
+    if folder is not None:
+        _check_folder(Path(folder), _question(system, times, options))
+    found = {value: frame for value in fields if (frame := _stored(folder, value)) is not None}
+    missing = [value for value in fields if value not in found]
+    for value, frame in _computed(system, missing, times, _affordable(system, processes, options), options):
+        found[value] = frame
+        if folder is not None:
+            _store(folder, value, frame)
+        if progress:
+            progress(f"s = {value:g}: done, {len(found)} of {len(fields)}")
+    return pd.concat([found[value] for value in fields], ignore_index=True)
+
+
+def _computed(
+    system: System, fields: list[float], times: Any, processes: int, options: dict[str, Any]
+) -> Iterator[tuple[float, pd.DataFrame]]:
+    if processes == 1:
+        for value in fields:
+            yield value, _one(system, value, times, options)
+        return
+    context = multiprocessing.get_context("spawn")  # threads of the compiled loops do not survive a fork
+    with ProcessPoolExecutor(processes, context, _one_thread) as pool:
+        jobs = {pool.submit(_one, system, value, times, options): value for value in fields}
+        for job in as_completed(jobs):
+            yield jobs[job], job.result()
+
+
+def _one(system: System, value: float, times: Any, options: dict[str, Any]) -> pd.DataFrame:
+    """One field. A scan goes on where the Euler scheme is unstable: its rows say so."""
+    try:
+        return solve(system, [value], times, **options)
+    except InputError as error:
+        if "unstable" not in str(error):
+            raise
+        names, grid = options.get("quantities", DEFAULT), np.atleast_1d(np.asarray(times, float))
+        rows = [{"quantity": q, "s": value, "t": t, "value": np.nan, "note": str(error)} for q in names for t in grid]
+        return tidy(rows)
+
+
+def _one_thread() -> None:
+    import numba
+
+    numba.set_num_threads(1)
+
+
+def _affordable(system: System, processes: int, options: dict[str, Any]) -> int:
+    if processes < 1:
+        raise InputError("a scan needs at least one process.")
+    order = max((ORDER.get(q, 0) for q in options.get("quantities", ())), default=0)
+    each = needed(system, Layout(system), order, options.get("method", "auto")) + 3e8  # the libraries themselves
+    return max(1, min(processes, int(0.8 * available_memory() / each)))
+
+
+def _question(system: System, times: Any, options: dict[str, Any]) -> str:
+    told = {
+        "system": system.name, "shape": system.shape, "params": system.params,
+        "times": np.atleast_1d(times).tolist(), "options": options,
+    }  # fmt: skip
+    return json.dumps(told, sort_keys=True, default=str)
+
+
+def _check_folder(folder: Path, question: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    note = folder / "question.json"
+    if note.exists() and note.read_text() != question:
+        raise InputError(f"{folder} holds a scan of another system or other options: give an empty folder.")
+    note.write_text(question)
+
+
+def _file(folder: Path, value: float) -> Path:
+    return Path(folder) / f"s={value:.17g}.csv"
+
+
+def _stored(folder: Path | None, value: float) -> pd.DataFrame | None:
+    if folder is None or not _file(folder, value).exists():
+        return None
+    return pd.read_csv(_file(folder, value), dtype={"note": str}).fillna({"note": ""})
+
+
+def _store(folder: Path, value: float, frame: pd.DataFrame) -> None:
+    part = _file(folder, value).with_suffix(".part")
+    frame.to_csv(part, index=False)
+    part.replace(_file(folder, value))

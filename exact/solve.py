@@ -1,0 +1,253 @@
+"""``solve``: every exact quantity of a small system as one tidy table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from . import krylov, solve_lanczos
+from .eigenvectors import leading_values, leading_vectors
+from .errors import InputError, unknown
+from .field import occupation
+from .kernel import Layout, Operator
+from .local import Local, tilted
+from .marginals import site_sums
+from .method import METHODS, choose
+from .propagate import Evolved, evolve, steps_of
+from .solve_lanczos import Question
+from .sparse import generator
+from .spectrum import euler_limit, euler_limit_of, scgf_and_gap, top_and_gap
+from .system import System
+
+EVOLVED = (*solve_lanczos.EVOLVED, "distribution")
+STEADY = solve_lanczos.STEADY
+QUANTITIES = (*EVOLVED, *STEADY)
+DEFAULT = ("ln_Z", "activity", "density", "scgf")
+ORDER = {"activity": 1, "susceptibility": 2}
+
+Row = dict[str, Any]
+
+
+def solve(
+    system: System,
+    s: float | Sequence[float] = 0.0,
+    times: float | Sequence[float] = (1.0,),
+    quantities: Sequence[str] = DEFAULT,
+    scheme: str = "continuous",
+    dt: float | None = None,
+    observable: str = "activity",
+    method: str = "auto",
+    progress: Callable[[str], None] | None = None,
+    tolerance: float = 0.0,
+    folder: Path | None = None,
+) -> pd.DataFrame:
+    """Exact values, tidy: columns ``quantity, s, t, value, bound, note`` (``site``, ``state``, ``k`` where they apply).
+
+    ``ln_Z = ln <-|exp(t W_s)|P_0>``; ``activity k = -(1/(N t)) d ln_Z/ds`` and ``susceptibility dk/ds`` of the tilted
+    ``observable``; ``density``, ``density_profile``, ``instantaneous_activity`` (``exp(-s) <r>/N`` in the plain
+    activity; no ``k``) and ``distribution`` of the normalised evolved vector; ``trajectory_density``, the average along
+    the trajectory in the s-ensemble (at times ``t``; where ``t`` is missing, in the middle of a long one, also by
+    site); ``scgf``, ``gap`` and ``rate_function`` (``I = -theta - s N k`` at the ``k(s)`` beside it) of ``W_s`` with
+    ``t`` missing. ``scheme="euler"`` steps with ``1 + dt W_s`` instead of continuous time. Steady quantities belong to
+    ``W_s`` whatever the scheme.
+
+    ``method``: ``lanczos`` (certified, where detailed balance holds), ``sparse``, ``krylov`` (matrix-free), ``dense``,
+    or ``auto``; what was taken stands in ``frame.attrs["method"]``. ``bound`` is an error bound where the method gives
+    one: certified for ``ln_Z``, estimated for derivatives. ``tolerance`` is the relative error of ``ln_Z`` that is good
+    enough (Lanczos; 0: to rounding).
+    ``folder``: where a long Lanczos run is saved, and resumed from.
+
+    In a scan over ``s`` a row whose Euler scheme is unstable holds no value and says
+    so in ``note``; where every ``s`` is unstable, ``InputError`` is raised.
+
+    Open quantum systems go to `exact.quantum.solve.solve_quantum`, which adds ``sigma_x|y|z``, ``purity`` and others;
+    any ``method`` but its own keeps them here, in their POVM basis.
+
+    Raises ``InputError`` for unknown names, negative times, an unstable or missing ``dt``, or a system that does not
+    fit memory; nothing is computed before.
+    """
+    if system.quantum is not None and method not in METHODS[1:]:
+        from .quantum.solve import solve_quantum
+
+        asked = None if tuple(quantities) == DEFAULT else quantities
+        return solve_quantum(system, s, times, asked, scheme, dt, observable, method, progress)
+    fields, grid = _checked(system, s, times, quantities, scheme, dt, observable, method)
+    step = dt if scheme == "euler" else None
+    layout = Layout(system)
+    order = max((ORDER.get(q, 0) for q in quantities), default=0)
+    taken = [choose(system, layout, value, observable, quantities, order, method) for value in fields]
+    rows: list[Row] = []
+    for value, how in zip(fields, taken):
+        if progress:
+            progress(f"s = {value:g}: {layout.size} states by {how}")
+        ask = Question(float(value), grid, quantities, step, observable, tolerance, progress, folder)
+        rows += solve_lanczos.rows(system, layout, ask) if how == "lanczos" else _by_vectors(system, layout, ask, how)
+    notes = {row.get("note") for row in rows if row["t"] is not None}
+    if rows and step is not None and notes and None not in notes:
+        raise InputError(f"the Euler scheme is {notes.pop()} at dt = {step:g}: take a smaller dt.")
+    frame = tidy(rows)
+    frame.attrs["method"] = ", ".join(sorted(set(taken)))
+    return frame
+
+
+def tidy(rows: list[Row]) -> pd.DataFrame:
+    frame = pd.DataFrame(rows)
+    lead = ["quantity", "s", "t", "value", "bound"]
+    for name in lead:
+        if name not in frame:
+            frame[name] = np.nan
+    if "note" in frame:
+        frame["note"] = frame["note"].fillna("")
+    else:
+        frame["note"] = ""
+    return frame[lead + [c for c in frame.columns if c not in lead]]
+
+
+def _checked(
+    system: System, s: Any, times: Any, quantities: Any, scheme: str, dt: Any, observable: str, method: str
+) -> tuple[np.ndarray, np.ndarray]:
+    for name in quantities:
+        if name not in QUANTITIES:
+            raise unknown("quantity", name, list(QUANTITIES))
+    if method not in METHODS:
+        raise unknown("method", method, list(METHODS))
+    if observable not in system.observables:
+        raise unknown(f"observable of {system.name}", observable, system.observables)
+    fields, grid = np.atleast_1d(np.asarray(s, float)), np.unique(np.atleast_1d(np.asarray(times, float)))
+    if not np.isfinite(fields).all():
+        raise InputError("s must be finite.")
+    if not np.isfinite(grid).all() or (grid < 0).any():
+        raise InputError("times must be finite and not negative.")
+    if scheme not in ("continuous", "euler"):
+        raise unknown("scheme", scheme, ["continuous", "euler"])
+    if scheme == "euler":
+        if dt is None or not dt > 0:
+            raise InputError("the Euler scheme needs a positive time step: give dt (--dt).")
+        steps_of(grid, dt)
+    return fields, grid
+
+
+def _by_vectors(system: System, layout: Layout, ask: Question, how: str) -> Iterator[Row]:
+    """One row a quantity and time from the evolved vectors themselves, by the method ``how``."""
+    matrix_free = how == "krylov"
+    stored = None if matrix_free else generator(system, ask.s, ask.observable, space=layout.space)
+    note = _unstable(stored, system, layout, ask)
+    if note:
+        evolved = [q for q in EVOLVED if q in ask.quantities]
+        yield from (
+            {"quantity": q, "s": ask.s, "t": t, "value": np.nan, "note": note} for q in evolved for t in ask.times
+        )
+    elif ask.asks(*EVOLVED):
+        order = max(ORDER.get(q, 0) for q in ask.quantities)
+        for now in _path(system, layout, ask, order, how):
+            yield from _rows(system, layout, now, ask)
+        if ask.asks("trajectory_density"):
+            yield from _trajectory_density(system, layout, ask, how)
+    yield from _steady_rows(stored, system, layout, ask)
+
+
+def _path(system: System, layout: Layout, ask: Question, order: int, how: str) -> Iterator[Evolved]:
+    """The evolved vectors, in the order of ``layout``."""
+    if how == "krylov":
+        yield from krylov.evolve(system, ask.s, ask.times, ask.observable, order, ask.dt, layout)
+        return
+    for now in evolve(system, ask.s, ask.times, ask.observable, order, ask.dt, layout.space, dense=how == "dense"):
+        yield Evolved(now.t, now.log_scale, np.stack([layout.from_states(p) for p in now.derivatives]))
+
+
+def _unstable(stored: Any, system: System, layout: Layout, ask: Question) -> str:
+    if ask.dt is None:
+        return ""
+    if stored is None:
+        bound = Operator(layout, tilted(system, ask.s, ask.observable)).bound
+        if ask.dt * bound < 2:
+            return ""
+        ends = [leading_values(system, ask.s, ask.observable, layout, 2, which) for which in ("SR", "LM", "LR")]
+        limit, lowest = euler_limit_of(np.concatenate(ends))
+    else:
+        limit, lowest = euler_limit(stored)
+    if ask.dt < limit:
+        return ""
+    return f"unstable on exact vectors: lambda_min = {lowest:.6g}, so dt must stay below {limit:.6g}"
+
+
+def _steady_rows(stored: Any, system: System, layout: Layout, ask: Question) -> Iterator[Row]:
+    head = {"s": ask.s, "t": None}
+    if ask.asks("scgf", "gap"):
+        if stored is not None:
+            theta, gap = scgf_and_gap(stored)
+        else:
+            theta, gap = top_and_gap(leading_values(system, ask.s, ask.observable, layout))
+        found = {"scgf": theta, "gap": gap}
+        yield from ({"quantity": name, **head, "value": found[name]} for name in found if name in ask.quantities)
+    if ask.asks("rate_function"):
+        vectors = leading_vectors(system, ask.s, ask.observable, layout)
+        slope = vectors.left @ (Operator(layout, tilted(system, ask.s, ask.observable, 1)) @ vectors.right)
+        value = ask.s * slope - vectors.theta
+        yield {"quantity": "rate_function", **head, "value": value, "k": -slope / system.n_sites}
+    if ask.asks("trajectory_density"):
+        vectors = leading_vectors(system, ask.s, ask.observable, layout)
+        yield from solve_lanczos.long_time_density(layout, vectors.stationary, head)
+
+
+def _rows(system: System, layout: Layout, now: Evolved, ask: Question) -> Iterator[Row]:
+    head = {"s": ask.s, "t": now.t}
+    scalars = {"ln_Z": lambda: now.ln_z, **_cumulants(system, layout, now, ask)}
+    for name in scalars:
+        if name in ask.quantities:
+            yield {"quantity": name, **head, "value": float(scalars[name]())}
+    if ask.asks("density", "density_profile"):
+        profile, total = site_sums(layout, now.distribution, _ones(system))
+        profile /= total
+        if ask.asks("density"):
+            yield {"quantity": "density", **head, "value": profile.mean()}
+        if ask.asks("density_profile"):
+            for site, value in enumerate(profile):
+                yield {"quantity": "density_profile", **head, "value": value, "site": site}
+    if ask.asks("instantaneous_activity"):
+        escape = -float(Operator(layout, _diagonals(system)).diagonal() @ now.distribution)
+        yield {"quantity": "instantaneous_activity", **head, "value": np.exp(-ask.s) * escape / system.n_sites}
+    if ask.asks("distribution"):
+        for state, value in enumerate(layout.to_states(now.distribution)):
+            yield {"quantity": "distribution", **head, "value": value, "state": state}
+
+
+def _diagonals(system: System) -> list[Local]:
+    return [Local(p.sites, np.diag(np.diag(p.matrix))) for p in tilted(system)]
+
+
+def _cumulants(system: System, layout: Layout, now: Evolved, ask: Question) -> dict[str, Callable[[], float]]:
+    n = system.n_sites
+
+    def at_zero(order: int) -> float:
+        """The limit ``t -> 0``: ``-(1/N) <-| d^order W_s/ds^order |P_0>``."""
+        derivative = Operator(layout, tilted(system, ask.s, ask.observable, order))
+        return -float((derivative @ layout.initial()).sum()) / n
+
+    def activity() -> float:
+        return -now.moments[1] / (n * now.t) if now.t else at_zero(1)
+
+    def susceptibility() -> float:
+        return -(now.moments[2] - now.moments[1] ** 2) / (n * now.t) if now.t else at_zero(2)
+
+    return {"activity": activity, "susceptibility": susceptibility}
+
+
+def _trajectory_density(system: System, layout: Layout, ask: Question, how: str) -> Iterator[Row]:
+    """``(1/(N t)) int_0^t <sum_i x_i>``: minus the derivative of ``ln Z`` by a field on the integrated up-spins."""
+    tilted_system = occupation(system, ask.s, ask.observable)
+    inner = solve_lanczos.Question(0.0, ask.times, (), ask.dt, "occupation")
+    for now in _path(tilted_system, layout, inner, 1, how):
+        if now.t:
+            mean = sum(system.pinned.values()) - now.moments[1] / now.t
+        else:
+            mean = site_sums(layout, layout.initial(), _ones(system))[0].sum()
+        yield {"quantity": "trajectory_density", "s": ask.s, "t": now.t, "value": mean / system.n_sites}
+
+
+def _ones(system: System) -> np.ndarray:
+    return np.ones((system.n_sites, system.local_dim))

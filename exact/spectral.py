@@ -1,0 +1,72 @@
+"""What the symmetrised generator's spectrum says beyond its largest eigenvalue: the gap, the lowest end, averages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from .kernel import Layout, Operator
+from .lanczos import lanczos
+from .local import Local
+from .quadrature import Tridiagonal
+from .symmetric import Symmetric
+from .symmetrise import symmetric
+
+ACCURACY = 1e-9
+
+
+class Deflated:
+    """``H - weight |u><u|`` for a unit eigenvector ``u``: its eigenvalue moves down by ``weight``, the rest stays."""
+
+    def __init__(self, op: Operator, u: np.ndarray, weight: float):
+        self.op, self.u, self.weight = op, u, weight
+        self.size, self.bound, self.layout = op.size, op.bound + weight, op.layout
+
+    def apply(self, v: np.ndarray, out: np.ndarray, a: float = 1.0, b: float = 0.0) -> float:
+        inner = self.op.apply(v, out, a, b)
+        overlap = float(self.u @ v)
+        out -= (a * self.weight * overlap) * self.u
+        return inner - self.weight * overlap**2
+
+
+def gap_below(engine: Symmetric, leading: np.ndarray, theta: float) -> tuple[float, float]:
+    """``theta`` minus the next eigenvalue of ``H_s``, and the residual of the latter."""
+    u = leading / np.linalg.norm(leading)
+    op = Deflated(engine.op, u, 2 * engine.op.bound)
+    start = _random(engine.layout)
+    start -= (u @ start) * u
+    if engine.layout.size - len(engine.layout.excluded) < 2:
+        return float("nan"), 0.0
+    tri = lanczos(op, start, _converged_top, max_steps=2000)
+    second, residual = tri.theta()
+    return theta - second, residual
+
+
+def lowest(engine: Symmetric) -> float:
+    """The smallest eigenvalue of ``H_s`` (to 1e-6, from above)."""
+
+    def stop(tri: Tridiagonal) -> bool:
+        values, vectors = tri.ritz()
+        residual = tri.off[-1] * abs(vectors[-1, 0])
+        return bool(residual**2 <= 1e-6 * abs(values[0]) * (values[1] - values[0] if len(values) > 1 else 1.0))
+
+    tri = lanczos(engine.op, _random(engine.layout), stop, max_steps=400)
+    return float(tri.ritz()[0][0])
+
+
+def energy(engine: Symmetric, u: np.ndarray, parts: Sequence[Local]) -> float:
+    """``<u| A |u> / <u|u>`` for ``A = sum parts``, symmetrised as ``H_s`` is."""
+    op = Operator(engine.layout, symmetric(parts, engine.pi, engine.system.local_dim) or [])
+    return op.apply(u, np.empty_like(u)) / float(u @ u)
+
+
+def _converged_top(tri: Tridiagonal) -> bool:
+    return tri.theta()[1] <= ACCURACY
+
+
+def _random(layout: Layout) -> np.ndarray:
+    """A fixed random vector: it meets every eigenvector, whatever its symmetry."""
+    start = np.random.default_rng(0).standard_normal(layout.size)
+    start[layout.excluded] = 0.0
+    return start

@@ -1,0 +1,53 @@
+"""The systems by name: ``build("fa", (4, 4), c=0.3)``."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from ..errors import InputError, number, unknown
+from ..system import System
+from .exclusion import asep, ssep
+from .kcm import east, fa, free
+from .quantum import heisenberg, tfim
+from .voter import voter
+
+SYSTEMS: dict[str, Callable[..., System]] = {
+    "free": free,
+    "fa": fa,
+    "east": east,
+    "voter": voter,
+    "ssep": ssep,
+    "asep": asep,
+    "tfim": tfim,
+    "heisenberg": heisenberg,
+}
+ALIASES = {"south-east": "east", "south-east-front": "east"}
+
+
+def build(name: str, shape: tuple[int, ...], **params: Any) -> System:
+    """The system ``name`` on a lattice of ``shape``; unknown names are answered with those that exist."""
+    name = ALIASES.get(name, name)
+    if name not in SYSTEMS:
+        raise unknown("system", name, [*SYSTEMS, *ALIASES])
+    if not shape or any(not number("shape", length).is_integer() or length < 1 for length in shape):
+        raise InputError(f"shape {tuple(shape)}: every length must be a positive integer.")
+    known = parameters(name)
+    for key in params:
+        if key not in known:
+            raise unknown(f"parameter of {name}", key, list(known))
+    return SYSTEMS[name](tuple(int(length) for length in shape), **params)
+
+
+def parameters(name: str) -> dict[str, Any]:
+    """Parameter names of a system with their defaults."""
+    found = {
+        key: p.default
+        for key, p in inspect.signature(SYSTEMS[name]).parameters.items()
+        if key != "shape" and p.kind != inspect.Parameter.VAR_KEYWORD
+    }
+    if name == "ssep":
+        found = {**parameters("asep"), **found}
+        found.pop("q")
+    return found

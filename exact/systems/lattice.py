@@ -1,0 +1,56 @@
+"""Lattices and graphs: which sites are neighbours, and how many neighbours lie outside."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..errors import InputError
+
+BOUNDARIES = ("up", "down", "open", "periodic")
+
+
+def lower_bonds(shape: tuple[int, ...], periodic: bool) -> list[tuple[int, int, int]]:
+    """``(lower, upper, axis)`` for every pair of neighbours along every axis, row-major site numbers.
+
+    A periodic direction of length 2 has one bond, not two; a direction of length 1 has none.
+    """
+    sites = np.arange(int(np.prod(shape))).reshape(shape)
+    bonds = []
+    for axis, length in enumerate(shape):
+        ahead = np.roll(sites, -1, axis)
+        keep = length - 1 if not periodic or length <= 2 else length
+        lower = np.take(sites, range(keep), axis).ravel()
+        upper = np.take(ahead, range(keep), axis).ravel()
+        bonds += [(int(a), int(b), axis) for a, b in zip(lower, upper)]
+    return bonds
+
+
+def outside(shape: tuple[int, ...], lower_only: bool = False) -> np.ndarray:
+    """How many neighbours of each site lie outside the lattice (only below it along each axis, if asked)."""
+    count = np.zeros(shape, dtype=int)
+    for axis in range(len(shape)):
+        edge = np.moveaxis(count, axis, 0)
+        edge[0] += 1
+        if not lower_only:
+            edge[-1] += 1
+    return count.ravel()
+
+
+def check_boundary(boundary: str) -> str:
+    if boundary not in BOUNDARIES:
+        raise InputError(f"unknown boundary {boundary!r}: take one of {', '.join(BOUNDARIES)}.")
+    return boundary
+
+
+def check_edges(edges: object, n_sites: int) -> np.ndarray:
+    """An edge list ``(m, 2)`` of a simple graph, each edge once; raises ``InputError`` otherwise."""
+    try:
+        array = np.asarray(edges)
+    except ValueError:  # ragged
+        array = np.empty(0)
+    if array.ndim != 2 or array.shape[1] != 2 or not np.issubdtype(array.dtype, np.integer):
+        raise InputError("edges must be a list of pairs of site numbers.")
+    pairs = {tuple(sorted(map(int, pair))) for pair in array}
+    if array.min(initial=0) < 0 or array.max(initial=-1) >= n_sites or any(a == b for a, b in pairs):
+        raise InputError(f"edges must join two different sites among 0..{n_sites - 1}.")
+    return np.array(sorted(pairs), dtype=int).reshape(-1, 2)

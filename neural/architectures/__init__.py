@@ -1,0 +1,83 @@
+"""Networks by name, from this package, from an entry point, or from ``my_package.my_module:MyNet``."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from importlib.metadata import entry_points
+from typing import Any
+
+from exact import InputError
+from exact.errors import unknown
+
+from ..autoregressive import Autoregressive
+from .bernoulli import Bernoulli
+from .gated_pixelcnn import GatedPixelCNN
+from .graph import Graph
+from .gru import GRU
+from .gru2d import GRU2D
+from .made import MADE
+from .mixture import Mixture
+from .pixelcnn import PixelCNN
+from .sitewise import Sitewise
+from .table import Table
+from .transformer import Transformer
+
+ARCHITECTURES: dict[str, type[Autoregressive]] = {
+    "bernoulli": Bernoulli,
+    "table": Table,
+    "made": MADE,
+    "sitewise": Sitewise,
+    "gru": GRU,
+    "gru2d": GRU2D,
+    "pixelcnn": PixelCNN,
+    "gated-pixelcnn": GatedPixelCNN,
+    "transformer": Transformer,
+    "mixture": Mixture,
+    "graph": Graph,
+}
+ENTRY_POINTS = "vanbench.architectures"
+
+
+def find(name: str) -> type[Autoregressive]:
+    """The class called ``name``; an unknown name is answered with those that exist."""
+    if name in ARCHITECTURES:
+        return ARCHITECTURES[name]
+    if ":" in name:
+        return _from_module(name)
+    plugins = {entry.name: entry for entry in entry_points(group=ENTRY_POINTS)}
+    if name in plugins:
+        return _checked(name, plugins[name].load())
+    raise unknown("architecture", name, [*ARCHITECTURES, *plugins])
+
+
+def build(name: str, shape: tuple[int, ...], local_dim: int = 2, **options: Any) -> Autoregressive:
+    """A network with its hyperparameters; an unknown one is answered with those that exist."""
+    cls = find(name)
+    known = hyperparameters(cls)
+    for key in options:
+        if known is not None and key not in known:
+            raise unknown(f"option of {name}", key, list(known))
+    return cls(shape, local_dim=local_dim, **options)
+
+
+def hyperparameters(cls: type[Autoregressive]) -> dict[str, Any] | None:
+    """Names and defaults, or None for a network that takes any keyword."""
+    found = inspect.signature(cls).parameters
+    if any(p.kind == inspect.Parameter.VAR_KEYWORD for p in found.values()):
+        return None
+    return {key: p.default for key, p in found.items() if key not in ("shape", "local_dim")}
+
+
+def _from_module(path: str) -> type[Autoregressive]:
+    module, _, attribute = path.partition(":")
+    try:
+        return _checked(path, getattr(importlib.import_module(module), attribute))
+    except (ImportError, AttributeError) as error:
+        raise InputError(f"architecture {path!r} cannot be imported: {error}.") from error
+
+
+def _checked(name: str, cls: Any) -> type[Autoregressive]:
+    if not (isinstance(cls, type) and issubclass(cls, Autoregressive)):
+        raise InputError(f"architecture {name!r} must be a subclass of neural.Autoregressive.")
+    return cls

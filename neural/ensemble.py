@@ -1,0 +1,116 @@
+"""Several copies of one network, one for each counting field, in one batched program.
+
+The parameters carry a leading axis ``R`` and every call is one ``vmap`` over it, so ``R`` values of ``s`` cost one
+kernel launch; drawn from the same uniform numbers, their samples share their noise (common random numbers), which is
+what makes differences over ``s`` sharp.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.func import functional_call, vmap
+
+from exact import InputError
+
+from .autoregressive import MAX_TRIES, Autoregressive
+
+Parameters = Mapping[str, Tensor]
+
+
+class Ensemble:
+    """``R`` copies of ``net`` with parameters ``{name: (R, ...)}`` of their own, equal at the start.
+
+    A network that ``vmap`` cannot batch is looped over instead; ``batched`` says which.
+    """
+
+    def __init__(self, net: Autoregressive, replicas: int = 1):
+        self.net = copy.deepcopy(net).requires_grad_(False)
+        self.replicas = replicas
+        self.parameters: dict[str, Tensor] = {
+            name: value.detach().expand(replicas, *value.shape).clone().requires_grad_()
+            for name, value in net.named_parameters()
+        }
+        self.batched = replicas > 1 and self._vmap_works()
+
+    @property
+    def n_parameters(self) -> int:
+        """Of one copy."""
+        return sum(p[0].numel() for p in self.parameters.values())
+
+    @property
+    def device(self) -> torch.device:
+        return self.net.site_bias.device
+
+    def frozen(self) -> dict[str, Tensor]:
+        """The parameters as they are now, for ``log_prob(x, parameters)``."""
+        return {name: value.detach().clone() for name, value in self.parameters.items()}
+
+    @torch.no_grad()
+    def load(self, parameters: Parameters) -> None:
+        for name, value in self.parameters.items():
+            value.copy_(parameters[name])
+
+    def copy_of(self, replica: int) -> Autoregressive:
+        """One member as a network of its own."""
+        net = copy.deepcopy(self.net)
+        net.load_state_dict({name: value[replica].detach() for name, value in self.parameters.items()}, strict=True)
+        return net
+
+    def log_prob(self, x: Tensor, parameters: Parameters | None = None) -> Tensor:
+        """``ln p_r(x)`` for ``x`` of shape ``(R, batch, n_sites)``; ``(R, batch)``."""
+        return self._call(self.parameters if parameters is None else parameters, x, "log_prob")
+
+    def log_prob_moves(
+        self, x: Tensor, deltas: np.ndarray, parameters: Parameters | None = None, used: Tensor | None = None
+    ) -> Tensor:
+        """``ln p_r`` of the neighbours ``(x - deltas[m]) mod d``, ``(R, batch, n_moves)``.
+
+        ``used``, ``(R, batch, n_moves)``, names the entries that matter; the others may be minus infinity.
+        """
+        p = self.parameters if parameters is None else parameters
+        if self.batched or used is None:
+            return self._call(p, x, "log_prob_moves", deltas)
+        rows = [self._one(_replica(p, r), x[r], "log_prob_moves", deltas, used[r]) for r in range(self.replicas)]
+        return torch.stack(rows)
+
+    @torch.no_grad()
+    def sample(self, n: int, generator: torch.Generator | None = None, parameters: Parameters | None = None) -> Tensor:
+        """``(R, n, n_sites)`` configurations, int8, every copy from the same uniform numbers."""
+        parameters = self.parameters if parameters is None else parameters
+        x = self._call(parameters, self._uniforms(n, generator), "draw")
+        for _ in range(MAX_TRIES):
+            bad = self.net.rejected(x)
+            if not bad.any():
+                return x
+            again = self._call(parameters, self._uniforms(n, generator), "draw")
+            x = torch.where(bad[..., None], again, x)
+        raise InputError(f"a network puts nearly all its weight on excluded configurations ({MAX_TRIES} rejections).")
+
+    def _uniforms(self, n: int, generator: torch.Generator | None) -> Tensor:
+        return self.net._uniforms(n, generator).expand(self.replicas, n, self.net.n_sites)
+
+    def _call(self, parameters: Parameters, x: Tensor, call: str, *arguments: Any) -> Tensor:
+        if self.batched:
+            return vmap(lambda p, y: self._one(p, y, call, *arguments))(dict(parameters), x)
+        return torch.stack([self._one(_replica(parameters, r), x[r], call, *arguments) for r in range(self.replicas)])
+
+    def _one(self, parameters: Parameters, x: Tensor, call: str, *arguments: Any) -> Tensor:
+        return functional_call(self.net, dict(parameters), (x, call, *arguments))
+
+    def _vmap_works(self) -> bool:
+        self.batched = True
+        try:
+            self.log_prob(self._call(self.parameters, self._uniforms(2, None), "draw"))
+        except (RuntimeError, ValueError, NotImplementedError):
+            return False
+        return True
+
+
+def _replica(parameters: Parameters, r: int) -> dict[str, Tensor]:
+    return {name: value[r] for name, value in parameters.items()}

@@ -1,0 +1,321 @@
+"""``track``: let networks follow a system in time and report what they saw."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from exact import Connections, InputError, StateSpace, System
+from exact.errors import unknown
+
+from . import architectures, checkpoint, differences, trackers
+from .autoregressive import FLOOR, Autoregressive
+from .ensemble import Ensemble
+from .log import Row, RunLog
+from .trackers.base import MAX_SUMMED, Problem
+
+QUANTITIES = ("ln_Z", "activity", "susceptibility", "density", "density_profile", "instantaneous_activity")
+DTYPES = {"float64": torch.float64, "float32": torch.float32}
+CHECKPOINT_SECONDS = 20.0
+
+
+@dataclass
+class Track:
+    """The outcome of a run: tidy ``records``, a ``log`` row for each step and ``s``, and the networks at the end."""
+
+    records: pd.DataFrame
+    log: pd.DataFrame
+    estimator: str
+    diagnostics: dict[str, Any]
+    problem: Problem
+
+    def network(self, index: int = 0) -> Autoregressive:
+        """The network at the end, for the counting field ``problem.s[index]``."""
+        return self.problem.ensemble.copy_of(index)
+
+    def distribution(self, index: int = 0) -> np.ndarray | None:
+        """Its probabilities in ``StateSpace`` order, ``(n_states,)``, or None beyond 2^16 states."""
+        if not _summable(self.problem.system):
+            return None
+        return self.problem.log_prob(self.problem.all_states())[index].double().exp().cpu().numpy()
+
+
+def track(
+    system: System,
+    s: Sequence[float] = (0.0,),
+    times: Sequence[float] = (1.0,),
+    observable: str = "activity",
+    quantities: Sequence[str] = ("ln_Z", "density"),
+    architecture: str = "made",
+    architecture_options: dict[str, Any] | None = None,
+    tracker: str = "kl",
+    tracker_options: dict[str, Any] | None = None,
+    seed: int = 1,
+    device: str = "auto",
+    dtype: str = "float64",
+    out: Path | None = None,
+    resume: bool = False,
+    project: bool = True,
+    progress: Callable[[int, int, str], None] | None = None,
+) -> Track:
+    """Follow ``dP/dt = W_s P`` from the system's start with one network for each ``s``, all trained side by side.
+
+    ``records``: ``quantity, s, t, value, stderr`` (``site`` for profiles): ``ln_Z`` by the default estimator,
+    ``ln_Z:<estimator>`` by each, ``ln_Z_summed`` with the step normalisers summed over all configurations (``project``,
+    up to 2^16 states), and the observables of the tracked distribution. ``activity`` and ``susceptibility`` train two
+    more networks at ``s -+ h``. With ``out``, a checkpoint, and ``resume`` goes on from it with the same numbers.
+
+    Raises ``InputError`` for unknown names, times that are no multiples of the step, or a start a network cannot take,
+    before any training; ``Diverged`` when a step turns non-finite.
+    """
+    options, grid = dict(tracker_options or {}), np.unique(np.asarray(times, float))
+    strict = bool(options.pop("strict", False))
+    _check(system, s, grid, observable, quantities, tracker, options, dtype)
+    torch_device = _device(device)
+    torch.manual_seed(seed)
+    fields = differences.fields(s, quantities)
+    architecture_options = _with_edges(architecture, system, architecture_options or {})
+    net = architectures.build(architecture, system.shape, system.local_dim, **architecture_options)
+    net = net.to(device=torch_device, dtype=DTYPES[dtype]).restrict(system.pinned, system.support)
+    net.initialise(system.initial)
+    generator = torch.Generator(torch_device).manual_seed(seed)
+    problem = Problem(system, fields, observable, Ensemble(net, len(fields)), generator, project and _summable(system))
+    runner = trackers.build(tracker, problem, **options)
+    log = RunLog(fields)
+    config = {
+        "system": system.name,
+        "shape": list(system.shape),
+        "params": json.loads(json.dumps(dict(system.params), default=str)),
+        "s": list(map(float, fields)),
+        "observable": observable,
+        "architecture": architecture,
+        "architecture_options": json.loads(json.dumps(architecture_options)),
+        "tracker": tracker,
+        "tracker_options": json.loads(json.dumps(options)),
+        "seed": seed,
+        "dtype": dtype,
+    }
+    if out is not None and resume:
+        stored = checkpoint.load(out, config, torch_device)
+        if stored is not None:
+            problem.ensemble.load(stored["parameters"])
+            runner.load(stored["tracker"])
+            generator.set_state(stored["generator"].cpu())
+            log = RunLog.from_dict(stored["log"])
+    _Run(problem, runner, log, list(s), grid, tuple(quantities), strict, out, config, progress).go()
+    return _result(problem, log, list(s), net)
+
+
+@dataclass
+class _Run:
+    problem: Problem
+    runner: trackers.Tracker
+    log: RunLog
+    s: list[float]
+    times: np.ndarray
+    quantities: tuple[str, ...]
+    strict: bool
+    out: Path | None
+    config: dict[str, Any]
+    progress: Callable[[int, int, str], None] | None
+
+    def go(self) -> None:
+        began, saved = time.perf_counter() - self.log.wall, time.perf_counter()
+        if self.log.t == 0 and self.times.size and self.times[0] == 0:
+            self._record(0.0)
+        end = float(self.times[-1])
+        while self.log.t < end * (1 - 1e-12):
+            ahead = self.times[self.times > self.log.t * (1 + 1e-12) + 1e-12]
+            step = self.runner.step(float(ahead[0]) - self.log.t)
+            self._warn(step)
+            self.log.add(step, time.perf_counter() - began)
+            due = self.times[np.abs(self.times - self.log.t) < 1e-9 * max(1.0, end)]
+            if due.size:
+                self.log.t = float(due[0])
+                self._record(self.log.t)
+            if self.progress:
+                shown = float(self.log.ln_z[self.log.default][0])
+                total = max(self.log.steps, round(end / step.dt))
+                self.progress(self.log.steps, total, f"t = {self.log.t:.4g}, ln Z = {shown:.6g}")
+            if self.out is not None and time.perf_counter() - saved > CHECKPOINT_SECONDS:
+                self._save()
+                saved = time.perf_counter()
+        if self.out is not None:
+            self._save()
+            self.log.frame().to_json(self.out / "metrics.jsonl", orient="records", lines=True)
+
+    def _warn(self, step: trackers.Step) -> None:
+        if not step.negative or (self.log.negative and not self.strict):
+            return
+        text = f"{step.negative} negative targets at t = {self.log.t:.4g}: dt below {1 / step.steepest:.4g} avoids them"
+        if self.strict:
+            raise InputError(text + " (strict).")
+        import warnings
+
+        warnings.warn(text + "; they were clamped as published.", stacklevel=2)
+
+    def _save(self) -> None:
+        assert self.out is not None
+        content = {
+            "config": self.config,
+            "parameters": {k: v.detach() for k, v in self.problem.ensemble.parameters.items()},
+            "tracker": dict(self.runner.state()),
+            "generator": self.problem.generator.get_state(),
+            "log": self.log.to_dict(),
+        }
+        checkpoint.save(self.out, content)
+
+    # -- records ---------------------------------------------------------------------------------------------------
+
+    def _record(self, t: float) -> None:
+        rows = [*self._ln_z_rows(t), *self._difference_rows(t), *self._observable_rows(t)]
+        self.log.records += rows
+
+    def _asked(self) -> list[tuple[int, float]]:
+        """Index among the trained fields of each ``s`` that was asked for."""
+        stride = 3 if len(self.log.s) == 3 * len(self.s) else 1
+        return [(stride * i + stride // 2, value) for i, value in enumerate(self.s)]
+
+    def _ln_z_rows(self, t: float) -> list[Row]:
+        rows: list[Row] = []
+        for r, s in self._asked():
+            if not self.log.ln_z:  # t = 0
+                rows.append({"quantity": "ln_Z", "s": s, "t": t, "value": 0.0, "stderr": 0.0})
+            for name, value in self.log.ln_z.items():
+                stderr = float(np.sqrt(self.log.covariance[name][r, r]))
+                row = {"s": s, "t": t, "value": float(value[r]), "stderr": stderr, "estimator": name}
+                rows.append({"quantity": f"ln_Z:{name}", **row})
+                if name == self.log.default:
+                    rows.append({"quantity": "ln_Z", **row})
+            if self.log.summed is not None:
+                rows.append(
+                    {"quantity": "ln_Z_summed", "s": s, "t": t, "value": float(self.log.summed[r]), "stderr": 0.0}
+                )
+        return rows
+
+    def _difference_rows(self, t: float) -> list[Row]:
+        rows: list[Row] = []
+        n = self.problem.system.n_sites
+        for quantity in differences.NEEDS_DIFFERENCES:
+            if quantity not in self.quantities or t == 0:
+                continue
+            for s, weights in zip(self.s, differences.stencils(self.s, quantity)):
+                value = -float(weights @ self.log.ln_z[self.log.default]) / (n * t)
+                stderr = self.log.stderr(self.log.default, weights) / (n * t)
+                rows.append({"quantity": quantity, "s": s, "t": t, "value": value, "stderr": stderr})
+        return rows
+
+    def _observable_rows(self, t: float) -> list[Row]:
+        wanted = {"density", "density_profile", "instantaneous_activity"} & set(self.quantities)
+        if not wanted:
+            return []
+        x, weights = self._measured()
+        rows: list[Row] = []
+        for r, s in self._asked():
+            w = weights[r] if weights is not None else None
+            values = x[r].double()
+            if "density" in wanted:
+                rows.append({"quantity": "density", "s": s, "t": t, **_mean(values.mean(1), w)})
+            if "instantaneous_activity" in wanted:
+                escape = -Connections(self.problem.system).diagonal(x[r]) * float(np.exp(-s)) / x.shape[-1]
+                rows.append({"quantity": "instantaneous_activity", "s": s, "t": t, **_mean(escape, w)})
+            if "density_profile" in wanted:
+                for site in range(x.shape[-1]):
+                    mean = _mean(values[:, site], w)
+                    rows.append({"quantity": "density_profile", "s": s, "t": t, **mean, "site": site})
+        return rows
+
+    def _measured(self) -> tuple[Tensor, Tensor | None]:
+        """Configurations to average over, with weights where they are all configurations."""
+        states = getattr(self.runner, "states", None)
+        if states is not None:
+            return states, self.problem.log_prob(states).double().exp()
+        return self.runner.measured, None
+
+
+def _mean(values: Tensor, weights: Tensor | None) -> Row:
+    if weights is not None:
+        return {"value": float(weights @ values), "stderr": 0.0}
+    return {"value": float(values.mean()), "stderr": float(values.std() / np.sqrt(len(values)))}
+
+
+def _result(problem: Problem, log: RunLog, s: list[float], net: Autoregressive) -> Track:
+    frame = log.frame()
+    diagnostics = {
+        "n_parameters": problem.ensemble.n_parameters,
+        "batched": problem.ensemble.batched,
+        "negative_targets": log.negative,
+        "dt_hint": 1 / log.steepest if log.negative and log.steepest > 0 else None,
+        "ess_min": float(frame["ess"].min()) if "ess" in frame else None,
+        "wall_s": log.wall,
+        "steps": log.steps,
+        "product_floor": FLOOR if (problem.system.initial == 0).any() else None,
+        "device": str(problem.ensemble.device),
+    }
+    asked = frame[frame["s"].isin(s)].reset_index(drop=True) if len(frame) else frame
+    return Track(pd.DataFrame(log.records), asked, log.default, diagnostics, problem)
+
+
+def _summable(system: System) -> bool:
+    if system.local_dim ** len(system.free_sites) > 16 * MAX_SUMMED:
+        return False
+    return StateSpace(system).size <= MAX_SUMMED
+
+
+def _with_edges(architecture: str, system: System, options: dict[str, Any]) -> dict[str, Any]:
+    """A network that works along edges gets those of the system, unless others were asked for."""
+    known = architectures.hyperparameters(architectures.find(architecture)) or {}
+    return {"edges": system.edges.tolist(), **options} if "edges" in known and len(system.edges) else options
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise InputError(f"unknown device {name!r}: take 'auto', 'cpu' or 'cuda'.") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise InputError("no CUDA device is available: take --device cpu.")
+    return device
+
+
+def _check(
+    system: System,
+    s: Sequence[float],
+    times: np.ndarray,
+    observable: str,
+    quantities: Sequence[str],
+    tracker: str,
+    options: dict[str, Any],
+    dtype: str,
+) -> None:
+    for name in quantities:
+        if name not in QUANTITIES:
+            raise unknown("quantity", name, list(QUANTITIES))
+    if dtype not in DTYPES:
+        raise unknown("dtype", dtype, list(DTYPES))
+    if observable not in system.observables:
+        raise unknown(f"observable of {system.name}", observable, system.observables)
+    if not len(s) or not np.isfinite(np.asarray(s, float)).all():
+        raise InputError("s must be one or more finite numbers.")
+    if not times.size or not np.isfinite(times).all() or (times < 0).any():
+        raise InputError("times must be finite and not negative.")
+    if system.initial.ndim != 2:
+        raise InputError("networks start from a product distribution: give the initial state site by site.")
+    trackers.check(tracker, options)
+    if "dt" in options and tracker == "kl":
+        if not options["dt"] > 0:
+            raise InputError(f"dt = {options['dt']}: the time step must be positive.")
+        from exact.propagate import steps_of
+
+        steps_of(times, options["dt"])

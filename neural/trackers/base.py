@@ -1,0 +1,117 @@
+"""What every tracker is: something that takes an ensemble of networks one time step further."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from exact import Connections, StateSpace, System
+
+from ..ensemble import Ensemble, Parameters
+from ..estimators import Increment
+
+MAX_SUMMED = 1 << 16  # states over which sums over all configurations are affordable
+CHUNK = 1 << 14  # configurations a network sees in one call where no gradient is kept
+
+
+class Diverged(RuntimeError):
+    """A step gave values that are not finite; the parameters were put back to the last good ones."""
+
+
+@dataclass
+class Step:
+    """One time step: increments of ``ln Z`` by estimator, and what tells a good step from a bad one."""
+
+    dt: float
+    increments: dict[str, Increment]
+    default: str
+    diagnostics: dict[str, Tensor] = field(default_factory=dict)  # each (R,): loss, ess, ...
+    negative: int = 0
+    steepest: float = 0.0  # largest -(W_s p)(x)/p(x) seen: dt must stay below its inverse
+    summed: Tensor | None = None  # (R,): the increment without sampling noise, summed over all configurations
+
+
+class Tracker(Protocol):
+    """Made as ``MyTracker(problem, **options)``; ``step`` changes the ensemble in place."""
+
+    def step(self, limit: float) -> Step:
+        """Advance by one time step of its own choice, at most ``limit``."""
+        ...
+
+    @property
+    def measured(self) -> Tensor:
+        """Configurations of the networks as they are, ``(R, n, n_sites)``, for observables."""
+        ...
+
+    def state(self) -> Mapping[str, Any]:
+        """Everything but the parameters that a resumed run needs to go on exactly."""
+        ...
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """The inverse of ``state``."""
+        ...
+
+
+@dataclass
+class Problem:
+    """What a tracker works on: the system at ``R`` counting fields, the networks, and the random numbers."""
+
+    system: System
+    s: list[float]
+    observable: str
+    ensemble: Ensemble
+    generator: torch.Generator
+    project: bool = False  # also sum each step's increment over all configurations
+
+    def __post_init__(self) -> None:
+        self.connections = Connections(self.system, self.s, self.observable)
+
+    def sample(self, n: int) -> Tensor:
+        return self.ensemble.sample(n, self.generator)
+
+    def all_states(self) -> Tensor:
+        """Every configuration, ``(R, n_states, n_sites)`` without a copy for each ``s``."""
+        x = torch.as_tensor(StateSpace(self.system).configurations(), device=self.ensemble.device)
+        return x.expand(len(self.s), *x.shape)
+
+    @torch.no_grad()
+    def log_prob(self, x: Tensor, parameters: Parameters | None = None) -> Tensor:
+        """``ln p`` without gradients, a chunk at a time."""
+        return torch.cat([self.ensemble.log_prob(part, parameters) for part in x.split(CHUNK, dim=1)], 1)
+
+    @torch.no_grad()
+    def local_ratio(self, x: Tensor, parameters: Parameters, log_prob: Tensor) -> Tensor:
+        """``(W_s p)(x) / p(x)`` of the networks with ``parameters``, ``(R, batch)``, a chunk at a time.
+
+        The networks evaluate the neighbours themselves, those with a rate of zero left out, reusing what they share.
+        """
+        c, parts = self.connections, []
+        for part, here in self._chunks(x, log_prob):
+            rates = c.incoming_rates(part)
+            there = self.ensemble.log_prob_moves(part, c.deltas, parameters, rates != 0)
+            flow = torch.where(rates != 0, rates * (there - here[..., None]).exp(), 0.0)
+            parts.append(c.diagonal(part) + flow.sum(-1))
+        return torch.cat(parts, 1)
+
+    @torch.no_grad()
+    def local_ratio_of(self, x: Tensor, log_p: Callable[[Tensor], Tensor], log_p_x: Tensor) -> Tensor:
+        """The same for any function ``ln p`` of configurations ``(R, batch, n_sites)``."""
+        pairs = self._chunks(x, log_p_x)
+        return torch.cat([self.connections.local_ratio(part, log_p, here) for part, here in pairs], 1)
+
+    def _chunks(self, x: Tensor, log_p: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        size = max(1, CHUNK // max(1, self.connections.n_moves))
+        return zip(x.split(size, 1), log_p.split(size, 1))
+
+    @torch.no_grad()
+    def summed_mean(self, local: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+        """``sum_x p(x) E(x)`` over all configurations for ``E = local(x, ln p(x))``, ``(R,)``."""
+        total = torch.zeros(len(self.s), dtype=torch.float64, device=self.ensemble.device)
+        for part in self.all_states().split(CHUNK, 1):
+            log_prob = self.log_prob(part)
+            total += (log_prob.double().exp() * local(part, log_prob)).sum(1)
+        return total

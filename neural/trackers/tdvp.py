@@ -1,0 +1,123 @@
+"""The time-dependent variational principle: the parameters flow along the best tangent vector, no inner training.
+
+``theta' = F^-1 <O (E - <E>)>`` with ``E(x) = (W_s p)(x) / p(x)``, and ``d ln Z/dt = <E>``; explicit midpoint or Heun
+steps. ``E`` may be signed, so any generator of local terms will do, a Lindbladian in a POVM basis too.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from exact import InputError
+
+from ..estimators import Increment
+from .base import MAX_SUMMED, Diverged, Problem, Step
+from .proposal import Batch, draw
+from .regression import Velocity, regress, scores
+
+
+class TDVP:
+    """Follows ``dP/dt = W_s P`` with ``samples`` fresh configurations a stage.
+
+    dt
+        the largest time step of the midpoint rule.
+    tolerance
+        the step is chosen so that the Euler and the midpoint increment of ``ln Z`` differ by less than this fraction of
+        ``ln Z``, or by less than the noise; steps start small.
+    samples
+        configurations a stage; also those that the observables are measured on.
+    damping
+        of the Fisher matrix, in units of its mean diagonal.
+    tilts, share
+        a ``share`` of the samples comes from the network tilted towards value 0 by each of ``tilts`` (see `proposal`).
+    full_summation
+        sum over all configurations instead of sampling (up to 2^16 states).
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        dt: float = 0.2,
+        tolerance: float = 2e-2,
+        samples: int = 2000,
+        damping: float = 1e-5,
+        tilts: tuple[float, ...] | float = (1.0, 2.0, 4.0),
+        share: float = 0.1,
+        full_summation: bool = False,
+    ):
+        self.tilts = (tilts,) if isinstance(tilts, int | float) else tuple(tilts)
+        if not (dt > 0 and tolerance > 0 and damping >= 0 and 0 < share < 1):
+            raise InputError("dt and tolerance must be positive, damping not negative, share between 0 and 1.")
+        if samples < 10:
+            raise InputError(f"samples = {samples}: tdvp needs at least 10 for its regression.")
+        self.problem, self.dt, self.tolerance, self.samples = problem, dt, tolerance, samples
+        self.damping, self.share = damping, share
+        self.states = problem.all_states() if full_summation else None
+        if self.states is not None and self.states.shape[1] > MAX_SUMMED:
+            raise InputError(f"full summation is for at most {MAX_SUMMED} states; this system has more.")
+        self.next_dt, self.ln_z = dt / 16, torch.zeros(len(problem.s), device=problem.ensemble.device)
+        self.batch = self._draw()
+
+    @property
+    def measured(self) -> Tensor:
+        """Configurations of the network as it is, for observables."""
+        return self.batch.x[:, : self.batch.plain]
+
+    def state(self) -> Mapping[str, Any]:
+        return {"next_dt": self.next_dt, "ln_z": self.ln_z, "batch": vars(self.batch)}
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        self.next_dt, self.ln_z, self.batch = state["next_dt"], state["ln_z"], Batch(**state["batch"])
+
+    def local(self, x: Tensor, log_prob: Tensor) -> Tensor:
+        """The local quantity that is regressed, ``(W_s p)(x) / p(x)``, ``(R, batch)``."""
+        return self.problem.local_ratio(x, self.problem.ensemble.parameters, log_prob)
+
+    @torch.no_grad()
+    def step(self, limit: float) -> Step:
+        pieces = max(1, math.ceil(limit / self.next_dt - 1e-9))
+        dt = limit / pieces if pieces < 3 else self.next_dt
+        before = self.problem.ensemble.frozen()
+        first = self._velocity(self.batch)
+        self._move(before, first.direction, dt / 2)
+        summed = dt * self.problem.summed_mean(self.local) if self.problem.project else None
+        middle = self._velocity(self._draw())
+        self._move(before, middle.direction, dt)
+        if not torch.isfinite(middle.mean.value).all():
+            self.problem.ensemble.load(before)
+            raise Diverged("the step is not finite; the last good networks were kept: take more damping or samples.")
+        self.batch = self._draw()
+        increment = Increment(dt * middle.mean.value, dt**2 * middle.mean.covariance)
+        self.ln_z = self.ln_z + increment.value
+        self._adapt(dt, first, middle)
+        diagnostics = {"residual": middle.residual, "dt": torch.full_like(self.ln_z, dt)}
+        return Step(dt, {"regression": increment}, "regression", diagnostics, summed=summed)
+
+    def _adapt(self, dt: float, first: Velocity, middle: Velocity) -> None:
+        """The next step: the difference between the Euler and the midpoint increment grows like its square."""
+        noise = dt * (first.mean.covariance + middle.mean.covariance).diagonal().sqrt()
+        error = ((dt * (middle.mean.value - first.mean.value)).abs() - 2 * noise).clamp_min(1e-300)
+        allowed = self.tolerance * self.ln_z.abs().clamp_min(1e-6)
+        factor = float((allowed / error).min()) ** 0.5
+        self.next_dt = min(self.dt, dt * min(1.5, max(0.5, factor)))
+
+    def _draw(self) -> Batch:
+        if self.states is not None:
+            return Batch.of_all(self.problem, self.states)
+        return draw(self.problem, self.samples, self.tilts, self.share)
+
+    def _velocity(self, batch: Batch) -> Velocity:
+        local = self.local(batch.x, batch.log_prob)
+        return regress(scores(self.problem.ensemble, batch.x), local, batch, self.damping)
+
+    def _move(self, start: Mapping[str, Tensor], direction: Tensor, span: float) -> None:
+        at = 0
+        for name, value in self.problem.ensemble.parameters.items():
+            size = value[0].numel()
+            value.copy_(start[name] + span * direction[:, at : at + size].view_as(value))
+            at += size

@@ -1,0 +1,69 @@
+"""TDVP on the symmetrised amplitude, where detailed balance holds and the start is the equilibrium measure.
+
+With ``H = pi^(-1/2) W_s pi^(1/2)`` symmetric and ``v = sqrt(pi)``, ``Z_t = <v|exp(t H)|v> = |exp(t H / 2) v|^2``: the
+amplitude ``psi`` needs to be followed for half the time only. The network holds ``phi = psi^2``, normalised, which puts
+weight ``p^2/pi`` on the rare inactive states that decide the long times. ``d ln Z_t/dt = <(H psi)(x) / psi(x)>`` over
+``phi``, and ``d ln phi / dt = (H psi) / psi - <...>``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from exact import InputError
+
+from .base import Problem
+from .tdvp import TDVP
+
+
+class SymmetricTDVP(TDVP):
+    """As `TDVP`, for the activity of detailed-balance systems from their equilibrium measure.
+
+    The tracked distribution is ``phi``, not ``P``: observables other than ``ln Z`` and its derivatives are those of
+    the middle of the trajectory in the s-ensemble. Raises ``InputError`` where detailed balance does not hold.
+    """
+
+    def __init__(self, problem: Problem, *arguments: Any, **options: Any):
+        start = torch.as_tensor(np.log(np.maximum(problem.system.initial, 1e-300)))
+        self.log_pi = start.to(problem.ensemble.device)
+        super().__init__(problem, *arguments, **options)
+        self._check_balance()
+
+    def local(self, x: Tensor, log_prob: Tensor) -> Tensor:
+        """``(H psi)(x) / psi(x)``, from ``W_s`` and ``p = sqrt(pi phi)``: the same ratio, ``(W_s p)(x) / p(x)``."""
+
+        def amplitude(y: Tensor) -> Tensor:
+            return (self.problem.log_prob(y) + self._log_equilibrium(y)) / 2
+
+        return self.problem.local_ratio_of(x, amplitude, (log_prob + self._log_equilibrium(x)) / 2)
+
+    def _log_equilibrium(self, x: Tensor) -> Tensor:
+        sites = torch.arange(x.shape[-1], device=x.device)
+        return self.log_pi[sites, x.long()].sum(-1)
+
+    def _check_balance(self) -> None:
+        """``W_s[x', x] pi(x) = W_s[x, x'] pi(x')`` for every move out of a few hundred random configurations."""
+        x = self.problem.sample(200)
+        connections = self.problem.connections
+        out, targets = connections.outgoing_rates(x), connections.targets(x)
+        flat = targets.flatten(1, 2)
+        returning = connections.outgoing_rates(flat).view(*out.shape, -1)
+        undo = self._inverse_moves()
+        m = torch.arange(connections.n_moves, device=x.device)
+        forward = out * torch.exp(self._log_equilibrium(x))[..., None]
+        backward = returning[..., m, undo] * torch.exp(self._log_equilibrium(targets))
+        if not torch.allclose(forward, backward, rtol=1e-9, atol=1e-14):
+            raise InputError("tdvp-symmetric needs detailed balance with the start as equilibrium: take 'tdvp'.")
+
+    def _inverse_moves(self) -> Tensor:
+        deltas, d = self.problem.connections.deltas, self.problem.system.local_dim
+        index = {tuple(row): m for m, row in enumerate(deltas.tolist())}
+        try:
+            inverse = [index[tuple((-delta) % d for delta in row)] for row in deltas.tolist()]
+        except KeyError as error:
+            raise InputError("tdvp-symmetric needs every move to have its reverse: take 'tdvp'.") from error
+        return torch.tensor(inverse, device=self.problem.ensemble.device)

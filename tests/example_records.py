@@ -1,0 +1,90 @@
+"""Records with known numbers, made without training, for the tests of what reads records."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from compare.errors import errors
+from compare.record import FOLDER, Record, columns
+from compare.task import Task
+
+EXACT = {4: -0.40, 6: -0.60, 8: -0.80}  # ln Z at t = 1 by size; half of it at t = 0.5
+EULER_SHIFT = -0.01  # what the time steps add to ln Z at t = 1
+
+
+def example(
+    length: int = 4,
+    replica: int = 0,
+    value: float | None = None,
+    architecture: str = "made",
+    task: str = "example",
+    s: float = 0.1,
+    **changes: object,
+) -> Record:
+    """A run whose ln Z at t = 1 is ``value``; with ``s = 0`` the exact ln Z is zero."""
+    declared = Task.model_validate(
+        {"name": task, "system": "east", "shapes": [[length]], "s": [s], "times": [0.5, 1.0], **changes}
+    )
+    exact = EXACT[length] if s else 0.0
+    value = exact + 1.5 * EULER_SHIFT if value is None else value
+    table = {"exact": exact, "scheme": exact + EULER_SHIFT, "ln_Z_summed": exact + 1.2 * EULER_SHIFT, "ln_Z": value}
+
+    def rows(*names: str, quantity: str | None = None) -> pd.DataFrame:
+        cells = [(quantity or n, t, table[n] * t) for n in names for t in (0.5, 1.0)]
+        return pd.DataFrame([{"quantity": q, "s": s, "t": t, "value": v, "stderr": 1e-3} for q, t, v in cells])
+
+    network = rows("ln_Z", "ln_Z_summed")
+    compared = errors(network, rows("exact", quantity="ln_Z"), rows("scheme", quantity="ln_Z"), length)
+    log = pd.DataFrame([{"s": s, "t": t, "ess": 0.9} for t in (0.5, 1.0)])
+    return Record(
+        task=task,
+        task_hash=declared.hash,
+        system="east",
+        shape=[length],
+        params={"c": 0.5},
+        s=[s],
+        observable="activity",
+        architecture=architecture,
+        architecture_options={},
+        label=architecture,
+        tracker="kl",
+        tracker_options={},
+        dtype="float64",
+        seed=1000 + replica,
+        replica=replica,
+        rows=columns(network),
+        errors=columns(compared),
+        distances={},
+        log=columns(log),
+        diagnostics={"n_parameters": 100, "negative_targets": 0},
+        estimator="log_mean_exp",
+        config=declared.model_dump(mode="json"),
+        provenance={"commit": None, "dirty": None},
+        wall_s=2.0,
+        cpu_s=1.5,
+        peak_memory_mib=100.0,
+    )
+
+
+def folder_of(
+    path: Path,
+    error: Callable[[int, int], float] = lambda length, replica: 0.0,
+    lengths: tuple[int, ...] = (4, 6),
+    **changes: object,
+) -> Path:
+    """A run folder with three seeds a size; ``error(length, replica)`` is added to the scheme's ln Z at t = 1."""
+    for length in lengths:
+        for replica in range(3):
+            value = (EXACT[length] if changes.get("s", 0.1) else 0.0) + EULER_SHIFT + error(length, replica)
+            record = example(length, replica, value, **changes)  # type: ignore[arg-type]
+            record.save(path / FOLDER / record.task / f"{length}_{record.architecture}_{replica}.json")
+    return path
+
+
+def spread(scale: float) -> Callable[[int, int], float]:
+    """An error of ``scale`` that differs a little from seed to seed."""
+    return lambda length, replica: -scale * (1 + 0.1 * np.sin(7 * length + 3 * replica))

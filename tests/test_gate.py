@@ -1,0 +1,128 @@
+"""The gate: what passes, what fails, what it refuses, by exit code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from example_records import folder_of, spread
+
+from compare.cli import main
+from compare.gate import ATOL, RTOL, gate, write_baseline
+from compare.record import Record, read_json, write_json
+
+
+@pytest.fixture
+def baseline(tmp_path: Path) -> Path:
+    write_baseline(folder_of(tmp_path / "old", spread(1e-3)), tmp_path / "baseline.json")
+    return tmp_path / "baseline.json"
+
+
+def code(*arguments: object) -> int:
+    with pytest.raises(SystemExit) as stop:
+        main([str(a) for a in arguments])
+    return int(stop.value.code or 0)
+
+
+def test_same_records_pass(tmp_path: Path, baseline: Path) -> None:
+    assert code("gate", tmp_path / "old", "--baseline", baseline) == 0
+
+
+def test_better_passes_and_is_called_so(tmp_path: Path) -> None:
+    write_baseline(folder_of(tmp_path / "old", spread(5e-3)), tmp_path / "b.json")
+    verdict = gate(folder_of(tmp_path / "new", spread(1e-4)), tmp_path / "b.json")
+    assert not verdict.failures
+    assert {line["verdict"] for line in verdict.lines} == {"better"}
+
+
+def test_network_ten_times_worse_fails_under_a_large_discretisation_error(tmp_path: Path) -> None:
+    """The total moves by 9 % only, from 0.0101 to 0.011."""
+    write_baseline(folder_of(tmp_path / "old", lambda *_: -1e-4), tmp_path / "b.json")
+    failures = gate(folder_of(tmp_path / "new", lambda *_: -1e-3), tmp_path / "b.json").failures
+    assert len(failures) == 2
+    assert all(" network " in text for text in failures)
+
+
+def test_twice_the_error_fails(tmp_path: Path, baseline: Path, capsys: pytest.CaptureFixture) -> None:
+    new = folder_of(tmp_path / "new", lambda *_: -0.013)  # the total, 0.011 before, is 0.023 now
+    assert code("gate", new, "--baseline", baseline) == 1
+    assert "worse: example 4 made ln_Z" in capsys.readouterr().err
+
+
+def test_tolerances_are_what_they_say(tmp_path: Path) -> None:
+    """Total and network error of e (1 + x) against e: the limit lies at x = RTOL; no spread over seeds."""
+    old = folder_of(tmp_path / "old", lambda *_: -0.01, lengths=(4,))
+    write_baseline(old, tmp_path / "b.json")
+    for factor, fails in ((RTOL - 0.01, False), (RTOL + 0.01, True)):
+        new = folder_of(tmp_path / f"new{factor}", lambda *_, f=factor: -0.01 * (1 + f), lengths=(4,))
+        assert bool(gate(new, tmp_path / "b.json", false_alarms=1).failures) is fails
+    assert not gate(new, tmp_path / "b.json", atol=1.0, false_alarms=1).failures
+    assert ATOL < 1e-4
+
+
+def test_spread_over_seeds_excuses_what_is_luck(tmp_path: Path) -> None:
+    """+15 % and +30 %, beyond RTOL: noise when the seeds scatter by 20 %, a regression when they do not."""
+    for scatter, fails in ((0.002, False), (0.00001, True)):
+        errors = [-scatter, 0.0, scatter]
+        old = folder_of(tmp_path / f"old{scatter}", lambda l, r, e=errors: e[r] - 0.01, lengths=(4,))
+        new = folder_of(tmp_path / f"new{scatter}", lambda l, r, e=errors: e[r] - 0.013, lengths=(4,))
+        write_baseline(old, tmp_path / f"{scatter}.json")
+        assert bool(gate(new, tmp_path / f"{scatter}.json").failures) is fails
+
+
+def test_missing_task_fails(tmp_path: Path, baseline: Path, capsys: pytest.CaptureFixture) -> None:
+    new = folder_of(tmp_path / "new", spread(1e-3), lengths=(4,))
+    assert code("gate", new, "--baseline", baseline) == 1
+    assert "no such value" in capsys.readouterr().err
+
+
+def test_value_that_is_not_finite_fails(tmp_path: Path, baseline: Path, capsys: pytest.CaptureFixture) -> None:
+    new = folder_of(tmp_path / "new", spread(1e-3))
+    path = next(new.rglob("4_made_0.json"))
+    record = Record.load(path)
+    record.rows["value"][0] = None
+    record.save(path)
+    assert code("gate", new, "--baseline", baseline) == 1
+    assert "not finite" in capsys.readouterr().err
+
+
+def test_other_hash_cannot_be_compared(tmp_path: Path, baseline: Path, capsys: pytest.CaptureFixture) -> None:
+    new = folder_of(tmp_path / "new", spread(1e-3), version=2)
+    assert code("gate", new, "--baseline", baseline) == 3
+    assert "task hash" in capsys.readouterr().err
+
+
+def test_other_schema_cannot_be_compared(tmp_path: Path, baseline: Path) -> None:
+    write_json(baseline, {**read_json(baseline), "schema_version": 99})
+    assert code("gate", tmp_path / "old", "--baseline", baseline) == 3
+    write_json(baseline, {**read_json(baseline), "schema_version": 1})
+    path = next((tmp_path / "old").rglob("*.json"))
+    write_json(path, {**read_json(path), "schema_version": 99})
+    assert code("gate", tmp_path / "old", "--baseline", baseline) == 3
+
+
+def test_bad_input_is_neither(tmp_path: Path, baseline: Path) -> None:
+    assert code("gate", tmp_path / "nowhere", "--baseline", baseline) == 2
+    assert code("gate", tmp_path / "old", "--baseline", tmp_path / "nothing.json") == 2
+    assert code("gate", tmp_path / "old") == 2
+    assert code("gate", tmp_path / "old", "--baseline", baseline, "--rtol", "-1") == 2
+    baseline.write_text(baseline.read_text()[:100])
+    assert code("gate", tmp_path / "old", "--baseline", baseline) == 2
+    write_json(baseline, {"schema_version": 1, "cases": []})
+    assert code("gate", tmp_path / "old", "--baseline", baseline) == 2
+
+
+def test_zero_reference_is_gated_by_the_error_per_site(tmp_path: Path) -> None:
+    old = folder_of(tmp_path / "old", lambda *_: 0.0, s=0.0)
+    write_baseline(old, tmp_path / "b.json")
+    assert {case["measure"] for case in read_json(tmp_path / "b.json")["cases"]} == {"error_per_site"}
+    new = folder_of(tmp_path / "new", lambda *_: -0.05, s=0.0)
+    assert gate(new, tmp_path / "b.json").failures
+
+
+def test_writing_shows_what_changes(tmp_path: Path, baseline: Path, capsys: pytest.CaptureFixture) -> None:
+    new = folder_of(tmp_path / "new", spread(2e-3), lengths=(4, 8))
+    assert code("gate", new, "--write", baseline) == 0
+    shown = capsys.readouterr().out
+    assert all(word in shown for word in ("changed", "new", "removed"))
+    assert code("gate", new, "--baseline", baseline) == 0

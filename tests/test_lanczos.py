@@ -1,0 +1,283 @@
+"""Lanczos quadrature: bounds that hold, both schemes, derivatives, spectra, against dense matrices and QuSpin."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.linalg
+
+from exact import InputError, build, generator, solve
+from exact.eigenvectors import doob, leading_vectors
+from exact.kernel import Layout
+from exact.quadrature import Tridiagonal, continuous, euler
+from exact.scan import scan
+from exact.symmetric import Symmetric, applies
+from exact.symmetrise import equilibrium
+
+TIMES = np.array([0.05, 1.0, 10.0, 100.0])
+SYSTEMS = {
+    "south-east": build("south-east", (3, 3)),
+    "fa": build("fa", (3, 3), c=0.3),
+    "east": build("east", (8,), c=0.3),
+    "ring": build("ssep", (8,), boundary="periodic"),
+    "corner": build("fa", (3, 3), c=0.05, pinned="first"),
+}
+
+
+def dense_ln_z(system, s, times, dt=None):
+    """From the eigenvalues of the dense symmetrised matrix."""
+    engine = Symmetric(system, s)
+    h = np.stack([engine.op @ e for e in np.eye(engine.op.size)])
+    values, vectors = np.linalg.eigh(h)
+    weights = (vectors.T @ engine.start()) ** 2
+    if dt is None:
+        return np.array([np.log(weights @ np.exp(t * (values - values[-1]))) + t * values[-1] for t in times])
+    return np.array([np.log(weights @ (1 + dt * values) ** round(t / dt)) for t in times])
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+@pytest.mark.parametrize("s", [0.0, 0.1, 1.0, -0.2])
+def test_bounds_hold(name, s):
+    system = SYSTEMS[name]
+    run = Symmetric(system, s).run(TIMES, theta=True)
+    for dt in (None, 0.05):
+        value, bound = run.ln_z(TIMES, dt)
+        # the dense route has its own rounding, about eps * t * |H|
+        assert (np.abs(value - dense_ln_z(system, s, TIMES, dt)) <= bound + 1e-13 * (1 + 20 * TIMES)).all()
+        assert (bound <= 1e-9).all()
+
+
+@pytest.mark.parametrize("dt", [0.05, 0.2])
+def test_few_steps_bracket_the_value(dt):
+    """Long before convergence, where the bounds are wide: Gauss below, the other rule above, in both schemes."""
+    system = SYSTEMS["south-east"]
+    engine = Symmetric(system, 0.1)
+    full = engine.run(TIMES, theta=True)
+    lowest = np.linalg.eigvalsh(np.stack([engine.op @ e for e in np.eye(engine.op.size)]))[0]
+    top = full.tri.theta()[0]
+    steps = np.array([1, 2, 15, 16, 199, 200])
+    for n in (3, 6, 12):
+        tri = Tridiagonal(full.tri.diagonal[:n], full.tri.off[:n])
+        value, bound = continuous(tri, TIMES, top + 1e-3)
+        exact = dense_ln_z(system, 0.1, TIMES)
+        assert (value <= exact + 1e-12).all()
+        assert (exact <= value + bound + 1e-12).all()
+        value, bound = euler(tri, dt, steps, lowest - 1e-3, top + 1e-3)
+        assert (np.abs(value - dense_ln_z(system, 0.1, steps * dt, dt)) <= bound + 1e-12).all()
+
+
+def test_collatz_wielandt_is_above_and_close():
+    for name in ("south-east", "fa", "east", "corner"):
+        engine = Symmetric(SYSTEMS[name], 0.3)
+        tri = engine.run(np.zeros(0), theta=True).tri
+        kept = np.delete(np.arange(engine.op.size), engine.layout.excluded)
+        top = np.linalg.eigvalsh(np.stack([engine.op @ e for e in np.eye(engine.op.size)])[np.ix_(kept, kept)])[-1]
+        bound = engine.certify(tri, 1e-4)
+        assert -1e-13 <= bound - top <= 1e-4
+
+
+def test_values_of_2d_south_east():
+    """Exact values given for 4x4; the last digit is the tolerance."""
+    frame = solve(build("south-east", (4, 4)), 0.1, 1.0, ["ln_Z"], method="lanczos")
+    assert frame.value[0] == pytest.approx(-0.609932, abs=6e-7)
+    frame = solve(build("south-east", (4, 4)), 0.1, 1.0, ["ln_Z"], "euler", 0.05, method="lanczos")
+    assert frame.value[0] == pytest.approx(-0.619507, abs=6e-7)
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+@pytest.mark.parametrize(("scheme", "dt"), [("continuous", None), ("euler", 0.05)])
+def test_every_quantity_against_dense(name, scheme, dt):
+    asked = ["ln_Z", "activity", "susceptibility", "density", "density_profile", "instantaneous_activity"]
+    asked += ["trajectory_density", "scgf", "gap", "rate_function"]
+    frames = [
+        solve(SYSTEMS[name], 0.2, [0.0, 1.0, 10.0], asked, scheme, dt, method=m).sort_values(["quantity", "t", "site"])
+        for m in ("lanczos", "dense")
+    ]
+    ours, want = (frame.value.to_numpy() for frame in frames)
+    assert ours == pytest.approx(want, rel=1e-7, abs=1e-8)  # 1e-7 is asked of the derivatives; the rest does better
+
+
+@pytest.mark.parametrize("s", [0.05, -0.1])
+def test_derivatives_of_a_sharp_crossover(s):
+    """Long times, where ln Z bends within |ds| ~ 1/t: the first derivative keeps 1e-7, and the errors are told."""
+    system, times = build("south-east", (3, 3), c=0.5 if s > 0 else 0.05), [10.0, 300.0]
+    got = solve(system, s, times, ["activity", "susceptibility"], method="lanczos")
+    want = solve(system, s, times, ["activity", "susceptibility"], method="dense")
+    assert got.value[:2].to_numpy() == pytest.approx(want.value[want.quantity == "activity"].to_numpy(), rel=1e-7)
+    chi, exact = (f.value[f.quantity == "susceptibility"].to_numpy() for f in (got, want))
+    assert chi == pytest.approx(exact, rel=1e-5)  # second differences lose half the digits
+
+
+def test_unstable_euler_is_a_note_in_a_scan_and_an_error_alone():
+    system = SYSTEMS["fa"]
+    smallest = np.linalg.eigvals(generator(system, -1.0).toarray()).real.min()
+    dt = 1.999 / -smallest  # stable at s = 1, where the rates of the tilted generator are smaller
+    frame = solve(system, [1.0, -1.5], [20 * dt], ["ln_Z"], "euler", dt, method="lanczos")
+    assert np.isfinite(frame.value[0])
+    assert frame.note[0] == ""
+    assert np.isnan(frame.value[1])
+    assert "lambda_min" in frame.note[1]
+    with pytest.raises(InputError, match="unstable"):
+        solve(system, -1.5, [20 * dt], ["ln_Z"], "euler", dt, method="lanczos")
+
+
+def test_detailed_balance_is_found_and_not_imagined():
+    assert equilibrium(build("fa", (5,), c=0.3, initial="up"))[0] == pytest.approx([0.7, 0.3])
+    assert not applies(build("fa", (5,), initial="up"), 0.1, "activity")
+    assert applies(build("ssep", (6,), boundary="periodic"), 0.1, "activity")
+    assert not applies(build("ssep", (6,), boundary="periodic"), 0.1, "current")
+    assert equilibrium(build("voter", (3, 3)), 0.1) is None
+    assert equilibrium(build("asep", (6,)), 0.1) is None
+
+
+def test_ring_symmetry_agrees_with_quspin():
+    """The zero-momentum block of QuSpin holds the leading eigenvalue of an FA ring (the Perron vector is symmetric)."""
+    quspin = pytest.importorskip("quspin")
+    from quspin.basis import spin_basis_1d
+    from quspin.operators import hamiltonian
+
+    length, c, s = 8, 0.3, 0.2
+    root = np.exp(-s) * np.sqrt(c * (1 - c))
+    basis = spin_basis_1d(length, kblock=0, pblock=1, pauli=False)
+    flips, stay = [], []
+    for i in range(length):
+        for j in ((i + 1) % length, (i - 1) % length):  # n_j = 1/2 + Sz_j; escape c (1 - n_i) + (1 - c) n_i
+            flips += [[("x", [[root, i]])], [("zx", [[2 * root, j, i]])]]
+            stay += [[("I", [[-0.25, i]])], [("z", [[-0.5, j]])], [("z", [[c - 0.5, i]])]]
+            stay += [[("zz", [[2 * c - 1, j, i]])]]
+    terms = [[name, pairs] for block in (*flips, *stay) for name, pairs in block]
+    h = hamiltonian(terms, [], basis=basis, dtype=np.float64, check_symm=False, check_herm=False, check_pcon=False)
+    values = np.linalg.eigvalsh(h.toarray())
+    system = build("fa", (length,), c=c, boundary="periodic")
+    theta = solve(system, s, (), ["scgf"], method="lanczos").value[0]
+    # the isolated all-down state has eigenvalue 0 in QuSpin's block: it is the one to leave out
+    assert np.abs(values - theta).min() < 1e-9
+    assert quspin is not None
+    assert np.sum(values > theta + 1e-9) == 1
+
+
+@pytest.mark.parametrize("name", ["south-east", "fa", "ring"])
+def test_left_and_right_vectors(name):
+    system, s = SYSTEMS[name], 0.2
+    found = leading_vectors(system, s)
+    w = generator(system, s).toarray()
+    right, left = found.layout.to_states(found.right), found.layout.to_states(found.left)
+    assert w @ right == pytest.approx(found.theta * right, abs=1e-9)
+    assert left @ w == pytest.approx(found.theta * left, abs=1e-7 * np.abs(left).max())
+    assert left @ right == pytest.approx(1, abs=1e-12)
+
+
+@pytest.mark.parametrize("system", [SYSTEMS["fa"], build("asep", (5,)), build("voter", (2, 3), boundary="up")])
+def test_doob_transform_conserves_probability(system):
+    w = doob(system, 0.3).toarray()
+    assert w.sum(0) == pytest.approx(np.zeros(len(w)), abs=1e-7)
+    assert (w - np.diag(np.diag(w)) >= 0).all()
+    found = leading_vectors(system, 0.3)
+    stationary = found.layout.to_states(found.stationary)
+    assert w @ stationary == pytest.approx(np.zeros(len(w)), abs=1e-7)
+
+
+def test_rate_function_of_independent_spins():
+    """Two-state spins at c = 1/2: the activity is Poisson of rate 1/2 a spin, ``I(k)/N = k ln(2 k) - k + 1/2``."""
+    frame = solve(build("free", (3,)), [-0.5, 0.1, 1.0], (), ["rate_function"])
+    k = frame.k.to_numpy()
+    assert frame.value.to_numpy() / 3 == pytest.approx(k * np.log(2 * k) - k + 0.5, abs=1e-12)
+
+
+def test_the_trajectory_density_at_long_times_is_the_long_time_one():
+    frame = solve(SYSTEMS["south-east"], 0.3, [2000.0, 4000.0], ["trajectory_density"], method="lanczos")
+    late = frame[frame.t.notna()].value.to_numpy()
+    mean = frame[frame.t.isna() & frame.site.isna()].value.iloc[0]
+    assert 2 * late[1] - late[0] == pytest.approx(mean, abs=1e-6)  # the ends of the trajectory weigh 1/t
+
+
+def test_auto_says_what_it_took_and_refuses_what_does_not_fit():
+    frame = solve(build("south-east", (4, 4)), 0.1, 1.0, ["ln_Z"])
+    assert frame.attrs["method"] == "lanczos"
+    assert solve(build("asep", (4,)), 0.1, 1.0, ["ln_Z"]).attrs["method"] == "sparse"
+    with pytest.raises(InputError, match="GiB"):
+        solve(build("fa", (7, 7)), 0.1, 1.0, ["ln_Z"])
+    with pytest.raises(InputError, match="detailed balance"):
+        solve(build("asep", (4,)), 0.1, 1.0, ["ln_Z"], method="lanczos")
+
+
+def test_scan_resumes(tmp_path):
+    system, calls = SYSTEMS["south-east"], []
+    first = scan(system, [0.1, 0.2], [1.0], tmp_path, progress=calls.append, quantities=["ln_Z", "scgf"])
+    again = scan(system, [0.1, 0.2, 0.3], [1.0], tmp_path, progress=calls.append, quantities=["ln_Z", "scgf"])
+    assert len(calls) == 3
+    assert again.value[:4].to_numpy() == pytest.approx(first.value.to_numpy(), rel=1e-14)
+    with pytest.raises(InputError, match="another"):
+        scan(system, [0.1], [2.0], tmp_path, quantities=["ln_Z", "scgf"])
+
+
+@pytest.mark.slow
+def test_scan_over_processes(tmp_path):
+    system = SYSTEMS["south-east"]
+    alone = scan(system, [0.1, 0.2, 0.4], [1.0], quantities=["ln_Z"])
+    spread = scan(system, [0.1, 0.2, 0.4], [1.0], tmp_path, processes=2, quantities=["ln_Z"])
+    assert spread.value.to_numpy() == pytest.approx(alone.value.to_numpy(), rel=1e-14)
+
+
+@pytest.mark.slow
+def test_values_of_2d_south_east_5x5():
+    """2^24 states: the values that the issue gives, to their last digit."""
+    frame = solve(build("south-east", (5, 5)), 0.1, [1.0, 10.0, 50.0], ["ln_Z", "scgf"])
+    want = [-0.98372025, -9.26188700, -38.2367773, -0.55524278]
+    assert frame.value.to_numpy() == pytest.approx(want, abs=6e-8)
+    assert frame.bound.max() < 1e-8
+
+
+def test_layout_is_shared_by_runs_at_different_fields():
+    layout = Layout(SYSTEMS["fa"])
+    values = [Symmetric(SYSTEMS["fa"], s, layout=layout).run(TIMES).ln_z(TIMES)[0] for s in (0.1, 0.2)]
+    assert (values[0] > values[1]).all()
+
+
+def test_radau_and_lobatto_have_their_nodes(rng):
+    matrix = rng.standard_normal((30, 30))
+    values = np.linalg.eigvalsh(matrix + matrix.T)
+    diagonal, off = rng.random(6), rng.random(6) + 0.1
+    tri = Tridiagonal(diagonal, off)
+    assert np.abs(tri.radau(values[-1])[0] - values[-1]).min() < 1e-10
+    nodes, logs = tri.lobatto(values[0], values[-1])
+    assert np.abs(nodes - values[0]).min() < 1e-9
+    assert np.abs(nodes - values[-1]).min() < 1e-9
+    assert np.exp(logs).sum() == pytest.approx(1, abs=1e-12)
+    full = scipy.linalg.eigvalsh_tridiagonal(diagonal, off[:-1])
+    assert tri.gauss()[0] == pytest.approx(full, abs=1e-12)
+
+
+def test_a_run_that_was_cut_off_goes_on(tmp_path):
+    """2^15 states; the interrupted run ends in the same tridiagonal matrix."""
+    from exact.checkpoint import Checkpoint
+    from exact.lanczos import lanczos
+
+    engine = Symmetric(build("south-east", (4, 4)), 0.1)
+    whole = lanczos(engine.op, engine.start(), lambda _: False, 30)
+    seen: list[int] = []
+
+    def interrupt(step: int, vector: np.ndarray, norm: float) -> None:
+        seen.append(step)
+        if len(seen) == 18:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        lanczos(engine.op, engine.start(), lambda _: False, 30, interrupt, Checkpoint(tmp_path / "run.npz", "a", 0.0))
+    assert Checkpoint(tmp_path / "run.npz", "another").load() is None
+    keep = Checkpoint(tmp_path / "run.npz", "a", 0.0)
+    rest = lanczos(engine.op, engine.start(), lambda _: False, 30, lambda step, *_: seen.append(step), keep)
+    assert seen[18:] == list(range(17, 30))
+    assert rest.diagonal == pytest.approx(whole.diagonal, rel=1e-13)
+    assert rest.off == pytest.approx(whole.off, rel=1e-13)
+    assert not (tmp_path / "run.npz").exists()
+
+
+def test_a_node_far_above_is_no_bound_at_long_times():
+    """The weight of a far node is below what an eigenvector routine resolves, and decides: the bound must be wide."""
+    run = Symmetric(SYSTEMS["south-east"], 0.3).run(np.array([2000.0]), theta=True)
+    tri = Tridiagonal(run.tri.diagonal[:30], run.tri.off[:30])
+    value, far = continuous(tri, np.array([2000.0]), 0.5)
+    assert far[0] > 100
+    assert continuous(tri, np.array([1.0]), 0.5)[1][0] < 1e-12
+    assert np.isfinite(value).all()

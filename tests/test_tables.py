@@ -1,0 +1,112 @@
+"""Tables: which rows, which figures, in which format; and nothing infinite anywhere."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from example_records import folder_of, spread
+from hypothesis import given
+from hypothesis import strategies as st
+
+from compare.tables import AXES, render, scientific, table, with_error, write_tables
+from exact import InputError
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder_of(tmp_path, spread(1e-3), lengths=(4, 6, 8))
+    return folder_of(tmp_path, spread(3e-3), lengths=(4, 6), architecture="gru")
+
+
+def test_by_size_holds_the_last_time_of_every_size(folder: Path) -> None:
+    found = table(folder, "size")
+    assert set(found.t) == {1.0}
+    assert list(found["shape"]) == ["4", "6", "4", "6", "8"]  # gru, then made
+    np.testing.assert_allclose(found.exact, [-0.4, -0.6, -0.4, -0.6, -0.8])
+    np.testing.assert_allclose(found.discretisation, 0.01 / -found.exact)
+
+
+def test_by_time_holds_the_largest_size_at_every_time(folder: Path) -> None:
+    found = table(folder, "time")
+    assert set(found["shape"]) == {"8"}
+    assert list(found.t) == [0.5, 1.0]
+
+
+@pytest.mark.parametrize("by", AXES)
+def test_csv_reads_back_every_number(folder: Path, by: str) -> None:
+    found = table(folder, by)
+    back = pd.read_csv(io.StringIO(render(found, "csv")))
+    np.testing.assert_array_equal(back.error, found.error)
+    assert not np.isinf(back.select_dtypes("number").to_numpy()).any()
+
+
+def test_markdown_shows_value_and_standard_error(folder: Path) -> None:
+    text = render(table(folder, "size"), "md")
+    row = next(line for line in text.splitlines() if "made" in line)
+    assert row.count("±") >= 2
+    assert "-0.4110" in row
+    assert "inf" not in text
+    assert "nan" not in text
+
+
+def test_latex_is_booktabs_with_escaped_names(tmp_path: Path) -> None:
+    text = render(table(folder_of(tmp_path, spread(1e-3), task="a_task"), "size"), "latex")
+    assert r"\toprule" in text
+    assert r"a\_task" in text
+    assert r"$\pm$" in text
+    assert "±" not in text.split(r"\end{tabular}")[0]
+
+
+def test_zero_reference_shows_the_error_per_site_instead(tmp_path: Path) -> None:
+    text = render(table(folder_of(tmp_path, spread(1e-3), s=0.0), "size"), "md")
+    assert "error/site" in text
+    assert "passes zero" in text
+    assert "–" in text
+
+
+def test_two_declarations_of_one_task_are_told_apart(tmp_path: Path) -> None:
+    folder_of(tmp_path, lengths=(4,))
+    folder_of(tmp_path, lengths=(6,), version=2)
+    names = set(table(tmp_path, "size").task)
+    assert len(names) == 2
+    assert all(name.startswith("example@") for name in names)
+
+
+def test_every_table_is_written(folder: Path) -> None:
+    written = write_tables(folder)
+    assert len(written) == 4 * 3
+    assert all(path.stat().st_size > 50 for path in written)
+
+
+def test_unknown_names(folder: Path) -> None:
+    with pytest.raises(InputError, match="did you mean 'size'"):
+        table(folder, "sise")
+    with pytest.raises(InputError, match="unknown quantity"):
+        table(folder, "size", "energy")
+    with pytest.raises(InputError, match="unknown format"):
+        render(table(folder), "html")
+
+
+@pytest.mark.parametrize(
+    ("value", "stderr", "text"),
+    [
+        (-0.619497, 0.00012, "-0.61950 ± 0.00012"),
+        (12.3, 4.5, "12.3 ± 4.5"),
+        (1234.5, 99.0, "1234 ± 99"),
+        (0.5, float("nan"), "0.5"),
+        (float("nan"), 0.1, "–"),
+    ],
+)
+def test_error_has_two_digits(value: float, stderr: float, text: str) -> None:
+    assert with_error(value, stderr) == text
+
+
+@given(st.floats(), st.floats())
+def test_no_cell_is_infinite(value: float, stderr: float) -> None:
+    for text in (with_error(value, stderr), scientific(value, stderr)):
+        assert "nan" not in text
+        assert "inf" not in text

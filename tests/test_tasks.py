@@ -1,0 +1,157 @@
+"""Tasks and suites: hashes that are stable, seeds that are named, and files that are wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from compare.task import Suite, Task, derived_seed, load_suite, suites
+from exact import InputError
+
+BASE = {
+    "name": "east-1d",
+    "system": "east",
+    "shapes": [[4], [6]],
+    "s": [0.1, 0.2],
+    "times": [1.0, 2.0],
+    "tracker_options": {"dt": 0.1, "samples": 100},
+}
+
+
+def task(**changes: object) -> Task:
+    return Task.model_validate({**BASE, **changes})
+
+
+@pytest.mark.parametrize(
+    "same",
+    [
+        {"s": [0.2, 0.1]},
+        {"times": [2, 1]},
+        {"tracker_options": {"samples": 100.0, "dt": 0.1}},
+        {"params": {"c": 0.5}},  # the system's default
+        {"quantities": ["ln_Z"]},
+        {"shapes": [[8]]},
+        {"seeds": 5},
+        {"architectures": ["gru"]},
+        {"description": "other words"},
+        {"budget": {"seconds": 3}},
+        {"reference": []},
+    ],
+    ids=str,
+)
+def test_hash_is_stable(same: dict) -> None:
+    assert task(**same).hash == task().hash
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"name": "east"},
+        {"version": 2},
+        {"system": "fa"},
+        {"params": {"c": 0.4}},
+        {"s": [0.1]},
+        {"times": [1.0]},
+        {"observable": "current"},
+        {"quantities": ["density"]},
+        {"tracker_options": {"dt": 0.05, "samples": 100}},
+        {"dtype": "float32"},
+    ],
+    ids=str,
+)
+def test_hash_tells_what_changes_the_numbers(other: dict) -> None:
+    assert task(**other).hash != task().hash
+
+
+def test_alias_is_the_same_question() -> None:
+    assert task(system="south-east").hash == task().hash
+
+
+def test_runs_have_their_own_seeds_and_files() -> None:
+    runs = list(task(architectures=["made", "gru"]).runs(seed=1))
+    assert len(runs) == 2 * 2 * 3
+    assert len({run.path for run in runs}) == len(runs)
+    assert len({(run.shape, run.replica): run.seed for run in runs}) == 6
+    made, gru = (run for run in runs if run.shape == (4,) and run.replica == 0)
+    assert made.seed == gru.seed  # architectures meet the same random numbers
+    assert [run.seed for run in task().runs(seed=1)] != [run.seed for run in task().runs(seed=2)]
+
+
+@given(st.text(max_size=20), st.integers(0, 10**9), st.integers(0, 100))
+def test_derived_seeds_fit_every_generator(name: str, seed: int, replica: int) -> None:
+    assert 0 <= derived_seed(name, (3, 3), seed, replica) < 2**31
+
+
+@pytest.mark.parametrize("name", sorted(suites()))
+def test_every_suite_of_the_package_can_run(name: str) -> None:
+    from compare import execute, references
+
+    suite = load_suite(name)
+    assert suite.description
+    for declared in suite.tasks:
+        references.check(declared)
+        for run in declared.runs():
+            if run.replica == 0:
+                execute.check(run)
+
+
+GOOD = '[[tasks]]\nname = "a"\nsystem = "fa"\nshapes = [[4]]\ns = [0.1]\ntimes = [1]\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("tasks = [", "no valid TOML"),
+        ("version = 1", "[[tasks]]"),
+        ("version = 7\n" + GOOD, "version 7"),
+        (GOOD.replace("times", "tmies"), "'times'"),
+        (GOOD + "sedes = 3", "did you mean 'seeds'"),
+        (GOOD.replace("[1]", "[0]"), "times must be positive"),
+        (GOOD.replace("[1]", "[nan]"), "finite"),
+        (GOOD.replace("[[4]]", "[[-4]]"), "positive integer"),
+        (GOOD.replace("[[4]]", "[]"), "at least 1"),
+        (GOOD.replace('"a"', '"../a"'), "pattern"),
+        (GOOD + "seeds = 0", "greater than or equal to 1"),
+        (GOOD + "budget = {secnds = 3}", "did you mean 'seconds'"),
+        (GOOD + GOOD, "used twice"),
+        ("\x00", "TOML"),
+    ],
+    ids=str,
+)
+def test_bad_suites_are_told_in_one_sentence(tmp_path: Path, text: str, words: str) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+    with pytest.raises(InputError) as error:
+        load_suite(str(path))
+    assert words in str(error.value) or words.strip("'") in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@settings(deadline=None)  # each writes a file
+@given(st.binary(max_size=200))
+def test_no_bytes_give_a_traceback(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+    path = tmp_path_factory.mktemp("suite") / "any.toml"
+    path.write_bytes(content)
+    with pytest.raises(InputError):
+        load_suite(str(path))
+
+
+def test_unknown_suite_and_missing_file() -> None:
+    with pytest.raises(InputError, match="did you mean 'validate'"):
+        load_suite("valdate")
+    with pytest.raises(InputError, match="cannot be read"):
+        load_suite("nowhere.toml")
+
+
+def test_defaults_are_merged_key_by_key(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    defaults = "[defaults]\nseeds = 5\ntracker_options = {dt = 0.1, samples = 100}\n"
+    path.write_text(defaults + GOOD + "tracker_options = {dt = 0.05}\n")
+    suite = load_suite(str(path))
+    assert isinstance(suite, Suite)
+    assert suite.name == "mine"
+    assert suite.tasks[0].seeds == 5
+    assert suite.tasks[0].tracker_options == {"dt": 0.05, "samples": 100}

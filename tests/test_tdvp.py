@@ -1,0 +1,128 @@
+"""The variational trackers against continuous time, and the samples they fit on."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from exact import InputError, StateSpace, build, solve
+from neural import Ensemble, track
+from neural import build as network
+from neural.trackers import Problem, proposal
+from neural.trackers.regression import scores
+
+torch.set_num_threads(1)
+# the table can follow exactly: what is left is the midpoint rule, of second order in dt
+SUMMED = {"full_summation": True, "damping": 1e-12, "tolerance": 1e9}
+SAMPLED = {"samples": 600, "dt": 0.1}
+
+
+def ln_z(system, s, t, **options):
+    tracker, settings = options.pop("tracker", "tdvp"), options.pop("options")
+    records = track(system, [s], [t], tracker=tracker, tracker_options=settings, **options).records
+    return records[records.quantity == "ln_Z"].iloc[-1]
+
+
+SYSTEMS = [
+    (build("fa", (4,), c=0.3), 0.2),
+    (build("fa", (2, 2)), 0.5),
+    (build("east", (2, 3), c=0.2), -0.3),
+    (build("asep", (4,), p=1.0, q=0.3), 0.2),
+    (build("ssep", (4,), boundary="periodic"), 0.3),
+    (build("tfim", (2,), V=1.0, g=0.7, gamma=1.0, initial="+x"), 0.3),
+]
+
+
+@pytest.mark.parametrize(("system", "s"), SYSTEMS, ids=lambda v: getattr(v, "name", v))
+def test_table_with_full_summation_converges_to_continuous_time_at_second_order(system, s):
+    observable = "jumps" if system.name == "tfim" else "activity"
+    settings = {"observable": observable, "architecture": "table", "quantities": ("ln_Z", "density")}
+    if system.name == "tfim":
+        settings["quantities"] = ("ln_Z",)
+    exact = solve(system, s, 0.8, ["ln_Z"], observable=observable).value.iloc[0]
+    errors = [ln_z(system, s, 0.8, options={**SUMMED, "dt": dt}, **settings).value - exact for dt in (0.1, 0.05)]
+    assert abs(errors[1]) < 3e-4 * abs(exact)
+    assert abs(errors[1]) < abs(errors[0]) / 2.5  # a factor of four at second order, two at first
+
+
+@pytest.mark.parametrize("system", [build("fa", (5,), c=0.3), build("fa", (2, 2)), build("east", (2, 3))])
+def test_the_symmetric_flow_meets_continuous_time(system):
+    exact = solve(system, 0.4, 2.0, ["ln_Z"]).value.iloc[0]
+    settings = {"tracker": "tdvp-symmetric", "architecture": "table"}
+    found = ln_z(system, 0.4, 2.0, options={**SUMMED, "dt": 0.05}, **settings)
+    assert found.value == pytest.approx(exact, rel=2e-4)
+
+
+@pytest.mark.parametrize("tracker", ["tdvp", "tdvp-symmetric"])
+def test_sampled_runs_meet_continuous_time_within_a_permille(tracker):
+    system = build("east", (6,), c=0.4)
+    exact = solve(system, 0.3, 2.0, ["ln_Z"]).value.iloc[0]
+    found = ln_z(system, 0.3, 2.0, tracker=tracker, architecture="made", options=SAMPLED)
+    assert abs(found.value - exact) < 1e-3 * abs(exact) + 4 * found.stderr  # measured 2e-4
+    assert 0 < found.stderr < 2e-3 * abs(exact)
+
+
+def test_the_symmetric_flow_refuses_what_it_cannot_do():
+    for system in (build("asep", (4,), p=1.0, q=0.3), build("east", (4,), initial="bernoulli:0.3")):
+        with pytest.raises(InputError, match="detailed balance"):
+            track(system, [0.2], [0.2], tracker="tdvp-symmetric", tracker_options=SAMPLED)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"dt": 0.0}, "positive"), ({"samples": 3}, "at least 10"), ({"share": 1.5}, "between 0 and 1")],
+)
+def test_bad_options_are_refused(options, message):
+    with pytest.raises(InputError, match=message):
+        track(build("fa", (4,)), [0.1], [0.1], tracker="tdvp", tracker_options=options)
+
+
+@pytest.mark.parametrize("name", ["table", "made", "gru", "sitewise"])
+def test_scores_are_the_gradients_of_the_log_probability(name):
+    torch.manual_seed(0)
+    net = network(name, (2, 3)).double().restrict({0: 1})
+    ensemble = Ensemble(net, 2)
+    x = ensemble.sample(4)
+    found = scores(ensemble, x)
+    for r in range(2):
+        copy = ensemble.copy_of(r).requires_grad_()
+        for b in range(4):
+            grads = torch.autograd.grad(
+                copy.log_prob(x[r, b : b + 1]).sum(), list(copy.parameters()), allow_unused=True
+            )
+            flat = torch.cat(
+                [(torch.zeros_like(p) if g is None else g).flatten() for g, p in zip(grads, copy.parameters())]
+            )
+            assert torch.allclose(found[r, b], flat, atol=1e-12)
+
+
+def test_averages_over_the_tilted_mixture_are_averages_over_the_network():
+    torch.manual_seed(0)
+    system = build("east", (2, 3), c=0.7)
+    net = network("sitewise", (2, 3)).double().restrict(system.pinned, system.support)
+    problem = Problem(system, [0.1], "activity", Ensemble(net, 1), torch.Generator().manual_seed(1))
+    batch = proposal.draw(problem, 40000, (1.0, 3.0), 0.5)
+    states = torch.as_tensor(StateSpace(system).configurations())[None]
+    exact = float((problem.log_prob(states).exp() * states.sum(-1)).sum())
+    mean = float((batch.mean * batch.x.sum(-1)).sum())
+    assert mean == pytest.approx(exact, abs=0.05)  # 4 standard errors of 40000 correlated weights, std about 1
+    plain = float(batch.x[:, batch.plain :].double().sum(-1).mean())
+    assert plain < exact - 0.5  # the tilted part alone sits far lower
+
+
+@pytest.mark.parametrize("tracker", ["tdvp", "tdvp-symmetric"])
+def test_a_killed_run_resumed_gives_the_same_numbers(tmp_path, tracker, monkeypatch):
+    system = build("fa", (4,), c=0.4)
+    arguments = {"s": [0.2, 0.4], "times": [0.5], "architecture": "sitewise", "tracker": tracker}
+    whole = track(system, **arguments, tracker_options=SAMPLED)
+    monkeypatch.setattr("neural.runner.CHECKPOINT_SECONDS", 0.0)
+
+    def killed(step, total, message):
+        if step == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        track(system, **arguments, tracker_options=SAMPLED, out=tmp_path, progress=killed)
+    resumed = track(system, **arguments, tracker_options=SAMPLED, out=tmp_path, resume=True)
+    columns = [c for c in whole.log.columns if c != "wall"]
+    assert resumed.log[columns].equals(whole.log[columns])

@@ -1,0 +1,152 @@
+"""Local terms and systems: what a term means, its tilt and derivatives, and what is refused."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from exact import Excluding, FixedSum, InputError, StateSpace, System, Term, generator, jumps, solve
+
+FLIP = np.array([[0.0, 0.7], [0.3, 0.0]])
+
+
+def one_site(**options) -> System:
+    return System("mine", (1,), 2, (jumps((0,), FLIP, **options),), np.array([[0.4, 0.6]]))
+
+
+def test_jumps_put_the_escape_rates_on_the_diagonal():
+    term = jumps((0,), FLIP)
+    np.testing.assert_array_equal(term.matrix, [[-0.3, 0.7], [0.3, -0.7]])
+    ((increment, counted),) = term.counters["activity"]
+    assert increment == 1
+    np.testing.assert_array_equal(counted, FLIP)
+
+
+def test_tilt_by_hand():
+    s = 0.6
+    current = ((1.0, np.array([[0, 0], [0.3, 0]])), (-1.0, np.array([[0, 0.7], [0, 0]])))
+    term = jumps((0,), FLIP, {"current": current, "pairs": ((2.0, FLIP),)}, {"up": np.array([0.0, 1.5])})
+    g = np.exp(-s)
+    np.testing.assert_allclose(term.tilted("activity", s), [[-0.3, 0.7 * g], [0.3 * g, -0.7]])
+    np.testing.assert_allclose(term.tilted("current", s), [[-0.3, 0.7 / g], [0.3 * g, -0.7]])
+    np.testing.assert_allclose(term.tilted("pairs", s), [[-0.3, 0.7 * g**2], [0.3 * g**2, -0.7]])
+    np.testing.assert_allclose(term.tilted("up", s), [[-0.3, 0.7], [0.3, -0.7 - 1.5 * s]])
+    np.testing.assert_allclose(term.tilted("activity", 0.0), term.matrix)
+    np.testing.assert_allclose(term.tilted("nothing here", s), term.matrix)
+
+
+@pytest.mark.parametrize("name", ["activity", "current", "up", "both"])
+def test_tilt_derivatives(name):
+    current = ((1.0, np.array([[0, 0], [0.3, 0]])), (-1.0, np.array([[0, 0.7], [0, 0]])))
+    both = ((0.5, FLIP),)
+    ups = np.array([0.2, 1.5])
+    term = jumps((0,), FLIP, {"current": current, "both": both}, {"up": ups, "both": ups})
+    s, h = 0.3, 1e-4
+    first = (term.tilted(name, s + h) - term.tilted(name, s - h)) / (2 * h)
+    second = (term.tilted(name, s + h, 1) - term.tilted(name, s - h, 1)) / (2 * h)
+    np.testing.assert_allclose(term.tilted(name, s, 1), first, atol=1e-8)  # central difference: h^2
+    np.testing.assert_allclose(term.tilted(name, s, 2), second, atol=1e-8)
+
+
+def test_the_counted_part_may_be_diagonal():
+    """A quantum jump in a POVM basis counts diagonal entries too."""
+    part = np.array([[0.1, 0.2], [0.0, 0.4]])
+    term = Term((0,), np.array([[-1.0, 1.0], [1.0, -1.0]]), {"photons": ((1.0, part),)})
+    np.testing.assert_allclose(term.tilted("photons", 0.5), term.matrix + np.expm1(-0.5) * part)
+
+
+def test_first_site_is_most_significant():
+    """Site 4 hops to site 1, listed as (4, 1)."""
+    hop = np.zeros((4, 4))
+    hop[0b01, 0b10] = 2.0
+    system = System("hop", (5,), 2, (jumps((4, 1), hop),), np.full((5, 2), 0.5))
+    w = generator(system).toarray()
+    start, end = 0b00001, 0b01000
+    assert w[end, start] == 2.0
+    assert w[start, start] == -2.0
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda: Term((0,), np.zeros((2, 3))), "square"),
+        (lambda: Term((0, 0), np.zeros((4, 4))), "distinct"),
+        (lambda: Term((), np.zeros((1, 1))), "at least one"),
+        (lambda: Term((0,), np.array([[np.nan, 0], [0, 0]])), "finite"),
+        (lambda: Term((0,), np.zeros((2, 2)), {"k": ((1.0, np.zeros((4, 4))),)}), "counter 'k'"),
+        (lambda: Term((0,), np.zeros((2, 2)), {}, {"b": np.zeros(4)}), "potential 'b'"),
+        (lambda: jumps((0,), -FLIP), "non-negative"),
+        (lambda: jumps((0,), np.eye(2)), "zero diagonal"),
+        (lambda: System("x", (0,), 2, (), np.zeros((0, 2))), "positive"),
+        (lambda: System("x", (), 2, (), np.zeros((0, 2))), "positive"),
+        (lambda: System("x", (2, -1), 2, (), np.zeros((0, 2))), "positive"),
+        (lambda: System("x", (2,), 1, (), np.ones((2, 1))), "at least 2"),
+        (lambda: System("x", (1,), 2, (jumps((1,), FLIP),), np.array([[1.0, 0]])), "only 1 sites"),
+        (lambda: System("x", (1,), 3, (jumps((0,), FLIP),), np.eye(3)[:1]), r"3\*\*1"),
+        (lambda: replace(one_site(), initial=np.array([[0.5, 0.6]])), "add up to 1"),
+        (lambda: replace(one_site(), initial=np.array([[1.5, -0.5]])), "add up to 1"),
+        (lambda: replace(one_site(), initial=np.full((2, 2), 0.5)), "shape"),
+        (lambda: replace(one_site(), pinned={3: 1}), "no such site"),
+        (lambda: replace(one_site(), pinned={0: 2}), "no such site"),
+        (lambda: replace(one_site(), pinned={0: 1}), "another value"),
+        (lambda: solve(replace(one_site(), pinned={0: 1}, initial=np.array([[0.0, 1.0]]))), "pinned site 0"),
+        (lambda: solve(replace(one_site(), initial=np.ones(3))), "length 3"),
+        (lambda: solve(replace(one_site(), support=FixedSum(7))), "no configuration"),
+        (lambda: solve(one_site(), 0.1, observable="activty"), "did you mean 'activity'"),
+    ],
+)
+def test_refused(make, says):
+    began = time.process_time()
+    with pytest.raises(InputError, match=says) as caught:
+        make()
+    assert "\n" not in str(caught.value)
+    assert time.process_time() - began < 1
+
+
+def test_open_support_is_refused():
+    with pytest.raises(InputError, match="not closed"):
+        generator(replace(one_site(), support=FixedSum(0)))
+
+
+def test_closed_support_that_others_lead_into():
+    """Down -> up only: the all-up state alone is closed under the moves, though others lead to it."""
+    up = jumps((0,), np.array([[0.0, 0.0], [0.4, 0.0]]))
+    system = System("rise", (1,), 2, (up,), np.array([[0.5, 0.5]]), support=Excluding(np.array([[0]])))
+    np.testing.assert_array_equal(generator(system).toarray(), [[0.0]])
+    frame = solve(system, 0.2, 3.0, ("ln_Z", "density", "activity"))
+    assert dict(zip(frame["quantity"], frame["value"])) == {"ln_Z": 0.0, "density": 1.0, "activity": 0.0}
+
+
+def test_a_state_vector_as_start():
+    system = replace(one_site(), initial=np.array([3.0, 1.0]))  # any positive weights
+    np.testing.assert_allclose(StateSpace(system).initial(), [0.75, 0.25])
+
+
+@pytest.mark.parametrize("bad", [np.zeros(2), np.array([1.5, -0.5]), np.array([np.nan, 1.0])])
+def test_a_state_vector_that_is_no_distribution(bad):
+    with pytest.raises(InputError):
+        solve(replace(one_site(), initial=bad))
+
+
+def test_own_system_with_three_states():
+    """A three-state clock that only moves forward counts its turns: a Poisson process of rate 2 in disguise."""
+    forward = np.zeros((3, 3))
+    for a in range(3):
+        forward[(a + 1) % 3, a] = 2.0
+    clock = System("clock", (1,), 3, (jumps((0,), forward),), np.eye(3)[:1])
+    s, t = 0.3, 1.7
+    got = solve(clock, s, t, ("ln_Z", "activity", "susceptibility", "scgf"))
+    want = {"ln_Z": 2 * t * np.expm1(-s), "activity": 2 * np.exp(-s), "susceptibility": -2 * np.exp(-s)}
+    want["scgf"] = want["ln_Z"] / t
+    for name, value in zip(got["quantity"], got["value"]):
+        assert value == pytest.approx(want[name], rel=1e-10)
+
+
+def test_a_term_is_not_changed_by_use():
+    term = jumps((0,), FLIP)
+    before = term.matrix.copy()
+    term.tilted("activity", 1.0)
+    np.testing.assert_array_equal(term.matrix, before)

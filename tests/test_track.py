@@ -1,0 +1,193 @@
+"""The kl tracker and the run around it, against exact vectors that step the same way."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+
+from exact import InputError, StateSpace, build, solve
+from exact.propagate import evolve
+from neural import track
+from neural.differences import fields, stencils
+
+torch.set_num_threads(1)
+FAST = {"dt": 0.1, "samples": 300, "epochs": 20, "first_epochs": 60, "learning_rate": 3e-3, "decay": 0.1}
+SUMMED = {"dt": 0.1, "epochs": 250, "first_epochs": 500, "learning_rate": 1e-2, "decay": 1e-3, "full_summation": True}
+
+
+def value(records, quantity):
+    return records[records.quantity == quantity].iloc[-1]
+
+
+def euler(system, s, t, dt):
+    return solve(system, s, t, ["ln_Z"], scheme="euler", dt=dt).value.iloc[0]
+
+
+@pytest.mark.parametrize(
+    ("system", "s"),
+    [
+        (build("fa", (5,), c=0.3), 0.2),
+        (build("fa", (2, 3)), 0.5),  # all-down left out
+        (build("east", (2, 3), c=0.2), -0.3),  # pinned corner
+        (build("asep", (5,), p=1.0, q=0.3), 0.2),  # not symmetric
+        (build("ssep", (6,), boundary="periodic"), 0.3),  # conserved particles
+        (build("voter", (5,)), 0.4),
+    ],
+    ids=lambda v: getattr(v, "name", v),
+)
+def test_table_with_full_summation_steps_as_the_exact_vector(system, s):
+    # the voter model relaxes at rate 1 a site, the others slower: its fits have further to go
+    options = {**SUMMED, "epochs": 700} if system.name == "voter" else SUMMED
+    found = track(system, [s], [0.3], architecture="table", tracker_options=options)
+    exact = euler(system, s, 0.3, 0.1)
+    # 1e-6 is what the optimiser must reach with three fits; it leaves about 1e-8
+    assert value(found.records, "ln_Z").value == pytest.approx(exact, rel=1e-6)
+    last = list(evolve(system, s, np.array([0.3]), dt=0.1))[-1]
+    assert found.distribution() == pytest.approx(last.distribution, abs=1e-5)
+
+
+def test_estimators_agree_with_the_scheme_within_their_errors():
+    system = build("east", (6,), c=0.4)
+    found = track(system, [0.3], [0.5], tracker_options=FAST, seed=3)
+    exact = euler(system, 0.3, 0.5, 0.1)
+    for name in ("loss", "log_mean_exp", "integrated"):
+        row = value(found.records, f"ln_Z:{name}")
+        # four standard errors, and 2e-3 |ln Z| for the fit of a few epochs (measured 5e-4)
+        assert abs(row.value - exact) < 4 * row.stderr + 2e-3 * abs(exact)
+        assert row.stderr > 0
+    assert value(found.records, "ln_Z_summed").value == pytest.approx(exact, rel=2e-3)
+
+
+def test_standard_error_of_the_growth_estimator_is_the_spread_over_seeds():
+    system = build("fa", (6,), c=0.4)
+    runs = [
+        value(track(system, [0.5], [0.2], tracker_options=FAST, seed=seed, project=False).records, "ln_Z:integrated")
+        for seed in range(12)
+    ]
+    spread, told = np.std([r.value for r in runs], ddof=1), np.mean([r.stderr for r in runs])
+    # the spread of 12 runs is known to a factor exp(+-0.64) at three sigma
+    assert 0.5 < spread / told < 2.0
+
+
+def test_activity_from_differences_over_s_with_common_random_numbers():
+    system, s, t = build("fa", (6,), c=0.4), 0.3, 1.0
+    found = track(system, [s], [t], quantities=("ln_Z", "activity"), tracker_options=FAST)
+    weights = stencils([s], "activity")[0]
+    exact = -weights @ [euler(system, f, t, 0.1) for f in fields([s], ["activity"])] / (system.n_sites * t)
+    row = value(found.records, "activity")
+    assert row.value == pytest.approx(exact, rel=1e-2)  # a fit of few epochs; common numbers keep the noise below it
+    continuous = solve(system, s, t, ["activity"]).value.iloc[0]
+    assert exact == pytest.approx(continuous, rel=0.1)  # dt (7 %) and h together, not a new quantity
+
+
+def test_several_fields_side_by_side_equal_the_exact_scheme_for_each():
+    system, s = build("east", (5,), c=0.4), [-0.2, 0.0, 0.4]
+    found = track(system, s, [0.3], architecture="table", tracker_options=SUMMED).records
+    got = found[found.quantity == "ln_Z"].value.to_numpy()
+    assert got == pytest.approx([euler(system, v, 0.3, 0.1) for v in s], abs=1e-7)
+    assert got[1] == pytest.approx(0.0, abs=1e-12)  # probability is conserved at s = 0
+
+
+def test_density_and_instantaneous_activity_of_the_tracked_distribution():
+    system = build("east", (2, 3), c=0.3)
+    names = ("density", "density_profile", "instantaneous_activity")
+    found = track(system, [0.4], [0.4], quantities=names, architecture="table", tracker_options=SUMMED).records
+    exact = solve(system, 0.4, 0.4, names, scheme="euler", dt=0.1)
+    for name in names:
+        assert found[found.quantity == name].value.to_numpy() == pytest.approx(
+            exact[exact.quantity == name].value.to_numpy(), abs=1e-5
+        )
+
+
+def test_negative_targets_are_counted_clamped_and_warned_about_once():
+    system = build("free", (6,), c=0.5)
+    big = {**FAST, "dt": 0.5}
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        found = track(system, [2.0], [2.0], tracker_options=big)
+    told = [w for w in caught if "negative targets" in str(w.message)]
+    assert len(told) == 1
+    assert found.diagnostics["negative_targets"] > 0
+    assert 0 < found.diagnostics["dt_hint"] < 0.5
+    with pytest.raises(InputError, match="avoids them"):
+        track(system, [2.0], [2.0], tracker_options={**big, "strict": True})
+
+
+@pytest.mark.parametrize("options", [FAST, {**SUMMED, "epochs": 20, "first_epochs": 30}], ids=["sampled", "summed"])
+def test_a_killed_run_resumed_gives_the_same_numbers(tmp_path, options, monkeypatch):
+    system = build("fa", (5,), c=0.4)
+    whole = track(system, [0.2], [0.6], tracker_options=options)
+    monkeypatch.setattr("neural.runner.CHECKPOINT_SECONDS", 0.0)
+
+    def killed(step, total, message):
+        if step == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        track(system, [0.2], [0.6], tracker_options=options, out=tmp_path, progress=killed)
+    resumed = track(system, [0.2], [0.6], tracker_options=options, out=tmp_path, resume=True)
+    columns = [c for c in whole.log.columns if c != "wall"]
+    assert resumed.log[columns].equals(whole.log[columns])
+    assert resumed.records.value.tolist() == whole.records.value.tolist()
+
+
+def test_a_checkpoint_of_another_run_is_refused(tmp_path):
+    system = build("fa", (4,), c=0.4)
+    track(system, [0.2], [0.1], tracker_options=FAST, out=tmp_path)
+    with pytest.raises(InputError, match="different seed"):
+        track(system, [0.2], [0.1], tracker_options=FAST, out=tmp_path, resume=True, seed=2)
+    (tmp_path / "checkpoint.pt").write_bytes(b"not a checkpoint")
+    with pytest.raises(InputError, match="not a readable checkpoint"):
+        track(system, [0.2], [0.1], tracker_options=FAST, out=tmp_path, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"tracker": "lk"}, "did you mean 'kl'"),
+        ({"architecture": "made2"}, "did you mean 'made'"),
+        ({"architecture_options": {"hiden": 3}}, "did you mean 'hidden'"),
+        ({"tracker_options": {"epoch": 3}}, "did you mean 'epochs'"),
+        ({"tracker_options": {"dt": -1.0}}, "must be positive"),
+        ({"times": [0.15]}, "no multiple"),
+        ({"times": [-1.0]}, "not negative"),
+        ({"s": [float("nan")]}, "finite"),
+        ({"quantities": ("lnZ",)}, "did you mean 'ln_Z'"),
+        ({"observable": "actvity"}, "did you mean 'activity'"),
+        ({"device": "gpu0"}, "unknown device"),
+        ({"dtype": "float16"}, "Known: float32, float64"),
+    ],
+)
+def test_bad_input_is_refused_before_training(change, message):
+    arguments = {"s": [0.1], "times": [0.1], "tracker_options": FAST, **change}
+    arguments["tracker_options"] = {**FAST, **change.get("tracker_options", {})}
+    with pytest.raises(InputError, match=message):
+        track(build("fa", (4,)), **arguments)
+
+
+def test_network_at_the_end_is_a_normalised_network_of_its_own():
+    system = build("fa", (2, 2))
+    found = track(system, [0.1, 0.5], [0.1], tracker_options=FAST)
+    x = torch.as_tensor(StateSpace(system).configurations())
+    for r in range(2):
+        p = found.network(r).log_prob(x).exp().detach().numpy()
+        assert p == pytest.approx(found.distribution(r), abs=1e-14)
+        assert p.sum() == pytest.approx(1.0, abs=1e-12)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("architecture", ["made", "gru"])
+@pytest.mark.parametrize(
+    ("name", "shape", "dt"),
+    [("fa", (4,), 0.1), ("fa", (10,), 0.1), ("east", (4,), 0.1), ("east", (10,), 0.1), ("east", (3, 3), 0.05)],
+)
+def test_published_algorithm_meets_its_own_scheme_to_a_permille(architecture, name, shape, dt):
+    system = build(name, shape)
+    options = {"dt": dt, "samples": 1000, "epochs": 50, "first_epochs": 500, "decay": 0.1, "learning_rate": 2e-3}
+    found = track(system, [0.1], [1.0, 2.0], architecture=architecture, tracker_options=options).records
+    got = found[found.quantity == "ln_Z"].value.to_numpy()
+    exact = solve(system, 0.1, [1.0, 2.0], ["ln_Z"], scheme="euler", dt=dt).value.to_numpy()
+    assert np.abs(got / exact - 1).max() < 1e-3
