@@ -1,10 +1,8 @@
 """Exact answers: systems as local terms, their tilted generators, and every quantity with certainty."""
 
-from .cloning import cloning
 from .connections import Connections
-from .eigenvectors import doob, leading_vectors
 from .errors import InputError
-from .gillespie import trajectories
+from .matrixfree.eigenvectors import doob, leading_vectors
 from .scan import scan
 from .solve import solve
 from .sparse import generator
@@ -12,6 +10,8 @@ from .states import StateSpace
 from .system import Excluding, FixedSum, System
 from .systems import SYSTEMS, build
 from .terms import Term, jumps
+from .trajectories.cloning import cloning
+from .trajectories.gillespie import trajectories
 
 __all__ = [
     "SYSTEMS",

@@ -19,9 +19,9 @@ import numpy as np
 import pandas as pd
 
 from .errors import InputError, unknown
-from .kernel import Layout
-from .solve_lanczos import Question, derivative_values, unstable
-from .symmetric import Run, Symmetric
+from .matrixfree.kernel import Layout
+from .matrixfree.solve_lanczos import Question, derivative_values, unstable
+from .matrixfree.symmetric import Run, Symmetric
 from .system import System
 from .systems import build
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from . import solve_lanczos
 from .connections import Connections
 from .errors import InputError
-from .kernel import Layout
-from .krylov import FEWEST
+from .matrixfree import solve_lanczos
+from .matrixfree.kernel import Layout
+from .matrixfree.krylov import FEWEST
+from .matrixfree.symmetric import VECTORS, applies
 from .sparse import sparse_bytes
 from .states import available_memory, require_memory
-from .symmetric import VECTORS, applies
 from .system import System
 
 METHODS = ("auto", "dense", "sparse", "lanczos", "krylov")

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.polynomial import chebyshev
 
-from .symmetric import Symmetric
+from .matrixfree.symmetric import Symmetric
 from .system import System
 from .systems import build
 

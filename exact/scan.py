@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from .errors import InputError
-from .kernel import Layout
+from .matrixfree.kernel import Layout
 from .method import needed
 from .solve import DEFAULT, ORDER, solve, tidy
 from .states import available_memory

@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from . import krylov, solve_lanczos
-from .eigenvectors import leading_values, leading_vectors
 from .errors import InputError, unknown
 from .field import occupation
-from .kernel import Layout, Operator
-from .local import Local, tilted
-from .marginals import site_sums
+from .matrixfree import krylov, solve_lanczos
+from .matrixfree.eigenvectors import leading_values, leading_vectors
+from .matrixfree.kernel import Layout, Operator
+from .matrixfree.local import Local, tilted
+from .matrixfree.marginals import site_sums
+from .matrixfree.solve_lanczos import Question
 from .method import METHODS, choose
 from .propagate import Evolved, evolve, steps_of
-from .solve_lanczos import Question
 from .sparse import generator
 from .spectrum import euler_limit, euler_limit_of, scgf_and_gap, top_and_gap
 from .system import System

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.func import functional_call, grad, vmap
 
-from compare.conform import CHECKS, RESTRICTED, attempt, cases
-from compare.conform_case import KINDS, Case, restrict
+from compare.conform.case import KINDS, Case, restrict
+from compare.conform.contract import CHECKS, RESTRICTED, attempt, cases
 from exact import InputError
 from neural import ARCHITECTURES, Autoregressive, Ensemble, build
 from neural.architectures import Sitewise, find

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from exact import InputError, build, solve
-from exact.cloning import cloning
+from exact.trajectories.cloning import cloning
 
 SIGMAS = 4.5  # seeds are fixed: this bounds a systematic error, not luck
 

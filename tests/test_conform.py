@@ -12,9 +12,9 @@ import pytest
 from broken_networks import BROKEN, Healthy, InclusiveMask, LosesThePins
 
 from compare.cli import main
-from compare.conform import CHECKS, RESTRICTED, Result, conform
-from compare.conform_case import KINDS, Case, Skip, Violation
-from compare.conform_checks import check_causality, check_normalisation
+from compare.conform.case import KINDS, Case, Skip, Violation
+from compare.conform.checks import check_causality, check_normalisation
+from compare.conform.contract import CHECKS, RESTRICTED, Result, conform
 from exact import InputError
 
 CHAIN = (4,)

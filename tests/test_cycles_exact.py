@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exact.cycles import (
+from exact.cycles.chain import (
     READINGS,
     CycleParams,
     hidden_states,
@@ -17,7 +17,8 @@ from exact.cycles import (
     sigmoid,
     softplus,
 )
-from exact.cycles_estimate import (
+from exact.cycles.enumeration import enumerate_chain
+from exact.cycles.estimates import (
     chain_log_likelihood,
     counted_entropy_production,
     counted_stderr,
@@ -26,9 +27,8 @@ from exact.cycles_estimate import (
     simulate,
     transition_counts,
 )
-from exact.cycles_exact import enumerate_chain
-from exact.cycles_mixture import bernoulli_mixture
-from exact.cycles_thermo import (
+from exact.cycles.mixture import bernoulli_mixture
+from exact.cycles.thermodynamics import (
     MAX_DECORRELATION,
     currents,
     decorrelation_time,

@@ -8,10 +8,10 @@ import torch
 from scipy.optimize import least_squares
 from test_cycles_exact import random_params
 
-from exact.cycles import READINGS, CycleParams, log_hidden, log_visible, logsumexp
-from exact.cycles_exact import enumerate_chain
-from exact.cycles_gradient import cosine, norm, two_step_gradient
-from exact.cycles_mixture import bernoulli_mixture
+from exact.cycles.chain import READINGS, CycleParams, log_hidden, log_visible, logsumexp
+from exact.cycles.enumeration import enumerate_chain
+from exact.cycles.gradient import cosine, norm, two_step_gradient
+from exact.cycles.mixture import bernoulli_mixture
 
 
 def some_data(d: int, n: int = 20, seed: int = 1) -> np.ndarray:

@@ -12,17 +12,17 @@ from scipy.stats import spearmanr
 from test_cycles_exact import random_params
 from typer.testing import CliRunner
 
-from compare import cycles_stats
 from compare.commands.cycles import register
-from compare.cycles import Config, study
+from compare.cycles import stats as cycles_stats
+from compare.cycles.study import Config, study
 from compare.datasets import bars_and_stripes, digits
-from exact.cycles import READINGS, CycleParams, log_visible, logsumexp
-from exact.cycles_estimate import rao_blackwell
-from exact.cycles_exact import configurations, enumerate_chain
+from exact.cycles.chain import READINGS, CycleParams, log_visible, logsumexp
+from exact.cycles.enumeration import configurations, enumerate_chain
+from exact.cycles.estimates import rao_blackwell
 from exact.errors import InputError
-from neural import rbm
-from neural.cycles import Decks, Schedule, initial_params, one_model, train
-from neural.cycles_chain import PersistentChains
+from neural.cycles import rbm
+from neural.cycles.chain import PersistentChains
+from neural.cycles.training import Decks, Schedule, initial_params, one_model, train
 
 QUICK = Schedule(epochs=3, updates=10, double_steps=6, batch_first=16, batch_last=40)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from exact import InputError, build, solve
-from exact.gillespie import trajectories
+from exact.trajectories.gillespie import trajectories
 
 WALKERS = 20_000
 SIGMAS = 4.5  # a false alarm in 10^5 tests, and the seeds are fixed

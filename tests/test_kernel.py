@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from independent import constrained, neighbours
 
 from exact import FixedSum, InputError, System, Term, build, generator, jumps
-from exact.kernel import Layout, operator
-from exact.kernel_blocked import BlockedKernel
-from exact.kernel_generic import GenericKernel
-from exact.local import tilted
+from exact.matrixfree.kernel import Layout, operator
+from exact.matrixfree.kernel_blocked import BlockedKernel
+from exact.matrixfree.kernel_generic import GenericKernel
+from exact.matrixfree.local import tilted
 
 ROUNDING = 1e-13  # sums of some 50 products of numbers of order one
 

@@ -7,7 +7,7 @@ import pytest
 import scipy.linalg
 
 from exact import build, solve
-from exact.krylov import evolve, expm_multiply
+from exact.matrixfree.krylov import evolve, expm_multiply
 from exact.propagate import evolve as evolve_sparse
 
 CASES = {

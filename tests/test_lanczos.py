@@ -7,12 +7,12 @@ import pytest
 import scipy.linalg
 
 from exact import InputError, build, generator, solve
-from exact.eigenvectors import doob, leading_vectors
-from exact.kernel import Layout
-from exact.quadrature import Tridiagonal, continuous, euler
+from exact.matrixfree.eigenvectors import doob, leading_vectors
+from exact.matrixfree.kernel import Layout
+from exact.matrixfree.quadrature import Tridiagonal, continuous, euler
+from exact.matrixfree.symmetric import Symmetric, applies
+from exact.matrixfree.symmetrise import equilibrium
 from exact.scan import scan
-from exact.symmetric import Symmetric, applies
-from exact.symmetrise import equilibrium
 
 TIMES = np.array([0.05, 1.0, 10.0, 100.0])
 SYSTEMS = {
@@ -250,8 +250,8 @@ def test_radau_and_lobatto_have_their_nodes(rng):
 
 def test_a_run_that_was_cut_off_goes_on(tmp_path):
     """2^15 states; the interrupted run ends in the same tridiagonal matrix."""
-    from exact.checkpoint import Checkpoint
-    from exact.lanczos import lanczos
+    from exact.matrixfree.checkpoint import Checkpoint
+    from exact.matrixfree.lanczos import lanczos
 
     engine = Symmetric(build("south-east", (4, 4)), 0.1)
     whole = lanczos(engine.op, engine.start(), lambda _: False, 30)

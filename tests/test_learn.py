@@ -10,14 +10,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from compare import ising_data, ising_predict
 from compare.commands import learn as commands
-from compare.ising import Spec, kl_divergence, load, run
+from compare.ising import data as ising_data
+from compare.ising import predict as ising_predict
+from compare.ising.learning import Spec, kl_divergence, load, run
 from exact import ising
 from exact.errors import InputError
 from exact.ising import enumeration, montecarlo
-from neural import build, hamiltonian, learn, mixture, reweight
-from neural.made_steps import CachedSteps
+from neural import build
+from neural.learning import hamiltonian, mixture, reweight
+from neural.learning import likelihood as learn
+from neural.learning.made_steps import CachedSteps
 
 EVERY = enumeration.configurations(16)
 

@@ -7,7 +7,7 @@ import pytest
 from scipy.linalg import expm
 
 from exact import StateSpace, build, generator, solve
-from exact.kernel import operator
+from exact.matrixfree.kernel import operator
 from exact.propagate import evolve
 from exact.quantum import heisenberg_model, steady, tfim_model
 from exact.quantum.evolve import evolve_state, taylor_step

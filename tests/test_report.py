@@ -19,12 +19,12 @@ from hypothesis import strategies as st
 
 from compare.collect import collect, summarise
 from compare.record import Record, columns, write_json
-from compare.report import write_report
-from compare.report_figures import curve, over_size, task_panels, worst_field
-from compare.report_profiles import profiles
-from compare.report_svg import ROLES, style
-from compare.report_tables import error_table
-from compare.report_verdict import dominant, last_times, verdict
+from compare.report.figures import curve, over_size, task_panels, worst_field
+from compare.report.page import write_report
+from compare.report.profiles import profiles
+from compare.report.svg import ROLES, style
+from compare.report.tables import error_table
+from compare.report.verdict import dominant, last_times, verdict
 from exact import InputError
 
 VOID = {"meta", "link", "br", "input", "hr", "img"}

@@ -37,8 +37,8 @@ def conform(
         raise unknown("format", form, list(FORMATS))
     lattice = None if shape is None else parse.shape(shape)
     options = parse.options(arch_option or [], "--arch-option")
-    from ..conform import Result
-    from ..conform import conform as run
+    from ..conform.contract import Result
+    from ..conform.contract import conform as run
 
     with common.console(quiet).status("") as status:
 

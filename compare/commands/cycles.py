@@ -40,8 +40,8 @@ def register(app: typer.Typer) -> None:
         check_format(form)
         if out.exists() and not out.is_dir():
             raise InputError(f"{out} is a file: give a folder to --out.")
-        from ..cycles import Config, study
-        from ..cycles_report import record, write
+        from ..cycles.report import record, write
+        from ..cycles.study import Config, study
         from ..datasets import load
 
         dataset = load(data, mnist, threshold)
@@ -66,7 +66,7 @@ def register(app: typer.Typer) -> None:
 
 
 def _print_tables(found) -> None:
-    from ..cycles_report import summary
+    from ..cycles.report import summary
 
     typer.echo(summary(found).to_markdown(index=False, floatfmt=".4g"))
     typer.echo()

@@ -46,10 +46,11 @@ def learn_ising(
     quiet: Quiet = False,
 ) -> None:
     """Train by maximum likelihood, so that H(x) = -T0 ln p(x); writes a folder that `predict` reads."""
-    from neural.learn import Training
+    from neural.learning.likelihood import Training
 
-    from .. import ising_data, parse
-    from ..ising import Spec, run
+    from .. import parse
+    from ..ising import data as ising_data
+    from ..ising.learning import Spec, run
 
     if (data is None) == (generate is None):
         raise InputError("give either --data FILE or --generate N")
@@ -104,9 +105,10 @@ def predict(
     quiet: Quiet = False,
 ) -> None:
     """Thermodynamics at other temperatures from p^(T0/T), beside exact values; also FOLDER/predict-*.csv, .png."""
-    from .. import ising_predict, parse
-    from ..ising import load
-    from ..ising_plots import curves
+    from .. import parse
+    from ..ising import predict as ising_predict
+    from ..ising.learning import load
+    from ..ising.plots import curves
 
     if format not in ("table", "json", "csv"):
         raise unknown("format", format, ["table", "json", "csv"])
@@ -134,7 +136,7 @@ def learn_wang2020(
     quiet: Quiet = False,
 ) -> None:
     """Reproduce and judge Wang, Jiang, Zhou (2020): tables, figures and a README, part by part, resumable."""
-    from ..ising_study import study
+    from ..ising.study import study
 
     study(parts or [], out, work, say=(lambda text: None) if quiet else (lambda text: typer.echo(text, err=True)))
 

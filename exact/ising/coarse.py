@@ -16,8 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import logsumexp
 
-from exact.errors import InputError
-
+from ..errors import InputError
 from . import enumeration
 from .lattice import FloatArray, IntArray, sides
 

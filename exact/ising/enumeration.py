@@ -16,8 +16,7 @@ import numba
 import numpy as np
 from scipy.special import logsumexp
 
-from exact.errors import InputError
-
+from ..errors import InputError
 from .lattice import FloatArray, IntArray, bonds, check_couplings, plaquettes, sides, site_tables
 
 MAX_SITES = 25

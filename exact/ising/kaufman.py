@@ -21,8 +21,7 @@ import numpy as np
 from scipy.integrate import quad
 from scipy.special import ellipe, ellipkm1
 
-from exact.errors import InputError
-
+from ..errors import InputError
 from .lattice import FloatArray, sides
 
 CRITICAL_TEMPERATURE = 2 / np.log(1 + np.sqrt(2))  # J = 1

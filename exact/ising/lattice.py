@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from exact.errors import InputError
+from ..errors import InputError
 
 IntArray = NDArray[np.integer]
 FloatArray = NDArray[np.floating]

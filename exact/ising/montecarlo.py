@@ -15,8 +15,7 @@ import numba
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from exact.errors import InputError
-
+from ..errors import InputError
 from .lattice import FloatArray, bonds, check_couplings, check_temperatures, plaquettes, sides, site_tables
 
 THERMALISE = 2000  # sweeps (or clusters) before the first sample, from a random start

@@ -15,8 +15,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from exact.errors import InputError
-
+from ..errors import InputError
 from .enumeration import configurations
 from .lattice import FloatArray, spins
 

@@ -8,8 +8,7 @@ from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
-from exact.errors import InputError, unknown
-
+from ..errors import InputError, unknown
 from . import enumeration, kaufman, montecarlo, transfer
 from .lattice import FloatArray, check_couplings, check_temperatures, sides
 

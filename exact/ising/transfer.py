@@ -18,8 +18,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from exact.errors import InputError
-
+from ..errors import InputError
 from .lattice import FloatArray, bonds, check_couplings, sides
 
 MAX_WIDTH = 10

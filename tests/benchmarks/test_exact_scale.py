@@ -14,8 +14,8 @@ import pytest
 from scipy.sparse.linalg import expm_multiply
 
 from exact import build, generator
-from exact.kernel import Layout, operator
-from exact.symmetric import Symmetric
+from exact.matrixfree.kernel import Layout, operator
+from exact.matrixfree.symmetric import Symmetric
 
 pytestmark = pytest.mark.benchmark
 

@@ -1,0 +1,1 @@
+"""The contract every network must meet, run on anyone's class."""

@@ -1,0 +1,203 @@
+"""``conform``: every check of the contract on every lattice that a network says it supports."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from exact import InputError
+from exact.errors import unknown
+from neural import Autoregressive
+from neural.architectures import find, hyperparameters
+
+from . import checks as distribution
+from . import program
+from .case import KINDS, Case, Make, Skip, Violation
+
+Check = Callable[[Case], None]
+# In this order: what fails first explains what fails after it.
+CHECKS: dict[str, Check] = {
+    "construction": program.check_construction,
+    "shapes and dtypes": program.check_types,
+    "randomness": program.check_randomness,
+    "hidden state": program.check_hidden_state,
+    "batch invariance": program.check_batches,
+    "causality": distribution.check_causality,
+    "normalisation": distribution.check_normalisation,
+    "pinned sites and support": distribution.check_support,
+    "cached sampling": distribution.check_cache,
+    "samples and density": distribution.check_sampling,
+    "neighbours": distribution.check_neighbours,
+    "gradients": distribution.check_gradients,
+    "product start": distribution.check_product_start,
+    "seeds": program.check_seeds,
+    "save and load": program.check_save_and_load,
+    "copies": program.check_copies,
+    "float32": program.check_single_precision,
+    "CUDA": program.check_cuda,
+}
+FOUNDATIONS = tuple(CHECKS)[:5]  # the rest means nothing without them
+RESTRICTED = (  # run under every restriction; the others on the free lattice
+    "normalisation",
+    "pinned sites and support",
+    "samples and density",
+    "neighbours",
+    "product start",
+    "copies",
+    "float32",
+    "CUDA",
+)
+SHAPES = {1: (5,), 2: (2, 3), 3: (2, 2, 2)}
+SHAPES_OF_FOUR = {1: (4,), 2: (2, 2), 3: (2, 2, 1)}  # 4^4 states
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of one check in one setting: ``passed``, ``failed`` or ``skipped`` (``found`` says why)."""
+
+    check: str
+    setting: str
+    status: str
+    tried: str = ""
+    found: str = ""
+    likely: str = ""
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Conformance:
+    """All results, in the order in which they were made."""
+
+    architecture: str
+    results: list[Result]
+
+    @property
+    def failures(self) -> list[Result]:
+        return [result for result in self.results if result.status == "failed"]
+
+    @property
+    def failed_checks(self) -> list[str]:
+        """Names, each once, the most telling first."""
+        return [name for name in CHECKS if any(failure.check == name for failure in self.failures)]
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "architecture": self.architecture,
+            "passed": not self.failures,
+            "results": [asdict(result) for result in self.results],
+        }
+
+
+def conform(
+    architecture: str | type[Autoregressive],
+    shape: tuple[int, ...] | None = None,
+    options: Mapping[str, Any] | None = None,
+    report: Callable[[Result], None] | None = None,
+) -> Conformance:
+    """Hold ``architecture`` (a name, ``my_package.my_module:MyNet``, or a class) to the contract.
+
+    ``shape``: this lattice alone, instead of a small one for each of the class's ``dimensions``. ``report`` is called
+    with each result. Raises ``InputError`` for an unknown name or option and a shape that cannot be. Nothing that the
+    network does raises: it is a failure in the result.
+    """
+    cls = find(architecture) if isinstance(architecture, str) else architecture
+    name = architecture if isinstance(architecture, str) else f"{cls.__module__}:{cls.__qualname__}"
+    if shape is not None and len(shape) not in cls.dimensions:
+        raise InputError(
+            f"{name} is for lattices of dimension {' or '.join(map(str, cls.dimensions))}: "
+            f"it cannot be tried on the shape {'x'.join(map(str, shape))}."
+        )
+    known = hyperparameters(cls)
+    for key in options or {}:
+        if known is not None and key not in known:
+            raise unknown(f"option of {name}", key, list(known))
+    results = []
+    for result in _results(_maker(cls, dict(options or {})), cls.dimensions, shape):
+        results.append(result)
+        if report is not None:
+            report(result)
+    return Conformance(name, results)
+
+
+def cases(make: Make, dimensions: tuple[int, ...], shape: tuple[int, ...] | None = None) -> Iterator[Case]:
+    """The free settings: d = 2 and 4, one lattice for each dimension."""
+    for dimension in dimensions if shape is None else (len(shape),):
+        if shape is None and dimension not in SHAPES:
+            continue
+        yield Case(make, shape or SHAPES[dimension], 2)
+        yield Case(make, shape or SHAPES_OF_FOUR[dimension], 4)
+
+
+def attempt(name: str, case: Case) -> Result:
+    """One check in one setting; an exception of the network is a failure with the place it came from."""
+    began = time.perf_counter()
+
+    def result(status: str, **texts: str) -> Result:
+        return Result(name, case.label, status, **texts, seconds=round(time.perf_counter() - began, 4))
+
+    check = CHECKS[name]
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(case.seed)
+            check(case)
+    except Skip as reason:
+        return result("skipped", found=str(reason))
+    except Violation as broken:
+        return result("failed", tried=broken.tried, found=broken.found, likely=broken.likely)
+    except Exception as error:
+        lines = str(error).strip().splitlines() or [""]
+        found = f"{type(error).__name__}: {lines[0]} ({_place(error)})"
+        tried = (check.__doc__ or name).split("\n")[0].rstrip(".")
+        return result("failed", tried=tried, found=found, likely=_guess(error))
+    return result("passed")
+
+
+def _results(make: Make, dimensions: tuple[int, ...], shape: tuple[int, ...] | None) -> Iterator[Result]:
+    for case in cases(make, dimensions, shape):
+        broken = None
+        for name in CHECKS:
+            for kind in KINDS if name in RESTRICTED else ("none",):
+                here = Case(make, case.shape, case.d, kind)
+                if broken is not None:
+                    yield Result(name, here.label, "skipped", found=f"{broken} failed first")
+                    continue
+                result = attempt(name, here)
+                yield result
+                if result.status == "failed" and name in FOUNDATIONS:
+                    broken = name
+
+
+def _maker(cls: type[Autoregressive], options: dict[str, Any]) -> Make:
+    return lambda shape, d: cls(shape, local_dim=d, **options)
+
+
+def _place(error: Exception) -> str:
+    """The innermost line of the network's own file: neither this package nor a library."""
+    own = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if Path(frame.filename).parent != Path(__file__).parent and "site-packages" not in frame.filename
+    ]
+    frame = own[-1] if own else traceback.extract_tb(error.__traceback__)[-1]
+    return f"{Path(frame.filename).name}:{frame.lineno}, in {frame.name}"
+
+
+def _guess(error: Exception) -> str:
+    text = str(error).lower()
+    if "dtype" in text or "scalar type" in text:
+        return "a tensor is made without the dtype of the parameters: use self.encode(x), or register_buffer"
+    if "device" in text:
+        return "a tensor is made without device=x.device, or is no registered buffer"
+    if "shape" in text or "size" in text or "dimension" in text:
+        return "logits takes x of shape (batch, n_sites), any batch, and returns (batch, n_sites, local_dim)"
+    if isinstance(error, InputError):
+        return "what the sentence says"
+    if isinstance(error, TypeError):
+        return "the constructor is MyNet(shape, local_dim=2, **hyperparameters), every hyperparameter with a default"
+    return "the line named"

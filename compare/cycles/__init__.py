@@ -1,0 +1,1 @@
+"""The study of latent cycles: models, statistics, figures, tables."""

@@ -1,0 +1,1 @@
+"""Learning a Hamiltonian from configurations, judged against exact Ising results."""

@@ -1,0 +1,173 @@
+"""``write_report``: a run folder as one HTML page that needs nothing but a browser."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from urllib.parse import quote
+
+import jinja2
+import numpy as np
+import pandas as pd
+
+from exact import InputError
+
+from ..collect import collect, summarise
+from ..parse import shape_text
+from ..record import Record, records
+from .cost import cost_panels
+from .figures import task_panels
+from .source import check, origins
+from .svg import GLYPHS, Panel
+from .tables import Table, distance_table, error_table, growth_table, run_table
+from .verdict import last_times, verdict
+
+NAME = "report.html"
+PART_MARKS = [
+    ("○", "error", "total"),
+    ("■", "discretisation", "discretisation"),
+    ("◆", "projection", "projection"),
+    ("▲", "sampling", "sampling"),
+    ("▼", "network", "projection + sampling"),
+]
+MOST_ROWS = 5000  # of one table; a browser sorts as many at once
+ORDER = ["task", "quantity", "s", "n_sites", "architecture", "t", "site"]
+Named = tuple[str, Path, Record]  # the task's name on the page, the record's file, the record
+
+
+@dataclass(frozen=True)
+class Section:
+    """One task on the page."""
+
+    key: str
+    name: str
+    question: str
+    config: str
+    panels: list[Panel]
+
+
+def write_report(folder: Path, out: Path | None = None) -> Path:
+    """Write the page of the records under ``folder`` to ``out`` (by default ``report.html`` in it) and return its path.
+
+    Raises ``InputError`` where there are no records, one cannot be read, or ``out`` cannot be written.
+    """
+    found = list(records(folder))
+    out = folder / NAME if out is None else out
+    if out.is_dir() or not out.parent.is_dir():
+        raise InputError(f"{str(out)!r} cannot be written: give the path of a file in a folder that exists.")
+    page = render(folder, found, out)
+    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_text(page, encoding="utf-8")
+        os.replace(temporary, out)
+    except OSError as error:
+        raise InputError(f"{str(out)!r} cannot be written: {error}.") from None
+    return out
+
+
+def render(folder: Path, found: Sequence[tuple[Path, Record]], out: Path) -> str:
+    """The page of the records ``found`` under ``folder`` as text; links to them are relative to ``out``."""
+    for path, record in found:
+        check(path, record)
+    summary = summarise(_complete(collect(folder)))
+    names = _names(summary)
+    summary["task"] = [names[case] for case in zip(summary.task, summary.task_hash)]
+    named = [(names[record.task, record.task_hash], path, record) for path, record in found]
+    networks = sorted(summary.architecture.unique())
+    scalar = summary[summary.site.isna()].sort_values(ORDER)
+    last = last_times(scalar)
+
+    def address(path: Path) -> str:
+        return quote(Path(os.path.relpath(path.resolve(), out.parent.resolve())).as_posix())
+
+    content = {
+        "title": _title(folder),
+        "counts": _counts(summary, found),
+        "verdict": verdict(summary, [record for _, record in found]),
+        "marks": [(GLYPHS[k % len(GLYPHS)], k % len(GLYPHS), name) for k, name in enumerate(networks)],
+        "part_marks": PART_MARKS,
+        "last": _capped(error_table(last, _links(named, address))),
+        "every": _capped(error_table(scalar)) if len(scalar) > len(last) else None,
+        "growth": growth_table(summary),
+        "distances": _capped(distance_table([(name, record) for name, _, record in named])),
+        "cost": list(cost_panels(scalar, networks, "cost")),
+        "sections": _sections(summary, named, networks),
+        "origins": origins([record for _, record in found]),
+        "runs": _capped(run_table(named, address)),
+        "most_rows": MOST_ROWS,
+    }
+    return _environment().get_template("report.html").render(content)
+
+
+def _links(named: Sequence[Named], address: Callable[[Path], str]) -> dict[tuple, tuple[tuple[str, str], ...]]:
+    """The records of each case, by ``report_tables.case``: their replica's number and address."""
+    links: dict[tuple, tuple[tuple[str, str], ...]] = {}
+    for name, path, record in named:
+        key = (name, record.label, shape_text(record.shape))
+        links[key] = (*links.get(key, ()), (str(record.replica + 1), address(path)))
+    return links
+
+
+def _sections(summary: pd.DataFrame, named: Sequence[Named], networks: Sequence[str]) -> list[Section]:
+    found = []
+    for number, (name, rows) in enumerate(summary.groupby("task", sort=True)):
+        record = next(record for own, _, record in named if own == name)
+        found.append(_section(number, str(name), rows, record, networks))
+    return found
+
+
+def _section(number: int, name: str, rows: pd.DataFrame, record: Record, networks: Sequence[str]) -> Section:
+    held = {k: v for k, v in record.config.items() if v not in (None, "", {}, [])}
+    params = ", ".join(f"{k} = {v}" for k, v in record.params.items() if v not in ({}, [], None))
+    shapes = ", ".join(dict.fromkeys(rows.sort_values("n_sites")["shape"]))
+    question = f"{record.system}, {params}; shapes {shapes}; {record.observable} tilted by s; tracker {record.tracker}"
+    panels = list(task_panels(rows, networks, f"f{number}"))
+    return Section(f"task-{number}", name, question, json.dumps(held, indent=2, ensure_ascii=False), panels)
+
+
+def _complete(frame: pd.DataFrame) -> pd.DataFrame:
+    """Columns that no record has anything in, as NaN."""
+    missing = [name for name in ("value", "parameters", "negative") if name not in frame]
+    return frame.assign(**dict.fromkeys(missing, np.nan))
+
+
+def _names(summary: pd.DataFrame) -> dict[tuple[str, str], str]:
+    """Task names by (task, hash); with their hash where a folder holds two declarations of one name."""
+    pairs = sorted(set(zip(summary.task, summary.task_hash)))
+    names = [task for task, _ in pairs]
+    return {(task, held): f"{task}@{held[:6]}" if names.count(task) > 1 else task for task, held in pairs}
+
+
+def _title(folder: Path) -> str:
+    try:
+        suite = json.loads((folder / "suite.json").read_text())
+        return str(suite["name"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return folder.resolve().name  # a folder of single runs has no suite
+
+
+def _counts(summary: pd.DataFrame, found: Sequence[tuple[Path, Record]]) -> str:
+    numbers = {
+        "record": len(found),
+        "task": summary.task.nunique(),
+        "network": summary.architecture.nunique(),
+        "shape": summary["shape"].nunique(),
+    }
+    return ", ".join(f"{n} {noun}{'' if n == 1 else 's'}" for noun, n in numbers.items())
+
+
+def _capped(table: Table | None) -> Table | None:
+    return table and replace(table, rows=table.rows[:MOST_ROWS])
+
+
+def _environment() -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.PackageLoader("compare", "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )

@@ -1,0 +1,109 @@
+"""Leading left and right eigenvectors of ``W_s`` and the Doob-transformed generator.
+
+``W_s r = theta r``, ``l W_s = theta l``, ``l . r = 1``. The generator ``W^D[x', x] = l(x') W_s[x', x] / l(x) - theta
+delta`` conserves probability, has the stationary state ``l(x) r(x)``, and its plain trajectories are those of the
+s-ensemble far from both ends. Chetrite and Touchette, Ann. Henri Poincare 16, 2005 (2015).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+from scipy.sparse.linalg import ArpackError, eigs
+
+from ..errors import InputError
+from ..sparse import generator
+from ..states import require_memory
+from ..system import System
+from .kernel import Layout, Operator
+from .local import Local, tilted, transposed
+from .perron import upper_bound
+from .symmetric import Symmetric, applies
+
+DENSE = 400
+NCV = 20
+
+
+@dataclass
+class Leading:
+    """``theta``, ``right`` (total 1) and ``left`` (``left . right = 1``), in the order of ``layout``."""
+
+    theta: float
+    right: np.ndarray
+    left: np.ndarray
+    layout: Layout
+
+    @property
+    def stationary(self) -> np.ndarray:
+        """``l(x) r(x)``: the distribution in the middle of a long trajectory of the s-ensemble."""
+        return self.left * self.right
+
+
+def leading_vectors(system: System, s: float, observable: str = "activity", layout: Layout | None = None) -> Leading:
+    """By Lanczos where detailed balance holds, else by ARPACK; matrix-free. Raises ``InputError`` if it fails."""
+    layout = layout or Layout(system)
+    assert layout.closed
+    if applies(system, s, observable):
+        engine = Symmetric(system, s, observable, layout=layout)
+        run = engine.run(np.zeros(0), theta=True)
+        _, u = upper_bound(engine.op, engine.leading(run.tri), run.tri.theta()[0], 1e-12)  # repairs small components
+        root = layout.product(np.sqrt(engine.pi))
+        theta, right, left = run.tri.theta()[0], u * root, np.divide(u, root, out=np.zeros_like(u), where=root > 0)
+    else:
+        parts = tilted(system, s, observable)
+        theta, right = _top(layout, parts)
+        _, left = _top(layout, transposed(parts))
+    right = right / right.sum()
+    return Leading(theta, right, left / (left @ right), layout)
+
+
+def doob(system: System, s: float, observable: str = "activity") -> sp.csr_array:
+    """The Doob-transformed generator over the states of ``StateSpace(system)``, CSR; columns sum to zero."""
+    found = leading_vectors(system, s, observable)
+    left = found.layout.to_states(found.left)
+    w = sp.diags_array(left) @ generator(system, s, observable) @ sp.diags_array(1.0 / left)
+    return sp.csr_array(w - found.theta * sp.eye_array(len(left)))
+
+
+def leading_values(
+    system: System,
+    s: float,
+    observable: str = "activity",
+    layout: Layout | None = None,
+    count: int = 2,
+    which: str = "LR",
+) -> np.ndarray:
+    """The ``count`` eigenvalues of ``W_s`` of largest (``LR``; ``SR``: smallest) real part, complex, matrix-free."""
+    layout = layout or Layout(system)
+    values, _ = _eigen(layout, tilted(system, s, observable), count, which)
+    return values
+
+
+def _top(layout: Layout, parts: list[Local]) -> tuple[float, np.ndarray]:
+    values, vectors = _eigen(layout, parts, 1)
+    vector = vectors[:, 0].real
+    return float(values[0].real), vector * np.sign(vector.sum())
+
+
+def _eigen(layout: Layout, parts: list[Local], count: int, which: str = "LR") -> tuple[np.ndarray, np.ndarray]:
+    op = Operator(layout, parts)
+    kept = np.ones(op.size, dtype=bool)
+    kept[layout.excluded] = False
+    if op.size <= DENSE:
+        dense = np.stack([op @ e for e in np.eye(op.size)], axis=1)[np.ix_(kept, kept)]
+        values, inner = np.linalg.eig(dense)
+        vectors = np.zeros((op.size, len(values)), dtype=complex)
+        vectors[kept] = inner
+    else:
+        ncv = min(NCV, int(kept.sum()) - 1)
+        require_memory(8.0 * op.size * (ncv + 4), f"the Arnoldi basis of {ncv} vectors over {op.size} states")
+        start = np.random.default_rng(0).random(op.size) * kept
+        try:
+            values, vectors = eigs(op.linear_operator(), k=count, which=which, v0=start, ncv=ncv, tol=1e-13)
+        except ArpackError as error:
+            raise InputError(f"ARPACK did not find the leading eigenvalues ({error}).") from error
+    order = np.argsort(values.real)
+    order = (order if which == "SR" else order[::-1])[:count]
+    return values[order], vectors[:, order]

@@ -1,0 +1,154 @@
+"""The tilted generator as a function of vectors: nothing is stored but small tables.
+
+A vector runs over the *layout* of a system: the codes of `StateSpace` (base-``d`` numbers of the free sites, the
+first most significant). A support that only leaves out isolated configurations keeps every code, with weight zero on
+those; any other restricted support (a conserved number) keeps the allowed codes alone, in order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+from scipy.sparse.linalg import LinearOperator
+
+from ..connections import Connections
+from ..errors import InputError
+from ..states import StateSpace, require_memory
+from ..system import Excluding, System
+from .kernel_blocked import BlockedKernel, TooWide
+from .kernel_generic import GenericKernel, check_closed
+from .local import Local, tilted, transposed
+
+
+class Layout:
+    """Where the configurations of ``system`` stand in the vectors of its matrix-free operators."""
+
+    def __init__(self, system: System):
+        self.system = system
+        self.space = StateSpace(system)
+        self.excluded = np.zeros(0, dtype=np.int64)
+        self.codes: np.ndarray | None = None
+        if isinstance(system.support, Excluding):
+            self.excluded = self._isolated(system.support)
+        elif system.support is not None:
+            require_memory(14.0 * self.space.n_codes, f"listing {self.space.n_codes} states")
+            self.codes = self.space.codes
+
+    @property
+    def size(self) -> int:
+        return self.space.n_codes if self.codes is None else len(self.codes)
+
+    def _isolated(self, support: Excluding) -> np.ndarray:
+        """Codes of the excluded configurations; raises ``InputError`` if a move leads there."""
+        rows = np.atleast_2d(support.configurations)
+        if Connections(self.system).incoming_rates(rows).any():
+            raise InputError("the allowed support is not closed under the moves of this system.")
+        kept = [all(row[site] == value for site, value in self.system.pinned.items()) for row in rows]
+        codes = rows[:, self.space.free].astype(np.int64) @ self.space.strides
+        return np.unique(codes[kept])
+
+    def to_states(self, v: np.ndarray) -> np.ndarray:
+        """A vector of this layout in the order of ``StateSpace`` (the excluded codes left out)."""
+        return np.delete(v, self.excluded) if len(self.excluded) else v
+
+    def from_states(self, p: np.ndarray) -> np.ndarray:
+        """The inverse of ``to_states``, zero on the excluded codes."""
+        at = self.excluded - np.arange(len(self.excluded))
+        return np.insert(p, at, 0.0) if len(self.excluded) else p
+
+    def product(self, factors: np.ndarray) -> np.ndarray:
+        """``prod_i factors[i, x_i]`` over the free sites; zero on what is excluded. ``factors``: ``(n_sites, d)``."""
+        free = self.space.free
+        if self.codes is None:
+            out = np.ones(1)
+            for site in free:
+                out = np.multiply.outer(out, factors[site]).ravel()
+        else:
+            out = np.ones(self.size)
+            for site, stride in zip(free, self.space.strides):
+                out *= factors[site][(self.codes // stride) % self.system.local_dim]
+        out[self.excluded] = 0.0
+        return out
+
+    def initial(self) -> np.ndarray:
+        """``P_0``, of total one."""
+        start = self.system.initial
+        if start.ndim == 2:
+            p = self.product(start)
+        else:
+            if len(start) != self.size - len(self.excluded):
+                raise InputError(f"the initial vector has length {len(start)}, the state space {self.size}.")
+            p = self.from_states(start).astype(float)
+        total = p.sum()
+        if not total > 0:
+            raise InputError("the initial distribution gives no weight to the allowed support.")
+        p /= total
+        return p
+
+    def operator(self, parts: Sequence[Local]) -> Operator:
+        """The sum of local operators ``parts`` on this layout."""
+        return Operator(self, parts)
+
+    @cached_property
+    def closed(self) -> bool:
+        """True; raises ``InputError`` when a move leaves the support (the check runs once)."""
+        if self.codes is not None:
+            check_closed(tilted(self.system), self.space.free, self.system.local_dim, self.codes)
+        return True
+
+
+class Operator:
+    """A sum of local operators as a matrix that is never stored. Square, ``size`` states, float64."""
+
+    def __init__(self, layout: Layout, parts: Sequence[Local]):
+        self.layout, self.size = layout, layout.size
+        self.shape = (self.size, self.size)
+        d, free = layout.system.local_dim, layout.space.free
+        self.kernel: BlockedKernel | GenericKernel
+        try:
+            if d != 2 or layout.codes is not None:
+                raise TooWide
+            self.kernel = BlockedKernel(parts, free)
+        except TooWide:
+            self.kernel = GenericKernel(parts, free, d, layout.codes)
+        self.bound = norm_bound(parts)
+
+    @property
+    def nbytes(self) -> int:
+        return self.kernel.nbytes
+
+    def apply(self, v: np.ndarray, out: np.ndarray, a: float = 1.0, b: float = 0.0) -> float:
+        """Writes ``a * A v + b * out`` to ``out`` (not ``v``) and returns ``<v|A v>``."""
+        return float(self.kernel.apply(v, out, a, b))
+
+    def __matmul__(self, v: np.ndarray) -> np.ndarray:
+        out = np.empty(self.size)
+        self.kernel.apply(np.ascontiguousarray(v, dtype=float).ravel(), out)
+        return out
+
+    def diagonal(self) -> np.ndarray:
+        return self.kernel.diagonal()
+
+    def linear_operator(self) -> LinearOperator:
+        return LinearOperator(self.shape, matvec=self.__matmul__, dtype=float)
+
+
+def norm_bound(parts: Sequence[Local]) -> float:
+    """A bound on the 2-norm of the sum: the sum of the local 2-norms."""
+    return float(sum(np.linalg.norm(p.matrix, 2) for p in parts))
+
+
+def operator(
+    system: System, s: float = 0.0, observable: str = "activity", order: int = 0, transpose: bool = False
+) -> Operator:
+    """Matrix-free ``W_s`` (its ``order``-th derivative in ``s``; transposed if asked) on ``Layout(system)``.
+
+    Binary systems whose moves flip one site use the cache-blocked kernel, all others the generic one. Raises
+    ``InputError`` for an unknown observable, a moved pinned site or a support that is not closed.
+    """
+    layout = Layout(system)
+    assert layout.closed
+    parts = tilted(system, s, observable, order)
+    return layout.operator(transposed(parts) if transpose else parts)

@@ -1,0 +1,147 @@
+"""``exp(t A) v`` for any matrix-free operator: Arnoldi steps with an error estimate and an adaptive time step.
+
+Saad, SIAM J. Numer. Anal. 29, 209 (1992); step control as in Sidje, ACM Trans. Math. Softw. 24, 130 (1998).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+import numpy as np
+from scipy.linalg import expm
+
+from ..errors import InputError
+from ..propagate import MAX_LOG_CHANGE, Evolved, _spans
+from ..states import available_memory
+from ..system import System
+from .kernel import Layout, Operator
+from .local import tilted
+
+BASIS = 24  # Krylov vectors a step, where memory allows
+FEWEST = 4
+TOLERANCE = 1e-13  # relative error allowed in the whole evolution, in the 2-norm
+
+
+class Applies(Protocol):
+    def __matmul__(self, v: np.ndarray) -> np.ndarray: ...
+
+
+class Stacked:
+    """``d/dt (p, p', p'') = [[W, 0, 0], [W', W, 0], [W'', 2 W', W]] (p, p', p'')`` without a matrix (Leibniz)."""
+
+    def __init__(self, operators: Sequence[Operator]):
+        self.operators, self.size = operators, operators[0].size
+
+    def __matmul__(self, v: np.ndarray) -> np.ndarray:
+        from math import comb
+
+        parts = v.reshape(len(self.operators), self.size)
+        out = np.zeros_like(parts)
+        for i in range(len(parts)):
+            for j in range(i + 1):
+                out[i] += comb(i, j) * (self.operators[i - j] @ parts[j])
+        return out.ravel()
+
+
+def expm_multiply(
+    a: Applies, v: np.ndarray, t: float, tolerance: float = TOLERANCE, basis: int = BASIS
+) -> tuple[np.ndarray, float]:
+    """``(exp(t A) v, error)``: the estimated error is relative to the norm of the result's largest intermediate.
+
+    ``basis`` + 2 vectors are held. Raises ``InputError`` if the step underflows (entries that are not finite).
+    """
+    v = v.copy()
+    now, error, step = 0.0, 0.0, t
+    q = np.empty((basis + 1, len(v)))
+    while now < t:
+        beta = float(np.linalg.norm(v))
+        if beta == 0.0:
+            break
+        h, k = _arnoldi(a, v / beta, q, basis)
+        step = min(step, t - now)
+        while True:
+            small, local = _small_exponential(h, k, step)
+            if local <= tolerance * step / t or k < basis:
+                break
+            step *= max(0.2, 0.9 * (tolerance * step / t / local) ** (1.0 / basis))
+            if not step > 1e-14 * t:
+                raise InputError("the Krylov propagator cannot reach its tolerance: the rates are not finite.")
+        v = beta * (small[:k] @ q[:k])
+        now += step
+        error += local
+        step *= min(2.0, max(1.0, 0.9 * (tolerance * step / t / max(local, 1e-300)) ** (1.0 / basis)))
+    return v, error
+
+
+def _arnoldi(a: Applies, v: np.ndarray, q: np.ndarray, m: int) -> tuple[np.ndarray, int]:
+    """Fills ``q`` with an orthonormal Krylov basis; the Hessenberg matrix and the number of vectors reached."""
+    h = np.zeros((m + 1, m + 1))
+    q[0] = v
+    for j in range(m):
+        w = a @ q[j]
+        scale = float(np.linalg.norm(w))
+        for _ in range(2):  # twice is enough to keep the basis orthogonal to rounding
+            overlap = q[: j + 1] @ w
+            h[: j + 1, j] += overlap
+            w -= overlap @ q[: j + 1]
+        h[j + 1, j] = np.linalg.norm(w)
+        if h[j + 1, j] <= 1e-14 * max(scale, 1e-300):
+            h[j + 1, j] = 0.0
+            return h, j + 1
+        q[j + 1] = w / h[j + 1, j]
+    return h, m
+
+
+def _small_exponential(h: np.ndarray, k: int, step: float) -> tuple[np.ndarray, float]:
+    """First column of ``exp(step H)``, and the local error: the largest flow out of the basis during the step."""
+    big = np.zeros((k + 1, k + 1))
+    big[:k, :k] = h[:k, :k]
+    big[k, k - 1] = h[k, k - 1]
+    quarter = expm(0.25 * step * big)
+    column, leak = quarter[:, 0], 0.0
+    for _ in range(4):
+        leak = max(leak, float(abs(column[k]) / np.linalg.norm(column[:k])))
+        last, column = column, quarter @ column
+    return last, leak
+
+
+def evolve(
+    system: System,
+    s: float,
+    times: np.ndarray,
+    observable: str = "activity",
+    order: int = 0,
+    dt: float | None = None,
+    layout: Layout | None = None,
+) -> Iterator[Evolved]:
+    """As ``propagate.evolve``, matrix-free; vectors in the order of ``layout``."""
+    layout = layout or Layout(system)
+    assert layout.closed
+    operators = [Operator(layout, tilted(system, s, observable, k)) for k in range(order + 1)]
+    stacked: Applies = Stacked(operators) if order else operators[0]
+    columns = sum(float(np.abs(p.matrix.sum(0)).max()) for p in tilted(system, s, observable))
+    rescale_after = MAX_LOG_CHANGE / max(columns, 1e-300)
+    basis = affordable_basis((order + 1) * layout.size)
+    state = np.zeros((order + 1, layout.size))
+    state[0] = layout.initial()
+    now, log_scale = 0.0, 0.0
+    for t in times:
+        pieces = max(1, int(np.ceil((t - now) / rescale_after))) if t > now else 0
+        for span in _spans(t - now, pieces, dt):
+            flat = state.ravel()
+            if dt is None:
+                flat, _ = expm_multiply(stacked, flat, span, basis=basis)
+            else:
+                for _ in range(round(span / dt)):
+                    flat = flat + dt * (stacked @ flat)
+            state = flat.reshape(state.shape)
+            total = np.abs(state[0]).sum()
+            state, log_scale = state / total, log_scale + float(np.log(total))
+        now = t
+        yield Evolved(float(t), log_scale, state.copy())
+
+
+def affordable_basis(length: int) -> int:
+    """Krylov vectors of ``length`` that fit three quarters of the memory there is, between 4 and 24."""
+    return int(np.clip(0.75 * available_memory() / (8.0 * length) - 5, FEWEST, BASIS))

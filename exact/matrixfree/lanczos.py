@@ -1,0 +1,147 @@
+"""The Lanczos process for symmetrised generators: every time, both schemes, from one tridiagonal matrix.
+
+Two vectors are held. Small systems are reorthogonalised in full, which lets the process end where the Krylov space
+does; on large ones the loss of orthogonality only repeats converged Ritz values, and the rules keep their accuracy
+(Golub and Strakos, Numer. Algorithms 8, 241 (1994)).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import numpy as np
+from numba import prange
+
+from ..threads import both, pick
+from .checkpoint import Checkpoint
+from .quadrature import EPS, Tridiagonal
+
+SMALL = 1 << 13  # states up to which the basis is kept and reorthogonalised: beyond, it would cost more than the steps
+BLOCK = 1 << 12
+
+
+class SymmetricOperator(Protocol):
+    """What the process needs: ``apply`` writes ``a * A v + b * out`` to ``out`` and returns ``<v|A v>``."""
+
+    size: int
+    bound: float  # on the 2-norm
+
+    def apply(self, v: np.ndarray, out: np.ndarray, a: float = ..., b: float = ...) -> float: ...
+
+
+Visit = Callable[[int, np.ndarray, float], None]  # number, vector, its norm: of each Lanczos vector as it comes
+Stop = Callable[[Tridiagonal], bool]
+
+
+def lanczos(
+    op: SymmetricOperator,
+    start: np.ndarray,
+    stop: Stop,
+    max_steps: int = 600,
+    visit: Visit | None = None,
+    keep: Checkpoint | None = None,
+) -> Tridiagonal:
+    """Runs from ``start`` (overwritten) until ``stop(tridiagonal)``, the end of the Krylov space, or ``max_steps``.
+
+    ``op`` must be symmetric. ``visit`` sees each vector times its norm, in place: it must not write to it. With
+    ``keep`` the run is saved now and then, and goes on from there (``visit`` sees only the vectors that are left).
+    """
+    diagonal: list[float] = []
+    off: list[float] = []
+    norm = float(np.sqrt(square(start)))
+    log_mass = 2 * float(np.log(norm))
+    here, before = start, np.zeros_like(start)
+    scales = [norm]  # vectors are kept unnormalised: each holds its unit vector times its scale
+    most = min(max_steps, op.size)
+    basis = np.empty((most, op.size)) if op.size <= SMALL else None
+    next_check = 5
+    tiny = 8 * EPS * max(op.bound, 1e-300)
+    keep = keep if basis is None else None
+    if keep and (saved := keep.load()):
+        here, before = saved["here"], saved["before"]
+        diagonal, off, scales = (list(saved[name]) for name in ("diagonal", "off", "scales"))
+        next_check = len(diagonal) + 5
+    for step in range(len(diagonal), most):
+        if keep:
+            keep.save(here=here, before=before, diagonal=diagonal, off=off, scales=scales)
+        if visit:
+            visit(step, here, scales[-1])
+        if basis is not None:
+            np.divide(here, scales[-1], out=basis[step])
+        back = off[-1] / scales[-2] if off else 0.0
+        inner = op.apply(here, before, 1.0 / scales[-1], -back) / scales[-1] ** 2
+        residual = np.sqrt(subtract(before, inner / scales[-1], here))
+        if basis is not None:
+            residual = _reorthogonalise(before, basis[: step + 1])
+        diagonal.append(inner)
+        off.append(residual if residual > tiny else 0.0)
+        tri = Tridiagonal(np.array(diagonal), np.array(off), log_mass)
+        if tri.exhausted or (step + 1 >= next_check and stop(tri)):
+            break
+        if step + 1 >= next_check:
+            next_check += max(5, next_check // 10)
+        scales.append(residual)
+        here, before = before, here
+    if keep:
+        keep.done()
+    return tri
+
+
+def combine(op: SymmetricOperator, start: np.ndarray, tri: Tridiagonal, coefficients: np.ndarray) -> np.ndarray:
+    """A second pass: ``sum_k coefficients[k] q_k`` over the same Lanczos vectors, ``(size,)`` or ``(m, size)``.
+
+    ``start`` (overwritten) must be the vector of the first pass; ``coefficients``: ``(n,)`` or ``(m, n)``.
+    """
+    rows = np.atleast_2d(coefficients)
+    out = np.zeros((len(rows), op.size))
+
+    def visit(step: int, vector: np.ndarray, norm: float) -> None:
+        for row, target in zip(rows, out):
+            subtract(target, -row[step] / norm, vector)
+
+    lanczos(op, start, lambda _: False, rows.shape[1], visit=visit)
+    return out if np.ndim(coefficients) == 2 else out[0]
+
+
+def _reorthogonalise(v: np.ndarray, basis: np.ndarray) -> float:
+    v -= (basis @ v) @ basis
+    return float(np.sqrt(square(v)))
+
+
+def subtract(target: np.ndarray, factor: float, v: np.ndarray) -> float:
+    """``target -= factor * v``; returns the squared norm of the result, summed block by block."""
+    return pick(_subtract, v.size)(target, factor, v)
+
+
+def square(v: np.ndarray) -> float:
+    """``<v|v>``, summed block by block."""
+    return pick(_square, v.size)(v)
+
+
+@both
+def _subtract(target, factor, v):  # type: ignore[no-untyped-def]
+    n_blocks = (v.size + BLOCK - 1) // BLOCK
+    sums = np.zeros(n_blocks)
+    for number in prange(n_blocks):
+        stop = min(v.size, (number + 1) * BLOCK)
+        t, w = target[number * BLOCK : stop], v[number * BLOCK : stop]
+        total = 0.0
+        for i in range(t.size):
+            t[i] -= factor * w[i]
+            total += t[i] * t[i]
+        sums[number] = total
+    return sums.sum()
+
+
+@both
+def _square(v):  # type: ignore[no-untyped-def]
+    n_blocks = (v.size + BLOCK - 1) // BLOCK
+    sums = np.zeros(n_blocks)
+    for number in prange(n_blocks):
+        w = v[number * BLOCK : min(v.size, (number + 1) * BLOCK)]
+        total = 0.0
+        for i in range(w.size):
+            total += w[i] * w[i]
+        sums[number] = total
+    return sums.sum()

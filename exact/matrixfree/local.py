@@ -1,0 +1,69 @@
+"""Local operators: the terms of a system, tilted, on its free sites, as the matrix-free kernels take them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..errors import InputError, unknown
+from ..system import System
+
+
+@dataclass(frozen=True, eq=False)
+class Local:
+    """``matrix`` ``(d**k, d**k)``, column = from, row = to, on ``k`` free sites (first most significant)."""
+
+    sites: tuple[int, ...]
+    matrix: np.ndarray
+
+
+def tilted(system: System, s: float = 0.0, observable: str = "activity", order: int = 0) -> list[Local]:
+    """The local parts of ``W_s`` (or its ``order``-th derivative in ``s``) on the free sites, by set of sites.
+
+    Terms on the same sites are added. Raises ``InputError`` for an observable no term counts and for a term that
+    moves a pinned site.
+    """
+    if (s or order) and observable not in system.observables:
+        raise unknown(f"observable of {system.name}", observable, system.observables)
+    parts = (Local(t.sites, t.tilted(observable, s, order)) for t in system.terms)
+    return merged((_free(part, system) for part in parts), system.local_dim)
+
+
+def merged(parts: Iterable[Local], d: int) -> list[Local]:
+    """The same sum with one matrix for each set of sites, sites in rising order."""
+    found: dict[tuple[int, ...], np.ndarray] = {}
+    for part in parts:
+        order = np.argsort(part.sites)
+        sites = tuple(int(part.sites[i]) for i in order)
+        k = len(sites)
+        axes = [*order, *(k + order)]
+        matrix = part.matrix.reshape((d,) * (2 * k)).transpose(axes).reshape(d**k, d**k)
+        found[sites] = found[sites] + matrix if sites in found else matrix
+    return [Local(sites, matrix) for sites, matrix in found.items()]
+
+
+def _free(part: Local, system: System) -> Local:
+    """``part`` with its pinned sites at their values, left out of ``sites``."""
+    d, k = system.local_dim, len(part.sites)
+    digits = np.stack(np.unravel_index(np.arange(d**k), (d,) * k), axis=-1)
+    held = np.ones(d**k, dtype=bool)
+    for axis, site in enumerate(part.sites):
+        if site in system.pinned:
+            held &= digits[:, axis] == system.pinned[site]
+    leak = part.matrix[np.ix_(~held, held)]
+    if leak.any():
+        pinned = next(site for site in part.sites if site in system.pinned)
+        raise InputError(f"the term on sites {part.sites} moves the pinned site {pinned}: leave that move out.")
+    free = tuple(site for site in part.sites if site not in system.pinned)
+    return Local(free, part.matrix[np.ix_(held, held)])
+
+
+def transposed(parts: Iterable[Local]) -> list[Local]:
+    return [Local(p.sites, p.matrix.T.copy()) for p in parts]
+
+
+def diagonal(site: int, values: np.ndarray) -> Local:
+    """The one-site operator ``diag(values)``."""
+    return Local((site,), np.diag(np.asarray(values, dtype=float)))

@@ -1,0 +1,66 @@
+"""An upper bound on the largest eigenvalue of a generator with non-negative rates.
+
+Collatz and Wielandt: for any positive ``u``, ``theta <= max_x (H u)(x) / u(x)``. A Ritz vector is good in norm but
+poor where it is small, so its components are first repaired by ``u(x) <- sum_y H[x, y] u(y) / (theta - H[x, x])``, the
+sum over ``y != x``: it keeps ``u`` positive and has the leading eigenvector as its fixed point.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import prange
+
+from ..threads import both, pick
+from .kernel import Operator
+
+BLOCK = 1 << 12
+EPS = np.finfo(float).eps
+
+
+def upper_bound(op: Operator, u: np.ndarray, theta: float, target: float, sweeps: int = 60) -> tuple[float, np.ndarray]:
+    """``(bound, u)``: a bound at or above the largest eigenvalue of ``op`` and the positive vector that proves it.
+
+    ``u`` (overwritten) approximates the leading eigenvector, zero on the excluded states alone; ``theta`` approximates
+    the eigenvalue. Sweeps end once ``bound - theta <= target``.
+    """
+    if u.sum() < 0:
+        np.negative(u, out=u)
+    diagonal = op.diagonal()
+    pick(_lift, u.size)(u, 1e-18 * float(u.max()))
+    u[op.layout.excluded], diagonal[op.layout.excluded] = 0.0, -np.inf
+    centre = max(theta, float(diagonal.max()) + 1e-12)
+    flow = np.empty_like(u)
+    best = np.inf
+    for sweep in range(sweeps):
+        op.apply(u, flow)
+        best = min(best, float(pick(_largest_ratio, u.size)(flow, u)) + 4 * EPS * op.bound)
+        if best - theta <= target or sweep == sweeps - 1:
+            break
+        pick(_relax, u.size)(u, flow, diagonal, centre)
+    return best, u
+
+
+@both
+def _lift(u, floor):  # type: ignore[no-untyped-def]
+    for i in prange(u.size):
+        u[i] = max(u[i], floor)
+
+
+@both
+def _relax(u, flow, diagonal, theta):  # type: ignore[no-untyped-def]
+    for i in prange(u.size):
+        if u[i] > 0.0:
+            u[i] = (flow[i] - diagonal[i] * u[i]) / (theta - diagonal[i])
+
+
+@both
+def _largest_ratio(flow, u):  # type: ignore[no-untyped-def]
+    n_blocks = (u.size + BLOCK - 1) // BLOCK
+    largest = np.full(n_blocks, -np.inf)
+    for number in prange(n_blocks):
+        for i in range(number * BLOCK, min(u.size, (number + 1) * BLOCK)):
+            if u[i] > 0.0:
+                largest[number] = max(largest[number], flow[i] / u[i])
+            elif flow[i] > 0.0:
+                largest[number] = np.inf
+    return largest.max()

@@ -1,0 +1,213 @@
+"""Rows of ``solve`` for systems with detailed balance: Lanczos quadrature with certified bounds, at any size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..system import System
+from .derivatives import Derivatives, central
+from .kernel import Layout
+from .local import Local, diagonal, tilted
+from .marginals import site_sums
+from .quadrature import EPS, rounding
+from .spectral import energy, gap_below, lowest
+from .symmetric import Run, Symmetric, shifted_bound
+
+Row = dict[str, Any]
+
+EVOLVED = (
+    "ln_Z",
+    "activity",
+    "susceptibility",
+    "density",
+    "density_profile",
+    "instantaneous_activity",
+    "trajectory_density",
+)
+STEADY = ("scgf", "gap", "rate_function")
+QUANTITIES = (*EVOLVED, *STEADY)
+
+
+@dataclass
+class Question:
+    """What is asked at one counting field."""
+
+    s: float
+    times: np.ndarray
+    quantities: Sequence[str]
+    dt: float | None
+    observable: str
+    tolerance: float = 0.0
+    progress: Callable[[str], None] | None = None
+    folder: Path | None = None
+
+    def asks(self, *names: str) -> bool:
+        return bool(set(names) & set(self.quantities))
+
+
+def rows(system: System, layout: Layout, ask: Question) -> Iterator[Row]:
+    """One row a quantity and time, with its bound; a note where the Euler scheme is unstable."""
+    engine = Symmetric(system, ask.s, ask.observable, layout=layout)
+    run = engine.run(
+        ask.times,
+        ask.dt,
+        ask.tolerance,
+        theta=ask.asks("scgf", "gap", "rate_function"),
+        profile=ask.asks("density", "density_profile"),
+        progress=ask.progress,
+        folder=ask.folder,
+    )
+    note = unstable(engine, run, ask.dt)
+    if note:
+        for name in (q for q in EVOLVED if q in ask.quantities):
+            for t in ask.times:
+                yield {"quantity": name, "s": ask.s, "t": t, "value": np.nan, "note": note}
+    else:
+        yield from _evolved(engine, run, ask)
+    yield from _steady(engine, run, ask)
+
+
+def unstable(engine: Symmetric, run: Run, dt: float | None) -> str:
+    """Why Euler steps of ``dt`` are unstable on exact vectors, or empty: they need ``dt |lambda_min| < 2``."""
+    if dt is None or dt * engine.op.bound < 2:
+        return ""
+    smallest = float(run.tri.ritz()[0][0])  # never below the true one: enough to tell that the scheme is unstable
+    if -dt * smallest < 2:
+        smallest = lowest(engine)
+    return f"unstable: dt |lambda_min| >= 2, lambda_min = {smallest:.6g}" if -dt * smallest >= 2 else ""
+
+
+def _evolved(engine: Symmetric, run: Run, ask: Question) -> Iterator[Row]:
+    if not ask.times.size:
+        return
+    values: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    centre = run.ln_z(ask.times, ask.dt)
+    if ask.asks("ln_Z"):
+        values["ln_Z"] = centre
+    if ask.asks("activity", "susceptibility"):
+        values.update(derivative_values(engine, run, ask))
+    if ask.asks("instantaneous_activity"):
+        values["instantaneous_activity"] = _instantaneous(engine, run, ask)
+    if ask.asks("trajectory_density"):
+        values["trajectory_density"] = _trajectory_density(engine, run, ask, centre)
+    if ask.asks("density", "density_profile"):
+        profile, limits = run.profile(ask.times, ask.dt)
+        values["density"] = (profile.mean(1), limits)
+    for name in (q for q in values if q in ask.quantities):
+        for t, value, bound in zip(ask.times, *values[name]):
+            yield {"quantity": name, "s": ask.s, "t": t, "value": value, "bound": bound}
+    if ask.asks("density_profile"):
+        for t, line, limit in zip(ask.times, profile, limits):
+            for site, value in enumerate(line):
+                yield {
+                    "quantity": "density_profile", "s": ask.s, "t": t, "value": value, "bound": limit, "site": site,
+                }  # fmt: skip
+
+
+def derivative_values(engine: Symmetric, run: Run, ask: Question) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """``activity`` and ``susceptibility`` at each time, with estimated errors."""
+    found = _in_s(engine, run, ask, run.ln_z(ask.times, ask.dt))
+    zero, n = ask.times == 0, engine.system.n_sites
+    scale = n * np.where(zero, 1.0, ask.times)
+    first, second = _at_zero(engine) if zero.any() else (0.0, 0.0)
+    return {
+        "activity": (np.where(zero, first, -found.first / scale), np.where(zero, 0, found.first_error / scale)),
+        "susceptibility": (
+            np.where(zero, second, -found.second / scale),
+            np.where(zero, 0, found.second_error / scale),
+        ),
+    }
+
+
+def _in_s(engine: Symmetric, run: Run, ask: Question, centre: tuple[np.ndarray, np.ndarray]) -> Derivatives:
+    """``d ln Z/ds`` and ``d^2 ln Z/ds^2`` from runs at neighbouring counting fields."""
+
+    def shifted(h: float) -> tuple[np.ndarray, np.ndarray]:
+        near = Symmetric(engine.system, ask.s + h, ask.observable, layout=engine.layout)
+        upper = shifted_bound(run.upper, engine, h)
+        return near.run(ask.times, ask.dt, upper=upper).ln_z(ask.times, ask.dt)
+
+    return central(shifted, centre)
+
+
+def _at_zero(engine: Symmetric) -> tuple[float, float]:
+    """``k`` and ``dk/ds`` in the limit ``t -> 0``: ``-(1/N) <-| d^order W_s/ds^order |P_0>``, term by term."""
+    system = engine.system
+    start = engine.layout.initial()
+    found = []
+    for order in (1, 2):
+        parts = tilted(system, engine.s, engine.observable, order)
+        columns = [Local(p.sites, np.diag(p.matrix.sum(0))) for p in parts]
+        found.append(-engine.layout.operator(columns).apply(np.sqrt(start), np.empty_like(start)) / system.n_sites)
+    return found[0], found[1]
+
+
+def _instantaneous(engine: Symmetric, run: Run, ask: Question) -> tuple[np.ndarray, np.ndarray]:
+    """``exp(-s) <r> / N``, from ``<-|W_s|p> = (exp(-s) - 1) <r>``; at ``s = 0`` the start is stationary."""
+    n, s = engine.system.n_sites, engine.s
+    if s == 0:
+        start = engine.layout.initial()
+        parts = [Local(p.sites, np.diag(np.diag(p.matrix))) for p in tilted(engine.system)]
+        rate = -engine.layout.operator(parts).apply(np.sqrt(start), np.empty_like(start))
+        return np.full(len(ask.times), rate / n), np.full(len(ask.times), 8 * EPS * engine.op.bound)
+    factor = np.exp(-s) / np.expm1(-s) / n
+    return factor * run.growth(ask.times, ask.dt), np.full(len(ask.times), np.nan)
+
+
+def _trajectory_density(
+    engine: Symmetric, run: Run, ask: Question, centre: tuple[np.ndarray, np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """``(1/(N t)) int_0^t <sum_i n_i>`` in the s-ensemble: the derivative of ``ln Z`` by a field on the up-spins."""
+    system, free = engine.system, engine.system.free_sites
+    pinned = float(sum(system.pinned.values()))
+    values = np.arange(system.local_dim)
+
+    def shifted(h: float) -> tuple[np.ndarray, np.ndarray]:
+        extra = [diagonal(site, h * values) for site in free]
+        near = Symmetric(system, ask.s, ask.observable, extra, engine.layout)
+        upper = run.upper + abs(h) * len(free) * (system.local_dim - 1)
+        return near.run(ask.times, ask.dt, upper=upper).ln_z(ask.times, ask.dt)
+
+    found = central(shifted, centre)
+    n, t = system.n_sites, np.where(ask.times > 0, ask.times, 1.0)
+    at_zero = _density_at_zero(engine) if (ask.times == 0).any() else 0.0
+    value = np.where(ask.times > 0, (found.first / t + pinned) / n, at_zero)
+    return value, np.where(ask.times > 0, found.first_error / (n * t), 0.0)
+
+
+def _density_at_zero(engine: Symmetric) -> float:
+    sums, total = site_sums(engine.layout, engine.layout.initial(), np.ones_like(engine.pi))
+    return float(sums.sum() / total / engine.system.n_sites)
+
+
+def _steady(engine: Symmetric, run: Run, ask: Question) -> Iterator[Row]:
+    head = {"s": ask.s, "t": None}
+    theta, residual = run.tri.theta()
+    bound = residual + float(rounding(run.tri, np.ones(1))[0])
+    if ask.asks("scgf"):
+        yield {"quantity": "scgf", **head, "value": theta, "bound": bound}
+    if not ask.asks("gap", "rate_function", "trajectory_density"):
+        return
+    leading = engine.leading(run.tri)
+    if ask.asks("trajectory_density"):
+        yield from long_time_density(engine.layout, leading**2, head)
+    if ask.asks("rate_function"):
+        slope = energy(engine, leading, tilted(engine.system, ask.s, ask.observable, 1))
+        yield {"quantity": "rate_function", **head, "value": ask.s * slope - theta, "k": -slope / engine.system.n_sites}
+    if ask.asks("gap"):
+        value, error = gap_below(engine, leading, theta)
+        yield {"quantity": "gap", **head, "value": value, "bound": error + bound}
+
+
+def long_time_density(layout: Layout, weights: np.ndarray, head: Row) -> Iterator[Row]:
+    """Mean of each site over ``weights`` (``l(x) r(x)``): the profile in the middle of a long trajectory."""
+    sums, total = site_sums(layout, weights, np.ones((layout.system.n_sites, layout.system.local_dim)))
+    profile = sums / total
+    yield {"quantity": "trajectory_density", **head, "value": profile.mean()}
+    for site, value in enumerate(profile):
+        yield {"quantity": "trajectory_density", **head, "value": value, "site": site}

@@ -1,0 +1,236 @@
+"""Certified answers for systems with detailed balance: ``Z_t = <v| exp(t H_s) |v>``, ``v = sqrt(P_0)``.
+
+One Lanczos run at a counting field ``s`` answers every time in both schemes; see ``quadrature`` for the bounds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..system import System
+from .checkpoint import Checkpoint
+from .kernel import Layout, Operator, norm_bound
+from .lanczos import combine, lanczos
+from .local import Local, tilted
+from .marginals import site_sums
+from .perron import upper_bound
+from .quadrature import EPS, Tridiagonal, continuous, euler, rounding
+from .symmetrise import equilibrium, is_equilibrium_start, symmetric
+
+PROFILE = 1e-8  # error allowed in site averages
+VECTORS = 6  # state vectors that a solve holds at most, at its peak
+
+
+def applies(system: System, s: float, observable: str) -> bool:
+    """Whether the system starts in a product measure that symmetrises ``W_s``, whose moves have positive rates."""
+    if any((p.matrix - np.diag(np.diag(p.matrix)) < 0).any() for p in tilted(system, s, observable)):
+        return False
+    pi = equilibrium(system, s, observable)
+    return pi is not None and is_equilibrium_start(system, pi)
+
+
+@dataclass
+class Run:
+    """What one Lanczos run left: the tridiagonal matrix, the ends of the spectrum, site sums of each vector."""
+
+    tri: Tridiagonal
+    lower: float
+    upper: float
+    sites: np.ndarray | None = None
+
+    def ln_z(self, times: np.ndarray, dt: float | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """``ln Z`` and its error bound at each time, by Euler steps of ``dt`` if it is given."""
+        if dt is None:
+            return continuous(self.tri, times, self.upper)
+        return euler(self.tri, dt, np.rint(times / dt).astype(int), self.lower, self.upper)
+
+    def growth(self, times: np.ndarray, dt: float | None = None) -> np.ndarray:
+        """``<-|W_s|p_t> / Z_t``, the growth rate of the normaliser (``d ln Z/dt`` in continuous time)."""
+        nodes, logs = self.tri.gauss()
+        f = _functions(nodes, times, dt) * np.exp(logs)
+        return (f @ nodes) / f.sum(1)
+
+    def profile(self, times: np.ndarray, dt: float | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Site averages of the normalised evolved distribution, ``(n_times, n_sites)``, and their error bounds."""
+        assert self.sites is not None
+        nodes, vectors = self.tri.ritz()
+        f = _functions(nodes, times, dt)
+        coefficients = (f * vectors[0]) @ vectors.T
+        z = coefficients[:, 0]
+        values = coefficients @ self.sites / z[:, None]
+        last = self._left_out(times, nodes, vectors, dt)
+        return values, 2 * last / z + 4 * rounding(self.tri, times)
+
+    def _left_out(self, times: np.ndarray, nodes: np.ndarray, vectors: np.ndarray, dt: float | None) -> np.ndarray:
+        """``|exp(tH) v - Q exp(tT) e_1|``, at most ``off[-1] int_0^t exp(upper (t - r)) |[exp(rT)]_n1| dr``."""
+        fractions = np.linspace(0, 1, 33)
+        out = np.zeros(len(times))
+        for i, t in enumerate(times):
+            inner = np.rint(fractions * t / dt) * dt if dt else fractions * t
+            corner = np.abs(_functions(nodes, inner, dt, (t, self.upper)) @ (vectors[0] * vectors[-1]))
+            out[i] = self.tri.off[-1] * t * corner.max()
+        return out
+
+
+def _functions(
+    nodes: np.ndarray, times: np.ndarray, dt: float | None, shift: tuple[float, float] | None = None
+) -> np.ndarray:
+    """``f_t`` at the nodes, ``(n_times, n_nodes)``, over its value at the top node (it would overflow).
+
+    ``shift = (t, upper)``: ``f_r f_{t - r}(upper)`` instead, over ``f_t`` at the top node.
+    """
+    if dt is None:
+        logs, signs = np.multiply.outer(times, nodes), np.ones(len(nodes))
+    else:
+        steps = np.rint(times / dt)[:, None]
+        factor = 1 + dt * nodes
+        with np.errstate(divide="ignore", invalid="ignore"):
+            logs = np.where(steps > 0, steps * np.log(np.abs(factor)), 0.0)
+        signs = np.where(factor < 0, (-1.0) ** (steps % 2), 1.0)
+    if shift is None:
+        return signs * np.exp(logs - logs[:, -1:])
+    t, upper = shift
+    rest = (t - times) * (upper if dt is None else np.log1p(dt * upper) / dt)
+    return signs * np.exp(np.minimum(logs + rest[:, None] - _scale(nodes, t, dt), 600.0))
+
+
+def _scale(nodes: np.ndarray, t: float, dt: float | None) -> float:
+    return float(t * nodes[-1] if dt is None else round(t / dt) * np.log(abs(1 + dt * nodes[-1])))
+
+
+class Symmetric:
+    """``H_s`` of a system with detailed balance, and Lanczos runs on it.
+
+    ``extra`` adds diagonal local operators (a field on the up-spins). Raises ``ValueError`` if no product measure
+    symmetrises ``W_s``; check with ``applies``.
+    """
+
+    def __init__(
+        self,
+        system: System,
+        s: float,
+        observable: str = "activity",
+        extra: Sequence[Local] = (),
+        layout: Layout | None = None,
+    ):
+        pi = equilibrium(system, s, observable)
+        if pi is None:
+            raise ValueError("no product measure symmetrises this generator")
+        self.system, self.s, self.observable, self.pi = system, s, observable, pi
+        self.layout = layout or Layout(system)
+        assert self.layout.closed
+        parts = [*tilted(system, s, observable), *extra]
+        self.op = Operator(self.layout, symmetric(parts, pi, system.local_dim) or [])
+        columns = float(sum(part.matrix.sum(0).max() for part in parts))
+        self.trivial_upper = min(self.op.bound, columns)  # Collatz-Wielandt with the left vector of ones: costs nothing
+
+    def start(self) -> np.ndarray:
+        """``v = sqrt(P_0)``, of norm one."""
+        v = self.layout.product(np.sqrt(self.system.initial))
+        v /= np.sqrt(v @ v)
+        return v
+
+    def run(
+        self,
+        times: np.ndarray,
+        dt: float | None = None,
+        tolerance: float = 0.0,
+        theta: bool = False,
+        profile: bool = False,
+        upper: float | None = None,
+        max_steps: int = 1000,
+        progress: Callable[[str], None] | None = None,
+        folder: Path | None = None,
+    ) -> Run:
+        """Lanczos until every value asked for is within ``tolerance`` (0: within rounding) of its bound.
+
+        ``times``: of ``ln Z``; ``theta``: also the largest eigenvalue to 1e-10; ``profile``: also site averages to
+        1e-8. ``upper``: a known bound on the largest eigenvalue; without it one is proved (``certify``), if needed.
+        ``folder``: where a long run is saved every two minutes and found again (not with ``profile``).
+        """
+        grid = _thinned(times)
+        latest = float(grid.max(initial=0.0))
+        sums: list[np.ndarray] = []
+        history: list[float] = []
+        factors = np.sqrt(self.system.initial)
+        lower = -self.op.bound
+
+        def visit(_: int, vector: np.ndarray, norm: float) -> None:
+            sums.append(site_sums(self.layout, vector, factors)[0] / norm)
+
+        def stop(tri: Tridiagonal) -> bool:
+            top, residual = tri.theta()
+            if progress:
+                progress(f"s = {self.s:g}: Lanczos step {tri.steps}, theta = {top:.10g} +- {residual:.1e}")
+            guess = Run(tri, lower, upper if upper is not None else top + margin(latest))
+            if theta and residual > 1e-10 * max(1.0, self.op.bound) and residual > 1e-10:
+                return False
+            stable = dt if dt is None or -dt * tri.ritz()[0][0] < 2 else None
+            value, bound = guess.ln_z(grid, stable)
+            excess = float(np.max(bound / (2 * rounding(tri, grid) + tolerance * (1 + np.abs(value))), initial=0.0))
+            if profile:
+                guess.sites = np.zeros((tri.steps, 1))
+                excess = max(excess, float(np.max(guess.profile(grid, stable)[1], initial=0.0)) / PROFILE)
+            history.append(excess)
+            # rounding may hold a bound a little above its goal for good: no use in going on
+            return excess <= 1 or (len(history) > 4 and 0.5 * history[-4] < excess < 1e4)
+
+        keep = None if profile or folder is None else Checkpoint(Path(folder) / "lanczos.npz", self._key())
+        tri = lanczos(self.op, self.start(), stop, max_steps, visit if profile else None, keep)
+        found = Run(tri, lower, upper if upper is not None else self.trivial_upper)
+        if profile:
+            found.sites = np.array(sums)[: tri.steps] * self._normaliser()
+        if tri.exhausted:
+            found.upper = tri.theta()[0] + rounding(tri, np.ones(1))[0]
+        elif upper is None and (profile or (found.ln_z(grid, dt)[1] > 4 * rounding(tri, grid)).any()):
+            found.upper = self.certify(tri, margin(latest))
+        return found
+
+    def _key(self) -> str:
+        told = (
+            self.system.name,
+            self.system.shape,
+            sorted(self.system.params.items(), key=str),
+            self.observable,
+            self.s,
+        )
+        return repr(told)
+
+    def _normaliser(self) -> float:
+        """``1 / sqrt(P_0(support))``: the product measure is conditioned on the support."""
+        _, total = site_sums(self.layout, self.layout.product(np.ones_like(self.pi)), self.system.initial)
+        return 1 / np.sqrt(total)
+
+    def certify(self, tri: Tridiagonal, target: float) -> float:
+        """A bound at or above the largest eigenvalue, at most ``target`` above it where the sweeps allow."""
+        bound, _ = upper_bound(self.op, self.leading(tri), tri.theta()[0], target)
+        return min(bound, self.trivial_upper)
+
+    def leading(self, tri: Tridiagonal) -> np.ndarray:
+        """The leading eigenvector ``u`` of ``H_s``, norm one, by a second pass over the same Lanczos vectors."""
+        return combine(self.op, self.start(), tri, tri.ritz()[1][:, -1])
+
+
+def margin(latest: float) -> float:
+    """How far above the largest eigenvalue the node of the upper rule may lie: ``exp(5)`` at the latest time."""
+    return min(0.05, 5.0 / max(latest, 1.0))
+
+
+def _thinned(times: np.ndarray, most: int = 24) -> np.ndarray:
+    """Times at which convergence is tested: the worst is the latest or, for the distribution, an early one."""
+    if len(times) <= most:
+        return times
+    return times[np.unique(np.linspace(0, len(times) - 1, most).astype(int))]
+
+
+def shifted_bound(upper: float, engine: Symmetric, distance: float) -> float:
+    """The bound ``upper`` at ``s`` carried to ``s +- distance`` (``|H_s - H_s'| <= distance * max |dH/ds|``)."""
+    slopes = [
+        norm_bound(symmetric(tilted(engine.system, s, engine.observable, 1), engine.pi, engine.system.local_dim) or [])
+        for s in (engine.s - distance, engine.s + distance)
+    ]
+    return upper + abs(distance) * max(slopes) + 8 * EPS * engine.op.bound

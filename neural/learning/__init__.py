@@ -1,0 +1,1 @@
+"""Maximum-likelihood learning from configurations, and sampling at other temperatures."""
