@@ -9,12 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from independent import constrained, neighbours
+from numba import prange
 
 from exact import FixedSum, InputError, System, Term, build, generator, jumps
 from exact.matrixfree.kernel import Layout, operator
 from exact.matrixfree.kernel_blocked import BlockedKernel
 from exact.matrixfree.kernel_generic import GenericKernel
 from exact.matrixfree.local import tilted
+from exact.threads import both
 
 ROUNDING = 1e-13  # sums of some 50 products of numbers of order one
 
@@ -148,3 +150,16 @@ def test_term_order_of_sites_does_not_matter(rng):
     other = System("b", (2,), 2, (Term((1, 0), jumps((0, 1), rates).matrix[np.ix_(swap, swap)]),), np.full((2, 2), 0.5))
     v = rng.random(4)
     assert operator(one) @ v == pytest.approx(operator(other) @ v, rel=1e-14)
+
+
+def test_serial_and_threaded_variants_do_not_share_a_cache_file():
+    """numba names cache files after the function: under one name the variant compiled first serves for both."""
+
+    def double(x):
+        for i in prange(x.size):
+            x[i] *= 2
+
+    serial, threaded = both(double)
+    assert serial.py_func.__qualname__ != threaded.py_func.__qualname__
+    assert threaded.targetoptions["parallel"]
+    assert not serial.targetoptions.get("parallel", False)

@@ -8,15 +8,16 @@ symmetric and antisymmetric, so nothing is lost): Krylov methods then run in rea
 
 from __future__ import annotations
 
-from functools import cached_property, reduce
+from functools import cached_property, partial, reduce
 from math import comb
 
 import numpy as np
 import scipy.sparse as sp
-from numba import get_num_threads, njit, prange
+from numba import get_num_threads, prange
 from scipy.sparse.linalg import eigsh
 
 from ..states import require_memory
+from ..threads import both
 from .lindblad import Jump, Lindblad
 from .pauli import embed, total
 
@@ -43,10 +44,10 @@ class Liouvillian:
         out = np.zeros_like(rho)
         if s_order == 0:
             k = self.effective
-            (_coherent_parallel if parallel else _coherent)(rho, out, k.indptr, k.indices, k.data)
-            (_add_adjoint_parallel if parallel else _add_adjoint)(out)
+            _coherent[parallel](rho, out, k.indptr, k.indices, k.data)
+            _add_adjoint[parallel](out)
         weight = (-1.0) ** s_order * np.exp(-self.s)
-        (_recycle_parallel if parallel else _recycle)(rho, out, weight, *self._jumps)
+        _recycle[parallel](rho, out, weight, *self._jumps)
         return out
 
     def apply_stack(self, stack: np.ndarray) -> np.ndarray:
@@ -120,7 +121,8 @@ def _stack(jumps: list[sp.csr_array]) -> tuple[np.ndarray, ...]:
     return pointers, rows, columns, np.concatenate([g.data for g in jumps])
 
 
-def _coherent_(rho, out, indptr, indices, data):  # type: ignore[no-untyped-def]
+@both
+def _coherent(rho, out, indptr, indices, data):  # type: ignore[no-untyped-def]
     for i in prange(rho.shape[0]):
         target = out[i]
         for e in range(indptr[i], indptr[i + 1]):
@@ -129,7 +131,8 @@ def _coherent_(rho, out, indptr, indices, data):  # type: ignore[no-untyped-def]
                 target[j] += value * source[j]
 
 
-def _add_adjoint_(a):  # type: ignore[no-untyped-def]
+@partial(both, fastmath=False)
+def _add_adjoint(a):  # type: ignore[no-untyped-def]
     """``a + a^+`` in place, tile by tile: both triangles of a pair of tiles stay in the cache."""
     size = a.shape[0]
     for block in prange((size + TILE - 1) // TILE):
@@ -142,7 +145,8 @@ def _add_adjoint_(a):  # type: ignore[no-untyped-def]
                     a[j, i] = np.conj(value)
 
 
-def _recycle_(rho, out, weight, pointers, rows, columns, values):  # type: ignore[no-untyped-def]
+@both
+def _recycle(rho, out, weight, pointers, rows, columns, values):  # type: ignore[no-untyped-def]
     """``out += weight sum_k G_k rho G_k^+``."""
     for i in prange(rho.shape[0]):
         target = out[i]
@@ -151,11 +155,3 @@ def _recycle_(rho, out, weight, pointers, rows, columns, values):  # type: ignor
                 value, source = weight * values[e], rho[columns[e]]
                 for f in range(pointers[k, 0], pointers[k, -1]):
                     target[rows[f]] += value * np.conj(values[f]) * source[columns[f]]
-
-
-_coherent = njit(cache=True, fastmath=True)(_coherent_)
-_coherent_parallel = njit(parallel=True, cache=True, fastmath=True)(_coherent_)
-_add_adjoint = njit(cache=True)(_add_adjoint_)
-_add_adjoint_parallel = njit(parallel=True, cache=True)(_add_adjoint_)
-_recycle = njit(cache=True, fastmath=True)(_recycle_)
-_recycle_parallel = njit(parallel=True, cache=True, fastmath=True)(_recycle_)
