@@ -50,7 +50,8 @@ def check(run: Run) -> System:
     if "dt" in options:
         if not options["dt"] > 0:
             raise InputError(f"dt = {options['dt']}: the time step must be positive.")
-        steps_of(np.array(task.times), options["dt"])
+        if trackers.steps_as_euler(task.tracker):
+            steps_of(np.array(task.times), options["dt"])
     try:
         neural.build(run.architecture.name, run.shape, system.local_dim, **run.architecture.options)
     except InputError:
@@ -136,7 +137,7 @@ def assemble(run: Run, system: System, result: Track, known: Reference, cost: di
         observable=task.observable,
         architecture=run.architecture.name,
         architecture_options=run.architecture.options,
-        label=run.architecture.label,
+        label=run.architecture.label if result.diagnostics["n_parameters"] else task.tracker,
         tracker=task.tracker,
         tracker_options=task.tracker_options,
         dtype=task.dtype,

@@ -43,7 +43,6 @@ from .systems import canonical_name, default_parameters
 
 SUITE_VERSION = 1
 M = TypeVar("M", bound=BaseModel)
-EULER_TRACKERS = {"kl"}  # each step approximates (1 + dt W_s); the others step the parameters of the network
 UNHASHED = {"description", "shapes", "architectures", "seeds", "budget", "reference"}
 
 
@@ -133,7 +132,10 @@ class Task(Model):
         """``reference``, or what the tracker is to be measured against."""
         if self.reference is not None:
             return list(self.reference)
-        return ["continuous", "euler"] if self.tracker in EULER_TRACKERS else ["continuous"]
+        from neural import trackers
+
+        trackers.check(self.tracker, {})
+        return ["continuous", "euler"] if trackers.steps_as_euler(self.tracker) else ["continuous"]
 
     @property
     def hash(self) -> str:

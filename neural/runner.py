@@ -43,8 +43,8 @@ class Track:
         return self.problem.ensemble.copy_of(index)
 
     def distribution(self, index: int = 0) -> np.ndarray | None:
-        """Its probabilities in ``StateSpace`` order, ``(n_states,)``, or None beyond 2^16 states."""
-        if not _summable(self.problem.system):
+        """Its probabilities in ``StateSpace`` order, ``(n_states,)``; None beyond 2^16 states and without a network."""
+        if not self.diagnostics["n_parameters"] or not _summable(self.problem.system):
             return None
         return self.problem.log_prob(self.problem.all_states())[index].double().exp().cpu().numpy()
 
@@ -112,7 +112,7 @@ def track(
             generator.set_state(stored["generator"].cpu())
             log = RunLog.from_dict(stored["log"])
     _Run(problem, runner, log, list(s), grid, tuple(quantities), strict, out, config, progress).go()
-    return _result(problem, log, list(s), net)
+    return _result(problem, log, list(s), trackers.uses_network(tracker))
 
 
 @dataclass
@@ -248,10 +248,10 @@ def _mean(values: Tensor, weights: Tensor | None) -> Row:
     return {"value": float(values.mean()), "stderr": float(values.std() / np.sqrt(len(values)))}
 
 
-def _result(problem: Problem, log: RunLog, s: list[float], net: Autoregressive) -> Track:
+def _result(problem: Problem, log: RunLog, s: list[float], uses_network: bool) -> Track:
     frame = log.frame()
     diagnostics = {
-        "n_parameters": problem.ensemble.n_parameters,
+        "n_parameters": problem.ensemble.n_parameters if uses_network else 0,
         "batched": problem.ensemble.batched,
         "negative_targets": log.negative,
         "dt_hint": 1 / log.steepest if log.negative and log.steepest > 0 else None,
@@ -313,7 +313,7 @@ def _check(
     if system.initial.ndim != 2:
         raise InputError("networks start from a product distribution: give the initial state site by site.")
     trackers.check(tracker, options)
-    if "dt" in options and tracker == "kl":
+    if "dt" in options and trackers.steps_as_euler(tracker):
         if not options["dt"] > 0:
             raise InputError(f"dt = {options['dt']}: the time step must be positive.")
         from exact.propagate import steps_of

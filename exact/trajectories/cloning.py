@@ -75,7 +75,7 @@ def _population(
         spans = max(SPANS, int(np.ceil((t - now) / LONGEST)))
         for _ in range(spans):
             advance(tables, x, counts, log_weights, (t - now) / spans, int(rng.integers(2**62)))
-            banked += _even_out(x, counts, log_weights, rng)
+            banked += even_out(x, counts, log_weights, rng)
         now = t
         if progress:
             progress(f"cloning: t = {t:g}, {size} clones")
@@ -85,7 +85,7 @@ def _population(
     return np.array([[out[t][0] for t in times], [out[t][1] for t in times], [halfway] * len(times)])
 
 
-def _even_out(x: np.ndarray, counts: np.ndarray, log_weights: np.ndarray, rng: np.random.Generator) -> float:
+def even_out(x: np.ndarray, counts: np.ndarray, log_weights: np.ndarray, rng: np.random.Generator) -> float:
     """Resamples where the weights are uneven; the logarithm of the mean weight that was banked."""
     top = log_weights.max()
     weights = np.exp(log_weights - top)

@@ -9,13 +9,21 @@ from typing import Any
 from exact.errors import unknown
 
 from .base import Diverged, Problem, Step, Tracker
+from .clones import Clones
 from .kl import KL
+from .log_ratio import LogRatio
 from .tdvp import TDVP
 from .tdvp_symmetric import SymmetricTDVP
 
 __all__ = ["TRACKERS", "Diverged", "Problem", "Step", "Tracker", "build"]
 
-TRACKERS: dict[str, Callable[..., Tracker]] = {"kl": KL, "tdvp": TDVP, "tdvp-symmetric": SymmetricTDVP}
+TRACKERS: dict[str, Callable[..., Tracker]] = {
+    "kl": KL,
+    "tdvp": TDVP,
+    "tdvp-symmetric": SymmetricTDVP,
+    "log-ratio": LogRatio,
+    "clones": Clones,
+}
 
 
 def build(name: str, problem: Problem, **options: Any) -> Tracker:
@@ -34,10 +42,23 @@ def check(name: str, options: dict[str, Any]) -> None:
             raise unknown(f"option of {name}", key, known)
 
 
+def steps_as_euler(name: str) -> bool:
+    """Whether a tracker's steps approximate ``(1 + dt W_s)``: times are then multiples of ``dt``."""
+    return bool(getattr(TRACKERS[name], "euler", False))
+
+
+def uses_network(name: str) -> bool:
+    """Whether a tracker trains the networks of the run at all."""
+    return bool(getattr(TRACKERS[name], "uses_network", True))
+
+
 def options_of(name: str) -> dict[str, Any]:
-    """Option names of a tracker with their defaults (a subclass that adds none has those of its base)."""
-    made = TRACKERS[name]
-    found = inspect.signature(made).parameters
-    if isinstance(made, type) and any(p.kind == inspect.Parameter.VAR_KEYWORD for p in found.values()):
-        found = inspect.signature(made.__mro__[1]).parameters
-    return {key: p.default for key, p in found.items() if key != "problem"}
+    """Option names of a tracker with their defaults; ``**options`` stands for those of its base."""
+    found: dict[str, Any] = {}
+    for made in getattr(TRACKERS[name], "__mro__", (TRACKERS[name],)):
+        parameters = inspect.signature(made).parameters
+        found = {**{key: p.default for key, p in parameters.items() if p.kind == p.POSITIONAL_OR_KEYWORD}, **found}
+        if not any(p.kind == p.VAR_KEYWORD for p in parameters.values()):
+            break
+    found.pop("problem", None)
+    return found

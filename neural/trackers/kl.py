@@ -34,7 +34,7 @@ class KL:
         sum over all configurations instead of sampling (up to 2^16 states).
     """
 
-    estimators = ("loss", "log_mean_exp", "integrated")
+    euler = True  # each step approximates (1 + dt W_s)
 
     def __init__(
         self,

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from exact import InputError
 
+from ..ensemble import Parameters
 from ..estimators import Increment
 from .base import MAX_SUMMED, Diverged, Problem, Step
 from .proposal import Batch, draw
@@ -80,28 +81,37 @@ class TDVP:
 
     @torch.no_grad()
     def step(self, limit: float) -> Step:
-        pieces = max(1, math.ceil(limit / self.next_dt - 1e-9))
-        dt = limit / pieces if pieces < 3 else self.next_dt
-        before = self.problem.ensemble.frozen()
+        dt, before = self._span(limit), self.problem.ensemble.frozen()
         first = self._velocity(self.batch)
         self._move(before, first.direction, dt / 2)
-        summed = dt * self.problem.summed_mean(self.local) if self.problem.project else None
         middle = self._velocity(self._draw())
         self._move(before, middle.direction, dt)
-        if not torch.isfinite(middle.mean.value).all():
+        return self._finish(dt, before, first.mean, middle.mean, {"residual": middle.residual})
+
+    def _span(self, limit: float) -> float:
+        """The next step: what error control allows, cut so that ``limit`` is met."""
+        pieces = max(1, math.ceil(limit / self.next_dt - 1e-9))
+        return limit / pieces if pieces < 3 else self.next_dt
+
+    def _finish(
+        self, dt: float, before: Parameters, euler: Increment, rate: Increment, diagnostics: dict[str, Tensor]
+    ) -> Step:
+        """Bank the increment ``dt * rate``, draw for the next step, and choose its length."""
+        if not torch.isfinite(rate.value).all():
             self.problem.ensemble.load(before)
             raise Diverged("the step is not finite; the last good networks were kept: take more damping or samples.")
+        ess = 1 / (self.batch.mean.square().sum(1) * self.batch.mean.shape[1])
         self.batch = self._draw()
-        increment = Increment(dt * middle.mean.value, dt**2 * middle.mean.covariance)
+        increment = Increment(dt * rate.value, dt**2 * rate.covariance)
         self.ln_z = self.ln_z + increment.value
-        self._adapt(dt, first, middle)
-        diagnostics = {"residual": middle.residual, "dt": torch.full_like(self.ln_z, dt)}
-        return Step(dt, {"regression": increment}, "regression", diagnostics, summed=summed)
+        self._adapt(dt, euler, rate)
+        diagnostics = {"ess": ess, **diagnostics, "dt": torch.full_like(self.ln_z, dt)}
+        return Step(dt, {"regression": increment}, "regression", diagnostics)
 
-    def _adapt(self, dt: float, first: Velocity, middle: Velocity) -> None:
-        """The next step: the difference between the Euler and the midpoint increment grows like its square."""
-        noise = dt * (first.mean.covariance + middle.mean.covariance).diagonal().sqrt()
-        error = ((dt * (middle.mean.value - first.mean.value)).abs() - 2 * noise).clamp_min(1e-300)
+    def _adapt(self, dt: float, euler: Increment, rate: Increment) -> None:
+        """The next step: the difference between the Euler and the second-order increment grows like its square."""
+        noise = dt * (euler.covariance + rate.covariance).diagonal().sqrt()
+        error = ((dt * (rate.value - euler.value)).abs() - 2 * noise).clamp_min(1e-300)
         allowed = self.tolerance * self.ln_z.abs().clamp_min(1e-6)
         factor = float((allowed / error).min()) ** 0.5
         self.next_dt = min(self.dt, dt * min(1.5, max(0.5, factor)))

@@ -27,10 +27,10 @@ class SymmetricTDVP(TDVP):
     the middle of the trajectory in the s-ensemble. Raises ``InputError`` where detailed balance does not hold.
     """
 
-    def __init__(self, problem: Problem, *arguments: Any, **options: Any):
+    def __init__(self, problem: Problem, **options: Any):
         start = torch.as_tensor(np.log(np.maximum(problem.system.initial, 1e-300)))
         self.log_pi = start.to(problem.ensemble.device)
-        super().__init__(problem, *arguments, **options)
+        super().__init__(problem, **options)
         self._check_balance()
 
     def local(self, x: Tensor, log_prob: Tensor) -> Tensor:

@@ -1,0 +1,81 @@
+"""The population tracker against exact values, against ``exact.cloning``, and resumed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from exact import InputError, build, solve
+from neural import track
+
+torch.set_num_threads(1)
+SIGMAS = 4.5  # seeds are fixed: this bounds a systematic error, not luck
+FEW = {"clones": 20_000, "populations": 10}
+
+
+def follow(system, s, times, options=FEW, **arguments):
+    return track(system, s, times, tracker="clones", architecture="bernoulli", tracker_options=options, **arguments)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "params"),
+    [("east", (3, 3), {}), ("fa", (2, 3), {"c": 0.3}), ("voter", (3, 2), {}), ("ssep", (6,), {"boundary": "periodic"})],
+)
+def test_agrees_with_exact_within_its_errors(name, shape, params):
+    system, s, times = build(name, shape, **params), [-0.2, 0.2], [0.6, 3.0]
+    found = follow(system, s, times, seed=3, quantities=("ln_Z", "density")).records
+    exact = solve(system, s, times, ["ln_Z", "density"])
+    for quantity, floor in (("ln_Z", 1e-9), ("density", 3e-3)):  # the error of a density counts clones as independent
+        ours = found[found.quantity == quantity].sort_values(["s", "t"])
+        want = exact[exact.quantity == quantity].sort_values(["s", "t"]).value.to_numpy()
+        error = np.hypot(ours.stderr.to_numpy(), floor)
+        assert (np.abs(ours.value.to_numpy() - want) < SIGMAS * error).all()
+        assert (error < 0.05 * np.maximum(np.abs(want), 0.3)).all()
+
+
+def test_standard_error_is_the_spread_over_seeds():
+    system = build("east", (3, 3))
+    rows = []
+    for seed in range(12):
+        found = follow(system, [0.3], [3.0], {"clones": 2000}, seed=seed).records
+        rows.append(found[found.quantity == "ln_Z"].iloc[0])
+    spread, told = np.std([r.value for r in rows], ddof=1), np.mean([r.stderr for r in rows])
+    assert 0.4 < spread / told < 2.5  # 12 runs know a spread to exp(+-0.64) at three sigma, ten populations add as much
+
+
+def test_activity_from_differences():
+    system = build("fa", (5,), c=0.4)
+    found = follow(system, [0.3], [1.0], quantities=("ln_Z", "activity")).records
+    row = found[found.quantity == "activity"].iloc[0]
+    exact = solve(system, 0.3, [1.0], ["activity"]).value.iloc[0]
+    assert abs(row.value - exact) < SIGMAS * row.stderr + 5e-3 * exact  # the bias of the difference over s
+
+
+def test_what_it_tells_and_what_it_refuses():
+    system = build("east", (3, 3))
+    found = follow(system, [0.2], [0.5])
+    assert found.diagnostics["n_parameters"] == 0
+    assert found.distribution() is None
+    assert found.log["ess"].between(0, 1, inclusive="right").all()
+    for options, message in (({"clones": 100}, "populations"), ({"dt": 0.0}, "positive")):
+        with pytest.raises(InputError, match=message):
+            follow(system, [0.2], [0.5], options)
+    with pytest.raises(InputError, match="rates that are not positive"):
+        follow(build("tfim", (2,)), [0.2], [0.5], observable="jumps")
+
+
+def test_a_killed_run_resumed_gives_the_same_numbers(tmp_path, monkeypatch):
+    system = build("fa", (4,), c=0.4)
+    whole = follow(system, [0.2, 0.4], [1.5], {"clones": 1000})
+    monkeypatch.setattr("neural.runner.CHECKPOINT_SECONDS", 0.0)
+
+    def killed(step, total, message):
+        if step == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        follow(system, [0.2, 0.4], [1.5], {"clones": 1000}, out=tmp_path, progress=killed)
+    resumed = follow(system, [0.2, 0.4], [1.5], {"clones": 1000}, out=tmp_path, resume=True)
+    columns = [c for c in whole.log.columns if c != "wall"]
+    assert resumed.log[columns].equals(whole.log[columns])
