@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from neural.runner import Track
 
 Progress = Callable[[int, int, str], None]
+MAX_SUMMED = 1 << 12  # configurations; the check of a network must not be felt
 NOT_TRACKED = {"distribution"}  # quantities that compare asks of a network itself
 
 
@@ -53,14 +55,43 @@ def check(run: Run) -> System:
         if trackers.steps_as_euler(task.tracker):
             steps_of(np.array(task.times), options["dt"])
     try:
-        neural.build(run.architecture.name, run.shape, system.local_dim, **run.architecture.options)
+        net = neural.build(run.architecture.name, run.shape, system.local_dim, **run.architecture.options)
     except InputError:
         raise
     except Exception as error:  # a stranger's network, or an option of the wrong type
         raise InputError(
             f"network {run.architecture.label} cannot be built: {type(error).__name__}: {error}."
         ) from error
+    if not type(net).__module__.startswith("neural."):  # those are held to the whole contract by the tests
+        _check_normalised(run, system.local_dim)
     return system
+
+
+def _check_normalised(run: Run, d: int) -> None:
+    """Sum a stranger's network over all configurations, of a smaller lattice where the run's has too many."""
+    import neural
+
+    from .conform.case import Case, Violation
+    from .conform.checks import check_normalisation
+
+    def make(shape: tuple[int, ...], local_dim: int) -> neural.Autoregressive:
+        return neural.build(run.architecture.name, shape, local_dim, **run.architecture.options)
+
+    shape = tuple(run.shape)
+    if d ** math.prod(shape) > MAX_SUMMED:
+        shape = ((6 if d == 2 else 4,), (2, 3 if d == 2 else 2), (2, 2, 2))[len(shape) - 1]
+    try:
+        check_normalisation(Case(make, shape, d))
+    except Violation as found:
+        raise InputError(
+            f"network {run.architecture.label} is not normalised on {'x'.join(map(str, shape))} sites: {found.found} "
+            f"({found.likely}) `vanbench conform {run.architecture.name}` runs the whole contract."
+        ) from found
+    except Exception as error:
+        raise InputError(
+            f"network {run.architecture.label} fails on {'x'.join(map(str, shape))} sites: {type(error).__name__}: "
+            f"{error}. `vanbench conform {run.architecture.name}` runs the whole contract."
+        ) from error
 
 
 def _check_numbers(name: str, make: Any, options: dict[str, Any]) -> None:
@@ -83,7 +114,7 @@ def execute(
 
     Raises ``InputError`` for bad input, a budget that ran out or a run that diverged; nothing is written then.
     """
-    from neural import track
+    from neural import distributed, track
     from neural.trackers import Diverged
 
     task = run.task
@@ -119,7 +150,8 @@ def execute(
     }
     record = assemble(run, system, result, known, cost)
     path = folder / FOLDER / run.path
-    record.save(path)
+    if distributed.rank() == 0:
+        record.save(path)
     return path, [str(w.message) for w in caught if issubclass(w.category, UserWarning)]
 
 

@@ -19,6 +19,7 @@ from torch.func import functional_call, vmap
 from exact import InputError
 
 from .autoregressive import MAX_TRIES, Autoregressive
+from .distributed import mine, whole
 
 Parameters = Mapping[str, Tensor]
 
@@ -83,14 +84,17 @@ class Ensemble:
     def sample(self, n: int, generator: torch.Generator | None = None, parameters: Parameters | None = None) -> Tensor:
         """``(R, n, n_sites)`` configurations, int8, every copy from the same uniform numbers."""
         parameters = self.parameters if parameters is None else parameters
-        x = self._call(parameters, self._uniforms(n, generator), "draw")
+        x = self._draw(n, generator, parameters)
         for _ in range(MAX_TRIES):
             bad = self.net.rejected(x)
             if not bad.any():
                 return x
-            again = self._call(parameters, self._uniforms(n, generator), "draw")
+            again = self._draw(n, generator, parameters)
             x = torch.where(bad[..., None], again, x)
         raise InputError(f"a network puts nearly all its weight on excluded configurations ({MAX_TRIES} rejections).")
+
+    def _draw(self, n: int, generator: torch.Generator | None, parameters: Parameters) -> Tensor:
+        return whole(self._call(parameters, mine(self._uniforms(n, generator)), "draw"), n)
 
     def _uniforms(self, n: int, generator: torch.Generator | None) -> Tensor:
         return self.net._uniforms(n, generator).expand(self.replicas, n, self.net.n_sites)

@@ -17,7 +17,7 @@ from torch import Tensor
 from exact import Connections, InputError, StateSpace, System
 from exact.errors import unknown
 
-from . import architectures, checkpoint, differences, trackers
+from . import architectures, checkpoint, differences, distributed, trackers
 from .autoregressive import FLOOR, Autoregressive
 from .ensemble import Ensemble
 from .log import Row, RunLog
@@ -80,6 +80,7 @@ def track(
     options, grid = dict(tracker_options or {}), np.unique(np.asarray(times, float))
     strict = bool(options.pop("strict", False))
     _check(system, s, grid, observable, quantities, tracker, options, dtype)
+    distributed.start()
     torch_device = _device(device)
     torch.manual_seed(seed)
     fields = differences.fields(s, quantities)
@@ -111,7 +112,8 @@ def track(
             runner.load(stored["tracker"])
             generator.set_state(stored["generator"].cpu())
             log = RunLog.from_dict(stored["log"])
-    _Run(problem, runner, log, list(s), grid, tuple(quantities), strict, out, config, progress).go()
+    written = out if distributed.rank() == 0 else None
+    _Run(problem, runner, log, list(s), grid, tuple(quantities), strict, written, config, progress).go()
     return _result(problem, log, list(s), trackers.uses_network(tracker))
 
 
@@ -256,6 +258,7 @@ def _result(problem: Problem, log: RunLog, s: list[float], uses_network: bool) -
         "negative_targets": log.negative,
         "dt_hint": 1 / log.steepest if log.negative and log.steepest > 0 else None,
         "ess_min": float(frame["ess"].min()) if "ess" in frame else None,
+        "processes": distributed.size(),
         "wall_s": log.wall,
         "steps": log.steps,
         "product_floor": FLOOR if (problem.system.initial == 0).any() else None,
@@ -279,7 +282,7 @@ def _with_edges(architecture: str, system: System, options: dict[str, Any]) -> d
 
 def _device(name: str) -> torch.device:
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return distributed.device() if torch.cuda.is_available() else torch.device("cpu")
     try:
         device = torch.device(name)
     except RuntimeError as error:

@@ -56,6 +56,8 @@ def track(
     quiet: common.Quiet = False,
 ) -> None:
     """Train networks along the tilted evolution; values with standard errors, no exact reference needed."""
+    from neural import distributed
+
     check_format(form)
     lengths = parse.shape(shape)
     options = parse.options(tracker_option or [], "--tracker-option")
@@ -90,6 +92,8 @@ def track(
             bar.update(line, completed=step, total=total, description=message)
 
         path, warned = execute.execute(run, out, device, checkpoint=out / "checkpoint", resume=resume, progress=moved)
+    if distributed.rank() > 0:
+        return  # of several processes under torchrun, the first speaks
     for message in dict.fromkeys(warned):
         stderr.print(f"warning: {message}", style="yellow", markup=False)
     record = Record.load(path)

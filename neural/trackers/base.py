@@ -11,6 +11,7 @@ from torch import Tensor
 
 from exact import Connections, StateSpace, System
 
+from ..distributed import mine, whole
 from ..ensemble import Ensemble, Parameters
 from ..estimators import Increment
 
@@ -81,7 +82,8 @@ class Problem:
     @torch.no_grad()
     def log_prob(self, x: Tensor, parameters: Parameters | None = None) -> Tensor:
         """``ln p`` without gradients, a chunk at a time."""
-        return torch.cat([self.ensemble.log_prob(part, parameters) for part in x.split(CHUNK, dim=1)], 1)
+        parts = [self.ensemble.log_prob(part, parameters) for part in mine(x).split(CHUNK, dim=1)]
+        return whole(torch.cat(parts, 1), x.shape[1])
 
     @torch.no_grad()
     def local_ratio(self, x: Tensor, parameters: Parameters, log_prob: Tensor) -> Tensor:
@@ -90,12 +92,12 @@ class Problem:
         The networks evaluate the neighbours themselves, those with a rate of zero left out, reusing what they share.
         """
         c, parts = self.connections, []
-        for part, here in self._chunks(x, log_prob):
+        for part, here in self._chunks(mine(x), mine(log_prob)):
             rates = c.incoming_rates(part)
             there = self.ensemble.log_prob_moves(part, c.deltas, parameters, rates != 0)
             flow = torch.where(rates != 0, rates * (there - here[..., None]).exp(), 0.0)
             parts.append(c.diagonal(part) + flow.sum(-1))
-        return torch.cat(parts, 1)
+        return whole(torch.cat(parts, 1), x.shape[1])
 
     @torch.no_grad()
     def local_ratio_of(self, x: Tensor, log_p: Callable[[Tensor], Tensor], log_p_x: Tensor) -> Tensor:
