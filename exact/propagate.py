@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import comb
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from scipy.linalg import expm
 from scipy.sparse.linalg import expm_multiply
 
 from .errors import InputError
@@ -20,31 +21,58 @@ from .sparse import generator
 from .states import StateSpace
 from .system import System
 
+FEW = 1024  # states up to which dense powers take seconds
+LONG = 1e5  # products with the matrix above which it is the quicker one
 MAX_LOG_CHANGE = 200.0  # of the total between two rescalings: far inside the range of a double (exp(709))
 
 
 @dataclass
 class Evolved:
-    """``derivatives[k] = d^k p / ds^k`` at time ``t``, shape ``(order + 1, size)``, times ``exp(log_scale)``."""
+    """The vector and its derivatives in ``s`` at time ``t``, of ``p(s + h) exp(-logs[0] - logs[1] h - logs[2] h^2/2)``.
+
+    ``derivatives``: ``(order + 1, size)``; ``logs``: what ``recentred`` took out, ``(order + 1,)``.
+    """
 
     t: float
-    log_scale: float
+    logs: np.ndarray
     derivatives: np.ndarray
 
     @property
-    def moments(self) -> np.ndarray:
-        """``d^k Z/ds^k / Z`` for ``k = 0..order``; the first is 1."""
+    def cumulants(self) -> np.ndarray:
+        """``d^k ln Z/ds^k`` for ``k = 0..order``; the first is not a number where the total is not positive."""
         totals = self.derivatives.sum(1)
-        return totals / totals[0]
+        if not totals[0] > 0:
+            return np.full(len(totals), np.nan)
+        m = totals / totals[0]
+        return self.logs + np.array([np.log(totals[0]), *m[1:2], *(m[2:3] - m[1:2] ** 2)])
 
     @property
     def ln_z(self) -> float:
-        total = self.derivatives[0].sum()
-        return self.log_scale + float(np.log(total)) if total > 0 else float("nan")
+        return float(self.cumulants[0])
 
     @property
     def distribution(self) -> np.ndarray:
         return self.derivatives[0] / self.derivatives[0].sum()
+
+
+def recentred(state: np.ndarray, logs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """``state`` (p, p', p'') of total (1, 0, 0), and ``logs`` with the logarithm's derivatives that this took out.
+
+    Cumulants grow like ``t``, moments like ``t^2``: summed up piece by piece the cumulants keep their digits.
+    """
+    total = np.abs(state[0]).sum()
+    state = state / total
+    m = state.sum(1) / state[0].sum()
+    out = [np.log(total)]
+    if len(state) > 1:
+        first = state[1] - m[1] * state[0]
+        out.append(m[1])
+        if len(state) > 2:
+            variance = m[2] - m[1] ** 2
+            state[2] += -2 * m[1] * state[1] + (m[1] ** 2 - variance) * state[0]
+            out.append(variance)
+        state[1] = first
+    return state, logs + np.array(out)
 
 
 def evolve(
@@ -60,30 +88,38 @@ def evolve(
     """The evolved distribution at each of the sorted ``times``; Euler steps of ``dt``, or continuous if it is None.
 
     Raises ``InputError`` for a time that is no multiple of ``dt``. Stability is the caller's check
-    (``spectrum.euler_limit``). ``dense`` takes the full matrix exponential: slow, and independent.
+    (``spectrum.euler_limit``). ``dense`` takes the full matrix exponential: an independent route.
     """
     space = space or StateSpace(system)
     w = [generator(system, s, observable, k, space) for k in range(order + 1)]
     stacked = _stack(w)
-    rescale_after = MAX_LOG_CHANGE / max(np.abs(w[0].sum(axis=0)).max(), 1e-300)
+    growth = max(float(np.abs(part.sum(axis=0)).max()) for part in w[:2])
+    powers = _Powers(w) if dt is None else None
     state = np.zeros((order + 1, space.size))
     state[0] = space.initial()
-    now, log_scale = 0.0, 0.0
+    now, logs = 0.0, np.zeros(order + 1)
     for t in times:
-        pieces = max(1, int(np.ceil((t - now) / rescale_after))) if t > now else 0
-        for span in _spans(t - now, pieces, dt):
-            state = _advance_dense(stacked, state, span) if dense and dt is None else _advance(stacked, state, span, dt)
-            total = np.abs(state[0]).sum()
-            state, log_scale = state / total, log_scale + float(np.log(total))
+        if powers and t > now and (dense or powers.pay(t - now)):
+            state, logs = powers.advance(state, logs, t - now)
+        else:
+            for span in spans(t - now, growth, dt):
+                state, logs = recentred(_advance(stacked, state, span, dt), logs)
         now = t
-        yield Evolved(float(t), log_scale, state.copy())
+        yield Evolved(float(t), logs.copy(), state.copy())
 
 
-def _spans(total: float, pieces: int, dt: float | None) -> list[float]:
-    """``total`` cut in about equal pieces, of whole steps where the scheme has steps."""
+def spans(total: float, growth: float, dt: float | None) -> list[float]:
+    """``total`` cut in about equal pieces, in which nothing grows by more than a factor ``exp(MAX_LOG_CHANGE)``.
+
+    ``growth`` bounds the rate of change of ``ln Z``; pieces are whole steps where the scheme has steps.
+    """
+    pieces = int(np.ceil(total * growth / MAX_LOG_CHANGE)) if growth > 0 else 1
+    if total <= 0:
+        return []
     if dt is None:
-        return [total / pieces for _ in range(pieces)]
+        return [total / max(1, pieces)] * max(1, pieces)
     steps = round(total / dt)
+    pieces = min(max(1, pieces), steps)
     return [dt * (steps * (i + 1) // pieces - steps * i // pieces) for i in range(pieces)]
 
 
@@ -96,8 +132,42 @@ def _advance(w: sp.csr_array, state: np.ndarray, span: float, dt: float | None) 
     return flat.reshape(state.shape)
 
 
-def _advance_dense(w: sp.csr_array, state: np.ndarray, span: float) -> np.ndarray:
-    return (expm(span * w.toarray()) @ state.reshape(-1)).reshape(state.shape)
+class _Powers:
+    """Dense ``exp(t W)`` with its derivatives in ``s`` by scaling and squaring, recentred at every squaring."""
+
+    def __init__(self, w: list[sp.csr_array]):
+        self.w, self.size = w, w[0].shape[0]
+        self.norm = float(sum(np.abs(part).sum(axis=0).max() for part in w))
+
+    def pay(self, span: float) -> bool:
+        """Few states and a long span: quicker than as many products with a vector."""
+        return self.size <= FEW and span * self.norm > LONG
+
+    def advance(self, state: np.ndarray, logs: np.ndarray, span: float) -> tuple[np.ndarray, np.ndarray]:
+        squarings = max(0, int(np.ceil(np.log2(max(span * self.norm, 1.0)))))
+        power, taken = self._recentred(self._taylor(span / 2.0**squarings), 0.0)
+        for _ in range(squarings):
+            power, taken = self._recentred(_product(power, power), 2 * taken)
+        return recentred(_product(power, state[:, :, None])[..., 0], logs + taken)
+
+    def _taylor(self, span: float) -> np.ndarray:
+        """``exp(span W)`` and derivatives for ``span |W| <= 1``: the first term left out is below 1e-19."""
+        term = np.zeros((len(self.w), self.size, self.size))
+        term[0] = np.eye(self.size)
+        total = term.copy()
+        for k in range(1, 21):
+            term = _product(term, self.w) * (span / k)
+            total += term
+        return total
+
+    def _recentred(self, power: np.ndarray, taken: np.ndarray | float) -> tuple[np.ndarray, np.ndarray]:
+        flat, logs = recentred(power.reshape(len(power), -1), np.zeros(len(power)))
+        return flat.reshape(power.shape), logs + taken
+
+
+def _product(a: Any, b: Any) -> np.ndarray:
+    """The product of two matrices given with their derivatives (Leibniz)."""
+    return np.stack([sum(comb(k, i) * (a[i] @ b[k - i]) for i in range(k + 1)) for k in range(len(a))])
 
 
 def steps_of(times: np.ndarray, dt: float) -> np.ndarray:
@@ -114,8 +184,6 @@ def steps_of(times: np.ndarray, dt: float) -> np.ndarray:
 
 def _stack(w: list[sp.csr_array]) -> sp.csr_array:
     """``d/dt (p, p', p'') = [[W, 0, 0], [W', W, 0], [W'', 2 W', W]] (p, p', p'')`` (Leibniz)."""
-    from math import comb
-
     n = len(w)
     blocks = [[comb(i, j) * w[i - j] if i >= j else None for j in range(n)] for i in range(n)]
     return sp.csr_array(sp.block_array(blocks, format="csr"))

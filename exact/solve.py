@@ -96,6 +96,8 @@ def solve(
 
 def tidy(rows: list[Row]) -> pd.DataFrame:
     frame = pd.DataFrame(rows)
+    if "value" in frame:
+        frame["value"] += 0.0  # no minus zero
     lead = ["quantity", "s", "t", "value", "bound"]
     for name in lead:
         if name not in frame:
@@ -156,7 +158,7 @@ def _path(system: System, layout: Layout, ask: Question, order: int, how: str) -
         yield from krylov.evolve(system, ask.s, ask.times, ask.observable, order, ask.dt, layout)
         return
     for now in evolve(system, ask.s, ask.times, ask.observable, order, ask.dt, layout.space, dense=how == "dense"):
-        yield Evolved(now.t, now.log_scale, np.stack([layout.from_states(p) for p in now.derivatives]))
+        yield Evolved(now.t, now.logs, np.stack([layout.from_states(p) for p in now.derivatives]))
 
 
 def _unstable(stored: Any, system: System, layout: Layout, ask: Question) -> str:
@@ -184,13 +186,19 @@ def _steady_rows(stored: Any, system: System, layout: Layout, ask: Question) -> 
             theta, gap = top_and_gap(leading_values(system, ask.s, ask.observable, layout))
         found = {"scgf": theta, "gap": gap}
         yield from ({"quantity": name, **head, "value": found[name]} for name in found if name in ask.quantities)
-    if ask.asks("rate_function"):
+    asked = [name for name in ("rate_function", "trajectory_density") if name in ask.quantities]
+    if not asked:
+        return
+    try:
         vectors = leading_vectors(system, ask.s, ask.observable, layout)
+    except InputError as error:
+        yield from ({"quantity": name, **head, "value": np.nan, "note": str(error)} for name in asked)
+        return
+    if "rate_function" in asked:
         slope = vectors.left @ (Operator(layout, tilted(system, ask.s, ask.observable, 1)) @ vectors.right)
         value = ask.s * slope - vectors.theta
         yield {"quantity": "rate_function", **head, "value": value, "k": -slope / system.n_sites}
-    if ask.asks("trajectory_density"):
-        vectors = leading_vectors(system, ask.s, ask.observable, layout)
+    if "trajectory_density" in asked:
         yield from solve_lanczos.long_time_density(layout, vectors.stationary, head)
 
 
@@ -229,10 +237,10 @@ def _cumulants(system: System, layout: Layout, now: Evolved, ask: Question) -> d
         return -float((derivative @ layout.initial()).sum()) / n
 
     def activity() -> float:
-        return -now.moments[1] / (n * now.t) if now.t else at_zero(1)
+        return -now.cumulants[1] / (n * now.t) if now.t else at_zero(1)
 
     def susceptibility() -> float:
-        return -(now.moments[2] - now.moments[1] ** 2) / (n * now.t) if now.t else at_zero(2)
+        return -now.cumulants[2] / (n * now.t) if now.t else at_zero(2)
 
     return {"activity": activity, "susceptibility": susceptibility}
 
@@ -243,7 +251,7 @@ def _trajectory_density(system: System, layout: Layout, ask: Question, how: str)
     inner = solve_lanczos.Question(0.0, ask.times, (), ask.dt, "occupation")
     for now in _path(tilted_system, layout, inner, 1, how):
         if now.t:
-            mean = sum(system.pinned.values()) - now.moments[1] / now.t
+            mean = sum(system.pinned.values()) - now.cumulants[1] / now.t
         else:
             mean = site_sums(layout, layout.initial(), _ones(system))[0].sum()
         yield {"quantity": "trajectory_density", "s": ask.s, "t": now.t, "value": mean / system.n_sites}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import scipy.sparse as sp
+from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import ArpackError, eigs
 
 from .errors import InputError
@@ -12,18 +13,36 @@ DENSE = 400  # below this many states a dense eigenvalue solve is quicker than A
 
 
 def leading(w: sp.csr_array, count: int = 2, which: str = "LR") -> np.ndarray:
-    """The ``count`` eigenvalues with the largest (``LR``) or smallest (``SR``) real part, in that order, complex."""
+    """The ``count`` eigenvalues with the largest (``LR``) or smallest (``SR``) real part, in that order, complex.
+
+    Where moves do not connect all states (absorbing states, conserved quantities) each communicating class is solved
+    for itself: the matrix is block triangular in them, and one Krylov space cannot tell equal eigenvalues apart.
+    """
+    n_classes, labels = connected_components(w, directed=True, connection="strong")
+    if n_classes == 1:
+        return _ordered(_eigenvalues(w, count, which), which)[:count]
+    sizes = np.bincount(labels)
+    found = [w.diagonal()[sizes[labels] == 1].astype(complex)]
+    for label in np.flatnonzero(sizes > 1):
+        inside = np.flatnonzero(labels == label)
+        found.append(_eigenvalues(w[inside][:, inside], min(count, len(inside)), which))
+    return _ordered(np.concatenate(found), which)[:count]
+
+
+def _eigenvalues(w: sp.csr_array, count: int, which: str) -> np.ndarray:
     size = w.shape[0]
     if size <= DENSE:
-        values = np.linalg.eigvals(w.toarray())
-    else:
-        start = np.random.default_rng(0).random(size)  # fixed: the same answer at every call
-        try:
-            values = eigs(w, k=count, which=which, v0=start, ncv=min(size - 1, 40), maxiter=20 * size, tol=1e-14)[0]
-        except ArpackError as error:
-            raise InputError(f"ARPACK did not find the leading eigenvalues ({error}).") from error
+        return np.linalg.eigvals(w.toarray())
+    start = np.random.default_rng(0).random(size)  # fixed: the same answer at every call
+    try:
+        return eigs(w, k=count, which=which, v0=start, ncv=min(size - 1, 40), maxiter=20 * size, tol=1e-14)[0]
+    except ArpackError as error:
+        raise InputError(f"ARPACK did not find the leading eigenvalues ({error}).") from error
+
+
+def _ordered(values: np.ndarray, which: str) -> np.ndarray:
     order = np.argsort(values.real)
-    return values[order if which == "SR" else order[::-1]][:count]
+    return values[order if which == "SR" else order[::-1]]
 
 
 def scgf_and_gap(w: sp.csr_array) -> tuple[float, float]:

@@ -28,7 +28,7 @@ def test_moments_and_distribution(name, dt):
         evolve(system, 0.2, times, order=2, dt=dt), evolve_sparse(system, 0.2, times, order=2, dt=dt)
     ):
         assert ours.ln_z == pytest.approx(want.ln_z, abs=1e-10)
-        assert ours.moments == pytest.approx(want.moments, rel=1e-9)  # the second is a sum of large terms
+        assert ours.cumulants == pytest.approx(want.cumulants, rel=1e-9)
 
 
 @pytest.mark.parametrize("basis", [4, 10, 24])
@@ -55,7 +55,7 @@ def test_every_quantity_of_solve(name):
     asked += ["distribution", "trajectory_density", "scgf", "gap", "rate_function"]
     ours, want = (solve(CASES[name], 0.2, [0.0, 1.0], asked, method=m) for m in ("krylov", "dense"))
     assert list(ours.quantity) == list(want.quantity)
-    assert ours.value.to_numpy() == pytest.approx(want.value.to_numpy(), rel=1e-8, abs=1e-9)
+    assert ours.value.to_numpy() == pytest.approx(want.value.to_numpy(), rel=1e-8, abs=1e-9, nan_ok=True)
 
 
 @pytest.mark.slow

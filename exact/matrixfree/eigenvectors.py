@@ -15,6 +15,7 @@ from scipy.sparse.linalg import ArpackError, eigs
 
 from ..errors import InputError
 from ..sparse import generator
+from ..spectrum import leading
 from ..states import require_memory
 from ..system import System
 from .kernel import Layout, Operator
@@ -24,6 +25,8 @@ from .symmetric import Symmetric, applies
 
 DENSE = 400
 NCV = 20
+STORED = 1 << 14  # states up to which the sparse matrix is at hand at once
+SEPARATE = 1e-9  # closer eigenvalues are one: no iteration tells them apart
 
 
 @dataclass
@@ -53,6 +56,12 @@ def leading_vectors(system: System, s: float, observable: str = "activity", layo
         theta, right, left = run.tri.theta()[0], u * root, np.divide(u, root, out=np.zeros_like(u), where=root > 0)
     else:
         parts = tilted(system, s, observable)
+        values = leading_values(system, s, observable, layout)
+        if len(values) > 1 and (values[0] - values[1]).real <= SEPARATE * max(1.0, abs(values[0])):
+            raise InputError(
+                f"the largest eigenvalue of W_s, {values[0].real:.6g}, is degenerate (absorbing or disconnected "
+                "states): its eigenvectors, and what is averaged over them, are not unique."
+            )
         theta, right = _top(layout, parts)
         _, left = _top(layout, transposed(parts))
     right = right / right.sum()
@@ -63,6 +72,8 @@ def doob(system: System, s: float, observable: str = "activity") -> sp.csr_array
     """The Doob-transformed generator over the states of ``StateSpace(system)``, CSR; columns sum to zero."""
     found = leading_vectors(system, s, observable)
     left = found.layout.to_states(found.left)
+    if not (left > 0).all():
+        raise InputError("some states never reach the leading class: the Doob transform is not defined on them.")
     w = sp.diags_array(left) @ generator(system, s, observable) @ sp.diags_array(1.0 / left)
     return sp.csr_array(w - found.theta * sp.eye_array(len(left)))
 
@@ -77,8 +88,22 @@ def leading_values(
 ) -> np.ndarray:
     """The ``count`` eigenvalues of ``W_s`` of largest (``LR``; ``SR``: smallest) real part, complex, matrix-free."""
     layout = layout or Layout(system)
-    values, _ = _eigen(layout, tilted(system, s, observable), count, which)
-    return values
+    if layout.size <= STORED:
+        return leading(generator(system, s, observable), count, which)
+    parts = tilted(system, s, observable)
+    values, _ = _eigen(layout, parts, count, which)
+    return _with_absorbing(system, layout, parts, values) if which == "LR" else values
+
+
+def _with_absorbing(system: System, layout: Layout, parts: list[Local], values: np.ndarray) -> np.ndarray:
+    """``values`` with the eigenvalue of each absorbing state: of equal ones a Krylov space sees but one."""
+    escape = Operator(layout, [Local(p.sites, np.diag(np.diag(p.matrix))) for p in tilted(system)]).diagonal()
+    absorbing = escape == 0
+    absorbing[layout.excluded] = False
+    own = np.sort(Operator(layout, parts).diagonal()[absorbing])[::-1][: len(values)]
+    others = [v for v in values if not (np.abs(v - own) < SEPARATE * max(1.0, abs(v))).any()]
+    found = np.concatenate([others, own])
+    return found[np.argsort(found.real)[::-1]][: len(values)]
 
 
 def _top(layout: Layout, parts: list[Local]) -> tuple[float, np.ndarray]:

@@ -6,17 +6,18 @@ Saad, SIAM J. Numer. Anal. 29, 209 (1992); step control as in Sidje, ACM Trans. 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from math import comb
 from typing import Protocol
 
 import numpy as np
 from scipy.linalg import expm
 
 from ..errors import InputError
-from ..propagate import MAX_LOG_CHANGE, Evolved, _spans
+from ..propagate import Evolved, recentred, spans
 from ..states import available_memory
 from ..system import System
 from .kernel import Layout, Operator
-from .local import tilted
+from .local import Local, tilted
 
 BASIS = 24  # Krylov vectors a step, where memory allows
 FEWEST = 4
@@ -34,8 +35,6 @@ class Stacked:
         self.operators, self.size = operators, operators[0].size
 
     def __matmul__(self, v: np.ndarray) -> np.ndarray:
-        from math import comb
-
         parts = v.reshape(len(self.operators), self.size)
         out = np.zeros_like(parts)
         for i in range(len(parts)):
@@ -120,26 +119,26 @@ def evolve(
     assert layout.closed
     operators = [Operator(layout, tilted(system, s, observable, k)) for k in range(order + 1)]
     stacked: Applies = Stacked(operators) if order else operators[0]
-    columns = sum(float(np.abs(p.matrix.sum(0)).max()) for p in tilted(system, s, observable))
-    rescale_after = MAX_LOG_CHANGE / max(columns, 1e-300)
+    growth = max(_column_bound(tilted(system, s, observable, k)) for k in range(min(order, 1) + 1))
     basis = affordable_basis((order + 1) * layout.size)
     state = np.zeros((order + 1, layout.size))
     state[0] = layout.initial()
-    now, log_scale = 0.0, 0.0
+    now, logs = 0.0, np.zeros(order + 1)
     for t in times:
-        pieces = max(1, int(np.ceil((t - now) / rescale_after))) if t > now else 0
-        for span in _spans(t - now, pieces, dt):
+        for span in spans(t - now, growth, dt):
             flat = state.ravel()
             if dt is None:
                 flat, _ = expm_multiply(stacked, flat, span, basis=basis)
             else:
                 for _ in range(round(span / dt)):
                     flat = flat + dt * (stacked @ flat)
-            state = flat.reshape(state.shape)
-            total = np.abs(state[0]).sum()
-            state, log_scale = state / total, log_scale + float(np.log(total))
+            state, logs = recentred(flat.reshape(state.shape), logs)
         now = t
-        yield Evolved(float(t), log_scale, state.copy())
+        yield Evolved(float(t), logs.copy(), state.copy())
+
+
+def _column_bound(parts: Sequence[Local]) -> float:
+    return sum(float(np.abs(p.matrix.sum(0)).max()) for p in parts)
 
 
 def affordable_basis(length: int) -> int:
