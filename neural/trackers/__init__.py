@@ -12,6 +12,7 @@ from .base import Diverged, Problem, Step, Tracker
 from .clones import Clones
 from .kl import KL
 from .log_ratio import LogRatio
+from .natural_gradient import NaturalGradient
 from .tdvp import TDVP
 from .tdvp_symmetric import SymmetricTDVP
 
@@ -19,6 +20,7 @@ __all__ = ["TRACKERS", "Diverged", "Problem", "Step", "Tracker", "build"]
 
 TRACKERS: dict[str, Callable[..., Tracker]] = {
     "kl": KL,
+    "natural-gradient": NaturalGradient,
     "tdvp": TDVP,
     "tdvp-symmetric": SymmetricTDVP,
     "log-ratio": LogRatio,

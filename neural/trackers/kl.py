@@ -10,11 +10,10 @@ from torch import Tensor
 
 from exact import InputError
 
-from ..ensemble import Parameters
-from ..estimators import Increment, effective_samples, from_growth, from_loss, from_weights
+from ..estimators import Increment, effective_samples, from_loss, from_weights
 from .base import MAX_SUMMED, Diverged, Problem, Step
-
-CLAMP = 1e-300  # a negative (T p)(x) / p(x) becomes this, as published
+from .proposal import draw
+from .target import Average, Euler, averaged
 
 
 class KL:
@@ -28,6 +27,14 @@ class KL:
         the last fraction of the epochs, whose samples make the estimates.
     clip
         largest gradient norm of each network, as published.
+    order
+        1: Euler, as published; 2: SSP-RK2, two fits a step, the second towards the average of the start and two Euler
+        steps.
+    tilts, share
+        a ``share`` of the samples comes from the network tilted towards value 0 by each of ``tilts``, with importance
+        weights in the gradient (see `proposal`); none as published.
+    anneal
+        the temperature (weight of ``ln p``) at which a fit begins; it falls to 1 over the first half of its epochs.
     measure
         samples drawn after a step for its observables and for the next step's growth; ``4 samples`` by default.
     full_summation
@@ -47,15 +54,24 @@ class KL:
         decay: float = 1.0,
         window: float = 0.2,
         clip: float = 1.0,
+        order: int = 1,
+        tilts: tuple[float, ...] | float = (),
+        share: float = 0.1,
+        anneal: float = 1.0,
         measure: int | None = None,
         full_summation: bool = False,
     ):
-        _check(dt, samples, epochs, first_epochs, learning_rate, decay, window, clip)
+        _check(dt, samples, epochs, first_epochs, order)
+        if not (learning_rate > 0 and 0 < decay <= 1 and 0 < window <= 1 and clip > 0):
+            raise InputError("learning_rate and clip must be positive, decay and window in (0, 1].")
+        if not (0 < share < 1 and anneal >= 1):
+            raise InputError("share must be between 0 and 1, and anneal, a temperature, at least 1.")
         if (problem.connections.tables()["incoming"] < 0).any():
-            raise InputError("the tracker 'kl' needs a classical generator (no negative rates).")
-        self.problem, self.dt, self.samples = problem, dt, samples
+            raise InputError("fitting a KL divergence needs a classical generator (no negative rates).")
+        self.problem, self.dt, self.samples, self.order = problem, dt, samples, order
         self.epochs, self.first_epochs, self.window = epochs, first_epochs, window
-        self.learning_rate, self.decay, self.clip = learning_rate, decay, clip
+        self.learning_rate, self.decay, self.clip, self.anneal = learning_rate, decay, clip, anneal
+        self.tilts, self.share = (tilts,) if isinstance(tilts, int | float) else tuple(tilts), share
         self.measure = measure or 4 * samples
         self.steps_done = 0
         self.states = problem.all_states() if full_summation else None
@@ -72,53 +88,81 @@ class KL:
         self.optimiser.load_state_dict(state["optimiser"])
 
     def step(self, limit: float) -> Step:
-        before = self.problem.ensemble.frozen()
-        summed = torch.log1p(self.dt * self.problem.summed_mean(self._growth)) if self.problem.project else None
-        fit = _Fit(self, before)
+        before, summed = self.problem.ensemble.frozen(), self._summed_mass()
+        fit: Euler | Average = Euler(self.problem, self.dt, before, self.states)
+        mass = fit.mass(self.measured)
+        log_weights, losses = self._fit(fit)
+        if self.order == 2:
+            second = Euler(self.problem, self.dt, self.problem.ensemble.frozen(), self.states)
+            fit, middle = Average(fit, second, mass), self._summed_mass()
+            mass = fit.mass(self._draw())
+            summed = averaged(summed, middle) if summed and middle else None
+            log_weights, losses = self._fit(fit)
+        if not torch.isfinite(losses).all():
+            self.problem.ensemble.load(before)
+            raise Diverged(f"the loss of step {self.steps_done + 1} is not finite; the last good networks were kept.")
+        step = self._summary(fit, mass, log_weights, losses)
+        step.summed = summed.value if summed else None
+        self.steps_done += 1
+        self.measured = self._draw()
+        return step
+
+    def _summed_mass(self) -> Increment | None:
+        """``ln`` of the normaliser of an Euler step from here, summed over all configurations."""
+        if not self.problem.project:
+            return None
+        growth = self.problem.summed_mean(lambda x, _: self.problem.connections.column_sum(x))
+        return Increment.certain(torch.log1p(self.dt * growth))
+
+    def _draw(self) -> Tensor:
+        return self.problem.sample(self.measure) if self.states is None else self.states
+
+    def _fit(self, fit: Euler | Average) -> tuple[Tensor, Tensor]:
+        """Minimise ``KL(p || exp fit)``; returns ``fit(x) - ln p(x)`` of the samples to average, and the loss."""
         epochs = self.first_epochs if self.steps_done == 0 else self.epochs
         kept: list[Tensor] = []
         losses = torch.zeros(len(self.problem.s))
         for epoch in range(epochs):
             for group in self.optimiser.param_groups:
                 group["lr"] = self.learning_rate * self.decay ** (epoch / epochs)
-            log_weights, losses = self._epoch(fit)
+            temperature = 1 + (self.anneal - 1) * max(0.0, 1 - 2 * epoch / epochs)
+            log_weights, losses = self._epoch(fit, temperature)
             if self.states is not None:
                 kept = [log_weights]
             elif epoch >= min(epochs * (1 - self.window), epochs - 1):
                 kept.append(log_weights)
-        if not torch.isfinite(losses).all():
-            self.problem.ensemble.load(before)
-            raise Diverged(f"the loss of step {self.steps_done + 1} is not finite; the last good networks were kept.")
-        step = self._summary(fit, torch.cat(kept, 1), losses)
-        step.summed = summed
-        self.steps_done += 1
-        self.measured = self._draw()
-        return step
+        return torch.cat(kept, 1), losses
 
-    def _growth(self, x: Tensor, log_prob: Tensor) -> Tensor:
-        return self.problem.connections.column_sum(x)
-
-    def _draw(self) -> Tensor:
-        return self.problem.sample(self.measure) if self.states is None else self.states
-
-    def _epoch(self, fit: _Fit) -> tuple[Tensor, Tensor]:
-        """One Adam step; returns ``ln (T p_t)(x) - ln p(x)`` of its samples and the loss."""
+    def _epoch(self, fit: Euler | Average, temperature: float) -> tuple[Tensor, Tensor]:
+        """One Adam step; returns ``fit(x) - ln p(x)`` of its samples from the network, and the loss."""
         ensemble = self.problem.ensemble
-        x = self.problem.sample(self.samples) if self.states is None else self.states
-        log_prob = ensemble.log_prob(x)
-        log_weights = fit.target(x) - log_prob.detach()
+        x, weights, plain = self._samples()
+        own = ensemble.log_prob(x)
+        log_prob, target = own.detach(), fit(x)
+        log_weights = target - log_prob
         if self.states is None:
-            reward = -log_weights
-            surrogate = ((reward - reward.mean(1, keepdim=True)) * log_prob).mean(1)
-            loss = reward.mean(1)
+            reward = temperature * log_prob - target
+            loss = (weights * reward).sum(1, keepdim=True)
+            surrogate = (weights * (reward - loss) * own).sum(1)
+            loss = loss[:, 0]
         else:
-            surrogate = (log_prob.exp() * (log_prob - fit.target(x))).sum(1)
+            surrogate = (own.exp() * (temperature * own - target)).sum(1)
             loss = surrogate.detach()
         self.optimiser.zero_grad()
         surrogate.sum().backward()
         self._clip()
         self.optimiser.step()
-        return log_weights, loss.detach().cpu()
+        return log_weights[:, :plain], loss.detach().cpu()
+
+    def _samples(self) -> tuple[Tensor, Tensor, int]:
+        """Configurations, their weights in averages over the network, and how many lead that are plain samples."""
+        if self.states is not None:
+            return self.states, torch.ones((), device=self.states.device), self.states.shape[1]
+        if self.tilts:
+            batch = draw(self.problem, self.samples, self.tilts, self.share)
+            return batch.x, batch.mean, batch.plain
+        x = self.problem.sample(self.samples)
+        return x, torch.full((), 1 / self.samples, device=x.device), self.samples
 
     def _clip(self) -> None:
         gradients = [p.grad for p in self.problem.ensemble.parameters.values() if p.grad is not None]
@@ -127,56 +171,30 @@ class KL:
         for g in gradients:
             g.mul_(scale.view(-1, *[1] * (g.ndim - 1)))
 
-    def _summary(self, fit: _Fit, log_weights: Tensor, loss: Tensor) -> Step:
+    def _summary(self, fit: Euler | Average, mass: Increment, log_weights: Tensor, loss: Tensor) -> Step:
         if self.states is None:
-            growth = self.problem.connections.column_sum(self.measured)
             increments = {
                 "loss": from_loss(log_weights),
                 "log_mean_exp": from_weights(log_weights),
-                "integrated": from_growth(growth, self.dt),
+                "integrated": mass,
             }
             ess = effective_samples(log_weights)
         else:
-            exact = fit.target(self.states).logsumexp(1)
-            growth = (fit.log_prob_before.exp() * self.problem.connections.column_sum(self.states)).sum(1)
+            exact = fit(self.states).logsumexp(1)
             increments = {
                 "loss": Increment.certain(-loss.to(exact)),
                 "log_mean_exp": Increment.certain(exact),
-                "integrated": Increment.certain(torch.log1p(self.dt * growth)),
+                "integrated": mass,
             }
             ess = torch.exp(2 * exact - (2 * log_weights + self.problem.log_prob(self.states)).logsumexp(1))
         diagnostics = {"loss": loss, "ess": ess}
         return Step(self.dt, increments, "log_mean_exp", diagnostics, fit.negative, fit.steepest)
 
 
-class _Fit:
-    """The target of one step, ``ln (T p_t)(x) = ln p_t(x) + ln (1 + dt (W_s p_t)(x) / p_t(x))``."""
-
-    def __init__(self, tracker: KL, before: Parameters):
-        self.problem, self.dt, self.before = tracker.problem, tracker.dt, before
-        self.negative, self.steepest = 0, 0.0
-        self._cached: Tensor | None = None
-        if tracker.states is not None:
-            self.log_prob_before = self.problem.log_prob(tracker.states, before)
-            self._cached = self._target(tracker.states, self.log_prob_before)
-
-    def target(self, x: Tensor) -> Tensor:
-        return self._cached if self._cached is not None else self._target(x, self.problem.log_prob(x, self.before))
-
-    def _target(self, x: Tensor, log_prob: Tensor) -> Tensor:
-        ratio = self.problem.local_ratio(x, self.before, log_prob)
-        factor = 1 + self.dt * ratio
-        self.negative += int((factor <= 0).sum())
-        self.steepest = max(self.steepest, float(-ratio.min()))
-        return log_prob + factor.double().clamp_min(CLAMP).log()
-
-
-def _check(
-    dt: float, samples: int, epochs: int, first_epochs: int, rate: float, decay: float, window: float, clip: float
-) -> None:
+def _check(dt: float, samples: int, epochs: int, first_epochs: int, order: int) -> None:
     if not dt > 0:
         raise InputError(f"dt = {dt}: the time step must be positive.")
     if samples < 2 or epochs < 1 or first_epochs < 1:
         raise InputError("samples must be at least 2, epochs and first_epochs at least 1.")
-    if not (rate > 0 and 0 < decay <= 1 and 0 < window <= 1 and clip > 0):
-        raise InputError("learning_rate and clip must be positive, decay and window in (0, 1].")
+    if order not in (1, 2):
+        raise InputError(f"order = {order}: it must be 1 (Euler) or 2 (SSP-RK2).")
