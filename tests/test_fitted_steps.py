@@ -75,7 +75,9 @@ def test_natural_gradient_meets_its_scheme_on_samples(dtype):
         assert abs(row.value - want) < 4 * row.stderr + 2e-3 * abs(want)  # measured 5e-4
 
 
-@pytest.mark.parametrize("more", [{"tilts": (1.0, 2.0), "share": 0.3}, {"anneal": 1.1, "epochs": 60}, {"order": 2}], ids=str)
+@pytest.mark.parametrize(
+    "more", [{"tilts": (1.0, 2.0), "share": 0.3}, {"anneal": 1.1, "epochs": 60}, {"order": 2}], ids=str
+)
 def test_options_of_the_published_tracker_keep_its_scheme(more):
     system = build("east", (5,), c=0.4)
     options = {"dt": 0.1, "samples": 300, "epochs": 20, "first_epochs": 60, "learning_rate": 3e-3, "decay": 0.1, **more}

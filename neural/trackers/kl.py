@@ -10,6 +10,7 @@ from torch import Tensor
 
 from exact import InputError
 
+from ..distributed import mine, total, whole
 from ..estimators import Increment, effective_samples, from_loss, from_weights
 from .base import MAX_SUMMED, Diverged, Problem, Step
 from .proposal import draw
@@ -89,12 +90,13 @@ class KL:
 
     def step(self, limit: float) -> Step:
         before, summed = self.problem.ensemble.frozen(), self._summed_mass()
-        fit: Euler | Average = Euler(self.problem, self.dt, before, self.states)
-        mass = fit.mass(self.measured)
+        first = Euler(self.problem, self.dt, before, self.states)
+        fit: Euler | Average = first
+        mass = first.mass(self.measured)
         log_weights, losses = self._fit(fit)
         if self.order == 2:
             second = Euler(self.problem, self.dt, self.problem.ensemble.frozen(), self.states)
-            fit, middle = Average(fit, second, mass), self._summed_mass()
+            fit, middle = Average(first, second, mass), self._summed_mass()
             mass = fit.mass(self._draw())
             summed = averaged(summed, middle) if summed and middle else None
             log_weights, losses = self._fit(fit)
@@ -137,19 +139,21 @@ class KL:
         """One Adam step; returns ``fit(x) - ln p(x)`` of its samples from the network, and the loss."""
         ensemble = self.problem.ensemble
         x, weights, plain = self._samples()
-        own = ensemble.log_prob(x)
-        log_prob, target = own.detach(), fit(x)
+        own = ensemble.log_prob(mine(x))
+        log_prob, target = whole(own.detach(), x.shape[1]), fit(x)
         log_weights = target - log_prob
         if self.states is None:
             reward = temperature * log_prob - target
             loss = (weights * reward).sum(1, keepdim=True)
-            surrogate = (weights * (reward - loss) * own).sum(1)
+            surrogate = (mine(weights * (reward - loss)) * own).sum(1)
             loss = loss[:, 0]
         else:
-            surrogate = (own.exp() * (temperature * own - target)).sum(1)
-            loss = surrogate.detach()
+            surrogate = (own.exp() * (temperature * own - mine(target))).sum(1)
+            loss = total(surrogate.detach())
         self.optimiser.zero_grad()
         surrogate.sum().backward()
+        for p in ensemble.parameters.values():
+            p.grad = None if p.grad is None else total(p.grad)
         self._clip()
         self.optimiser.step()
         return log_weights[:, :plain], loss.detach().cpu()
