@@ -41,13 +41,21 @@ def scan(
         _check_folder(Path(folder), _question(system, times, options))
     found = {value: frame for value in fields if (frame := _stored(folder, value)) is not None}
     missing = [value for value in fields if value not in found]
-    for value, frame in _computed(system, missing, times, _affordable(system, processes, options), options):
+    processes = _affordable(system, processes, options)
+    if folder is not None:
+        options["folder"] = Path(folder) / "unfinished"  # of a long run within one field
+    if processes == 1:
+        options["progress"] = progress
+    for value, frame in _computed(system, missing, times, processes, options):
         found[value] = frame
         if folder is not None:
             _store(folder, value, frame)
         if progress:
             progress(f"s = {value:g}: done, {len(found)} of {len(fields)}")
-    return pd.concat([found[value] for value in fields], ignore_index=True)
+    whole = pd.concat([found[value] for value in fields], ignore_index=True)
+    taken = {name for frame in found.values() if (name := frame.attrs.get("method"))}
+    whole.attrs["method"] = ", ".join(sorted(taken)) or "as stored"
+    return whole
 
 
 def _computed(
@@ -91,6 +99,7 @@ def _affordable(system: System, processes: int, options: dict[str, Any]) -> int:
 
 
 def _question(system: System, times: Any, options: dict[str, Any]) -> str:
+    options = {key: value for key, value in options.items() if key not in ("progress", "folder")}
     told = {
         "system": system.name, "shape": system.shape, "params": system.params,
         "times": np.atleast_1d(times).tolist(), "options": options,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from exact import InputError, solve
+from exact import InputError, cloning, scan
 from exact.solve import DEFAULT
 
 from .. import parse
@@ -15,6 +16,10 @@ from ..systems import build_system
 from . import common
 
 EXAMPLE = """Example: vanbench exact fa --shape 6 -p c=0.3 --s 0.2 --times 2 --quantities ln_Z,activity,scgf
+
+Many fields, kept and resumed: vanbench exact east --shape 4x4 --s 0.01:1:0.01 --processes 2 --out runs/scan
+
+Any size, with error bars: vanbench exact east --shape 8x8 --s 0.1 --times 10 --method cloning --clones 1e5
 
 Temperature axis: vanbench exact ising --shape 4x4 --temperatures 1:4:0.5"""
 
@@ -36,11 +41,14 @@ def exact(
     observable: common.Observable = "activity",
     initial: common.Initial = None,
     temperatures: Annotated[str | None, typer.Option(help="Equilibrium Ising: temperatures, like 1:4:0.1.")] = None,
-    seed: Annotated[int, typer.Option(help="Of the Monte Carlo references (equilibrium Ising).")] = 1,
+    clones: Annotated[float, typer.Option(help="Clones in all, for --method cloning, like 1e5.")] = 1e5,
+    processes: Annotated[int, typer.Option(help="Counting fields worked on at once.")] = 1,
+    out: Annotated[Path | None, typer.Option(help="Folder for the values; the same command resumes there.")] = None,
+    seed: common.Seed = 1,
     form: common.Format = "table",
     quiet: common.Quiet = False,
 ) -> None:
-    """Exact ln Z, activity, scgf, densities, ... of a system that fits memory."""
+    """Exact ln Z, activity, scgf, densities, ... of a system that fits memory; --method cloning: of any size."""
     check_format(form)
     lengths = parse.shape(shape)
     params = common.parameters(param, initial)
@@ -49,20 +57,31 @@ def exact(
         _equilibrium(system, lengths, params, temperatures, asked, seed, form)
         return
     built = build_system(system, lengths, params)
-    with common.console(quiet).status(f"{system} {shape}") as status:
-        found = solve(
-            built,
-            s=parse.numbers(s, "--s"),
-            times=parse.numbers(times, "--times"),
-            quantities=asked or DEFAULT,
-            scheme=scheme,
-            dt=dt,
-            observable=observable,
-            method=method,
-            progress=status.update,
-        )
+    fields, grid = parse.numbers(s, "--s"), parse.numbers(times, "--times")
+    stderr = common.console(quiet)
+    with stderr.status(f"{system} {shape}") as status:
+        if method == "cloning":
+            _require_plain(asked, scheme, out, processes)
+            found = cloning(built, fields, grid, int(clones), seed=seed, observable=observable, progress=status.update)
+            found = found[found.quantity.isin(asked or found.quantity)]
+        else:
+            options: dict[str, Any] = {"scheme": scheme, "dt": dt, "observable": observable, "method": method}
+            options["quantities"] = asked or DEFAULT
+            found = scan(built, fields, grid, out, processes, status.update, **options)
+    taken = found.attrs.get("method", method)
     head = {"system": built.name, "shape": list(lengths), "params": dict(built.params), "observable": observable}
-    emit(form, found, head, title=f"{built.name} {shape}")
+    emit(form, found, {**head, "method": taken}, title=f"{built.name} {shape}")
+    stderr.print(f"method: {taken}" + (f"; values in {out}" if out else ""), markup=False, highlight=False)
+
+
+def _require_plain(asked: list[str] | None, scheme: str, out: Path | None, processes: int) -> None:
+    known = ("ln_Z", "activity", "scgf")
+    other = [name for name in asked or () if name not in known]
+    if other or scheme != "continuous" or out is not None or processes != 1:
+        raise InputError(
+            f"--method cloning gives {', '.join(known)} in continuous time, with standard errors; it takes no --out "
+            "and no --processes."
+        )
 
 
 def _equilibrium(

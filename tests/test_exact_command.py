@@ -1,0 +1,60 @@
+"""``vanbench exact``: folders that resume, several processes, clones; what it says it did."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from compare.cli import app
+from exact import build, solve
+
+runner = CliRunner()
+
+
+def call(*words: str, code: int = 0):
+    result = runner.invoke(app, ["exact", *words])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        assert code
+        return str(result.exception)
+    assert result.exit_code == code, result.output
+    return result.stdout
+
+
+def test_a_scan_in_a_folder_is_resumed_and_says_its_method(tmp_path):
+    words = ["fa", "--shape", "5", "--s", "0.1,0.2", "--times", "1,2", "--format", "json", "--out", str(tmp_path / "a")]
+    first = json.loads(call(*words))
+    assert first["method"] == "sparse"
+    stored = sorted((tmp_path / "a").glob("s=*.csv"))
+    assert len(stored) == 2
+    times = [path.stat().st_mtime_ns for path in stored]
+    again = json.loads(call(*words))
+    assert [path.stat().st_mtime_ns for path in stored] == times  # nothing was computed twice
+    assert again["method"] == "as stored"
+    want = solve(build("fa", (5,)), [0.1, 0.2], [1.0, 2.0])
+    for records in (first["records"], again["records"]):
+        assert [r["value"] for r in records] == pytest.approx(want.value.tolist(), rel=1e-14)
+
+
+def test_a_folder_of_another_question_is_refused(tmp_path):
+    words = ["fa", "--shape", "5", "--s", "0.1", "--out", str(tmp_path / "a")]
+    call(*words)
+    assert "another system or other options" in call(*words, "--times", "3", code=2)
+
+
+def test_clones_agree_with_the_exact_value_within_their_errors():
+    words = ["east", "--shape", "3x3", "--s", "0.1", "--times", "2", "--format", "json"]
+    found = json.loads(call(*words, "--method", "cloning", "--clones", "4e4"))["records"]
+    want = solve(build("east", (3, 3)), 0.1, 2.0, ["ln_Z", "activity"]).set_index("quantity").value
+    for row in found:
+        if row["quantity"] in want:
+            # four standard errors, themselves known to a quarter from ten populations
+            assert abs(row["value"] - want[row["quantity"]]) < 5 * row["stderr"]
+            assert row["stderr"] < 0.01
+
+
+def test_cloning_refuses_what_it_does_not_give(tmp_path):
+    words = ["fa", "--shape", "5", "--s", "0.1", "--method", "cloning"]
+    assert "cloning gives ln_Z" in call(*words, "--quantities", "density", code=2)
+    assert "takes no --out" in call(*words, "--out", str(tmp_path / "a"), code=2)
