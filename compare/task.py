@@ -43,7 +43,7 @@ from .systems import canonical_name, default_parameters
 
 SUITE_VERSION = 1
 M = TypeVar("M", bound=BaseModel)
-UNHASHED = {"description", "shapes", "architectures", "seeds", "budget", "reference"}
+UNHASHED = {"description", "shapes", "architectures", "seeds", "budget", "reference", "goal"}
 
 
 class Model(BaseModel):
@@ -69,14 +69,21 @@ class Budget(Model):
     seconds: float | None = Field(default=None, gt=0)
 
 
+class Goal(Model):
+    """What a task is to reach: the largest error of ``ln Z`` over its times, and CPU seconds (see `compare.goals`)."""
+
+    error: float = Field(gt=0)
+    seconds: float = Field(gt=0)
+
+
 class Task(Model):
     """One physical question, at several sizes. Fields are named as the arguments of ``exact.solve`` and
     ``neural.track``.
 
     ``reference`` names the exact vectors that errors are measured against (empty where none fits); left out, it is
     continuous time, and the Euler steps too for a tracker that takes them. The hash covers everything that the numbers
-    depend on; not ``shapes``, ``architectures`` and ``seeds`` (they stand in each run), nor the description, the budget
-    and the references.
+    depend on; not ``shapes``, ``architectures`` and ``seeds`` (they stand in each run), nor the description, the
+    budget, the goal and the references.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
@@ -96,6 +103,7 @@ class Task(Model):
     dtype: Literal["float32", "float64"] = "float64"
     seeds: int = Field(3, ge=1)
     budget: Budget = Budget()
+    goal: Goal | None = None
 
     @field_validator("architectures", mode="before")
     @classmethod
@@ -243,7 +251,7 @@ def checked(model: type[M], content: Any, what: str) -> M:
 
 def _fields(model: type[BaseModel], path: tuple[Any, ...]) -> dict[str, Any]:
     """Field names of the model that ``path`` leads to."""
-    inner: dict[str, type[BaseModel]] = {"tasks": Task, "architectures": Architecture, "budget": Budget}
+    inner: dict[str, type[BaseModel]] = {"tasks": Task, "architectures": Architecture, "budget": Budget, "goal": Goal}
     for part in path:
         model = inner.get(str(part), model)
     return dict(model.model_fields)

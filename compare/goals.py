@@ -1,0 +1,162 @@
+"""Which goals a suite reached: the largest error of ``ln Z`` over a task's times, and what it cost.
+
+    python -m compare.goals DIR [--out FILE.md] [--plot FILE.png]
+
+The error is relative, against exact continuous time. Where no exact vector fits, it is measured from the clones of the
+same folder (tracker ``clones`` on the same system, shape, ``s`` and times), whose own standard error stands beside it.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import pandas as pd
+import typer
+from tabulate import tabulate
+
+from exact import InputError
+
+from .parse import shape_text
+from .record import Record, records
+
+HEADINGS = {
+    "task": "case",
+    "shape": "shape",
+    "t": "to t",
+    "tracker": "tracker",
+    "network": "network",
+    "parameters": "parameters",
+    "seeds": "seeds",
+    "error": "largest error (median)",
+    "stderr": "clones' own error",
+    "goal_error": "goal",
+    "cpu_s": "CPU s (median)",
+    "goal_seconds": "goal (s)",
+    "reached": "reached",
+}
+
+
+def goals(folder: Path) -> pd.DataFrame:
+    """One row for each task, shape and network: medians over the seeds, and whether the goal was reached.
+
+    Raises ``InputError`` where there are no records.
+    """
+    found = [record for _, record in records(folder)]
+    clones = {_question(record): record for record in found if record.tracker == "clones"}
+    rows = pd.DataFrame([_row(record, clones.get(_question(record))) for record in found])
+    keys = ["task", "shape", "tracker", "network"]
+    out = []
+    for _, group in rows.groupby(keys, sort=False):
+        first, error, cost = group.iloc[0].to_dict(), group.error.median(), group.cpu_s.median()
+        reached = "" if not first["goal_error"] else _verdict(error, cost, first)
+        out.append({**first, "seeds": len(group), "error": error, "cpu_s": cost, "reached": reached})
+    return pd.DataFrame(out)[list(HEADINGS)].sort_values(["task", "tracker"]).reset_index(drop=True)
+
+
+def _row(record: Record, clones: Record | None) -> dict[str, Any]:
+    errors = record.frame("errors")
+    errors = errors[errors.quantity == "ln_Z"]
+    error, stderr = errors.error.max(), np.nan
+    if not np.isfinite(error) and clones is not None and clones is not record:
+        error, stderr = _from_clones(record, clones)
+    goal = record.config.get("goal") or {"error": None, "seconds": None}
+    return {
+        "task": record.task,
+        "shape": shape_text(record.shape),
+        "t": errors.t.max(),
+        "tracker": record.tracker,
+        "network": record.label if record.diagnostics.get("n_parameters") else "–",
+        "parameters": record.diagnostics.get("n_parameters"),
+        "error": error,
+        "stderr": stderr,
+        "goal_error": goal["error"],
+        "cpu_s": record.cpu_s,
+        "goal_seconds": goal["seconds"],
+    }
+
+
+def _from_clones(record: Record, clones: Record) -> tuple[float, float]:
+    """The largest relative difference from the clones, and the clones' relative standard error at that time."""
+    theirs, ours = (r.frame("rows").query("quantity == 'ln_Z'").set_index(["s", "t"]) for r in (clones, record))
+    difference = ((ours.value - theirs.value).abs() / theirs.value.abs()).dropna()
+    if difference.empty:
+        return np.nan, np.nan
+    worst = difference.idxmax()
+    return float(difference[worst]), float(theirs.stderr[worst] / abs(theirs.value[worst]))
+
+
+def _question(record: Record) -> str:
+    return json.dumps([record.system, record.shape, record.params, record.observable, record.config["times"]])
+
+
+def _verdict(error: float, cost: float, goal: dict[str, Any]) -> str:
+    if not np.isfinite(error):
+        return "no reference"
+    missed = [
+        name for name, over in (("error", error > goal["goal_error"]), ("time", cost > goal["goal_seconds"])) if over
+    ]
+    return "no: " + ", ".join(missed) if missed else "yes"
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """The table in Markdown; numbers to two digits, empty columns left out."""
+    shown = [name for name in HEADINGS if table[name].notna().any() and (table[name] != "").any()]
+    rows = [[_cell(name, row[name]) for name in shown] for row in table.to_dict("records")]
+    return tabulate(rows, [HEADINGS[name] for name in shown], tablefmt="pipe", disable_numparse=True) + "\n"
+
+
+def _cell(name: str, value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if value is None or not np.isfinite(value):
+        return "–"
+    if name in ("error", "stderr", "goal_error"):
+        return f"{value:.1e}"
+    return f"{value:.0f}" if name in ("seeds", "parameters") or value >= 100 else f"{value:.3g}"
+
+
+def plot(table: pd.DataFrame, path: Path) -> None:
+    """Error against CPU seconds, a marker for each tracker, a label for each network."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 5), layout="constrained")
+    axis = figure.subplots()
+    for (tracker, group), marker in zip(table.groupby("tracker"), "osD^vP*X<>"):
+        axis.loglog(group.cpu_s, group.error, marker, label=tracker)
+        for row in group.itertuples():
+            axis.annotate(
+                str(row.network), (row.cpu_s, row.error), xytext=(4, 3), textcoords="offset points", fontsize=7
+            )
+    axis.set_xlabel("CPU time (s)")
+    axis.set_ylabel("largest relative error of ln Z")
+    axis.legend()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=150)
+
+
+def main(
+    folder: Annotated[list[Path], typer.Argument(help="Folders that `vanbench run --out` wrote.")],
+    out: Annotated[Path | None, typer.Option(help="Markdown file; standard output if left out.")] = None,
+    figure: Annotated[Path | None, typer.Option("--plot", help="PNG of error against CPU time.")] = None,
+) -> None:
+    """Which goals the tasks of suites reached."""
+    try:
+        table = pd.concat([goals(one) for one in folder], ignore_index=True)
+    except InputError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(2) from error
+    text = markdown(table)
+    if out is None:
+        typer.echo(text)
+    else:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(text)
+    if figure is not None:
+        plot(table, figure)
+
+
+if __name__ == "__main__":
+    typer.run(main)

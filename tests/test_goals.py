@@ -1,0 +1,64 @@
+"""Which goals a suite reached, from records with known numbers."""
+
+from __future__ import annotations
+
+import pytest
+from example_records import EXACT, example
+from typer.testing import CliRunner
+
+from compare.goals import goals, markdown, plot
+from compare.record import FOLDER
+from compare.task import Task, load_suite, suites
+
+
+def stored(folder, *made):
+    for i, record in enumerate(made):
+        record.save(folder / FOLDER / f"{i}.json")
+    return folder
+
+
+def test_medians_over_seeds_against_the_goal(tmp_path):
+    values = [EXACT[4] * (1 + error) for error in (1e-3, 2e-3, 9e-3)]
+    goal = {"error": 3e-3, "seconds": 1e6}
+    stored(tmp_path, *(example(4, i, value, goal=goal) for i, value in enumerate(values)))
+    row = goals(tmp_path).iloc[0]
+    assert row.error == pytest.approx(2e-3)
+    assert (row.seeds, row.t, row.reached) == (3, 1.0, "yes")
+    stored(tmp_path, *(example(4, i, value, goal={"error": 1e-3, "seconds": 1e-9}) for i, value in enumerate(values)))
+    assert goals(tmp_path).iloc[0].reached == "no: error, time"
+
+
+def test_without_exact_vectors_the_clones_of_the_folder_are_the_measure(tmp_path):
+    network, clones = example(4, 0, -0.404), example(4, 0, -0.400, task="clones", tracker="clones", reference=[])
+    for record in (network, clones):
+        record.errors["error"] = [None] * len(record.errors["error"])
+    clones = clones.model_copy(update={"tracker": "clones"})
+    found = goals(stored(tmp_path, network, clones)).set_index("tracker")
+    assert found.loc["kl"].error == pytest.approx(0.01)
+    assert found.loc["kl"].stderr == pytest.approx(1e-3 / 0.2)  # of the first of two equal differences, at t = 0.5
+    assert "clones' own error" in markdown(found.reset_index())
+
+
+def test_table_and_plot_by_command(tmp_path):
+    from compare import goals as module
+
+    stored(tmp_path / "run", example(4), example(4, task="other", architecture="gru"))
+    import typer
+
+    app = typer.Typer()
+    app.command()(module.main)
+    figure, text = tmp_path / "a.png", tmp_path / "new" / "a.md"
+    told = CliRunner().invoke(app, [str(tmp_path / "run"), "--out", str(text), "--plot", str(figure)])
+    assert told.exit_code == 0
+    assert text.read_text().count("\n") == 4
+    assert figure.stat().st_size > 1000
+    assert CliRunner().invoke(app, [str(tmp_path / "none")]).exit_code == 2
+    assert plot is module.plot
+
+
+def test_a_goal_changes_no_hash_and_every_suite_loads():
+    plain = {"name": "a", "system": "east", "shapes": [[4]], "s": [0.1], "times": [1.0]}
+    goal = Task.model_validate({**plain, "goal": {"error": 1e-3, "seconds": 10}})
+    assert goal.hash == Task.model_validate(plain).hash
+    for name in suites():
+        assert load_suite(name).tasks
