@@ -90,6 +90,13 @@ def value(text: str) -> Any:
     return items if numeric else text
 
 
+def seed(number: int) -> int:
+    """``number``, if every generator takes it. Raises ``InputError``."""
+    if not 0 <= number < 2**63:
+        raise InputError(f"--seed {number}: a seed is a whole number from 0 to 2^63 - 1.")
+    return number
+
+
 def edges(path: Path) -> list[list[int]]:
     """An edge list from a CSV file: two site numbers a line, an optional header, ``#`` comments."""
     try:

@@ -21,6 +21,7 @@ Params = Annotated[
 Initial = Annotated[str | None, typer.Option(help="Start: stationary, up, down, bernoulli:0.3, +x, ...")]
 Observable = Annotated[str, typer.Option(help="The counter that s tilts.")]
 Format = Annotated[str, typer.Option("--format", help="table, json or csv.")]
+Seed = Annotated[int, typer.Option(callback=parse.seed, help="Every random number derives from it.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 
@@ -35,4 +36,4 @@ def parameters(params: list[str] | None, initial: str | None) -> dict[str, Any]:
 
 def console(quiet: bool) -> Console:
     """Where progress goes: stderr, or nowhere."""
-    return Console(stderr=True, quiet=quiet, highlight=False)
+    return Console(stderr=True, quiet=quiet, highlight=False, emoji=False)

@@ -30,11 +30,16 @@ class Deflated:
         return inner - self.weight * overlap**2
 
 
-def gap_below(engine: Symmetric, leading: np.ndarray, theta: float) -> tuple[float, float]:
-    """``theta`` minus the next eigenvalue of ``H_s``, and the residual of the latter."""
+def gap_below(
+    engine: Symmetric, leading: np.ndarray, theta: float, start: np.ndarray | None = None
+) -> tuple[float, float]:
+    """``theta`` minus the next eigenvalue of ``H_s``, and the residual of the latter.
+
+    ``start`` (overwritten) confines the search to the symmetry classes it belongs to.
+    """
     u = leading / np.linalg.norm(leading)
     op = Deflated(engine.op, u, 2 * engine.op.bound)
-    start = _random(engine.layout)
+    start = _random(engine.layout) if start is None else start
     start -= (u @ start) * u
     if engine.layout.size - len(engine.layout.excluded) < 2:
         return float("nan"), 0.0
