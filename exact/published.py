@@ -22,7 +22,7 @@ NETWORK = {  # 2D South-East, c = 0.5, s = 0.1, Euler with dt = 0.05: {L: {t: ln
 CRITICAL = {4: 0.0977, 5: 0.0513, 6: 0.0316}  # long-time maximum of -chi on a grid of 0.01 decades
 DT = 0.05
 WINDOW = {4: (0.085, 0.115), 5: (0.047, 0.057)}  # where the maximum is looked for
-NODES = 12
+NODES = 8
 
 
 def page(folder: Path) -> str:
@@ -127,7 +127,7 @@ def _top_two(system: System, s: float, folder: Path, length: int) -> tuple[float
     run = engine.run(np.zeros(0), theta=True)
     theta = run.tri.theta()[0]
     # the start shares every symmetry of the lattice: levels of other symmetry cross and do not matter
-    second = theta - gap_below(engine, engine.leading(run.tri), theta, engine.start().copy())[0]
+    second = theta - gap_below(engine, engine.leading(run.tri), theta, engine.start().copy(), 1e-4)[0]
     path = folder / f"critical-{length}.csv"
     if not path.exists():
         path.write_text("s,theta,second\n")

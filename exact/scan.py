@@ -15,7 +15,7 @@ import pandas as pd
 from .errors import InputError
 from .matrixfree.kernel import Layout
 from .method import needed
-from .solve import DEFAULT, ORDER, solve, tidy
+from .solve import DEFAULT, ORDER, STEADY, solve, tidy
 from .states import available_memory
 from .system import System
 
@@ -52,6 +52,9 @@ def scan(
             _store(folder, value, frame)
         if progress:
             progress(f"s = {value:g}: done, {len(found)} of {len(fields)}")
+    unstable = [_unstable(frame) for frame in found.values()]
+    if all(unstable):
+        raise InputError(unstable[0])
     whole = pd.concat([found[value] for value in fields], ignore_index=True)
     taken = {name for frame in found.values() if (name := frame.attrs.get("method"))}
     whole.attrs["method"] = ", ".join(sorted(taken)) or "as stored"
@@ -80,8 +83,18 @@ def _one(system: System, value: float, times: Any, options: dict[str, Any]) -> p
         if "unstable" not in str(error):
             raise
         names, grid = options.get("quantities", DEFAULT), np.atleast_1d(np.asarray(times, float))
-        rows = [{"quantity": q, "s": value, "t": t, "value": np.nan, "note": str(error)} for q in names for t in grid]
-        return tidy(rows)
+        evolved = [q for q in names if q not in STEADY]
+        rows = [{"quantity": q, "s": value, "t": t, "value": np.nan, "note": str(error)} for q in evolved for t in grid]
+        frames = [tidy(rows)]
+        if steady := [q for q in names if q in STEADY]:  # those of W_s itself, whatever the scheme
+            frames.append(solve(system, [value], times, **{**options, "quantities": steady, "scheme": "continuous"}))
+        return pd.concat(frames, ignore_index=True)
+
+
+def _unstable(frame: pd.DataFrame) -> str:
+    """Why no value at any time is there, or empty."""
+    notes = frame.note[frame.t.notna()]
+    return notes.iloc[0] if len(notes) and notes.str.contains("unstable").all() else ""
 
 
 def _one_thread() -> None:
@@ -101,7 +114,7 @@ def _affordable(system: System, processes: int, options: dict[str, Any]) -> int:
 def _question(system: System, times: Any, options: dict[str, Any]) -> str:
     options = {key: value for key, value in options.items() if key not in ("progress", "folder")}
     told = {
-        "system": system.name, "shape": system.shape, "params": system.params,
+        "system": system.name, "shape": system.shape, "terms": system.fingerprint,
         "times": np.atleast_1d(times).tolist(), "options": options,
     }  # fmt: skip
     return json.dumps(told, sort_keys=True, default=str)

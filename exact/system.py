@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -116,9 +118,37 @@ class System:
     def free_sites(self) -> tuple[int, ...]:
         return tuple(i for i in range(self.n_sites) if i not in self.pinned)
 
+    @cached_property
+    def fingerprint(self) -> str:
+        """A hash of everything that decides the dynamics: equal for equal systems, whatever they are called."""
+        terms = [(t.sites, t.matrix, sorted(t.counters.items()), sorted(t.potentials.items())) for t in self.terms]
+        support = self.support.configurations if isinstance(self.support, Excluding) else repr(self.support)
+        return fingerprint((self.shape, self.local_dim, terms, self.initial, sorted(self.pinned.items()), support))
+
     @property
     def observables(self) -> list[str]:
         """Names that may be tilted: every counter and potential on some term; without terms the activity, zero."""
         if not self.terms:
             return ["activity"]
         return sorted({name for t in self.terms for name in (*t.counters, *t.potentials)})
+
+
+def fingerprint(parts: Any) -> str:
+    """A hash of nested tuples, lists, arrays, numbers and text."""
+    digest = hashlib.sha256()
+
+    def add(part: Any) -> None:
+        if isinstance(part, np.generic):
+            part = part.item()
+        if isinstance(part, np.ndarray):
+            digest.update(f"{part.shape}{part.dtype}".encode() + np.ascontiguousarray(part).tobytes())
+        elif isinstance(part, str | int | float | complex | None):
+            digest.update(f"{part!r};".encode())
+        else:
+            digest.update(b"(")
+            for item in part:
+                add(item)
+            digest.update(b")")
+
+    add(parts)
+    return digest.hexdigest()[:16]

@@ -28,6 +28,13 @@ DTYPES = {"float64": torch.float64, "float32": torch.float32}
 CHECKPOINT_SECONDS = 20.0
 
 
+def quantities_of(system: System) -> list[str]:
+    """What a run can report: the spin averages of an open quantum system in place of densities of up-spins."""
+    if system.local_observables:
+        return ["ln_Z", "activity", "susceptibility", *system.local_observables]
+    return list(QUANTITIES)
+
+
 @dataclass
 class Track:
     """The outcome of a run: tidy ``records``, a ``log`` row for each step and ``s``, and the networks at the end."""
@@ -66,6 +73,7 @@ def track(
     resume: bool = False,
     project: bool = True,
     progress: Callable[[int, int, str], None] | None = None,
+    watch: Callable[[list[Row]], None] | None = None,
 ) -> Track:
     """Follow ``dP/dt = W_s P`` from the system's start with one network for each ``s``, all trained side by side.
 
@@ -73,6 +81,7 @@ def track(
     ``ln_Z:<estimator>`` by each, ``ln_Z_summed`` with the step normalisers summed over all configurations (``project``,
     up to 2^16 states), and the observables of the tracked distribution. ``activity`` and ``susceptibility`` train two
     more networks at ``s -+ h``. With ``out``, a checkpoint, and ``resume`` goes on from it with the same numbers.
+    ``watch`` sees the rows of the log, one a counting field, after each step.
 
     Raises ``InputError`` for unknown names, times that are no multiples of the step, or a start a network cannot take,
     before any training; ``Diverged`` when a step turns non-finite.
@@ -113,7 +122,7 @@ def track(
             generator.set_state(stored["generator"].cpu())
             log = RunLog.from_dict(stored["log"])
     written = out if distributed.rank() == 0 else None
-    _Run(problem, runner, log, list(s), grid, tuple(quantities), strict, written, config, progress).go()
+    _Run(problem, runner, log, list(s), grid, tuple(quantities), strict, written, config, progress, watch).go()
     return _result(problem, log, list(s), trackers.uses_network(tracker))
 
 
@@ -129,6 +138,7 @@ class _Run:
     out: Path | None
     config: dict[str, Any]
     progress: Callable[[int, int, str], None] | None
+    watch: Callable[[list[Row]], None] | None = None
 
     def go(self) -> None:
         began, saved = time.perf_counter() - self.log.wall, time.perf_counter()
@@ -140,6 +150,8 @@ class _Run:
             step = self.runner.step(float(ahead[0]) - self.log.t)
             self._warn(step)
             self.log.add(step, time.perf_counter() - began)
+            if self.watch:
+                self.watch(self.log.rows[-len(self.log.s) :])
             due = self.times[np.abs(self.times - self.log.t) < 1e-9 * max(1.0, end)]
             if due.size:
                 self.log.t = float(due[0])
@@ -217,7 +229,8 @@ class _Run:
         return rows
 
     def _observable_rows(self, t: float) -> list[Row]:
-        wanted = {"density", "density_profile", "instantaneous_activity"} & set(self.quantities)
+        spins = self.problem.system.local_observables
+        wanted = {"density", "density_profile", "instantaneous_activity", *spins} & set(self.quantities)
         if not wanted:
             return []
         x, weights = self._measured()
@@ -227,6 +240,9 @@ class _Run:
             values = x[r].double()
             if "density" in wanted:
                 rows.append({"quantity": "density", "s": s, "t": t, **_mean(values.mean(1), w)})
+            for name in (q for q in spins if q in wanted):
+                of_value = torch.as_tensor(spins[name], device=x.device)
+                rows.append({"quantity": name, "s": s, "t": t, **_mean(of_value[x[r].long()].mean(1), w)})
             if "instantaneous_activity" in wanted:
                 escape = -Connections(self.problem.system).diagonal(x[r]) * float(np.exp(-s)) / x.shape[-1]
                 rows.append({"quantity": "instantaneous_activity", "s": s, "t": t, **_mean(escape, w)})
@@ -303,8 +319,8 @@ def _check(
     dtype: str,
 ) -> None:
     for name in quantities:
-        if name not in QUANTITIES:
-            raise unknown("quantity", name, list(QUANTITIES))
+        if name not in (known := quantities_of(system)):
+            raise unknown("quantity", name, known)
     if dtype not in DTYPES:
         raise unknown("dtype", dtype, list(DTYPES))
     if observable not in system.observables:

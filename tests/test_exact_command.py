@@ -58,3 +58,52 @@ def test_cloning_refuses_what_it_does_not_give(tmp_path):
     words = ["fa", "--shape", "5", "--s", "0.1", "--method", "cloning"]
     assert "cloning gives ln_Z" in call(*words, "--quantities", "density", code=2)
     assert "takes no --out" in call(*words, "--out", str(tmp_path / "a"), code=2)
+
+
+COIN = """
+import numpy as np
+from exact import System, jumps
+
+def make(shape, rate=1.0):
+    flip = rate * np.array([[0.0, 1.0], [1.0, 0.0]])
+    return System("coin", shape, 2, (jumps((0,), flip),), np.array([[0.9, 0.1]]))
+"""
+
+
+def test_stored_values_belong_to_the_terms_not_to_the_name(tmp_path):
+    (tmp_path / "coin.py").write_text(COIN)
+    words = [f"{tmp_path}/coin.py:make", "--shape", "1", "--s", "0.1", "--out", str(tmp_path / "a")]
+    call(*words, "-p", "rate=0.5")
+    assert "another system" in call(*words, "-p", "rate=0.9", code=2)
+
+
+@pytest.mark.parametrize("out", [True, False])
+def test_an_unstable_step_is_an_error_every_time(tmp_path, out):
+    words = ["fa", "--shape", "3x3", "--s", "0.1", "--scheme", "euler", "--dt", "0.5", "--quantities", "ln_Z,scgf"]
+    folder = ["--out", str(tmp_path / "a")] if out else []
+    for _ in range(2):
+        assert "unstable" in call(*words, *folder, code=2)
+
+
+def test_of_several_fields_the_unstable_ones_say_so(tmp_path):
+    words = [
+        "free",
+        "--shape",
+        "1",
+        "--s",
+        "0,-2",
+        "--scheme",
+        "euler",
+        "--dt",
+        "1",
+        "--times",
+        "4",
+        "--format",
+        "json",
+    ]
+    rows = json.loads(call(*words, "--quantities", "ln_Z,scgf"))["records"]
+    assert [r["t"] for r in rows if r["quantity"] == "scgf"] == [None, None]
+    held = {r["s"]: r for r in rows if r["quantity"] == "ln_Z"}
+    assert held[0.0]["value"] == pytest.approx(0.0, abs=1e-12)
+    assert held[-2.0]["value"] is None
+    assert "unstable" in held[-2.0]["note"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 import zipfile
 from dataclasses import dataclass, field
@@ -12,27 +13,42 @@ import numpy as np
 
 @dataclass
 class Checkpoint:
-    """Saves every ``every`` seconds to ``path``, in one move; ``key`` tells which run it belongs to."""
+    """Saves every ``every`` seconds to a file of ``folder`` named after ``key``, in one move.
 
-    path: Path
+    ``key`` tells which run it is, so runs side by side do not meet. ``carried`` lists are saved and restored too.
+    """
+
+    folder: Path
     key: str
     every: float = 120.0
     last: float = field(default_factory=time.monotonic)
+    carried: dict[str, list] = field(default_factory=dict)
+
+    @property
+    def path(self) -> Path:
+        return self.folder / f"lanczos-{hashlib.sha256(self.key.encode()).hexdigest()[:16]}.npz"
 
     def load(self) -> dict[str, np.ndarray] | None:
         """The arrays of the run, or None where there are none of this run."""
         try:
             with np.load(self.path, allow_pickle=False) as kept:
-                return dict(kept) if str(kept["key"]) == self.key else None
+                found = dict(kept)
+            for name, items in self.carried.items():
+                items[:] = list(found.pop(name))
+            return found if str(found["key"]) == self.key else None
         except (OSError, KeyError, ValueError, zipfile.BadZipFile):
+            for items in self.carried.values():
+                items.clear()
             return None
 
     def save(self, **arrays: np.ndarray | list) -> None:
         """Saves if the last time is long enough ago."""
         if time.monotonic() - self.last < self.every:
             return
+        self.folder.mkdir(parents=True, exist_ok=True)
         part = self.path.with_suffix(".part.npz")
-        everything = {"key": np.array(self.key), **{name: np.asarray(array) for name, array in arrays.items()}}
+        content = {**arrays, **self.carried}
+        everything = {"key": np.array(self.key), **{name: np.asarray(array) for name, array in content.items()}}
         np.savez(part, **everything)  # type: ignore[arg-type]
         part.replace(self.path)
         self.last = time.monotonic()

@@ -156,7 +156,7 @@ def _instantaneous(engine: Symmetric, run: Run, ask: Question) -> tuple[np.ndarr
         rate = -engine.layout.operator(parts).apply(np.sqrt(start), np.empty_like(start))
         return np.full(len(ask.times), rate / n), np.full(len(ask.times), 8 * EPS * engine.op.bound)
     factor = np.exp(-s) / np.expm1(-s) / n
-    return factor * run.growth(ask.times, ask.dt), np.full(len(ask.times), np.nan)
+    return factor * run.growth(ask.times, ask.dt), np.full(len(ask.times), 8 * EPS * engine.op.bound * abs(factor))
 
 
 def _trajectory_density(

@@ -31,11 +31,16 @@ class Deflated:
 
 
 def gap_below(
-    engine: Symmetric, leading: np.ndarray, theta: float, start: np.ndarray | None = None
+    engine: Symmetric,
+    leading: np.ndarray,
+    theta: float,
+    start: np.ndarray | None = None,
+    accuracy: float = ACCURACY,
 ) -> tuple[float, float]:
     """``theta`` minus the next eigenvalue of ``H_s``, and the residual of the latter.
 
-    ``start`` (overwritten) confines the search to the symmetry classes it belongs to.
+    ``start`` (overwritten) confines the search to the symmetry classes it belongs to; ``accuracy`` is the residual at
+    which it ends (the eigenvalue's own error is of the order of its square).
     """
     u = leading / np.linalg.norm(leading)
     op = Deflated(engine.op, u, 2 * engine.op.bound)
@@ -43,7 +48,7 @@ def gap_below(
     start -= (u @ start) * u
     if engine.layout.size - len(engine.layout.excluded) < 2:
         return float("nan"), 0.0
-    tri = lanczos(op, start, _converged_top, max_steps=2000)
+    tri = lanczos(op, start, lambda tri: tri.theta()[1] <= accuracy, max_steps=2000)
     second, residual = tri.theta()
     return theta - second, residual
 
@@ -64,10 +69,6 @@ def energy(engine: Symmetric, u: np.ndarray, parts: Sequence[Local]) -> float:
     """``<u| A |u> / <u|u>`` for ``A = sum parts``, symmetrised as ``H_s`` is."""
     op = Operator(engine.layout, symmetric(parts, engine.pi, engine.system.local_dim) or [])
     return op.apply(u, np.empty_like(u)) / float(u @ u)
-
-
-def _converged_top(tri: Tridiagonal) -> bool:
-    return tri.theta()[1] <= ACCURACY
 
 
 def _random(layout: Layout) -> np.ndarray:

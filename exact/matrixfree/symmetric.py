@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..system import System
+from ..system import System, fingerprint
 from .checkpoint import Checkpoint
 from .kernel import Layout, Operator, norm_bound
 from .lanczos import combine, lanczos
@@ -125,6 +125,7 @@ class Symmetric:
         assert self.layout.closed
         parts = [*tilted(system, s, observable), *extra]
         self.op = Operator(self.layout, symmetric(parts, pi, system.local_dim) or [])
+        self.parts_key = fingerprint((p.sites, p.matrix) for p in extra)
         columns = float(sum(part.matrix.sum(0).max() for part in parts))
         self.trivial_upper = min(self.op.bound, columns)  # Collatz-Wielandt with the left vector of ones: costs nothing
 
@@ -150,7 +151,7 @@ class Symmetric:
 
         ``times``: of ``ln Z``; ``theta``: also the largest eigenvalue to 1e-10; ``profile``: also site averages to
         1e-8. ``upper``: a known bound on the largest eigenvalue; without it one is proved (``certify``), if needed.
-        ``folder``: where a long run is saved every two minutes and found again (not with ``profile``).
+        ``folder``: where a long run is saved every two minutes and found again.
         """
         grid = _thinned(times)
         latest = float(grid.max(initial=0.0))
@@ -179,7 +180,9 @@ class Symmetric:
             # rounding may hold a bound a little above its goal for good: no use in going on
             return excess <= 1 or (len(history) > 4 and 0.5 * history[-4] < excess < 1e4)
 
-        keep = None if profile or folder is None else Checkpoint(Path(folder) / "lanczos.npz", self._key())
+        keep = None if folder is None else Checkpoint(Path(folder), self._key(profile))
+        if keep and profile:
+            keep.carried["sums"] = sums
         tri = lanczos(self.op, self.start(), stop, max_steps, visit if profile else None, keep)
         found = Run(tri, lower, upper if upper is not None else self.trivial_upper)
         if profile:
@@ -190,15 +193,8 @@ class Symmetric:
             found.upper = self.certify(tri, margin(latest))
         return found
 
-    def _key(self) -> str:
-        told = (
-            self.system.name,
-            self.system.shape,
-            sorted(self.system.params.items(), key=str),
-            self.observable,
-            self.s,
-        )
-        return repr(told)
+    def _key(self, profile: bool) -> str:
+        return repr((self.system.fingerprint, self.observable, self.s, self.parts_key, profile))
 
     def _normaliser(self) -> float:
         """``1 / sqrt(P_0(support))``: the product measure is conditioned on the support."""
