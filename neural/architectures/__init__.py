@@ -12,6 +12,7 @@ from exact.errors import unknown
 
 from ..autoregressive import Autoregressive
 from .bernoulli import Bernoulli
+from .circulant import Circulant
 from .gated_pixelcnn import GatedPixelCNN
 from .graph import Graph
 from .gru import GRU
@@ -28,6 +29,7 @@ ARCHITECTURES: dict[str, type[Autoregressive]] = {
     "table": Table,
     "made": MADE,
     "sitewise": Sitewise,
+    "circulant": Circulant,
     "gru": GRU,
     "gru2d": GRU2D,
     "pixelcnn": PixelCNN,
