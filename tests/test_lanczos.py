@@ -307,5 +307,6 @@ def test_a_profile_run_that_was_cut_off_goes_on(tmp_path, monkeypatch):
         folder=tmp_path / "deep" / "folder",
     )  # fmt: skip
     assert min(steps) > 15
-    assert found.profile(times)[0] == pytest.approx(want.profile(times)[0], abs=1e-12)
+    # it may stop some steps later: both hold their goal of 1e-8; sums of the wrong steps would be off by 1e-2
+    assert found.profile(times)[0] == pytest.approx(want.profile(times)[0], abs=1e-8)
     assert not list((tmp_path / "deep" / "folder").glob("*.npz"))
