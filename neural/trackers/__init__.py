@@ -13,6 +13,7 @@ from .clones import Clones
 from .kl import KL
 from .log_ratio import LogRatio
 from .natural_gradient import NaturalGradient
+from .scgf import SCGF
 from .tdvp import TDVP
 from .tdvp_symmetric import SymmetricTDVP
 
@@ -24,6 +25,7 @@ TRACKERS: dict[str, Callable[..., Tracker]] = {
     "tdvp": TDVP,
     "tdvp-symmetric": SymmetricTDVP,
     "log-ratio": LogRatio,
+    "scgf": SCGF,
     "clones": Clones,
 }
 
