@@ -47,7 +47,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with one of the codes above; a user's mistake is one line on stderr."""
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())  # a user's own my_package.my_module:MyNet
-    stderr = Console(stderr=True, highlight=False, soft_wrap=True)
+    stderr = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
     try:
         app(args=arguments)
     except InputError as error:

@@ -8,11 +8,12 @@ import numpy as np
 import pandas as pd
 
 from .errors import PARTS
+from .intact import check
 from .parse import shape_text
 from .record import records
 
 MIN_SEEDS = 3  # below it a standard error over seeds says nothing, and none is given
-CASE = ["task", "task_hash", "architecture", "shape", "n_sites", "quantity", "s", "t", "site"]
+CASE = ["task", "task_hash", "tracker", "architecture", "shape", "n_sites", "quantity", "s", "t", "site"]
 
 
 def collect(folder: Path) -> pd.DataFrame:
@@ -22,6 +23,7 @@ def collect(folder: Path) -> pd.DataFrame:
     """
     frames = []
     for path, record in records(folder):
+        check(path, record)
         frame = record.frame("errors")
         log = record.frame("log")
         if "ess" in log:
@@ -67,6 +69,7 @@ def collect(folder: Path) -> pd.DataFrame:
 
 def summarise(frame: pd.DataFrame) -> pd.DataFrame:
     """One row a case, averaged over seeds: ``X`` the mean and ``X_se`` its standard error (from 3 seeds on).
+    ``record`` is the file of the first seed.
 
     ``error`` and ``error_per_site`` are means of absolute values; the parts are means of ``|part| / scale``.
     """
@@ -84,6 +87,9 @@ def summarise(frame: pd.DataFrame) -> pd.DataFrame:
         out[name] = groups[name].first() if name in work else np.nan
     out["stderr"] = groups["stderr"].agg(lambda v: float(np.sqrt((v**2).mean())))
     out["negative"] = groups["negative"].sum() if "negative" in work else 0
+    for name in ("system", "record"):
+        if name in work:
+            out[name] = groups[name].first()
     out["note"] = groups["note"].agg(lambda notes: "; ".join(sorted({n for n in notes if isinstance(n, str) and n})))
     return out.reset_index()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import struct
+import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -139,7 +140,13 @@ def _read(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
             return frame.to_numpy(dtype=float), labels
     except InputError:
         raise
-    except (ValueError, OSError, EOFError, zlib.error) as error:  # numpy refuses pickles with a ValueError
+    except (
+        ValueError,
+        OSError,
+        EOFError,
+        zlib.error,
+        zipfile.BadZipFile,
+    ) as error:  # numpy refuses pickles with a ValueError
         raise InputError(f"{path} cannot be read as plain numbers: {error}.") from error
     raise InputError(f"{path} has an unknown ending: use .npy, .npz or .csv.")
 

@@ -36,16 +36,17 @@ def check(run: Run) -> System:
     """Raise ``InputError`` for what cannot run (system, network, tracker, times), before any work starts."""
     import neural
     from neural import trackers
-    from neural.runner import QUANTITIES
+    from neural.runner import quantities_of
 
     task = run.task
     system = build_system(task.system, run.shape, task.params)
     if task.observable not in system.observables:
         raise InputError(f"task {task.name!r}: {system.name} has the observables {', '.join(system.observables)}.")
     for name in task.quantities:
-        if name not in (*QUANTITIES, *NOT_TRACKED):
-            known = ", ".join([*QUANTITIES, *sorted(NOT_TRACKED)])
-            raise InputError(f"task {task.name!r}: unknown quantity {name!r}; networks report {known}.")
+        known = [*quantities_of(system), *sorted(NOT_TRACKED)]
+        if name not in known:
+            reported = ", ".join(known)
+            raise InputError(f"task {task.name!r}: unknown quantity {name!r}; networks report {reported}.")
     options = {key: value for key, value in task.tracker_options.items() if key != "strict"}
     trackers.check(task.tracker, options)
     _check_numbers(task.tracker, trackers.TRACKERS[task.tracker], options)
@@ -109,6 +110,7 @@ def execute(
     checkpoint: Path | None = None,
     resume: bool = False,
     progress: Progress | None = None,
+    watch: Callable[[list[dict[str, Any]]], None] | None = None,
 ) -> tuple[Path, list[str]]:
     """Do ``run`` and write its record under ``folder``; returns its path and the warnings on the way.
 
@@ -141,6 +143,7 @@ def execute(
                 out=checkpoint,
                 resume=resume,
                 progress=_within(task.budget.seconds, progress),
+                watch=watch,
             )
         except Diverged as error:
             raise InputError(f"{run.label} diverged: {error} Take a smaller learning rate or time step.") from error

@@ -135,8 +135,13 @@ def gate(
     return verdict
 
 
-def write_baseline(folder: Path, baseline: Path) -> list[dict[str, Any]]:
-    """Store the cases of ``folder`` as ``baseline``; returns what changes: ``case, baseline, now, verdict``."""
+def write_baseline(
+    folder: Path, baseline: Path, agreed: Callable[[list[dict[str, Any]]], bool] = lambda changes: True
+) -> list[dict[str, Any]]:
+    """Store the cases of ``folder`` as ``baseline``, unless ``agreed`` says no to what changes; returns what changes.
+
+    A change is ``case, baseline, now, verdict`` (``new``, ``changed``, ``same``, ``removed``).
+    """
     found = cases(folder)
     bad = not_finite(folder)
     if bad:
@@ -151,7 +156,8 @@ def write_baseline(folder: Path, baseline: Path) -> list[dict[str, Any]]:
         changes.append({"case": label(case), "baseline": earlier, "now": case["error"], "verdict": verdict})
     for case in old.values():
         changes.append({"case": label(case), "baseline": case["error"], "now": None, "verdict": "removed"})
-    write_json(baseline, {"schema_version": BASELINE_SCHEMA, **commit(), "cases": found})
+    if agreed(changes):
+        write_json(baseline, {"schema_version": BASELINE_SCHEMA, **commit(), "cases": found})
     return changes
 
 

@@ -21,7 +21,7 @@ CONFIDENCE = 0.95
 PREFERENCE = 2.0  # by this difference of Akaike's criterion the exponential must be better to be quoted
 NOTHING = 1e-12  # an error below it is rounding, and its logarithm says nothing
 EXACT = 1e-10  # a scatter of ln error below it is the rounding of logarithms
-CASE = ["task", "task_hash", "architecture", "quantity", "s"]
+CASE = ["task", "task_hash", "tracker", "architecture", "quantity", "s"]
 
 
 @dataclass(frozen=True)
@@ -86,17 +86,19 @@ def growth(n_sites: Any, error: Any) -> Growth | None:
 def laws(summary: pd.DataFrame, column: str = "error") -> pd.DataFrame:
     """The growth of ``column`` at the last time of each case of ``collect.summarise``, of those that have a law.
 
-    Columns: ``task, task_hash, architecture, quantity, s, t`` and the fields of ``Growth``; ``growth`` is the object.
+    Columns: ``task, task_hash, tracker, architecture, quantity, s, t`` and the fields of ``Growth``; ``growth`` is the
+    object.
     """
     scalar = summary[summary.site.isna()]
     last = scalar[scalar.t == scalar.groupby(["task", "task_hash"]).t.transform("max")]
     found = []
-    for key, rows in last.groupby(CASE, sort=True):
+    case = [name for name in CASE if name in last]  # tables read back from a file may know of no tracker
+    for key, rows in last.groupby(case, sort=True):
         sizes = rows.groupby("n_sites")[column].mean()  # shapes with equally many sites are one point
         law = growth(sizes.index.to_numpy(), sizes.to_numpy())
         if law is not None:
-            found.append({**dict(zip(CASE, key)), "t": rows.t.iloc[0], **vars(law), "growth": law})
-    names = [*CASE, "t", *Growth.__dataclass_fields__, "growth"]
+            found.append({**dict(zip(case, key)), "t": rows.t.iloc[0], **vars(law), "growth": law})
+    names = [*case, "t", *Growth.__dataclass_fields__, "growth"]
     return pd.DataFrame(found, columns=names)
 
 

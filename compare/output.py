@@ -76,7 +76,7 @@ def print_rows(headings: Sequence[str], rows: Sequence[Sequence[str]], title: st
         table.add_column(name, justify="right" if numeric else "left", no_wrap=numeric, overflow="fold")
     for row in rows:
         table.add_row(*row)
-    Console(markup=False, highlight=False).print(table)
+    Console(markup=False, highlight=False, emoji=False).print(table)
 
 
 def _cell(item: Any, digits: int) -> str:

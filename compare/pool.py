@@ -59,7 +59,7 @@ def run_jobs(
     """
     if workers <= 1:
         for job in jobs:
-            on_outcome(_attempt(job, _reporter(job, on_progress)))
+            on_outcome(attempt(job, _reporter(job, on_progress)))
         return
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOAD)
@@ -110,11 +110,12 @@ def _child(job: Job, pipe: Connection) -> None:
     import torch
 
     torch.set_num_threads(1)
-    pipe.send(("outcome", _attempt(job, lambda *message: pipe.send(("progress", message)))))
+    pipe.send(("outcome", attempt(job, lambda *message: pipe.send(("progress", message)))))
     pipe.close()
 
 
-def _attempt(job: Job, progress: Report) -> Outcome:
+def attempt(job: Job, progress: Report) -> Outcome:
+    """The job, done here: whatever goes wrong is its outcome."""
     try:
         return Outcome(job, job.function(*job.arguments, progress=progress))
     except InputError as error:

@@ -106,14 +106,21 @@ def records(folder: Path) -> Iterator[tuple[Path, Record]]:
     """Every record under ``folder``, in the order of their paths. Raises ``InputError`` where there is none."""
     if not folder.is_dir():
         raise InputError(f"{str(folder)!r} is no folder: give the folder that `vanbench run --out` wrote.")
-    root = folder / FOLDER if (folder / FOLDER).is_dir() else folder
-    paths = sorted(root.rglob("*.json"))
+    paths = sorted(_record_files(folder))
     if not paths:
         raise InputError(
             f"{str(folder)!r} holds no records: run a suite with `vanbench run SUITE --out {folder}` first."
         )
     for path in paths:
         yield path, Record.load(path)
+
+
+def _record_files(folder: Path) -> Iterator[Path]:
+    """Under ``folder/records``, or in a folder of several runs: whatever JSON is not another file of a run."""
+    root = folder / FOLDER if (folder / FOLDER).is_dir() else folder
+    for path in root.rglob("*.json"):
+        if path.name != "suite.json" and path.parent.name not in ("references", "baselines"):
+            yield path
 
 
 def columns(frame: pd.DataFrame) -> Columns:
@@ -145,12 +152,17 @@ def _plain(item: Any) -> Any:
 
 
 def write_json(path: Path, content: Any) -> None:
+    """``content`` as JSON, atomically. Raises ``ValueError`` for a number that is not finite."""
+    write_text(path, json.dumps(content, indent=1, allow_nan=False))
+
+
+def write_text(path: Path, text: str) -> None:
     """Atomically: a reader, or a machine that dies, sees the whole file or none of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     try:
         with os.fdopen(handle, "w") as file:
-            json.dump(content, file, indent=1, allow_nan=False)
+            file.write(text)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)

@@ -9,7 +9,8 @@ OUT/tables/  OUT/plots/
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from exact import InputError
 
 from . import execute, references
+from .cluster import connect, require_shared, run_jobs_on
 from .pool import Job, Outcome, cores, run_jobs
 from .record import FOLDER, Record, write_json
 from .task import Architecture, Run, Suite, load_suite
+
+Ended = Callable[[Outcome], None]
+Moved = Callable[[Job, int, int, str], None]
+Go = Callable[[list[Job], Ended, Moved], None]  # runs jobs, here or on a cluster
 
 
 @dataclass
@@ -44,10 +50,12 @@ def run_suite(
     workers: int | None = None,
     device: str = "auto",
     console: Console | None = None,
+    scheduler: str | None = None,
 ) -> Summary:
     """Run every task of ``suite`` into the folder ``out`` (with other ``architectures``, if given).
 
-    ``workers``: processes at once, by default one a core. ``console``: where the progress bar goes, None for none.
+    ``workers``: processes at once, by default one a core; with ``scheduler``, the address of a dask.distributed
+    cluster, everything runs there instead. ``console``: where the progress bar goes, None for none.
     Everything is checked before anything is computed: raises ``InputError``. A run that fails leaves no record, is told
     in the summary, and stops no other.
     """
@@ -60,16 +68,27 @@ def run_suite(
     summary = Summary(out)
     todo = [run for run in runs if not _finished(out / FOLDER / run.path)]
     summary.found = len(runs) - len(todo)
-    out.mkdir(parents=True, exist_ok=True)
-    write_json(out / "suite.json", suite.model_dump(mode="json"))
+    out = out.resolve()  # workers elsewhere have other working folders
     workers = min(workers or cores(), max(len(todo), 1))
-    failed = _references(todo, out, workers, console, summary)
-    todo = [run for run in todo if (run.task.name, run.shape) not in failed]
-    _runs(todo, out, workers, device, console, summary)
+    with closing(connect(scheduler)) if scheduler else nullcontext() as client:
+        out.mkdir(parents=True, exist_ok=True)
+        if client is not None:
+            require_shared(client, out)
+        write_json(out / "suite.json", suite.model_dump(mode="json"))
+
+        def go(jobs: list[Job], ended: Ended, moved: Moved) -> None:
+            if client is not None:
+                run_jobs_on(client, jobs, ended)
+            else:
+                run_jobs(jobs, workers, ended, moved)
+
+        failed = _references(todo, out, go, console, summary)
+        todo = [run for run in todo if (run.task.name, run.shape) not in failed]
+        _runs(todo, out, go, device, console, summary)
     return summary
 
 
-def _references(todo: list[Run], out: Path, workers: int, console: Any, summary: Summary) -> set:
+def _references(todo: list[Run], out: Path, go: Go, console: Any, summary: Summary) -> set:
     """Compute what is missing; returns the (task, shape) that have none because it failed."""
     wanted = {}
     for run in todo:
@@ -87,11 +106,11 @@ def _references(todo: list[Run], out: Path, workers: int, console: Any, summary:
             run = outcome.job.arguments[0]
             failed.add((run.task.name, run.shape))
 
-    _with_bar("exact references", jobs, workers, console, ended)
+    _with_bar("exact references", jobs, go, console, ended)
     return failed
 
 
-def _runs(todo: list[Run], out: Path, workers: int, device: str, console: Any, summary: Summary) -> None:
+def _runs(todo: list[Run], out: Path, go: Go, device: str, console: Any, summary: Summary) -> None:
     longest_first = sorted(todo, key=lambda run: -sum(run.shape))
     jobs = [Job(run.label, _execute, (run, out, device)) for run in longest_first]
 
@@ -103,7 +122,7 @@ def _runs(todo: list[Run], out: Path, workers: int, device: str, console: Any, s
         for message in outcome.value[1]:
             summary.warnings.setdefault(outcome.job.arguments[0].label, message)
 
-    _with_bar("networks", jobs, workers, console, ended)
+    _with_bar("networks", jobs, go, console, ended)
 
 
 def _reference(run: Run, out: Path, progress: Any) -> None:
@@ -111,6 +130,9 @@ def _reference(run: Run, out: Path, progress: Any) -> None:
 
 
 def _execute(run: Run, out: Path, device: str, progress: Any) -> Any:
+    path = out / FOLDER / run.path
+    if _finished(path):  # in the meantime, by another call that runs into the same folder
+        return path, []
     return execute.execute(run, out, device, progress=progress)
 
 
@@ -119,7 +141,7 @@ def _finished(path: Path) -> bool:
     return path.exists() and bool(Record.load(path))
 
 
-def _with_bar(title: str, jobs: list[Job], workers: int, console: Console | None, ended: Any) -> None:
+def _with_bar(title: str, jobs: list[Job], go: Go, console: Console | None, ended: Any) -> None:
     """Run the jobs under one bar that moves with the steps of every job, so that its estimate of the end is fair."""
     if not jobs:
         return
@@ -133,7 +155,7 @@ def _with_bar(title: str, jobs: list[Job], workers: int, console: Console | None
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
     )
-    with Progress(*layout, console=console or Console(quiet=True), transient=False) as bar:
+    with Progress(*layout, console=console or Console(quiet=True, emoji=False), transient=False) as bar:
         line = bar.add_task(title, total=len(jobs), note="")
 
         def moved(job: Job, step: int, total: int, message: str) -> None:
@@ -145,7 +167,7 @@ def _with_bar(title: str, jobs: list[Job], workers: int, console: Console | None
             bar.update(line, completed=sum(parts.values()))
             ended(outcome)
 
-        run_jobs(jobs, workers, done, moved)
+        go(jobs, done, moved)
         bar.update(line, note="")
 
 

@@ -1,4 +1,4 @@
-"""Tables of errors by size, time, counting field or architecture; Markdown, CSV, LaTeX (booktabs)."""
+"""Tables of errors by size, time, s, architecture or tracker; Markdown, CSV, LaTeX (booktabs, siunitx)."""
 
 from __future__ import annotations
 
@@ -11,14 +11,19 @@ from tabulate import tabulate
 from exact import InputError
 from exact.errors import unknown
 
+from . import latex
 from .collect import collect, summarise
+from .growth import laws
+from .record import write_text
 
-AXES = ("size", "time", "s", "architecture")
+AXES = ("size", "time", "s", "architecture", "tracker")
 FORMATS = ("md", "csv", "latex")
 MISSING = "–"
+MEASURED = ("value", "exact", "s", "t", "ess", "cpu_s")  # as they are; errors are written in scientific notation
 SUFFIX = {"md": "md", "csv": "csv", "latex": "tex"}
 HEADINGS = {
     "task": "task",
+    "tracker": "tracker",
     "architecture": "network",
     "shape": "shape",
     "s": "s",
@@ -36,15 +41,17 @@ HEADINGS = {
     "negative": "neg. targets",
     "parameters": "parameters",
     "cpu_s": "CPU (s)",
+    "record": "record",
 }
+TEXT = ("task", "tracker", "architecture", "shape")
 ALWAYS = ("task", "architecture", "shape", "s", "t", "seeds", "value", "exact", "error", "cpu_s")
 
 
 def table(folder: Path, by: str = "size", quantity: str = "ln_Z") -> pd.DataFrame:
     """The summary of ``quantity`` along one axis, numbers in full (see ``collect.summarise`` for the columns).
 
-    ``size``, ``s``, ``architecture``: at the last time of each task; ``time``: its largest shape at every time. Raises
-    ``InputError`` for an unknown axis or quantity.
+    ``size``, ``s``, ``architecture``, ``tracker``: at the last time of each task; ``time``: its largest shape at every
+    time. Raises ``InputError`` for an unknown axis or quantity.
     """
     if by not in AXES:
         raise unknown("axis", by, list(AXES))
@@ -61,24 +68,46 @@ def select(summary: pd.DataFrame, by: str, quantity: str) -> pd.DataFrame:
         found = found[found.n_sites == groups.n_sites.transform("max")]
     else:
         found = found[found.t == groups.t.transform("max")]
-    first = {"size": ["architecture", "s"], "time": ["architecture", "s"], "s": ["architecture", "n_sites"]}
-    order = ["task", *first.get(by, ["n_sites", "s"]), "n_sites", "s", "t", "architecture", "site"]
+    network = ["architecture", "tracker"]
+    first = {
+        "size": ["task", *network, "s"],
+        "time": ["task", *network, "s"],
+        "s": ["task", *network, "n_sites"],
+        "architecture": ["task", "n_sites", "s"],
+        "tracker": ["system", "n_sites", "s", "t", "tracker"],  # one tracker a task: they meet across tasks
+    }
+    order = [*first[by], "n_sites", "s", "t", *network, "task", "site"]
     return found.sort_values(list(dict.fromkeys(order))).reset_index(drop=True)
 
 
-def render(found: pd.DataFrame, form: str = "md") -> str:
-    """``found`` as text. CSV keeps every number in full; the others show ``value ± standard error``."""
+def growth_of(folder: Path, found: pd.DataFrame) -> pd.DataFrame:
+    """The fitted growth with N (see ``growth.laws``) of the errors that ``found`` shows."""
+    shown = laws(summarise(collect(folder)))
+    shown = shown[shown.quantity.isin(set(found.quantity))]
+    return shown.assign(task=_names(shown)) if len(shown) else shown
+
+
+def render(
+    found: pd.DataFrame, form: str = "md", growth: pd.DataFrame | None = None, records: str | None = None
+) -> str:
+    """``found`` as text, and the laws ``growth`` below it.
+
+    CSV keeps every number in full; Markdown shows ``value ± standard error``; LaTeX has siunitx numbers,
+    ``-0.61950(12)``. ``records``: the run's folder as seen from the text; each row of Markdown then links its record.
+    """
     if form not in FORMATS:
         raise unknown("format", form, list(FORMATS))
     if form == "csv":
         return found.to_csv(index=False, lineterminator="\n")
     shown = [name for name in HEADINGS if name in found and (name in ALWAYS or _worth(name, found))]
-    rows = [[_cell(name, row, form) for name in shown] for row in found.to_dict("records")]
+    shown += ["record"] if records is not None and form == "md" else []
+    rows = [[_cell(name, row, form, records) for name in shown] for row in found.to_dict("records")]
     headings = [HEADINGS[name] for name in shown]
     if form == "md":
-        return tabulate(rows, headings, tablefmt="pipe", disable_numparse=True) + "\n" + _footnotes(found, form)
-    cells = pd.DataFrame(rows, columns=[_escape(heading) for heading in headings])
-    return cells.style.hide(axis="index").to_latex(hrules=True) + _footnotes(found, form)
+        grid = tabulate(rows, headings, tablefmt="pipe", disable_numparse=True)
+    else:
+        grid = latex.tabular(headings, rows, [name not in TEXT for name in shown]).rstrip("\n")
+    return grid + "\n" + _footnotes(found, form, growth)
 
 
 def write_tables(folder: Path) -> list[Path]:
@@ -86,12 +115,12 @@ def write_tables(folder: Path) -> list[Path]:
     summary = summarise(collect(folder))
     written = []
     for quantity in sorted(set(summary[summary.site.isna()].quantity)):
+        grown = laws(summary[summary.quantity == quantity])
         for by in AXES:
             found = select(summary, by, quantity)
             for form in FORMATS:
                 path = folder / "tables" / f"{quantity}_by_{by}.{SUFFIX[form]}"
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_text(render(found, form))
+                write_text(path, render(found, form, grown if by == "size" else None, "../"))
                 written.append(path)
     if not written:
         raise InputError(f"{str(folder)!r}: its records hold nothing to tabulate.")
@@ -118,10 +147,14 @@ def scientific(value: float, stderr: float = math.nan) -> str:
     return f"{value:.2e} ± {stderr:.1e}" if known else f"{value:.2e}"
 
 
-def _cell(name: str, row: dict, form: str) -> str:
+def _cell(name: str, row: dict, form: str, records: str | None) -> str:
     value, stderr = row[name], row.get(f"{name}_se", math.nan)
-    if name in ("task", "architecture", "shape"):
-        return _escape(str(value)) if form == "latex" else str(value)
+    if name == "record":
+        return f"[json]({records}{value})"
+    if name in TEXT:
+        return latex.escape(str(value)) if form == "latex" else str(value)
+    if form == "latex" and name not in ("seeds", "parameters", "negative"):
+        return latex.measured(value, stderr) if name in MEASURED else latex.scientific(value, stderr)
     if name == "value":
         text = with_error(value, stderr)
     elif name in ("exact", "s", "t"):
@@ -132,18 +165,23 @@ def _cell(name: str, row: dict, form: str) -> str:
         text = MISSING if pd.isna(value) else f"{value:.3g}"
     else:
         text = scientific(value, stderr)
-    return text.replace("±", r"$\pm$").replace(MISSING, "--") if form == "latex" else text
+    return text.replace(MISSING, latex.MISSING) if form == "latex" else text
 
 
-def _footnotes(found: pd.DataFrame, form: str) -> str:
+def _footnotes(found: pd.DataFrame, form: str, growth: pd.DataFrame | None) -> str:
     """What the numbers are, and the notes of the rows, once each."""
     notes = sorted({note for notes in found["note"] for note in str(notes).split("; ") if note})
     lines = [
         "± is the standard error over seeds; error is the total against continuous time, divided by |exact| where the "
         "quantity is relative; the parts are on the same scale.",
+        *(f"{law.task}, {law.architecture}, s = {law.s:g}, t = {law.t:g}: {law.growth}." for law in _laws(growth)),
         *notes,
     ]
     return "\n" + "".join(f"% {line}\n" if form == "latex" else f"{line}\n\n" for line in lines)
+
+
+def _laws(growth: pd.DataFrame | None) -> list:
+    return [] if growth is None else list(growth.itertuples())
 
 
 def _names(found: pd.DataFrame) -> pd.Series:
@@ -154,13 +192,13 @@ def _names(found: pd.DataFrame) -> pd.Series:
 
 def _worth(name: str, found: pd.DataFrame) -> bool:
     """Whether a column tells anything that the others do not; one of zeros or of dashes is left out."""
+    if name == "tracker":
+        return found["tracker"].nunique() > 1
+    if name == "record":
+        return False  # asked for by ``records``
     if name == "network" and found["projection"].notna().all():
         return False  # it is their sum
     if name == "error_per_site" and found["error"].notna().all():
         return False  # it stands in where the reference passes zero
     numbers = pd.to_numeric(found[name], errors="coerce")
     return bool(numbers.notna().any() and (numbers.fillna(0) != 0).any())
-
-
-def _escape(text: str) -> str:
-    return text.replace("_", r"\_").replace("%", r"\%").replace("#", r"\#").replace("&", r"\&")

@@ -101,7 +101,7 @@ class Task(Model):
     tracker: str = "kl"
     tracker_options: dict[str, Any] = {}
     dtype: Literal["float32", "float64"] = "float64"
-    seeds: int = Field(3, ge=1)
+    seeds: int = Field(3, ge=1, le=10_000)
     budget: Budget = Budget()
     goal: Goal | None = None
 
@@ -280,9 +280,13 @@ def _canonical(value: Any) -> Any:
     if isinstance(value, bool) or value is None or isinstance(value, str):
         return value
     if isinstance(value, int | float):
-        if not math.isfinite(value):
-            raise InputError(f"{value} is not a finite number.")
-        return float(value)
+        try:
+            number = float(value)
+        except OverflowError:
+            number = math.inf
+        if not math.isfinite(number):
+            raise InputError("a number is not finite, or too large.")
+        return number
     if isinstance(value, dict):
         return {str(key): _canonical(item) for key, item in value.items()}
     return [_canonical(item) for item in value]

@@ -179,6 +179,8 @@ def test_exact_on_the_temperature_axis(capsys: pytest.CaptureFixture) -> None:
         (["list", "networks"], "unknown list"),
         (["run", "nothing"], "unknown suite"),
         (["run", "tiny", "--jobs", "0"], "at least one"),
+        (["run", "tiny", "--seed", "-1"], "2^63"),
+        (["run", "tiny", "--seed", str(2**64)], "2^63"),
         (["run", "tiny", "--architecture", "mad"], "did you mean 'made'"),
         (["run", "tiny", "--architecture", "nowhere.module:Net"], "cannot be imported"),
         (["table", "nowhere"], "no folder"),

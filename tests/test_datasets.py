@@ -119,6 +119,12 @@ def test_user_files_that_cannot_be_used(tmp_path):
         user_file(tmp_path / "short.npz")
 
 
+def test_a_damaged_archive_is_told(tmp_path):
+    (tmp_path / "cut.npz").write_bytes(b"PK\x03\x04 no archive")
+    with pytest.raises(InputError, match="cannot be read"):
+        user_file(tmp_path / "cut.npz")
+
+
 def test_a_pickle_is_never_opened(tmp_path):
     class Trap:
         def __reduce__(self):

@@ -1,4 +1,4 @@
-"""Two gloo processes give the numbers of one: samples, gradients and Fisher products are shared out and put together."""
+"""Two gloo processes give the numbers of one: samples, gradients and Fisher products are shared."""
 
 from __future__ import annotations
 

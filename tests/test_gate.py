@@ -120,6 +120,15 @@ def test_zero_reference_is_gated_by_the_error_per_site(tmp_path: Path) -> None:
     assert gate(new, tmp_path / "b.json").failures
 
 
+def test_a_person_may_decline_after_seeing_what_changes(tmp_path: Path, baseline: Path) -> None:
+    new, before = folder_of(tmp_path / "new", spread(2e-3)), baseline.read_text()
+    seen: list[dict] = []
+    changes = write_baseline(new, baseline, lambda lines: seen.extend(lines) or False)  # type: ignore[func-returns-value]
+    assert seen == changes
+    assert {line["verdict"] for line in changes} == {"changed"}
+    assert baseline.read_text() == before
+
+
 def test_writing_shows_what_changes(tmp_path: Path, baseline: Path, capsys: pytest.CaptureFixture) -> None:
     new = folder_of(tmp_path / "new", spread(2e-3), lengths=(4, 8))
     assert code("gate", new, "--write", baseline) == 0

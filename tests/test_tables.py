@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,8 @@ from example_records import folder_of, spread
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compare.tables import AXES, render, scientific, table, with_error, write_tables
+from compare.record import Record, write_json
+from compare.tables import AXES, growth_of, render, scientific, table, with_error, write_tables
 from exact import InputError
 
 
@@ -57,7 +59,7 @@ def test_latex_is_booktabs_with_escaped_names(tmp_path: Path) -> None:
     text = render(table(folder_of(tmp_path, spread(1e-3), task="a_task"), "size"), "latex")
     assert r"\toprule" in text
     assert r"a\_task" in text
-    assert r"$\pm$" in text
+    assert re.search(r"\\num\{-0\.41\d+\(\d\d\)\}", text)  # siunitx: the uncertainty in units of the last places
     assert "±" not in text.split(r"\end{tabular}")[0]
 
 
@@ -78,8 +80,41 @@ def test_two_declarations_of_one_task_are_told_apart(tmp_path: Path) -> None:
 
 def test_every_table_is_written(folder: Path) -> None:
     written = write_tables(folder)
-    assert len(written) == 4 * 3
+    assert len(written) == len(AXES) * 3
     assert all(path.stat().st_size > 50 for path in written)
+
+
+def test_the_growth_with_size_stands_below_the_table(folder: Path) -> None:
+    """The total is 0.01 + 0.001 of ln Z on every size, relative to 0.1 N: it falls as 1/N."""
+    found = table(folder, "size")
+    text = render(found, "md", growth_of(folder, found))
+    assert re.search(r"example, made, s = 0.1, t = 1: error ∝ N\^-1.0\d, 95 %: -1\S* to -0.\d+", text)
+    assert "example, gru" not in text  # two sizes have no law
+
+
+def test_trackers_of_one_question_stand_together(folder: Path) -> None:
+    for path in folder_of(folder / "b", spread(1e-4), lengths=(4,), task="another").rglob("*.json"):
+        record = Record.load(path).model_copy(update={"tracker": "tdvp"})
+        record.save(folder / "records" / "another" / path.name)
+    found = table(folder, "tracker")
+    assert list(found[found["shape"] == "4"].tracker) == ["kl", "kl", "tdvp"]
+    assert "| tdvp" in render(found, "md")
+    assert "| kl" not in render(table(folder_of(folder / "c")), "md")  # a column of one value says nothing
+
+
+def test_rows_are_linked_to_their_records(folder: Path) -> None:
+    write_tables(folder)
+    text = (folder / "tables" / "ln_Z_by_size.md").read_text()
+    links = re.findall(r"\[json\]\((.*?)\)", text)
+    assert len(links) == 5
+    assert all((folder / "tables" / link).exists() for link in links)
+
+
+def test_references_are_not_taken_for_records(tmp_path: Path) -> None:
+    write_json(tmp_path / "references" / "a.json", {"continuous": None})
+    write_json(tmp_path / "suite.json", {"name": "x"})
+    with pytest.raises(InputError, match="holds no records"):
+        table(tmp_path)
 
 
 def test_unknown_names(folder: Path) -> None:

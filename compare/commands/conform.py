@@ -56,7 +56,7 @@ def conform(
 
 def _print(architecture: str, results: list) -> None:
     """One line a check; then each failed check once, with the first setting in which it failed."""
-    out = Console(highlight=False)
+    out = Console(highlight=False, emoji=False)
     table = Table(title=escape(architecture), title_justify="left")
     for name, side in (("check", "left"), ("settings", "right"), ("verdict", "left"), ("seconds", "right")):
         table.add_column(name, justify=side)  # type: ignore[arg-type]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,7 +30,8 @@ def register(app: typer.Typer) -> None:
 def gate(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a run.")],
     baseline: Annotated[Path | None, typer.Option(help="The stored baseline to compare with.")] = None,
-    write: Annotated[Path | None, typer.Option(help="Store a baseline instead, showing what changes.")] = None,
+    write: Annotated[Path | None, typer.Option(help="Store a baseline instead, after showing what changes.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Store it without asking.")] = False,
     atol: Annotated[float, typer.Option(help="Absolute tolerance on an error.")] = gates.ATOL,
     rtol: Annotated[float, typer.Option(help="Tolerance relative to the baseline's error.")] = gates.RTOL,
     false_alarms: Annotated[
@@ -41,11 +44,10 @@ def gate(
     if min(atol, rtol) < 0 or not 0 < false_alarms <= 1:
         raise InputError("tolerances must not be negative, and --false-alarms lies above 0 and at most at 1.")
     if write is not None:
-        _show(gates.write_baseline(folder, write))
-        typer.echo(f"baseline written: {write}")
+        gates.write_baseline(folder, write, partial(_agreed, path=write, yes=yes))
         return
     assert baseline is not None
-    stderr = Console(stderr=True, highlight=False, soft_wrap=True)
+    stderr = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
     try:
         verdict = gates.gate(folder, baseline, atol, rtol, false_alarms)
     except SchemaMismatch as error:
@@ -69,6 +71,15 @@ def gate(
     if verdict.failures:
         raise typer.Exit(1)
     typer.echo(f"no worse than {baseline}: {len(verdict.lines)} cases.")
+
+
+def _agreed(changes: list[dict[str, Any]], path: Path, yes: bool) -> bool:
+    """Show what changes; ask a person before a stored baseline is replaced. A script (no terminal) is not asked."""
+    _show(changes)
+    changed = any(line["verdict"] in ("changed", "removed") for line in changes)
+    agreed = yes or not changed or not sys.stdin.isatty() or typer.confirm(f"Replace {path}?", err=True)
+    typer.echo(f"baseline written: {path}" if agreed else f"{path} stays as it was.")
+    return agreed
 
 
 def _show(lines: list[dict[str, Any]]) -> None:

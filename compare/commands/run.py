@@ -31,8 +31,11 @@ def run(
         list[str] | None, typer.Option(help="A name, or my_package.my_module:MyNet, instead of the suite's own.")
     ] = None,
     arch_option: Annotated[list[str] | None, typer.Option(help="NAME=VALUE, a hyperparameter of that network.")] = None,
-    seed: Annotated[int, typer.Option(help="Every run's seed derives from it and the task's name.")] = 1,
+    seed: common.Seed = 1,
     jobs: Annotated[int | None, typer.Option("--jobs", "-j", help="Processes at once; by default one a core.")] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Run on this dask.distributed cluster, like tcp://host:8786.")
+    ] = None,
     device: common.Device = "auto",
     quiet: common.Quiet = False,
 ) -> None:
@@ -45,12 +48,14 @@ def run(
     require_empty_or_run_folder(out)
     if jobs is not None and jobs < 1:
         raise InputError(f"--jobs {jobs}: at least one process must run.")
+    if jobs is not None and scheduler is not None:
+        raise InputError("--jobs is for this machine: the cluster at --scheduler has its own workers.")
     if arch_option and not architecture:
         raise InputError("--arch-option needs --architecture.")
     options = parse.options(arch_option or [], "--arch-option")
     networks = [Architecture(name=name, options=options) for name in architecture or []]
-    summary = run_suite(declared, out, networks or None, seed, jobs, device, common.console(quiet))
-    _report(summary, Console(stderr=True, highlight=False, soft_wrap=True))
+    summary = run_suite(declared, out, networks or None, seed, jobs, device, common.console(quiet), scheduler)
+    _report(summary, Console(stderr=True, highlight=False, soft_wrap=True, emoji=False))
     if summary.made + summary.found:
         written = [*write_tables(out), *write_plots(out)]
         typer.echo(render(table(out, "size"), "md"))

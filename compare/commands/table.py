@@ -18,9 +18,11 @@ def register(app: typer.Typer) -> None:
 
 def table(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a run.")],
-    by: Annotated[str, typer.Option(help="size, time, s or architecture.")] = "size",
+    by: Annotated[str, typer.Option(help="size, time, s, architecture or tracker.")] = "size",
     quantity: Annotated[str, typer.Option(help="Which quantity.")] = "ln_Z",
     form: Annotated[str, typer.Option("--format", help="md, csv or latex.")] = "md",
 ) -> None:
     """Errors with standard errors over seeds, split into their parts, and what they cost."""
-    typer.echo(tables.render(tables.table(folder, by, quantity), form), nl=False)
+    found = tables.table(folder, by, quantity)
+    laws = tables.growth_of(folder, found) if by == "size" and form != "csv" else None
+    typer.echo(tables.render(found, form, laws, f"{folder}/"), nl=False)

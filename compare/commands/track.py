@@ -10,7 +10,7 @@ from rich.progress import Progress
 
 from exact import InputError
 
-from .. import execute, parse
+from .. import execute, live, parse
 from ..output import check_format, emit
 from ..record import Record
 from ..run import require_empty_or_run_folder
@@ -48,9 +48,10 @@ def track(
     strict: Annotated[bool, typer.Option(help="Negative targets are an error, not clamped.")] = False,
     observable: common.Observable = "activity",
     initial: common.Initial = None,
-    seed: Annotated[int, typer.Option(help="Of every random number.")] = 1,
+    seed: common.Seed = 1,
     device: common.Device = "auto",
     dtype: Annotated[str, typer.Option(help="float64 or float32.")] = "float64",
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Live logs in OUT/tensorboard.")] = False,
     resume: Annotated[bool, typer.Option(help="Go on from the checkpoint in --out.")] = False,
     form: common.Format = "table",
     quiet: common.Quiet = False,
@@ -84,6 +85,7 @@ def track(
     run = Run(task=task, shape=lengths, architecture=task.architectures[0], replica=0, seed=seed)
     execute.check(run)
     require_empty_or_run_folder(out)
+    watch = live.tensorboard(out / "tensorboard") if tensorboard else None
     stderr = common.console(quiet)
     with Progress(console=stderr) as bar:
         line = bar.add_task(run.label, total=None)
@@ -91,7 +93,9 @@ def track(
         def moved(step: int, total: int, message: str) -> None:
             bar.update(line, completed=step, total=total, description=message)
 
-        path, warned = execute.execute(run, out, device, checkpoint=out / "checkpoint", resume=resume, progress=moved)
+        path, warned = execute.execute(
+            run, out, device, checkpoint=out / "checkpoint", resume=resume, progress=moved, watch=watch
+        )
     if distributed.rank() > 0:
         return  # of several processes under torchrun, the first speaks
     for message in dict.fromkeys(warned):

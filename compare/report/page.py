@@ -16,11 +16,12 @@ import pandas as pd
 from exact import InputError
 
 from ..collect import collect, summarise
+from ..intact import check
 from ..parse import shape_text
 from ..record import Record, records
 from .cost import cost_panels
 from .figures import task_panels
-from .source import check, origins
+from .source import origins
 from .svg import GLYPHS, Panel
 from .tables import Table, distance_table, error_table, growth_table, run_table
 from .verdict import last_times, verdict

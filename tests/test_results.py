@@ -1,0 +1,37 @@
+"""The tables in results/ are generated: none is typed, and none is older than what it tabulates."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from compare.stale import kept_tables, outdated_tasks, rendered
+
+RESULTS = Path(__file__).parents[1] / "results"
+TABLES = list(kept_tables(RESULTS))
+
+
+def test_there_are_tables() -> None:
+    assert TABLES
+
+
+@pytest.mark.parametrize("csv", TABLES, ids=lambda path: str(path.relative_to(RESULTS)))
+def test_a_table_is_what_its_numbers_give(csv: Path) -> None:
+    assert csv.with_suffix(".md").read_text() == rendered(csv), "stale: python -m compare.stale results"
+
+
+@pytest.mark.parametrize("csv", TABLES, ids=lambda path: str(path.relative_to(RESULTS)))
+def test_a_table_answers_the_questions_of_today(csv: Path) -> None:
+    assert not outdated_tasks(csv), "the suite changed: run it again and copy its tables"
+
+
+def test_another_declaration_is_seen(tmp_path: Path) -> None:
+    csv = tmp_path / TABLES[0].parent.name / TABLES[0].name
+    csv.parent.mkdir()
+    csv.write_text(TABLES[0].read_text())
+    assert not outdated_tasks(csv)
+    hashes = set(pd.read_csv(csv).task_hash)
+    csv.write_text(TABLES[0].read_text().replace(str(hashes.pop()), "0123456789abcdef"))
+    assert outdated_tasks(csv)
