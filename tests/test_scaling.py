@@ -1,0 +1,35 @@
+"""The cost of a step by size: the fit, and that a 16 x 16 lattice runs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import typer
+from typer.testing import CliRunner
+
+from compare import scaling
+
+torch.set_num_threads(1)
+
+
+def test_the_exponent_of_a_power_law():
+    sites = np.array([16.0, 36, 64, 144, 256])
+    assert scaling.exponent(sites, 3e-4 * sites**1.7) == pytest.approx(1.7)
+
+
+def test_a_16_by_16_lattice_takes_a_step():
+    seconds, parameters = scaling.time_per_step("tdvp", "sitewise", 16, steps=1, samples=20, tilts=())
+    assert seconds > 0
+    assert parameters > 100_000  # four tanh units over all the earlier sites of each
+
+
+def test_table_by_command(tmp_path):
+    app = typer.Typer()
+    app.command()(scaling.main)
+    out = tmp_path / "new" / "a.md"
+    arguments = ["--lengths", "2,3", "--tracker-option", "samples=20", "--out", str(out)]
+    told = CliRunner().invoke(app, arguments)
+    assert told.exit_code == 0, told.output
+    assert "Time grows as N^" in out.read_text()
+    assert CliRunner().invoke(app, ["--tracker", "tpvd"]).exit_code == 2
