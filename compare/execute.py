@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 import time
 import warnings
@@ -49,7 +48,7 @@ def check(run: Run) -> System:
             raise InputError(f"task {task.name!r}: unknown quantity {name!r}; networks report {reported}.")
     options = {key: value for key, value in task.tracker_options.items() if key != "strict"}
     trackers.check(task.tracker, options)
-    _check_numbers(task.tracker, trackers.TRACKERS[task.tracker], options)
+    _check_numbers(task.tracker, trackers.options_of(task.tracker), options)
     if "dt" in options:
         if not options["dt"] > 0:
             raise InputError(f"dt = {options['dt']}: the time step must be positive.")
@@ -95,12 +94,14 @@ def _check_normalised(run: Run, d: int) -> None:
         ) from error
 
 
-def _check_numbers(name: str, make: Any, options: dict[str, Any]) -> None:
-    """Options whose default is a number must be numbers."""
-    for key, parameter in inspect.signature(make).parameters.items():
-        given = options.get(key, parameter.default)
-        if isinstance(parameter.default, int | float) and not isinstance(given, int | float):
+def _check_numbers(name: str, known: dict[str, Any], options: dict[str, Any]) -> None:
+    """Options whose default is a number must be numbers, whole ones where it is whole."""
+    for key, default in known.items():
+        given = options.get(key, default)
+        if isinstance(default, int | float) and not isinstance(given, int | float):
             raise InputError(f"{key} = {given!r}: this option of {name} must be a number.")
+        if isinstance(default, int) and given != int(given):
+            raise InputError(f"{key} = {given!r}: this option of {name} must be a whole number.")
 
 
 def execute(

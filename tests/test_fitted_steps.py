@@ -111,6 +111,7 @@ def test_a_killed_run_resumed_gives_the_same_numbers(tmp_path, monkeypatch):
     [
         ("kl", {"order": 3}, "Euler"),
         ("kl", {"anneal": 0.5}, "temperature"),
+        ("kl", {"tilts": "abc"}, "finite numbers"),
         ("natural-gradient", {"iterations": 0}, "at least 1"),
         ("natural-gradient", {"epochs": 5}, "option of natural-gradient"),
     ],

@@ -13,7 +13,7 @@ from exact import InputError
 from ..distributed import mine, total, whole
 from ..estimators import Increment, effective_samples, from_loss, from_weights
 from .base import MAX_SUMMED, Diverged, Problem, Step
-from .proposal import draw
+from .proposal import checked, draw
 from .target import Average, Euler, averaged
 
 
@@ -72,7 +72,7 @@ class KL:
         self.problem, self.dt, self.samples, self.order = problem, dt, samples, order
         self.epochs, self.first_epochs, self.window = epochs, first_epochs, window
         self.learning_rate, self.decay, self.clip, self.anneal = learning_rate, decay, clip, anneal
-        self.tilts, self.share = (tilts,) if isinstance(tilts, int | float) else tuple(tilts), share
+        self.tilts, self.share = checked(tilts), share
         self.measure = measure or 4 * samples
         self.steps_done = 0
         self.states = problem.all_states() if full_summation else None

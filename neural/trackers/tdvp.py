@@ -18,7 +18,7 @@ from exact import InputError
 from ..ensemble import Parameters
 from ..estimators import Increment
 from .base import MAX_SUMMED, Diverged, Problem, Step
-from .proposal import Batch, draw
+from .proposal import Batch, checked, draw
 from .regression import Velocity, regress, scores
 
 
@@ -51,7 +51,7 @@ class TDVP:
         share: float = 0.1,
         full_summation: bool = False,
     ):
-        self.tilts = (tilts,) if isinstance(tilts, int | float) else tuple(tilts)
+        self.tilts = checked(tilts)
         if not (dt > 0 and tolerance > 0 and damping >= 0 and 0 < share < 1):
             raise InputError("dt and tolerance must be positive, damping not negative, share between 0 and 1.")
         if samples < 10:
