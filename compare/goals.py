@@ -2,8 +2,9 @@
 
     python -m compare.goals DIR [--out FILE.md] [--plot FILE.png]
 
-The error is relative, against exact continuous time. Where no exact vector fits, it is measured from the clones of the
-same folder (tracker ``clones`` on the same system, shape, ``s`` and times), whose own standard error stands beside it.
+The error is relative, against exact continuous time: the references of the run, or where it has none the stored tables
+of `exact.library` at the times they share. Where neither is, it is measured from the clones of the same folder (tracker
+``clones`` on the same system, shape, ``s`` and times), whose own standard error stands beside it.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import typer
 from tabulate import tabulate
 
 from exact import InputError
+from exact.library import CASES, FOLDER, read
 
 from .parse import shape_text
 from .record import Record, records
@@ -51,7 +53,7 @@ def goals(folder: Path) -> pd.DataFrame:
     out = []
     for _, group in rows.groupby(keys, sort=False):
         first, error, cost = group.iloc[0].to_dict(), group.error.median(), group.cpu_s.median()
-        reached = "" if not first["goal_error"] else _verdict(error, cost, first)
+        reached = "" if pd.isna(first["goal_error"]) else _verdict(error, cost, first)
         out.append({**first, "seeds": len(group), "error": error, "cpu_s": cost, "reached": reached})
     return pd.DataFrame(out)[list(HEADINGS)].sort_values(["task", "tracker"]).reset_index(drop=True)
 
@@ -60,6 +62,8 @@ def _row(record: Record, clones: Record | None) -> dict[str, Any]:
     errors = record.frame("errors")
     errors = errors[errors.quantity == "ln_Z"]
     error, stderr = errors.error.max(), np.nan
+    if not np.isfinite(error):
+        error = _from_library(record)
     if not np.isfinite(error) and clones is not None and clones is not record:
         error, stderr = _from_clones(record, clones)
     goal = record.config.get("goal") or {"error": None, "seconds": None}
@@ -76,6 +80,21 @@ def _row(record: Record, clones: Record | None) -> dict[str, Any]:
         "cpu_s": record.cpu_s,
         "goal_seconds": goal["seconds"],
     }
+
+
+def _from_library(record: Record) -> float:
+    """The largest error at the times and ``s`` of a stored exact table, NaN where there is none of this system."""
+    tables = [case for case in CASES.values() if case.system == record.system and list(case.shape) == record.shape]
+    for case in tables:
+        exact = read(FOLDER / f"{case.name}.csv")
+        params = json.loads(json.dumps(dict(case.build().params), default=float))  # as a record stores them
+        if params != record.params or exact.empty:
+            continue
+        exact = exact[(exact.quantity == "ln_Z") & (exact.scheme == "continuous")][["s", "t", "value"]]
+        ours = record.frame("rows").query("quantity == 'ln_Z'")[["s", "t", "value"]]
+        both = ours.merge(exact, on=["s", "t"], suffixes=("", "_exact"))
+        return float(((both.value - both.value_exact) / both.value_exact).abs().max())
+    return np.nan
 
 
 def _from_clones(record: Record, clones: Record) -> tuple[float, float]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from example_records import EXACT, example
 from typer.testing import CliRunner
@@ -9,6 +11,8 @@ from typer.testing import CliRunner
 from compare.goals import goals, markdown, plot
 from compare.record import FOLDER
 from compare.task import Task, load_suite, suites
+from exact.library import CASES, read
+from exact.library import FOLDER as library
 
 
 def stored(folder, *made):
@@ -62,3 +66,16 @@ def test_a_goal_changes_no_hash_and_every_suite_loads():
     assert goal.hash == Task.model_validate(plain).hash
     for name in suites():
         assert load_suite(name).tasks
+
+
+def test_stored_exact_tables_stand_in_for_a_reference(tmp_path):
+    table = read(library / "south-east-3x3.csv")
+    stored_value = table[
+        (table.quantity == "ln_Z") & (table.scheme == "continuous") & (table.s == 0.1) & (table.t == 1)
+    ]
+    record = example(4, 0, float(stored_value.value.iloc[0]) * 1.02, reference=[])
+    system = CASES["south-east-3x3"].build()
+    rows = {**record.rows, "value": [v if t == 1 else None for v, t in zip(record.rows["value"], record.rows["t"])]}
+    changes = {"shape": [3, 3], "params": json.loads(json.dumps(dict(system.params))), "rows": rows}
+    record = record.model_copy(update={**changes, "errors": {**record.errors, "error": [None] * 2}})
+    assert goals(stored(tmp_path, record)).iloc[0].error == pytest.approx(0.02)
