@@ -37,6 +37,7 @@ BASELINE_SCHEMA = 1
 ATOL = 1e-5  # an error below it is float noise of training, not accuracy: machines differ there
 RTOL = 0.25  # what one would call worse: a quarter, well below the factor two that matters to a reader
 IDENTITY = ("task", "architecture", "shape", "quantity", "s", "measure")
+LARGEST = 1e100  # of any number in a baseline; its square is a number too
 TOTALS = ("error", "error_per_site")  # the first that is defined; beside it "network"
 DISTANCES = {"continuous": "error", "scheme": "network"}  # reference of a distance -> the measure it belongs to
 
@@ -172,11 +173,31 @@ def load_baseline(path: Path) -> list[dict[str, Any]]:
         )
     stored = content.get("cases")
     needed = {*IDENTITY, "task_hash", "measure", "error", "sigma", "seeds"}
-    if not isinstance(stored, list) or not all(isinstance(c, dict) and needed <= c.keys() for c in stored):
+    if not isinstance(stored, list) or not all(
+        isinstance(c, dict) and needed <= c.keys() and _sound(c) for c in stored
+    ):
         raise InputError(f"baseline {str(path)!r} is damaged: write it again with `vanbench gate DIR --write FILE`.")
     if not stored:
         raise InputError(f"baseline {str(path)!r} is empty: it would pass anything.")
     return stored
+
+
+def _sound(case: Mapping[str, Any]) -> bool:
+    """Whether every entry is of its kind."""
+
+    def number(value: Any) -> bool:
+        return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < LARGEST
+
+    names = (*(name for name in IDENTITY if name != "s"), "task_hash")
+    spread = case["sigma"] is None or (number(case["sigma"]) and case["sigma"] >= 0)
+    counted = isinstance(case["seeds"], int) and 1 <= case["seeds"] <= power.MOST_SEEDS
+    return (
+        all(isinstance(case[name], str) for name in names)
+        and number(case["s"])
+        and number(case["error"])
+        and spread
+        and counted
+    )
 
 
 def not_finite(folder: Path) -> list[str]:

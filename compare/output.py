@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,6 +19,7 @@ from .record import columns
 
 FORMATS = ("table", "json", "csv")
 VALUE_DIGITS, ERROR_DIGITS = 10, 2
+FILE_WIDTH = 180  # columns of a table that goes into a file or a CI log, where nothing says how wide it may be
 SHOWN_ROWS = 2000  # of a table on the screen; the other formats hold every row
 
 
@@ -76,7 +78,8 @@ def print_rows(headings: Sequence[str], rows: Sequence[Sequence[str]], title: st
         table.add_column(name, justify="right" if numeric else "left", no_wrap=numeric, overflow="fold")
     for row in rows:
         table.add_row(*row)
-    Console(markup=False, highlight=False, emoji=False).print(table)
+    width = None if sys.stdout.isatty() else FILE_WIDTH
+    Console(markup=False, highlight=False, emoji=False, width=width).print(table)
 
 
 def _cell(item: Any, digits: int) -> str:

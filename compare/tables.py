@@ -19,7 +19,7 @@ from .record import write_text
 AXES = ("size", "time", "s", "architecture", "tracker")
 FORMATS = ("md", "csv", "latex")
 MISSING = "–"
-MEASURED = ("value", "exact", "s", "t", "ess", "cpu_s")  # as they are; errors are written in scientific notation
+MEASURED = ("value", "exact", "s", "t")  # as they are; errors are written in scientific notation
 SUFFIX = {"md": "md", "csv": "csv", "latex": "tex"}
 HEADINGS = {
     "task": "task",
@@ -153,6 +153,8 @@ def _cell(name: str, row: dict, form: str, records: str | None) -> str:
         return f"[json]({records}{value})"
     if name in TEXT:
         return latex.escape(str(value)) if form == "latex" else str(value)
+    if form == "latex" and name in ("ess", "cpu_s"):
+        return latex.MISSING if pd.isna(value) else rf"\num{{{value:.3g}}}"
     if form == "latex" and name not in ("seeds", "parameters", "negative"):
         return latex.measured(value, stderr) if name in MEASURED else latex.scientific(value, stderr)
     if name == "value":
