@@ -15,7 +15,7 @@ from .kernel import Layout
 from .local import Local, diagonal, tilted
 from .marginals import site_sums
 from .quadrature import EPS, rounding
-from .spectral import energy, gap_below, lowest
+from .spectral import ACCURACY, energy, gap_below, lowest
 from .symmetric import Run, Symmetric, shifted_bound
 
 Row = dict[str, Any]
@@ -201,7 +201,7 @@ def _steady(engine: Symmetric, run: Run, ask: Question) -> Iterator[Row]:
         yield {"quantity": "rate_function", **head, "value": ask.s * slope - theta, "k": -slope / engine.system.n_sites}
     if ask.asks("gap"):
         value, error = gap_below(engine, leading, theta)
-        yield {"quantity": "gap", **head, "value": value, "bound": error + bound}
+        yield {"quantity": "gap", **head, "value": value, "bound": error + bound + ACCURACY}
 
 
 def long_time_density(layout: Layout, weights: np.ndarray, head: Row) -> Iterator[Row]:
