@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from compare.commands import learn as commands
 from compare.ising import data as ising_data
 from compare.ising import predict as ising_predict
+from compare.ising.causes import causes
 from compare.ising.learning import Spec, kl_divergence, load, run
 from exact import ising
 from exact.errors import InputError
@@ -20,7 +21,6 @@ from exact.ising import enumeration, montecarlo
 from neural import build
 from neural.learning import hamiltonian, mixture, reweight
 from neural.learning import likelihood as learn
-from neural.learning.made_steps import CachedSteps
 
 EVERY = enumeration.configurations(16)
 
@@ -160,6 +160,20 @@ def test_trained_network_predicts_other_temperatures(trained):
             assert abs(chains.mean() - expected) < 4 * chains.std(ddof=1) / np.sqrt(32) + 1e-5  # float32 network
 
 
+def test_causes_find_a_bias_planted_in_the_hamiltonian():
+    """A learned J of 1.05 shifts the energy at T to 1.05 e at T / 1.05, and all of it depends on the energy alone."""
+    temperatures = [1.8, 3.0]
+    found = causes({"stronger": exact_network((4, 4), 2.5, 1.05)}, (4, 4), 2.5, temperatures)
+    for row, T in zip(found.itertuples(), temperatures):
+        here, there = (enumeration.averages((4, 4), t)["energy"] for t in (T, T / 1.05))
+        assert abs(row.learned - (there - here)) < 4 * row.stderr
+        assert row.images == pytest.approx(row.learned, abs=1e-12)  # the planted Hamiltonian is symmetric
+        assert row.by_energy == pytest.approx(row.learned, abs=0.05 * abs(row.learned))  # rare levels share a bin
+        assert abs(row.rest) < 0.05 * abs(row.learned)
+        assert abs(row.learned) > 5 * row.stderr
+    assert np.abs(found.true_H).max() < 0.03  # 3000 configurations: half a per cent of an energy near -1.5
+
+
 def test_mixture_of_draws_matches_enumeration_and_its_errors_are_honest():
     shape, temperatures = (3, 3), [1.5, 2.5, 4.0]
     net = exact_network(shape, 2.5)
@@ -202,10 +216,9 @@ def test_cached_steps_equal_full_passes(options, local_dim):
         for parameter in net.parameters():
             parameter.normal_()
         x = torch.randint(local_dim, (20, 6), dtype=torch.int8)
-        steps = CachedSteps(net)
-        cache = steps.start(20)
+        cache = net.start(20)
         for k in range(6):
-            logits, cache = steps.step(k, x, cache)
+            logits, cache = net.step(k, x, cache)
             torch.testing.assert_close(logits, net.logits(x)[:, k], rtol=1e-12, atol=1e-12)
 
 
@@ -279,6 +292,8 @@ GOOD = np.array([[0, 1, 1, 0], [1, 1, 0, 0], [0, 0, 0, 1]])
         (np.ones((5, 4)), "all configurations are the same"),
         (np.ones((5, 3)), "3 values"),
         (np.array([["a", "b", "c", "d"]]), "array of numbers"),
+        (np.array(3), "array of numbers"),
+        (1j * np.eye(4), "array of numbers"),
         (np.array([[0, 1, 1, 0], [1, 0]], dtype=object), "array of numbers"),
     ],
 )

@@ -17,7 +17,7 @@ once.
 
 Everything here is written by
 
-    vanbench learn wang2020 [main|small|samples|sizes|coarse|temperatures|width]
+    vanbench learn wang2020 [main|shared|causes|small|samples|sizes|coarse|temperatures|width]
 
 (no argument: all; networks are kept under runs/wang2020 and taken up where they were left). One run by hand:
 
@@ -42,6 +42,31 @@ spin flip (symmetries assumed, an option that the published method does not have
 With 120 units for 256 sites, about half of the outputs of a MADE without skip have no unit that passes on the spin
 just before them; the linear skip gives it back.""",
         ["main.png", "scatter.png"],
+    ),
+    (
+        "shared.csv",
+        "The main run with kernels shared between sites",
+        """`main-circulant`: eight tanh units a site whose kernels move with the site around the torus, beside a linear
+part; ten epochs at learning rate 0.005, batches moved as in `main-symmetric`. `main-circulant-16`: sixteen units,
+twenty epochs. The published network's rows are the ones above. Errors over the same temperatures.""",
+        ["shared.png"],
+    ),
+    (
+        "causes.csv",
+        "Whose fault the energy below T_c is",
+        """Error of the energy a spin at T, from Monte Carlo configurations of the true Hamiltonian at T weighted with
+exp(-(H_learned - H)/T): neither the network's sampler nor its chains take part. `learned`: as it is; `images`: -T0 ln p
+averaged over 8 random translations and flips; `by_energy`: only the mean of H_learned - H at each energy; `rest`:
+without that mean; `true_H`: the same configurations unweighted against Kaufman, the control; `effective`: share of
+the configurations that count.""",
+        [],
+    ),
+    (
+        "likelihoods.csv",
+        "Training and held-out likelihood",
+        """-ln p a configuration at the best epoch: the training part as the mean over that epoch's batches while the
+network was still learning, the held-out part after it.""",
+        [],
     ),
     (
         "deviations.csv",
@@ -95,7 +120,8 @@ def write(out: Path) -> None:
     """out/README.md from whichever tables exist."""
     text = [HEAD]
     if (out / "main.csv").exists():
-        text.append(_targets(pd.read_csv(out / "main.csv")))
+        files = [out / name for name in ("main.csv", "shared.csv") if (out / name).exists()]
+        text.append(_targets(pd.concat([pd.read_csv(file) for file in files])))
     for name, title, comment, figures in SECTIONS:
         if (out / name).exists():
             text += [f"## {title}\n", comment + "\n", _markdown(pd.read_csv(out / name)), f"\nData: `{name}`\n"]

@@ -24,6 +24,7 @@ from neural.learning import likelihood as learn
 from . import data as ising_data
 from . import plots as ising_plots
 from . import predict as ising_predict
+from .causes import causes
 from .learning import SCATTER, Spec, kl_divergence, load, run
 from .predict import Sampling
 
@@ -38,6 +39,17 @@ VARIANTS = {
     "main-no-skip": replace(BASE, options={"hidden": [180, 120], "skip": False}),
 }
 WIDE = replace(SYMMETRIC, options={"hidden": [1024]}, training=replace(SYMMETRIC.training, epochs=60))
+# every site teaches the same kernels, so that rare neighbourhoods are learned too, and sooner
+CIRCULANT = replace(
+    BASE,
+    architecture="circulant",
+    options={"units": 8},
+    training=replace(SYMMETRIC.training, epochs=10, learning_rate=5e-3),
+)
+SHARED = {
+    "main-circulant": CIRCULANT,
+    "main-circulant-16": replace(CIRCULANT, options={"units": 16}, training=replace(CIRCULANT.training, epochs=20)),
+}
 CURVES = ("main", "main-decay", "main-symmetric")
 GRID = [round(1 + 0.1 * k, 1) for k in range(31)]
 PROBE = [1.0, 1.4, 1.8, 2.0, 2.2, 2.4, 2.6, 2.8, 3.2, 3.6, 4.0]
@@ -110,6 +122,35 @@ def part_main(out: Path, work: Path, say: Say) -> None:
         for term, value in fit["couplings"].items()
     ]
     _table(pd.DataFrame(terms), out / "couplings.csv")
+
+
+def part_shared(out: Path, work: Path, say: Say) -> None:
+    """The main run with kernels shared between the sites; the published network's rows are in main.csv."""
+    lines, frames = [], []
+    for name, spec in SHARED.items():
+        fit = _fitted(work, name, spec, N, say)
+        frames.append(_predicted(work, name, PROBE, SHORT, say).assign(run=name))
+        lines.append({"run": name, **_summary(spec, fit, frames[-1])})
+        _table(pd.DataFrame(lines), out / "shared.csv")
+    frame = pd.concat(frames, ignore_index=True)
+    frame.to_csv(out / "shared-curves.csv", index=False, float_format="%.6g")
+    if (out / "main-curves.csv").exists():
+        published = pd.read_csv(out / "main-curves.csv").query("run == 'main'")
+        frame = pd.concat([published, frame], ignore_index=True)
+    ising_plots.curves(frame, BASE, out / "shared.png", title="16x16, 60000 configurations at $T_0=2.5$")
+
+
+def part_causes(out: Path, work: Path, say: Say) -> None:
+    """Whose fault the energy just below T_c is: the sampler's, the noise's, or a bias for order."""
+    specs = {"main": BASE, "main-symmetric": SYMMETRIC, "main-circulant": CIRCULANT}
+    lines = []
+    for name, spec in specs.items():
+        fit = _fitted(work, name, spec, N, say)
+        history = pd.read_csv(work / name / "history.csv").set_index("epoch").loc[fit["best_epoch"]]
+        lines.append({"run": name, "train_nll": history.train_nll, "validation_nll": history.validation_nll})
+    _table(pd.DataFrame(lines), out / "likelihoods.csv")
+    nets = {name: load(work / name)[1] for name in specs}
+    _table(causes(nets, BASE.shape, T0, [1.4, 1.8, 2.0, 2.2, 2.6, 3.0]), out / "causes.csv")
 
 
 def _deviations(work: Path) -> pd.DataFrame:
@@ -248,6 +289,8 @@ def part_width(out: Path, work: Path, say: Say) -> None:
 
 PARTS: dict[str, Callable[[Path, Path, Say], None]] = {
     "main": part_main,
+    "shared": part_shared,
+    "causes": part_causes,
     "small": part_small,
     "samples": part_samples,
     "sizes": part_sizes,

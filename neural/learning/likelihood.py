@@ -74,13 +74,14 @@ class Fit:
 def check_configurations(x: NDArray, n_sites: int, local_dim: int) -> NDArray[np.int8]:
     """Configurations (n, n_sites) as int8 in 0..local_dim-1, or InputError with what is wrong.
 
-    Refuses: not numbers, NaN, empty, wrong number of sites, values outside the alphabet, fewer than two
-    different rows.
+    Refuses: not real numbers, a single number, NaN, empty, wrong number of sites, values outside the
+    alphabet, fewer than two different rows.
     """
     x = np.asarray(x)
-    if x.dtype.kind not in "biuf":
+    if x.dtype.kind not in "biuf" or x.ndim == 0:
         raise InputError(
-            "configurations must be one array of numbers (n, n_sites): the rows differ in length or hold text"
+            "configurations must be one array of numbers (n, n_sites): not text, complex numbers, a single number or "
+            "rows that differ in length"
         )
     if x.size == 0:
         raise InputError("there are no configurations in the data: give at least two different ones")

@@ -23,7 +23,6 @@ from exact.errors import InputError, unknown
 from exact.ising.lattice import check_temperatures
 
 from ..autoregressive import Autoregressive
-from .made_steps import CachedSteps
 
 Observable = Callable[[NDArray], NDArray]  # (batch, n_sites) integers -> (batch,)
 MOVES = ("independence", "metropolis", "exchange")
@@ -54,10 +53,9 @@ def tempered(net: Autoregressive, b: Tensor, rng: torch.Generator) -> tuple[Tens
     n = len(b)
     x = torch.zeros(n, net.n_sites, dtype=torch.int8, device=net.site_bias.device)
     ln_p, ln_q = torch.zeros_like(b), torch.zeros_like(b)
-    steps = CachedSteps(net)
-    cache = steps.start(n)
+    cache = net.start(n)
     for k, site in enumerate(net.order):
-        logits, cache = steps.step(k, x, cache)
+        logits, cache = net.step(k, x, cache)
         one = torch.log_softmax((logits + net.site_bias[site]).to(b.dtype), -1)
         sharp = torch.log_softmax(one * b[:, None], -1)
         u = torch.rand(n, 1, generator=rng, dtype=b.dtype)
