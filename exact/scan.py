@@ -121,7 +121,10 @@ def _question(system: System, times: Any, options: dict[str, Any]) -> str:
 
 
 def _check_folder(folder: Path, question: str) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{str(folder)!r} cannot be made a folder: {error.strerror}.") from error
     note = folder / "question.json"
     if note.exists() and note.read_text() != question:
         raise InputError(f"{folder} holds a scan of another system or other options: give an empty folder.")

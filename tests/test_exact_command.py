@@ -107,3 +107,19 @@ def test_of_several_fields_the_unstable_ones_say_so(tmp_path):
     assert held[0.0]["value"] == pytest.approx(0.0, abs=1e-12)
     assert held[-2.0]["value"] is None
     assert "unstable" in held[-2.0]["note"]
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--out", "FILE"], "cannot be made a folder"),
+        (["--method", "cloning", "--clones", "nan"], "give a number of clones"),
+        (["--method", "cloning", "--clones", "1e30"], "give a number of clones"),
+        (["--method", "cloning", "--clones", "9e11"], "GiB are available"),
+        (["-p", "pinned=0:1,0:0"], "names a site twice"),
+    ],
+)
+def test_bad_input_is_one_sentence(tmp_path, words, says):
+    (tmp_path / "file").write_text("")
+    words = [str(tmp_path / "file") if word == "FILE" else word for word in words]
+    assert says in call("fa", "--shape", "4", "--s", "0.1", *words, code=2)

@@ -62,6 +62,8 @@ def exact(
     with stderr.status(f"{system} {shape}") as status:
         if method == "cloning":
             _require_plain(asked, scheme, out, processes)
+            if not 0 < clones < 1e12:
+                raise InputError(f"--clones {clones:g}: give a number of clones, like 1e5.")
             found = cloning(built, fields, grid, int(clones), seed=seed, observable=observable, progress=status.update)
             found = found[found.quantity.isin(asked or found.quantity)]
         else:

@@ -95,12 +95,14 @@ def parse_pinned(pinned: Any, n_sites: int) -> dict[int, int] | None:
     if text == "first":
         return {0: 1}
     try:
-        pairs = pinned.items() if isinstance(pinned, Mapping) else [item.split(":") for item in text.split(",")]
+        pairs = list(pinned.items()) if isinstance(pinned, Mapping) else [item.split(":") for item in text.split(",")]
         pins = {int(site): int(value) for site, value in pairs}
     except (TypeError, ValueError) as error:
         raise InputError(f"pinned {text!r}: write 'first', 'none' or 'site:value,site:value'.") from error
     if any(not 0 <= site < n_sites or value not in (0, 1) for site, value in pins.items()):
         raise InputError(f"pinned {text!r}: sites run from 0 to {n_sites - 1} and values are 0 or 1.")
+    if len(pins) < len(pairs):
+        raise InputError(f"pinned {text!r} names a site twice.")
     return pins
 
 

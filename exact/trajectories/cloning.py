@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import InputError, unknown
+from ..states import require_memory
 from ..system import System
 from .gillespie import hash_seed
 from .jumptables import JumpTables, advance, compile_moves, draw_starts
@@ -44,6 +45,7 @@ def cloning(
         raise InputError("times must be positive and finite.")
     if populations < 2 or clones < 20 * populations:
         raise InputError("cloning needs at least 2 populations of at least 20 clones each: raise --clones.")
+    require_memory(10.0 * (clones // populations) * (system.n_sites + 16), f"{clones // populations} clones at a time")
     if observable not in system.observables:
         raise unknown(f"observable of {system.name}", observable, system.observables)
     rows = []
