@@ -10,6 +10,7 @@ from exact.errors import unknown
 
 from .base import Diverged, Problem, Step, Tracker
 from .clones import Clones
+from .guided_clones import GuidedClones
 from .kl import KL
 from .log_ratio import LogRatio
 from .natural_gradient import NaturalGradient
@@ -27,6 +28,7 @@ TRACKERS: dict[str, Callable[..., Tracker]] = {
     "log-ratio": LogRatio,
     "scgf": SCGF,
     "clones": Clones,
+    "guided-clones": GuidedClones,
 }
 
 

@@ -69,7 +69,7 @@ class Clones:
         """The clones in proportion to their weights, ``(R, clones, n_sites)``."""
         rows = []
         for r, x in enumerate(self.x):
-            log_weights = self.log_weights[r] + np.repeat(self.banked[r], self.size)
+            log_weights = self._unguided()[r] + np.repeat(self.banked[r], self.size)
             cumulative = np.cumsum(np.exp(log_weights - log_weights.max()))
             places = (np.arange(len(x)) + 0.5) / len(x) * cumulative[-1]
             rows.append(torch.from_numpy(x[np.searchsorted(cumulative, places)]))
@@ -86,9 +86,13 @@ class Clones:
     def _parts(self) -> list[slice]:
         return [slice(p * self.size, (p + 1) * self.size) for p in range(self.populations)]
 
+    def _unguided(self) -> np.ndarray:
+        """``ln`` of the weights that average to ``Z``, ``(R, clones)``."""
+        return self.log_weights
+
     def _estimate(self) -> tuple[Tensor, Tensor]:
         """``ln Z`` ``(R,)`` and its covariance from the scatter of the populations."""
-        weights = torch.from_numpy(self.log_weights).view(len(self.x), self.populations, self.size)
+        weights = torch.from_numpy(self._unguided()).view(len(self.x), self.populations, self.size)
         each = torch.from_numpy(self.banked) + weights.logsumexp(2) - np.log(self.size)
         whole = each.logsumexp(1) - np.log(self.populations)
         return whole, covariance_of_means(torch.exp(each - whole[:, None]))
