@@ -17,7 +17,7 @@ once.
 
 Everything here is written by
 
-    vanbench learn wang2020 [main|shared|causes|small|samples|sizes|coarse|temperatures|width]
+    vanbench learn wang2020 [main|shared|causes|small|samples|sizes|ceiling|coarse|temperatures|width]
 
 (no argument: all; networks are kept under runs/wang2020 and taken up where they were left). One run by hand:
 
@@ -48,7 +48,8 @@ just before them; the linear skip gives it back.""",
         "The main run with kernels shared between sites",
         """`main-circulant`: eight tanh units a site whose kernels move with the site around the torus, beside a linear
 part; ten epochs at learning rate 0.005, batches moved as in `main-symmetric`. `main-circulant-16`: sixteen units,
-twenty epochs. The published network's rows are the ones above. Errors over the same temperatures.""",
+twenty epochs; `main-circulant-fast`: as the first at learning rate 0.01. The published network's rows are the ones
+above. Errors over the same temperatures.""",
         ["shared.png"],
     ),
     (
