@@ -84,6 +84,7 @@ def _always_die(progress: object) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+@pytest.mark.slow  # six workers start in turn
 def test_a_lost_worker_costs_only_its_task(tmp_path: Path, address: str) -> None:
     jobs = [Job(name, _sleep_or_die, (name, tmp_path)) for name in ("a", "b", "victim", "c", "d")]
     jobs.append(Job("fatal", _always_die, ()))

@@ -19,6 +19,7 @@ EXAMPLE = """Example: vanbench conform my_package.my_module:MyNet --shape 4x4
 
 Exit codes: 0 it keeps the contract, 1 it breaks it, 2 bad input."""
 FORMATS = ("table", "json")
+NAMED = 5  # settings in which a check fails too; the JSON has all
 
 
 def register(app: typer.Typer) -> None:
@@ -78,5 +79,7 @@ def _print(architecture: str, results: list) -> None:
         for word, text in (("tried", first.tried), ("found", first.found), ("likely", first.likely)):
             out.print(f"  {word:7}{escape(text)}", soft_wrap=True)
         if len(failed) > 1:
-            out.print(f"  also in {escape('; '.join(result.setting for result in failed[1:]))}", style="dim")
+            others = [result.setting for result in failed[1:]]
+            more = f"; and {len(others) - NAMED} more" if len(others) > NAMED else ""
+            out.print(f"  also in {escape('; '.join(others[:NAMED]))}{more}", style="dim", soft_wrap=True)
     out.print("[bold red]It breaks the contract.[/]" if failures else "[green]It keeps the contract.[/]")

@@ -54,8 +54,8 @@ def curve(rows: pd.DataFrame, networks: Sequence[str], quantity: str, shape: str
     for s in fields:
         here = rows[rows.s == s].sort_values("t")
         line = here.drop_duplicates("t")
-        axis.plot(line.t, line.exact / per, color=INK, lw=1)
-        axis.plot(line.t, line.scheme / per, color=INK, lw=1, ls=(0, (4, 3)))
+        _line(axis, line.t, line.exact / per)
+        _line(axis, line.t, line.scheme / per, dashed=True)
         present = list(here.architecture.unique())
         for index, network in enumerate(present):
             points = here[here.architecture == network]
@@ -79,6 +79,15 @@ def curve(rows: pd.DataFrame, networks: Sequence[str], quantity: str, shape: str
     )
 
 
+def _line(axis: Any, t: pd.Series, y: pd.Series, dashed: bool = False) -> None:
+    """Exact values over time; at one time a level, since a line of one point cannot be seen."""
+    look: dict[str, Any] = {"color": INK, "lw": 1, "ls": (0, (4, 3)) if dashed else "-"}
+    if len(t) > 1:
+        axis.plot(t, y, **look)
+    elif len(t) and np.isfinite(y.iloc[0]):
+        axis.axhline(y.iloc[0], **look)
+
+
 def residual(rows: pd.DataFrame, networks: Sequence[str], quantity: str, shape: str) -> tuple[str, Any, str]:
     """The networks and the exact vector under the same time steps, both minus continuous time, per site."""
     s = worst_field(rows)
@@ -87,7 +96,7 @@ def residual(rows: pd.DataFrame, networks: Sequence[str], quantity: str, shape: 
     figure, axis = axes()
     line = rows.drop_duplicates("t")
     axis.axhline(0, color=INK, lw=1)
-    axis.plot(line.t, (line.scheme - line.exact) / n, color=INK, lw=1, ls=(0, (4, 3)))
+    _line(axis, line.t, (line.scheme - line.exact) / n, dashed=True)
     present = list(rows.architecture.unique())
     for index, network in enumerate(present):
         points = rows[rows.architecture == network]
