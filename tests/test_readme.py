@@ -1,0 +1,76 @@
+"""The README's walkthroughs: its files and commands as they stand there, its output as it comes out."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+import typer
+
+from compare.cli import app, main
+
+README = (Path(__file__).parents[1] / "README.md").read_text()
+BLOCKS = dict(re.findall(r"```python\n# (\w+\.py)\n(.*?)```", README, re.DOTALL))
+COMMANDS = re.findall(r"^    (?:\$ )?(vanbench (?!COMMAND).*?)(?:\s+#.*|\s+>.*|&)?$", README, re.MULTILINE)
+
+
+def call(line: str, capsys: pytest.CaptureFixture) -> tuple[int, str]:
+    with pytest.raises(SystemExit) as stop:
+        main(shlex.split(line)[1:])
+    return int(stop.value.code or 0), capsys.readouterr().out
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A fresh folder with the README's files."""
+    for name, text in BLOCKS.items():
+        (tmp_path / name).write_text(text)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return tmp_path
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_every_command_has_the_options_it_is_given(line: str) -> None:
+    """Parsed, not run."""
+    group = typer.main.get_command(app)
+    name, *arguments = shlex.split(line)[1:]
+    command = group.commands[name]  # type: ignore[attr-defined]
+    command.make_context(name, arguments)  # raises click.UsageError
+
+
+def test_an_option_that_does_not_exist_is_seen() -> None:
+    group = typer.main.get_command(app)
+    with pytest.raises(Exception, match="No such option") as error:
+        group.commands["run"].make_context("run", ["tiny", "--nothing", "1"])  # type: ignore[attr-defined]
+    assert isinstance(error.value, click.UsageError) or type(error.value).__name__ == "NoSuchOption"
+
+
+def test_a_system_of_ones_own_gives_what_is_shown(place: Path, capsys: pytest.CaptureFixture) -> None:
+    line = next(line for line in COMMANDS if "coin.py:make" in line)
+    code, out = call(line, capsys)
+    assert code == 0
+    shown = README.split(line)[1].split("\n\n")[0]
+    cells = [re.findall(r"[\w.-]+", row) for row in shown.splitlines() if "│" in row and "..." not in row]
+    assert len(cells) == 4
+    found = [re.findall(r"[\w.-]+", row) for row in out.splitlines()]
+    assert all(row in found for row in cells)
+
+
+def test_a_network_of_ones_own_keeps_the_contract(place: Path, capsys: pytest.CaptureFixture) -> None:
+    line = next(line for line in COMMANDS if line.startswith("vanbench conform"))
+    code, out = call(f"{line} --shape 5 --quiet", capsys)
+    assert code == 0
+    assert "It keeps the contract." in out
+
+
+def test_its_broken_form_is_called_what_is_shown(place: Path, capsys: pytest.CaptureFixture) -> None:
+    (place / "bad_nets.py").write_text(BLOCKS["my_nets.py"].replace("spins.cumsum(1) - spins", "spins.cumsum(1)"))
+    code, out = call("vanbench conform bad_nets:MyNet --shape 5 --quiet", capsys)
+    assert code == 1
+    shown = README.split("With `before = spins.cumsum(1)` it would say")[1].split("\n\n")[1]
+    for row in shown.splitlines():
+        assert row.strip() in out
