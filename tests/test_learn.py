@@ -222,6 +222,25 @@ def test_cached_steps_equal_full_passes(options, local_dim):
             torch.testing.assert_close(logits, net.logits(x)[:, k], rtol=1e-12, atol=1e-12)
 
 
+def test_circulant_kernels_go_around_the_torus():
+    """Against the formula, site by site: the same kernel everywhere, displacements taken around both axes."""
+    torch.manual_seed(0)
+    net = build("circulant", (3, 4), units=2).double()
+    with torch.no_grad():
+        for parameter in (net.output, net.own, net.linear):
+            parameter.normal_()
+        x = torch.randint(2, (1, 12), dtype=torch.int8)
+        spins = 2 * x[0].double() - 1
+        logits = net.logits(x)[0]
+        for i in range(12):
+            fields = net.shift.clone()
+            for j in range(i):
+                rows, columns = (j // 4 - i // 4) % 3, (j % 4 - i % 4) % 4
+                fields += net.kernel[:, 4 * rows + columns, 0] * spins[j]
+            expected = (net.output[0, :, 0] + net.own[0, :, i]) @ torch.tanh(fields) + net.linear[0, i, :i] @ spins[:i]
+            torch.testing.assert_close(logits[i], torch.stack([torch.zeros_like(expected), expected]))
+
+
 @pytest.mark.parametrize("architecture", ["made", "gru"])
 @pytest.mark.parametrize("local_dim", [2, 5])
 def test_sharpened_proposals_know_their_probability(architecture, local_dim):
