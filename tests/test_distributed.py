@@ -13,6 +13,7 @@ import pytest
 import torch
 import torch.distributed as dist
 
+from compare.cli import main
 from compare.record import Record, read_json, write_json
 from exact import InputError, build
 from neural import track
@@ -84,6 +85,14 @@ def test_a_group_that_cannot_be_joined_is_told(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.delenv("RANK", raising=False)
     with pytest.raises(InputError, match="WORLD_SIZE is set"):
         track(build("fa", (2,)), times=[0.1])
+
+
+def test_a_suite_is_not_for_torchrun(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(SystemExit) as stop:
+        main(["run", "tiny"])
+    assert stop.value.code == 2
+    assert "--scheduler" in capsys.readouterr().err
 
 
 COMMAND = "track east --shape 3 --s 0.1 --t-final 0.2 --tracker tdvp --samples 60 --format json --out"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -43,6 +44,8 @@ def run(
     from ..plots import write_plots
     from ..tables import render, table, write_tables
 
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise InputError("torchrun shares out one run, `vanbench track`: spread a suite with --jobs or --scheduler.")
     declared = load_suite(suite)
     out = out or Path("runs") / declared.name
     require_empty_or_run_folder(out)
