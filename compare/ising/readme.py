@@ -59,7 +59,11 @@ above. Errors over the same temperatures.""",
 exp(-(H_learned - H)/T): neither the network's sampler nor its chains take part. `learned`: as it is; `images`: -T0 ln p
 averaged over 8 random translations and flips; `by_energy`: only the mean of H_learned - H at each energy; `rest`:
 without that mean; `true_H`: the same configurations unweighted against Kaufman, the control; `effective`: share of
-the configurations that count.""",
+the configurations that count.
+`learned` is the error that the network's own sampler gives too: sampler and ergodicity are not the cause. Below T_c
+`by_energy` is the error and `rest`, the noise that overfitting leaves, pulls the other way; averaging over images
+removes noise and not the error. What is left is a bias of the network: the linear part of its logits goes on growing
+where the exact ones saturate, in ordered neighbourhoods that one site alone seldom meets at T0.""",
         [],
     ),
     (
