@@ -143,7 +143,7 @@ def part_shared(out: Path, work: Path, say: Say) -> None:
 
 def part_causes(out: Path, work: Path, say: Say) -> None:
     """Whose fault the energy just below T_c is: the sampler's, the noise's, or a bias for order."""
-    specs = {"main": BASE, "main-circulant": CIRCULANT}
+    specs = {"main": BASE, **SHARED}
     lines = []
     for name, spec in specs.items():
         fit = _fitted(work, name, spec, N, say)
