@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,34 +26,47 @@ def register(app: typer.Typer) -> None:
     @app.command("cycles")
     def cycles(
         out: Annotated[Path, typer.Option(help="Folder for tables, figures and the record.")],
-        data: Annotated[str, typer.Option(help="digits, bars-and-stripes, or a .npy, .npz or .csv file.")] = "digits",
+        name: Annotated[str | None, typer.Argument(metavar="[STUDY]", help="A stored study: baiesi2025-...")] = None,
+        data: Annotated[
+            str | None, typer.Option(help="digits (default), bars-and-stripes, or a .npy, .npz or .csv file.")
+        ] = None,
         mnist: Annotated[Path | None, typer.Option(help="Folder with MNIST's IDX files; replaces --data.")] = None,
-        hidden: Annotated[int, typer.Option(help="Hidden units.")] = 6,
-        runs: Annotated[int, typer.Option(help="Independent models, trained at once.")] = 36,
-        epochs: Annotated[int, typer.Option(help="Epochs of 30 updates.")] = 120,
-        reading: Annotated[str, typer.Option(help="Hidden kernel: softmax, sigmoid or binary.")] = "softmax",
+        hidden: Annotated[int | None, typer.Option(help="Hidden units; 6.")] = None,
+        runs: Annotated[int | None, typer.Option(help="Independent models, trained at once; 36.")] = None,
+        epochs: Annotated[int | None, typer.Option(help="Epochs of 30 updates; 120.")] = None,
+        reading: Annotated[str | None, typer.Option(help="Hidden kernel: softmax (default), sigmoid, binary.")] = None,
         threshold: Annotated[float | None, typer.Option(help="A pixel is on at or above this value.")] = None,
-        seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 1,
+        machine_rate: Annotated[float, typer.Option(help="RMSprop's rate for the equilibrium machine.")] = 0.01,
+        seed: common.Seed = 1,
         quiet: common.Quiet = False,
         form: common.Format = "table",
     ) -> None:
         """Nonequilibrium latent cycles: train two-kernel generative chains and measure their thermodynamics."""
         check_format(form)
-        if out.exists() and not out.is_dir():
-            raise InputError(f"{out} is a file: give a folder to --out.")
         from ..cycles.report import record, write
-        from ..cycles.study import Config, study
+        from ..cycles.study import Config, check, study
+        from ..cycles.suites import options
         from ..datasets import load
 
-        dataset = load(data, mnist, threshold)
-        config = Config(hidden=hidden, runs=runs, epochs=epochs, reading=reading, seed=seed)  # type: ignore[arg-type]
+        given = {"data": data, "reading": reading, "hidden": hidden, "runs": runs, "epochs": epochs}
+        chosen = options(name, given, mnist is not None)
+        dataset = load(chosen.pop("data"), mnist, threshold)
+        config = Config(**chosen, machine_rate=machine_rate, seed=seed)
+        check(dataset, config)
+        folder(out)
         started = time.perf_counter()
-        with progress_bar(quiet) as progress:
-            found = study(dataset, config, progress)
+        try:
+            with progress_bar(quiet) as progress:
+                found = study(dataset, config, progress)
+        except KeyboardInterrupt:
+            typer.echo("interrupted: nothing was written; the same command starts afresh.", err=True)
+            raise typer.Exit(130) from None
         wall_s = time.perf_counter() - started
         command = "vanbench " + shlex.join(
-            ["cycles", *(["--mnist", str(mnist)] if mnist else ["--data", data]), "--reading", reading]
-            + ["--hidden", str(hidden), "--runs", str(runs), "--epochs", str(epochs), "--seed", str(seed)]
+            ["cycles", *([name] if name else []), *(["--mnist", str(mnist)] if mnist else [])]
+            + [part for key, value in given.items() if value is not None for part in (f"--{key}", str(value))]
+            + (["--machine-rate", f"{machine_rate:g}"] if machine_rate != 0.01 else [])
+            + ["--seed", str(seed)]
             + (["--threshold", f"{threshold:g}"] if threshold is not None else [])
             + ["--out", str(out)]
         )
@@ -65,6 +79,16 @@ def register(app: typer.Typer) -> None:
             _print_tables(found)
 
 
+def folder(out: Path) -> None:
+    """Make the folder before any work. Raises InputError where it cannot be made or written to."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out):
+            pass
+    except OSError as error:
+        raise InputError(f"--out {out} is no folder that can be written to: {error.strerror}.") from error
+
+
 def _print_tables(found) -> None:
     from ..cycles.report import summary
 
@@ -72,6 +96,8 @@ def _print_tables(found) -> None:
     typer.echo()
     shown = found.claims[["claim", "value", "low", "high", "verdict", "detail"]]
     typer.echo(shown.to_markdown(index=False, floatfmt=".3g"))
+    typer.echo()
+    typer.echo(found.machine.to_markdown(index=False, floatfmt=".3g"))
 
 
 @contextmanager

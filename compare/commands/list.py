@@ -10,6 +10,8 @@ import typer
 from exact import SYSTEMS
 from exact.errors import unknown
 
+from ..cycles.suites import DEFAULTS
+from ..cycles.suites import SUITES as CYCLES
 from ..output import print_rows
 from ..systems import default_parameters
 from ..task import load_suite, suites
@@ -72,6 +74,10 @@ def _suites() -> tuple[list[str], list[list[str]]]:
         suite = load_suite(name)
         runs = sum(1 for task in suite.tasks for _ in task.runs())
         rows.append([name, f"{len(suite.tasks)} tasks, {runs} runs", suite.description])
+    for name, given in CYCLES.items():
+        chosen = {**DEFAULTS, **given}
+        what = f"latent cycles, {chosen['data']}, {chosen['reading']}: vanbench cycles {name}"
+        rows.append([name, f"{chosen['runs']} models", what])
     return ["suite", "size", "what it is for"], rows
 
 

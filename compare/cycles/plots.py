@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 EP = "entropy production (k$_B$ / double step)"
+MAX_SHOWN_STATES = 64
 LL = "mean log-likelihood (nats / image)"
 
 
@@ -48,9 +49,9 @@ def training(study: Study) -> Figure:
         axis.set_xscale("symlog", linthresh=1)
         axis.set_xlabel("epoch")
         axis.set_ylabel(label)
-        axis.legend(loc="lower right")
+        axis.legend(loc="lower right" if column == "log_likelihood" else "upper left")
     late = study.trace[study.trace.epoch >= 1].log_likelihood
-    span = late.max() - late.min()
+    span = max(late.max() - late.min(), 1e-3)
     axes[0][0].set_ylim(late.min() - 0.3 * span, late.max() + 0.1 * span)
     axes[0][0].set_title("the start is below the frame", fontsize=9)
     return figure
@@ -99,12 +100,13 @@ def dynamics(study: Study) -> Figure:
     trace.axhline(1 / n_states, color="black", ls="--", label=f"1/S = 1/{n_states}")
     trace.set_ylim(bottom=0)
     trace.set_ylabel("mean self-transition Tr(M)/S")
-    trace.legend(loc="center right")
+    trace.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0))
     full.errorbar(ep, runs["full_entropy_production"], yerr=runs["full_entropy_production_stderr"], fmt="o", ms=4)
     full.plot(np.sort(ep), np.sort(ep), color="black", ls="--", label="equal to the coarse-grained one")
-    full.set_yscale("log")
+    if (runs["full_entropy_production"] > 0).all():
+        full.set_yscale("log")
     full.set_ylabel("entropy production of the full x-z chain\n(k$_B$ / double step)")
-    full.legend()
+    full.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0))
     for axis in (time, trace, full):
         axis.set_xlabel(EP)
     return figure
@@ -133,9 +135,9 @@ def portrait(study: Study, run: int) -> Figure:
     model, chain, shape = study.models[run], study.chains[run], study.dataset.shape
     shown = min(model.n_hidden, 8)
     steps = 16
-    figure = Figure(figsize=(11, 5.2), layout="constrained", dpi=130)
+    figure = Figure(figsize=(11, 5.0), layout="constrained", dpi=130)
     FigureCanvasAgg(figure)
-    halves: Any = figure.subfigures(2, 1, height_ratios=[2.3, 1])  # an array here; the stubs also allow a single one
+    halves: Any = figure.subfigures(2, 1, height_ratios=[2.7, 1])  # an array here; the stubs also allow a single one
     top, bottom = halves
     left, right = top.subfigures(1, 2, width_ratios=[shown * 0.75, 3.2])
     grid = left.subplots(2, shown, squeeze=False)
@@ -151,13 +153,17 @@ def portrait(study: Study, run: int) -> Figure:
         image = grid[1][l].imshow(model.wbar[l].reshape(shape), cmap="RdBu_r", vmin=-span, vmax=span)
     grid[0][0].set_ylabel("P(pixel on | unit)\nblack: on", fontsize=8)
     grid[1][0].set_ylabel("weights of B", fontsize=8)
-    left.colorbar(image, ax=grid[1].tolist(), shrink=0.8)
+    left.colorbar(image, ax=grid.ravel().tolist(), shrink=0.5, label="weights of B")
     matrix = right.subplots()
-    heat = matrix.imshow(chain.m, cmap="viridis", vmin=0, vmax=max(chain.m.max(), 1e-12))
-    matrix.set_xlabel("from hidden state")
-    matrix.set_ylabel("to hidden state")
-    matrix.set_title("transition matrix M")
-    right.colorbar(heat, ax=matrix, shrink=0.8, label="probability")
+    if len(chain.pi) <= MAX_SHOWN_STATES:
+        heat = matrix.imshow(chain.m, cmap="viridis", vmin=0, vmax=max(chain.m.max(), 1e-12))
+        matrix.set_xlabel("from hidden state")
+        matrix.set_ylabel("to hidden state")
+        matrix.set_title("transition matrix M")
+        right.colorbar(heat, ax=matrix, shrink=0.8, label="probability")
+    else:
+        matrix.set_axis_off()
+        matrix.text(0.5, 0.5, f"M has {len(chain.pi)} states: not shown", ha="center")
     states, images = generated_sequence(study, run, steps)
     for axis, z, x in zip(bottom.subplots(1, steps), states, images, strict=True):
         axis.imshow(x.reshape(shape), cmap="gray_r", vmin=0, vmax=1)
@@ -198,7 +204,7 @@ def exact_comparison(study: Study) -> Figure:
     production.set_ylabel("estimated, 1 s.e.")
     for axis in (like, production):
         axis.axline((runs.iloc[0, 1],) * 2 if axis is like else (0, 0), slope=1, color="black", ls="--", lw=1)
-        axis.legend(fontsize=8)
+        axis.legend(fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
     for column, label in (("cosine", "two-step, summed exactly"), ("cosine_sampled", "two-step, 160 chains")):
         table = gradients.pivot(index="epoch", columns="run", values=column)
         line = angle.plot(table.index, table.median(axis=1), "o-", ms=4, label=label)[0]
@@ -207,5 +213,5 @@ def exact_comparison(study: Study) -> Figure:
     angle.set_xscale("symlog", linthresh=1)
     angle.set_xlabel("epoch")
     angle.set_ylabel("cosine with the exact gradient\n(median and quartiles over models)")
-    angle.legend(fontsize=8)
+    angle.legend(fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
     return figure

@@ -16,7 +16,7 @@ import pandas as pd
 from ..provenance import provenance
 from ..record import columns, write_json
 from .plots import figures
-from .study import Study
+from .study import LONG_CHAIN_STRIDE, Study
 
 SCHEMA = 1
 SUMMARY = (
@@ -25,6 +25,7 @@ SUMMARY = (
     "entropy_production",
     "full_entropy_production",
     "counted_entropy_production",
+    "long_chain_log_likelihood",
     "class_kl",
     "decorrelation_time",
     "self_transition",
@@ -58,6 +59,7 @@ def write(study: Study, folder: Path, command: str, wall_s: float) -> list[Path]
     """Write everything under ``folder``; returns the files."""
     folder.mkdir(parents=True, exist_ok=True)
     tables = {"summary": summary(study), "claims": study.claims, "models": study.runs, "training": study.trace}
+    tables["machine"] = study.machine
     tables |= {"equilibrium": study.rbm} | ({"gradients": gradient_table(study)} if len(study.gradients) else {})
     written = []
     for name, frame in tables.items():
@@ -72,6 +74,9 @@ def write(study: Study, folder: Path, command: str, wall_s: float) -> list[Path]
     write_json(folder / "record.json", record(study, command, wall_s))
     written.append(folder / "record.json")
     readme = _readme(study, tables, list(drawn), command, wall_s)
+    for stale in {f"{n}.{e}" for n in (*FIGURES, "gradients") for e in ("png", "csv", "md")}:
+        if folder / stale not in written:  # of an earlier study in the same folder
+            (folder / stale).unlink(missing_ok=True)
     written.append(_atomic(folder / "README.md", partial(Path.write_text, data=readme)))
     return written
 
@@ -92,6 +97,7 @@ def record(study: Study, command: str, wall_s: float) -> dict[str, Any]:
         "exact": study.exact,
         "summary": columns(summary(study)),
         "claims": columns(study.claims),
+        "machine": columns(study.machine),
         "models": columns(study.runs),
         "equilibrium": columns(study.rbm),
         "training": columns(study.trace),
@@ -136,7 +142,14 @@ def _readme(study: Study, tables: dict[str, pd.DataFrame], drawn: list[str], com
         f"Numbers {how}. Entropy production in k_B per double step; times in double steps.",
         "## Published claims on these data",
         study.claims[["claim", "value", "low", "high", "detail", "verdict"]].to_markdown(index=False, floatfmt=".3g"),
-        "Intervals: 95 %, models resampled. Claims: Baiesi and Rosso, arXiv:2512.11415 (2025).",
+        "Intervals: 95 %, models resampled. Claims: Baiesi and Rosso, arXiv:2512.11415 (2025). A claim does not hold "
+        "where its interval, or a model by two standard errors, excludes it; it is undecided where neither side is.",
+        "## Beside the equilibrium machine",
+        study.machine.to_markdown(index=False, floatfmt=".3g"),
+        f"The machine is a restricted Boltzmann machine with as many binary hidden units, that is "
+        f"2^{config.hidden} = {2**config.hidden} hidden states. Its RMSprop rate, {config.machine_rate:g}, was chosen "
+        "for its likelihood on the digits among 0.1, 0.01 and 0.003 (`--machine-rate` repeats that), not for each "
+        "data set.",
         "## Over the models",
         tables["summary"].to_markdown(index=False, floatfmt=".4g"),
     ]
@@ -144,19 +157,30 @@ def _readme(study: Study, tables: dict[str, pd.DataFrame], drawn: list[str], com
         parts.append(
             "With one-hot hidden units the visible distribution is a Bernoulli mixture: the kernel B enters the "
             "likelihood through the stationary weights alone. `mixture_ceiling` is what expectation maximisation "
-            "reaches from each trained model; chains of any entropy production can attain it. At a zero of the "
-            "gradient the stationary weights equal the mean posterior of the units over the data, so the class "
-            "histogram comes out right, up to units that mix classes, at any entropy production too."
+            "reaches from each trained model. At a zero of the gradient the stationary weights equal the mean "
+            "posterior of the units over the data, and then the class histogram is that of the data."
         )
     if "gradients" in tables:
         parts += ["## Approximate against exact gradient", tables["gradients"].to_markdown(index=False, floatfmt=".3g")]
+        last = tables["gradients"].iloc[-1]
+        parts.append(
+            f"Medians over {study.gradients['run'].nunique()} of {config.runs} models. After the last epoch the norm "
+            f"of the exact gradient is {last.exact_norm:.3g}, of the two-step one {last.two_step_norm:.3g}: training "
+            "by noisy minibatches ends at its noise, not at a zero."
+        )
     parts += [
         "## Conventions",
-        "- Class of a hidden state: images are shared among the states by their posterior, and a state takes the class "
-        "that contributes most, classes weighted equally. The generated histogram is smoothed by half an image per "
-        "class in 10 000, so that a class never generated gives about ln(20 000) and not infinity.",
+        "- Classes of a hidden state: images are shared among the states by their posterior, and the classes of what a "
+        "state receives share its weight; a state that receives nothing stands for all classes alike. The generated "
+        "histogram is smoothed by half an image per class in 10 000, so that a class never generated gives about "
+        "ln(20 000) and not infinity. A portrait names each unit by its largest share.",
         "- Counted entropy production: half a transition is added in both directions of every pair seen in at least "
-        "one; the value is bounded.",
+        "one; the value is bounded. Its standard error is of the counts alone and does not cover its bias: too low "
+        "where reverse transitions are too rare to be seen, too high by about (pairs)/(transitions counted).",
+        "- Entropy production along training (`training.csv`, with standard errors): "
+        + ("exact." if study.exact else f"{config.trace_samples} samples per hidden state."),
+        "- `counted_log_likelihood`: a state never visited counts half a visit, 0.5/T of the T visits. "
+        f"`long_chain_log_likelihood`: the sum over visits itself, every {LONG_CHAIN_STRIDE}th double step.",
         "- Decorrelation time -1/ln|lambda_2|, at most 1e12.",
         "- The machine's `log_likelihood` is exact, its partition function summed; `counted_log_likelihood` is the "
         "occupancy estimator of the chains (48 double steps of burn-in), which is off where the machine mixes slowly.",

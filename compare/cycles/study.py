@@ -13,10 +13,19 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pandas as pd
 
-from exact.cycles.chain import CycleParams, Reading, check_hidden, hidden_states
+from exact.cycles.chain import (
+    MAX_BINARY_HIDDEN,
+    CycleParams,
+    Reading,
+    check_hidden,
+    hidden_states,
+    log_visible,
+    logsumexp,
+)
 from exact.cycles.enumeration import MAX_VISIBLE, ExactChain, enumerate_chain
 from exact.cycles.estimates import (
     SampledChain,
+    chain_log_likelihood,
     counted_entropy_production,
     counted_stderr,
     occupancy_log_likelihood,
@@ -29,15 +38,13 @@ from exact.cycles.mixture import bernoulli_mixture
 from exact.cycles.thermodynamics import Thermo
 from exact.errors import InputError
 from neural.cycles import rbm
-from neural.cycles.training import Schedule, initial_params, one_model, train
+from neural.cycles.training import Schedule, check_data, initial_params, one_model, train
 
 from ..datasets import Dataset
-from .stats import claims, class_divergence, generated_frequency, unit_classes
+from .stats import against_machine, claims, class_divergence, class_posterior
 
 Progress = Callable[[str, int, int], None]  # (stage, done, total)
-# RMSprop's rate for the equilibrium baseline: of 0.1 (the chains' own), 0.01 and 0.003 the one that serves it best on
-# the digits after 120 epochs (mean ln p -15.4, -15.2, -15.9 over four machines)
-RBM_RATE = 0.01
+LONG_CHAIN_STRIDE = 4  # the long-chain estimator takes every fourth double step: its cost is steps times images
 GRADIENT_RUNS = 12  # models whose gradients are compared along training: each needs sums over 2^D configurations
 
 
@@ -51,7 +58,8 @@ class Config:
     reading: Reading = "softmax"
     seed: int = 1
     samples: int = 4096  # visible states per hidden state in the final estimate of M
-    trace_samples: int = 256  # the same along training
+    trace_samples: int = 4096  # the same along training: with few, a rare transition unseen in one direction biases
+    machine_rate: float = 0.01  # of RMSprop, for the equilibrium machine: 0.1 and 0.003 serve it worse on the digits
     chain_steps: int = 400  # double steps counted, in each of
     chains: int = 64  # independent chains
 
@@ -67,6 +75,7 @@ class Study:
     trace: pd.DataFrame
     gradients: pd.DataFrame
     claims: pd.DataFrame
+    machine: pd.DataFrame  # the comparison with the equilibrium machine
     models: list[CycleParams]
     chains: list[ExactChain | SampledChain]
     classes: list[np.ndarray] = field(default_factory=list)
@@ -77,13 +86,26 @@ class Study:
         return self.dataset.x.shape[1] <= MAX_VISIBLE
 
 
-def study(dataset: Dataset, config: Config, progress: Progress = lambda *_: None) -> Study:
-    """Run everything. Raises InputError on bad options before any training starts."""
+def check(dataset: Dataset, config: Config) -> None:
+    """Raise InputError on options that no study can have, before any work."""
     check_hidden(config.hidden, config.reading)
     if config.runs < 1 or config.epochs < 1:
         raise InputError("At least one run and one epoch are needed: pass --runs and --epochs of 1 or more.")
     if config.seed < 0:
         raise InputError(f"A seed is a non-negative integer, got {config.seed}.")
+    if config.hidden > MAX_BINARY_HIDDEN:
+        raise InputError(
+            f"The equilibrium machine's 2^L hidden states are summed: at most {MAX_BINARY_HIDDEN} hidden units, "
+            f"got {config.hidden}."
+        )
+    if not 0 < config.machine_rate < 1e3:
+        raise InputError(f"--machine-rate {config.machine_rate:g}: a rate is a positive number.")
+    check_data(dataset.x)
+
+
+def study(dataset: Dataset, config: Config, progress: Progress = lambda *_: None) -> Study:
+    """Run everything. Raises InputError on bad options before any training starts."""
+    check(dataset, config)
     schedule = Schedule(epochs=config.epochs)
     start = initial_params(dataset.x, config.hidden, config.runs, config.reading, config.seed)
     trace: list[dict] = []
@@ -120,7 +142,8 @@ def study(dataset: Dataset, config: Config, progress: Progress = lambda *_: None
         rbm=baseline,
         trace=pd.DataFrame(trace),
         gradients=pd.DataFrame(gradients),
-        claims=claims(frame, baseline, n_states, config.seed),
+        claims=claims(frame, n_states, config.seed),
+        machine=against_machine(frame, baseline, config.seed),
         models=models,
         chains=chains,
         classes=classes,
@@ -130,7 +153,7 @@ def study(dataset: Dataset, config: Config, progress: Progress = lambda *_: None
 
 def trace_epochs(last: int) -> set[int]:
     """Epochs at which likelihood and entropy production are recorded."""
-    return {0, 1, 2, 3, 5, last} | set(range(10, last + 1, 10))
+    return {0, 1, 2, 5, 10, last} | set(range(20, last + 1, 20))
 
 
 def gradient_epochs(last: int) -> set[int]:
@@ -145,12 +168,19 @@ def _seed(config: Config, stage: int, run: int) -> np.random.SeedSequence:
 def _trace_row(epoch: int, run: int, model: CycleParams, x: np.ndarray, config: Config) -> dict:
     chain: ExactChain | SampledChain
     if model.n_visible <= MAX_VISIBLE:
-        chain = enumerate_chain(model)
+        chain, error = enumerate_chain(model), 0.0
     else:
         chain = rao_blackwell(model, config.trace_samples, _seed(config, 1 + epoch, run))
+        error = chain.stderr(lambda t: t.entropy_production)
     value = occupancy_log_likelihood(model, x, chain.pi).mean()
     production = chain.thermo.entropy_production
-    return {"epoch": epoch, "run": run, "log_likelihood": value, "entropy_production": production}
+    return {
+        "epoch": epoch,
+        "run": run,
+        "log_likelihood": value,
+        "entropy_production": production,
+        "entropy_production_stderr": error,
+    }
 
 
 def _gradient_row(epoch: int, run: int, model: CycleParams, x: np.ndarray) -> dict:
@@ -185,7 +215,9 @@ def judge(
         "entropy_production": sampled.thermo.entropy_production,
         "full_entropy_production": sampled.full_entropy_production,
     }
-    errors = _errors(sampled) | {"full_entropy_production_stderr": sampled.full_entropy_production_stderr}
+    errors = _errors(sampled, log_visible(model, dataset.x)) | {
+        "full_entropy_production_stderr": sampled.full_entropy_production_stderr
+    }
     chain: ExactChain | SampledChain = sampled
     row = dict(estimate)
     if model.n_visible <= MAX_VISIBLE:
@@ -199,7 +231,8 @@ def judge(
         errors
         | _thermo_columns(chain.thermo)
         | {
-            "counted_log_likelihood": occupancy_log_likelihood(model, dataset.x, _seen(occupancy)).mean(),
+            "counted_log_likelihood": occupancy_log_likelihood(model, dataset.x, _seen(occupancy, path.size)).mean(),
+            "long_chain_log_likelihood": chain_log_likelihood(model, dataset.x, path[::LONG_CHAIN_STRIDE]).mean(),
             "counted_entropy_production": counted_entropy_production(transition_counts(path, n_states)),
             "counted_entropy_production_stderr": counted_stderr(path, n_states),
         }
@@ -208,15 +241,15 @@ def judge(
         return row, chain, np.zeros(n_states, dtype=int)
     frequency = dataset.class_frequency
     assert frequency is not None
-    states = unit_classes(model, chain.pi, dataset.x, dataset.labels, len(frequency))
-    generated = generated_frequency(chain.pi, states, len(frequency))
+    share = class_posterior(model, chain.pi, dataset.x, dataset.labels, len(frequency))
+    states, generated = np.argmax(share, axis=0), share @ chain.pi
     never = int(((generated < 1e-12) & (frequency > 0)).sum())
     return row | {"class_kl": class_divergence(frequency, generated), "classes_never_generated": never}, chain, states
 
 
-def _seen(occupancy: np.ndarray) -> np.ndarray:
-    """Occupancies with half a visit added where there was none, so that no image has probability zero."""
-    filled = np.where(occupancy > 0, occupancy, 0.5 * occupancy[occupancy > 0].min())
+def _seen(occupancy: np.ndarray, visits: int) -> np.ndarray:
+    """Occupancies of so many visits; a state without any counts half a one, so that no image has probability zero."""
+    filled = np.where(occupancy > 0, occupancy, 0.5 / visits)
     return filled / filled.sum()
 
 
@@ -230,18 +263,20 @@ def _thermo_columns(thermo: Thermo) -> dict:
     }
 
 
-def _errors(chain: SampledChain) -> dict:
+def _errors(chain: SampledChain, log_a: np.ndarray) -> dict:
     return {
+        "log_likelihood_stderr": chain.stderr(lambda t: float(logsumexp(log_a + np.log(t.pi), axis=-1).mean())),
         "entropy_production_stderr": chain.stderr(lambda t: t.entropy_production),
         "decorrelation_time_stderr": chain.stderr(lambda t: t.decorrelation_time),
         "self_transition_stderr": chain.stderr(lambda t: t.self_transition),
+        "max_self_transition_stderr": chain.stderr(lambda t: t.max_self_transition),
     }
 
 
 def _baseline(dataset: Dataset, config: Config, schedule: Schedule, progress: Progress) -> pd.DataFrame:
     """The restricted Boltzmann machines: exact likelihood, and the likelihood by the estimator of the chains."""
     params = None
-    schedule = replace(schedule, rate=RBM_RATE)
+    schedule = replace(schedule, rate=config.machine_rate)
     for epoch, latest in rbm.train_rbm(dataset.x, config.hidden, config.runs, schedule, config.seed):
         params = latest
         progress("baseline", epoch, schedule.epochs)
@@ -255,7 +290,9 @@ def _baseline(dataset: Dataset, config: Config, schedule: Schedule, progress: Pr
             {
                 "run": r,
                 "log_likelihood": rbm.log_likelihood(model, dataset.x).mean(),
-                "counted_log_likelihood": occupancy_log_likelihood(model, dataset.x, _seen(occupancy)).mean(),
+                "counted_log_likelihood": occupancy_log_likelihood(
+                    model, dataset.x, _seen(occupancy, path.size)
+                ).mean(),
             }
         )
     return pd.DataFrame(rows)
