@@ -64,4 +64,4 @@ def test_2d_south_east_at_the_sizes_of_the_literature(length):
     exact = solve(system, 0.1, 10.0, ["ln_Z"]).value[0]
     ours = found.iloc[0]
     assert abs(ours.value - exact) < SIGMAS * ours.stderr + abs(ours.bias)
-    assert ours.stderr / 10.0 < 6e-4  # of the growth per unit of time
+    assert ours.stderr < 1e-3 * abs(exact)  # measured 7e-4 at both sizes, itself known to a quarter
