@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import math
+import re
 import struct
 import zipfile
 import zlib
@@ -79,7 +81,7 @@ def _find(folder: Path, part: str) -> Path:
         for path in (folder / name, folder / f"{name}.gz"):
             if path.is_file():
                 return path
-    raise InputError(f"No {part} (or {part}.gz) in {folder}: put MNIST's four IDX files there, or use --data digits.")
+    raise InputError(f"No {part} (or {part}.gz) in {folder}: put MNIST's two IDX files there, or use --data digits.")
 
 
 def read_idx(path: Path) -> np.ndarray:
@@ -91,10 +93,13 @@ def read_idx(path: Path) -> np.ndarray:
         raise InputError(f"{path} cannot be read: {error}.") from error
     if len(raw) < 4 or raw[:3] != b"\x00\x00\x08" or len(raw) < 4 + 4 * raw[3]:
         raise InputError(f"{path} is not an IDX file of unsigned bytes.")
+    if not 1 <= raw[3] <= 3:
+        raise InputError(f"{path} has {raw[3]} dimensions: images have 3, labels 1.")
     shape = struct.unpack(f">{raw[3]}I", raw[4 : 4 + 4 * raw[3]])
     body = np.frombuffer(raw, dtype=np.uint8, offset=4 + 4 * raw[3])
-    if body.size != int(np.prod(shape, dtype=np.int64)):
-        raise InputError(f"{path} is truncated: its header promises {shape}, it holds {body.size} bytes.")
+    if body.size != math.prod(shape):
+        what = "truncated" if body.size < math.prod(shape) else "longer than it says"
+        raise InputError(f"{path} is {what}: its header promises {shape}, it holds {body.size} bytes.")
     return body.reshape(shape)
 
 
@@ -111,13 +116,17 @@ def user_file(path: Path, threshold: float | None = None) -> Dataset:
         )
     x, labels = _read(path)
     shape = (x.shape[1], x.shape[2]) if x.ndim == 3 else None
-    if x.ndim not in (2, 3) or len(x) == 0:
+    if x.ndim not in (2, 3) or x.size == 0:
         raise InputError(f"{path} must hold images as (N, D) or (N, rows, columns), got shape {x.shape}.")
     x = x.reshape(len(x), -1)
     if labels is None:
         return Dataset(path.stem, _binary(x, threshold, str(path)), None, (), shape or image_shape(x.shape[1]))
     if labels.shape != (len(x),):
         raise InputError(f"{path} holds {len(x)} images but labels of shape {labels.shape}.")
+    if labels.dtype.kind == "O" and any(v is None or v != v for v in labels):
+        raise InputError(f"{path} has images without a label: fill them in, or leave the labels out.")
+    if labels.dtype.kind == "f" and not np.isfinite(labels).all():
+        raise InputError(f"{path} has images without a label: fill them in, or leave the labels out.")
     names, index = np.unique(labels, return_inverse=True)
     data = _binary(x, threshold, str(path))
     return Dataset(path.stem, data, index, tuple(str(n) for n in names), shape or image_shape(x.shape[1]))
@@ -135,8 +144,11 @@ def _read(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
         if path.suffix == ".csv":
             import pandas as pd
 
-            frame = pd.read_csv(path)
-            labels = frame.pop("label").to_numpy() if "label" in frame else None
+            frame = pd.read_csv(path, header=0 if _has_header(path) else None)
+            found = [c for c in frame.columns if re.fullmatch(r"label(\.\d+)?", str(c).strip(), re.IGNORECASE)]
+            if len(found) > 1:
+                raise InputError(f"{path} has {len(found)} columns named label: keep one.")
+            labels = frame.pop(found[0]).to_numpy() if found else None
             return frame.to_numpy(dtype=float), labels
     except InputError:
         raise
@@ -149,6 +161,17 @@ def _read(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     ) as error:  # numpy refuses pickles with a ValueError
         raise InputError(f"{path} cannot be read as plain numbers: {error}.") from error
     raise InputError(f"{path} has an unknown ending: use .npy, .npz or .csv.")
+
+
+def _has_header(path: Path) -> bool:
+    """Whether a CSV starts with names: something that is no number, or the column numbers 0, 1, 2, ... themselves."""
+    with open(path, encoding="utf-8") as file:
+        cells = [cell.strip().strip('"') for cell in file.readline().split(",")]
+    try:
+        [float(cell) for cell in cells]
+    except ValueError:
+        return True
+    return len(cells) > 2 and cells == [str(k) for k in range(len(cells))]
 
 
 def _binary(x: np.ndarray, threshold: float | None, source: str) -> np.ndarray:
@@ -188,10 +211,18 @@ def _select(
 
 def load(data: str, mnist_folder: Path | None = None, threshold: float | None = None) -> Dataset:
     """The data set that the options of ``vanbench cycles`` name."""
+    if threshold is not None and not math.isfinite(threshold):
+        raise InputError(f"--threshold {threshold}: give a finite number.")
     if mnist_folder is not None:
-        return mnist(mnist_folder, threshold=0.5 if threshold is None else threshold)
-    if data == "digits":
-        return digits(threshold=8.0 if threshold is None else threshold)
-    if data == "bars-and-stripes":
-        return bars_and_stripes()
-    return user_file(Path(data), threshold)
+        found = mnist(mnist_folder, threshold=0.5 if threshold is None else threshold)
+    elif data == "digits":
+        found = digits(threshold=8.0 if threshold is None else threshold)
+    elif data == "bars-and-stripes":
+        if threshold is not None:
+            raise InputError("Bars and stripes are binary already: leave out --threshold.")
+        found = bars_and_stripes()
+    else:
+        found = user_file(Path(data), threshold)
+    if (found.x == found.x[0]).all():
+        raise InputError(f"All images of {found.name} are the same: check the file, or --threshold.")
+    return found

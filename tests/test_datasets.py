@@ -141,3 +141,41 @@ def test_image_shape_is_as_square_as_can_be():
     assert image_shape(16) == (4, 4)
     assert image_shape(12) == (3, 4)
     assert image_shape(13) == (1, 13)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("label\n0\n1\n", r"\(N, D\)"),
+        ("a,b,label\n0,1,0\n1,0,\n", "without a label"),
+        ("a,b,label,label\n0,1,0,0\n1,0,1,1\n", "columns named label"),
+        ("a,b\n1,1\n1,1\n", "the same"),
+    ],
+)
+def test_csv_files_that_cannot_be_used(tmp_path, text, message):
+    (tmp_path / "f.csv").write_text(text)
+    with pytest.raises(InputError, match=message):
+        load(str(tmp_path / "f.csv"))
+
+
+@pytest.mark.parametrize("header", ["", "a,b,Label\n"])
+def test_csv_first_row_and_label_of_any_case(tmp_path, header):
+    (tmp_path / "f.csv").write_text(header + "0,1,1\n1,0,0\n1,1,1\n")
+    data = load(str(tmp_path / "f.csv"))
+    assert len(data.x) == 3
+    assert data.x.shape[1] == (2 if header else 3)
+    assert (data.labels is None) == (not header)
+
+
+def test_thresholds_and_idx_dimensions_that_mean_nothing(tmp_path):
+    for value in (float("nan"), float("inf")):
+        with pytest.raises(InputError, match="finite"):
+            load("digits", threshold=value)
+    with pytest.raises(InputError, match="leave out"):
+        load("bars-and-stripes", threshold=0.5)
+    (tmp_path / "f").write_bytes(b"\x00\x00\x08\xc8" + b"\x00" * 800)
+    with pytest.raises(InputError, match="200 dimensions"):
+        read_idx(tmp_path / "f")
+    (tmp_path / "f").write_bytes(idx_bytes(np.zeros((2, 2), np.uint8)) + b"x")
+    with pytest.raises(InputError, match="longer"):
+        read_idx(tmp_path / "f")
