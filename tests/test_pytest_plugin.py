@@ -90,6 +90,8 @@ def test_what_cannot_be_judged_is_an_error(place: Path) -> None:
         "from neural import Autoregressive\n"
         "class Crashes(Autoregressive):\n"
         "    def logits(self, x):\n"
+        "        return x.new_zeros(*x.shape, 2, dtype=self.site_bias.dtype)\n"
+        "    def draw(self, uniforms):\n"
         "        raise RuntimeError('out of order')\n"
         "    def zero_output(self):\n"
         "        pass\n"
