@@ -43,7 +43,7 @@ class Residual:
 
 @dataclass
 class _Terms:
-    """What residuals are made of, at samples ``x`` and relative to ``p(x)``: ``(1, n)``; ``flows`` ``(1, n, moves)``."""
+    """What residuals are made of, at samples ``x``, relative to ``p(x)``: ``(1, n)``; ``flows`` ``(1, n, moves)``."""
 
     diagonal: Tensor
     flows: Tensor
