@@ -62,7 +62,8 @@ class Steady:
         self.fit = L1Fit(problem, samples, neighbours, learning_rate, full_summation)
         self.problem, self.decay, self.horizon, self.refresh = problem, decay, horizon, refresh
         self.measure, self.states = measure or 4 * samples, self.fit.states
-        self.iterations, self.before = 0, problem.ensemble.frozen()
+        self.iterations = 0
+        self.before: Parameters = problem.ensemble.frozen()
         self._measured: Tensor | None = None
 
     measured = Trapezoid.measured
@@ -78,7 +79,7 @@ class Steady:
     def step(self, limit: float) -> Step:
         """One iteration."""
         if self.iterations % self.refresh == 0:
-            self.before: Parameters = self.problem.ensemble.frozen()
+            self.before = self.problem.ensemble.frozen()
         rate = cooled(self.iterations / self.horizon, self.decay)
         loss = self.fit.iterate(self.residuals, self.before, rate)
         self.iterations += 1
