@@ -16,9 +16,10 @@ import pandas as pd
 from .errors import InputError
 from .matrixfree.kernel import Layout
 from .method import needed
-from .solve import DEFAULT, ORDER, STEADY, solve, tidy
+from .solve import DEFAULT, STEADY, solve
 from .states import available_memory
 from .system import System
+from .tidy import ORDER, tidy
 
 Progress = Callable[[str], None]
 

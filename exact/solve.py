@@ -24,14 +24,12 @@ from .propagate import Evolved, evolve, steps_of
 from .sparse import generator
 from .spectrum import euler_limit, euler_limit_of, scgf_and_gap, top_and_gap
 from .system import System
+from .tidy import ORDER, Row, tidy
 
 EVOLVED = (*solve_lanczos.EVOLVED, "distribution")
 STEADY = solve_lanczos.STEADY
 QUANTITIES = (*EVOLVED, *STEADY)
 DEFAULT = ("ln_Z", "activity", "density", "scgf")
-ORDER = {"activity": 1, "susceptibility": 2}
-
-Row = dict[str, Any]
 
 
 def solve(
@@ -99,21 +97,6 @@ def solve(
     frame = tidy(rows)
     frame.attrs["method"] = ", ".join(sorted(set(taken)))
     return frame
-
-
-def tidy(rows: list[Row]) -> pd.DataFrame:
-    frame = pd.DataFrame(rows)
-    if "value" in frame:
-        frame["value"] += 0.0  # no minus zero
-    lead = ["quantity", "s", "t", "value", "bound"]
-    for name in lead:
-        if name not in frame:
-            frame[name] = np.nan
-    if "note" in frame:
-        frame["note"] = frame["note"].fillna("")
-    else:
-        frame["note"] = ""
-    return frame[lead + [c for c in frame.columns if c not in lead]]
 
 
 def _checked(
