@@ -332,6 +332,8 @@ def _check(
     if system.initial.ndim != 2:
         raise InputError("networks start from a product distribution: give the initial state site by site.")
     trackers.check(tracker, options)
+    if trackers.counts_iterations(tracker) and (times % 1).any():
+        raise InputError(f"the time of {tracker} counts iterations: give whole numbers, like 100,500.")
     if "dt" in options and trackers.steps_as_euler(tracker):
         if not options["dt"] > 0:
             raise InputError(f"dt = {options['dt']}: the time step must be positive.")

@@ -10,6 +10,7 @@ import pandas as pd
 
 from ..errors import InputError, unknown
 from ..system import System
+from ..tidy import ORDER, Row, tidy
 from .evolve import SCHEMES, EvolvedState, evolve_state
 from .liouvillian import Liouvillian, density_matrix
 from .observables import one_site, pairs_by_distance, purity, spin_averages, two_point
@@ -26,10 +27,7 @@ STEADY = ("scgf", "gap")
 QUANTITIES = (*COUNTING, *STATE, *STEADY, *(f"steady_{name}" for name in STATE))
 DEFAULT = ("ln_Z", *SPINS, "purity")
 METHODS = ("auto", "liouvillian", "qutip")
-ORDER = {"activity": 1, "susceptibility": 2}
 COUNTERS = ("jumps", "activity")  # one and the same: the activity of an open quantum system is its jump count
-
-Row = dict[str, Any]
 
 
 def solve_quantum(
@@ -53,8 +51,6 @@ def solve_quantum(
 
     Raises ``InputError`` for unknown names, bad times, a missing ``dt``, or more spins than memory holds.
     """
-    from ..solve import tidy
-
     quantities = tuple(quantities) if quantities is not None else DEFAULT
     fields, grid = _checked(system, s, times, quantities, scheme, observable, method)
     origin = system.quantum
