@@ -52,7 +52,7 @@ SHARED = {
 }
 # without the linear part the logits are bounded
 BOUNDED = replace(
-    CIRCULANT, options={"units": 32, "linear": False}, training=replace(CIRCULANT.training, learning_rate=1e-2)
+    CIRCULANT, options={"units": 32, "linear": False}, training=replace(CIRCULANT.training, learning_rate=2e-2)
 )
 SWEPT = replace(BOUNDED, options={"units": 16, "linear": False})  # half the cost, for the tables of many runs
 SEEDS = {"main-bounded": 1, "main-bounded-2": 2, "main-bounded-3": 3}  # of data, split, start and batches
