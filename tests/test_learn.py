@@ -196,6 +196,30 @@ def test_mixture_of_draws_matches_enumeration_and_its_errors_are_honest():
     assert np.abs(scores).max() < 4.5
 
 
+def test_a_network_over_several_orders_is_sampled_by_single_flips():
+    torch.manual_seed(0)
+    net = build("mixture", (2, 3), network="made", hidden=8).double()
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.normal_()
+    every = enumeration.configurations(6)
+    ln_p, up = learn.log_prob(net, every), every.mean(axis=1)
+    temperatures = [1.5, 4.0]
+    observables = {"up": lambda x: x.mean(axis=1)}
+    with pytest.raises(InputError, match="metropolis,exchange"):
+        mixture.draw(net, 2.5, temperatures)
+    with pytest.raises(InputError, match="metropolis,exchange"):
+        reweight.sample(net, 2.5, temperatures)
+    moves = ("metropolis", "exchange")
+    found = reweight.sample(net, 2.5, temperatures, length=300, moves=moves, observables=observables)
+    for k, T in enumerate(temperatures):
+        weight = np.exp(2.5 / T * (ln_p - ln_p.max()))
+        chains = found.series["up"][k].mean(axis=1)
+        error = chains.std(ddof=1) / np.sqrt(len(chains))
+        assert abs(chains.mean() - weight @ up / weight.sum()) < 4 * error  # fixed seed
+        assert error < 0.02
+
+
 def test_both_ways_of_predicting_agree(trained):
     net, _, _ = trained
     spec = Spec((4, 4), 2.5)
