@@ -222,12 +222,13 @@ def test_cached_steps_equal_full_passes(options, local_dim):
             torch.testing.assert_close(logits, net.logits(x)[:, k], rtol=1e-12, atol=1e-12)
 
 
-def test_circulant_kernels_go_around_the_torus():
+@pytest.mark.parametrize("linear", [True, False])
+def test_circulant_kernels_go_around_the_torus(linear):
     """Against the formula, site by site: the same kernel everywhere, displacements taken around both axes."""
     torch.manual_seed(0)
-    net = build("circulant", (3, 4), units=2).double()
+    net = build("circulant", (3, 4), units=2, linear=linear).double()
     with torch.no_grad():
-        for parameter in (net.output, net.own, net.linear):
+        for parameter in (net.output, net.own, *([net.linear] if linear else [])):
             parameter.normal_()
         x = torch.randint(2, (1, 12), dtype=torch.int8)
         spins = 2 * x[0].double() - 1
@@ -237,7 +238,9 @@ def test_circulant_kernels_go_around_the_torus():
             for j in range(i):
                 rows, columns = (j // 4 - i // 4) % 3, (j % 4 - i % 4) % 4
                 fields += net.kernel[:, 4 * rows + columns, 0] * spins[j]
-            expected = (net.output[0, :, 0] + net.own[0, :, i]) @ torch.tanh(fields) + net.linear[0, i, :i] @ spins[:i]
+            expected = (net.output[0, :, 0] + net.own[0, :, i]) @ torch.tanh(fields)
+            if linear:
+                expected = expected + net.linear[0, i, :i] @ spins[:i]
             torch.testing.assert_close(logits[i], torch.stack([torch.zeros_like(expected), expected]))
 
 
@@ -337,7 +340,8 @@ def test_files_are_read(tmp_path):
     [
         ("ragged.csv", b"0,1,1,0\n1,1\n", "ragged"),
         ("empty.csv", b"", "no configurations"),
-        ("words.csv", b"a,b,c,d\n0,1,0,1\n", "plain numbers"),
+        ("words.csv", b"a,b,c,d\n0,1,0,1\n", "no header"),
+        ("binary.csv", bytes(range(256)), "plain numbers"),
         ("nan.csv", b"0,nan,1,0\n1,1,1,1\n", "NaN"),
         ("broken.npy", b"not an array", "plain numbers"),
         ("broken.npz", b"PK\x03\x04broken", "plain numbers"),
