@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
 
 from compare.references import compute
 from compare.task import Task
-from exact import InputError, build, solve
-from neural import Ensemble, track
+from exact import InputError, StateSpace, build, solve
+from exact.quantum.observables import one_site, two_site
+from neural import Autoregressive, Ensemble, track
 from neural import build as network
+from neural.quantum import QUANTITIES, Outcomes
 from neural.trackers import Problem
 from neural.trackers.l1 import L1Fit, Residual
 from neural.trackers.steady import interpolated
@@ -120,3 +124,78 @@ def test_steady_trackers_are_compared_with_the_steady_state():
     want = solve(build("tfim", (2,)), quantities=["steady_sigma_z"]).value.item()
     assert found[found.quantity == "sigma_z"].value.tolist() == [want, want]
     assert sorted(set(found.t)) == [5.0, 10.0]
+
+
+# -- what is reported about the spins ------------------------------------------------------------------------------
+
+
+def table_of(p: np.ndarray, shape: tuple[int, ...]) -> Autoregressive:
+    """The table network that is the distribution ``p`` ``(4**N,)``."""
+    net = network("table", shape, 4).double()
+    n = math.prod(shape)
+    with torch.no_grad():
+        net.site_bias.zero_()
+        for k in range(n):
+            marginal = p.reshape(4 ** (k + 1), -1).sum(1)  # prefixes, the first site most significant
+            for code, value in enumerate(marginal):
+                *prefix, last = (code // 4**j % 4 for j in range(k, -1, -1))
+                row = int(net._offsets[k]) + sum(v * 4**j for j, v in enumerate(prefix))
+                net.output.weight[row, last] = np.log(max(value, 1e-300))
+    return net
+
+
+def test_spins_correlations_and_eigenvalues_are_those_of_the_state():
+    """A table that holds an entangled state exactly: by summation to rounding, from samples within the noise."""
+    system = build("heisenberg", (3,), Jx=0.9, Jy=1.8, boundary="open")
+    names = [*QUANTITIES]
+    exact = solve(system, 0.0, [0.4], [*names, "distribution"])
+    p = exact[exact.quantity == "distribution"].sort_values("state").value.to_numpy()
+    rho = system.quantum.povm.density_matrix(p)
+    net = table_of(p, (3,))
+    states = torch.as_tensor(StateSpace(system).configurations())
+    assert abs(net.log_prob(states).exp().detach().numpy() - p).max() < 1e-14
+    two = min(np.linalg.eigvalsh(two_site(rho, i, j))[0] for i, j in ((0, 1), (0, 2), (1, 2)))
+    want = {
+        "smallest_eigenvalue_one_site": np.linalg.eigvalsh(one_site(rho))[:, 0].min(),
+        "smallest_eigenvalue_two_sites": two,
+        "smallest_eigenvalue": np.linalg.eigvalsh(rho)[0],
+    }
+    for row in exact[exact.quantity.isin(names)].to_dict("records"):
+        want[row["quantity"], row.get("site"), row.get("distance")] = row["value"]
+    weights = torch.as_tensor(p.copy())
+    generator = torch.Generator().manual_seed(1)
+    for outcomes in (Outcomes(system, net, states, weights), Outcomes(system, net, net.sample(4000, generator))):
+        found = list(outcomes.rows(names, whole=True))
+        assert len(found) == 3 + 9 + 6 + 1 + 3
+        for row in found:
+            value = want.get(row["quantity"])
+            if value is None:
+                site, distance = row.get("site", np.nan), row.get("distance", np.nan)
+                value = next(
+                    v for k, v in want.items()
+                    if k[0] == row["quantity"] and np.array_equal([k[1], k[2]], [site, distance], equal_nan=True)
+                )  # fmt: skip
+            assert abs(row["value"] - value) < 5 * row["stderr"] + 1e-12, row
+
+
+def test_expected_outcomes_have_less_noise_than_outcomes():
+    system = build("tfim", (4,), initial="+x")
+    net = network("made", (4,), 4).double().initialise(system.initial)
+    x = net.sample(1000, torch.Generator().manual_seed(1))
+    (row,) = [row for row in Outcomes(system, net, x).rows(["sigma_x"], False) if row["quantity"] == "sigma_x"]
+    assert row["value"] == pytest.approx(1, abs=1e-12)  # a product state: the conditionals do not scatter at all
+
+
+def test_every_record_of_an_open_system_says_how_physical_it_is():
+    found = follow("trapezoid", [0.1, 0.2], dt=0.1, epochs=2).records
+    assert (found.quantity == "smallest_eigenvalue_two_sites").sum() == 2
+    assert found[found.quantity == "smallest_eigenvalue"].t.tolist() == [0.2]  # the whole state: at the end
+
+
+def test_runge_kutta_follows_at_fourth_order():
+    system, times = two_spins(), [0.2, 0.4]
+    want = spins(solve(system, 0.0, times, SPINS))
+    worst = [abs(spins(follow("tdvp", times, dt=dt, order=4, damping=1e-12, tilts=()).records) - want).max()
+             for dt in (0.05, 0.025)]  # fmt: skip
+    assert worst[1] < worst[0] / 5  # measured 6.1; a factor of 4 at second order, of 16 at fourth in the limit
+    assert worst[1] < 1e-5
