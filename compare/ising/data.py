@@ -56,7 +56,10 @@ def _csv(path: Path) -> NDArray:
         raise InputError(
             f"{path} is ragged: its rows hold {min(lengths)} to {max(lengths)} values, they must be equal."
         )
-    return np.array(lines, dtype=float) if lines else np.zeros((0, 0))
+    try:
+        return np.array(lines, dtype=float) if lines else np.zeros((0, 0))
+    except ValueError:
+        raise InputError(f"{path}: write one configuration a line, numbers separated by commas, no header.") from None
 
 
 def generate(

@@ -123,6 +123,7 @@ def run(
         "nll_error": fit.nll_error,
         "parameters": sum(p.numel() for p in net.parameters()),
         "training_seconds": sum(row["seconds"] for row in fit.history),
+        "training_cpu_seconds": sum(row["cpu_seconds"] for row in fit.history),
         **_judge(spec, net, x, out),
         "seconds": time.perf_counter() - begun,
         "peak_memory_mib": peak_memory_mib(),

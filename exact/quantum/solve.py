@@ -10,6 +10,7 @@ import pandas as pd
 
 from ..errors import InputError, unknown
 from ..system import System
+from ..tidy import ORDER, Row, tidy
 from . import routes
 from .evolve import SCHEMES, check_scheme
 from .liouvillian import Liouvillian
@@ -26,10 +27,7 @@ COUNTING = ("ln_Z", "activity", "susceptibility")
 STEADY = ("scgf", "gap")
 QUANTITIES = (*COUNTING, *STATE, *STEADY, *(f"steady_{name}" for name in STATE))
 DEFAULT = ("ln_Z", *SPINS, "purity")
-ORDER = {"activity": 1, "susceptibility": 2}
 COUNTERS = ("jumps", "activity")  # one and the same: the activity of an open quantum system is its jump count
-
-Row = dict[str, Any]
 
 
 def solve_quantum(
@@ -55,8 +53,6 @@ def solve_quantum(
 
     Raises ``InputError`` for unknown names, bad times, a missing ``dt``, or more spins than memory holds.
     """
-    from ..solve import tidy
-
     origin, taken = origin_of(system), "liouvillian" if method == "auto" else method
     if quantities is None:
         quantities = DEFAULT[1:] if method == "qutip" else DEFAULT
