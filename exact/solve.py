@@ -65,7 +65,7 @@ def solve(
     so in ``note``; where every ``s`` is unstable, ``InputError`` is raised.
 
     Open quantum systems go to `exact.quantum.solve.solve_quantum`, which adds ``sigma_x|y|z``, ``purity`` and others;
-    any ``method`` but its own keeps them here, in their POVM basis.
+    the methods above keep them here, as plain generators over outcomes.
 
     Raises ``InputError`` for unknown names, negative times, an unstable or missing ``dt``, or a system that does not
     fit memory; nothing is computed before.
@@ -75,6 +75,8 @@ def solve(
 
         asked = None if tuple(quantities) == DEFAULT else quantities
         return solve_quantum(system, s, times, asked, scheme, dt, observable, method, progress)
+    if system.quantum is not None:
+        quantities = _of_outcomes(system, quantities, method)
     fields, grid = _checked(system, s, times, quantities, scheme, dt, observable, method)
     step = dt if scheme == "euler" else None
     layout = Layout(system)
@@ -97,6 +99,20 @@ def solve(
     frame = tidy(rows)
     frame.attrs["method"] = ", ".join(sorted(set(taken)))
     return frame
+
+
+def _of_outcomes(system: System, quantities: Sequence[str], method: str) -> Sequence[str]:
+    """What a method for classical systems tells of an open quantum one: outcomes have no up-spins to count."""
+    if tuple(quantities) == DEFAULT:
+        return [name for name in quantities if name != "density"]
+    known = [name for name in QUANTITIES if "density" not in name and name != "instantaneous_activity"]
+    for name in quantities:
+        if name not in known:
+            raise InputError(
+                f"method {method!r} gives {', '.join(known)} of {system.name}, no {name}: take 'povm' (the same "
+                "generator), 'liouvillian' or 'qutip'."
+            )
+    return quantities
 
 
 def _checked(
