@@ -57,8 +57,8 @@ published network's rows are the ones above.""",
     (
         "bounded.csv",
         "The main run with bounded logits",
-        """`main-bounded`: 32 tanh units a site with shared kernels and no linear part (`circulant`, `linear=false`); ten
-epochs at learning rate 0.02, batches moved as in `main-symmetric`. `-2` and `-3`: other seeds, which give other
+        """`main-bounded`: 32 tanh units a site with shared kernels and no linear part (`circulant`, `linear=false`);
+ten epochs at learning rate 0.02, batches moved as in `main-symmetric`. `-2` and `-3`: other seeds, which give other
 configurations, split, start, batches and draws. The linear part of the networks above is what biases them (see
 below): its logits go on growing in neighbourhoods more ordered than the data, where those of a finite number of
 finite couplings saturate. Without it they are bounded by construction, and nothing that the truth needs is lost: tanh
