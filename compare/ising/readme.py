@@ -57,7 +57,7 @@ published network's rows are the ones above.""",
     (
         "bounded.csv",
         "The main run with bounded logits",
-        """`main-bounded`: 32 tanh units a site with shared kernels and no linear part (`circulant`, `linear=false`);
+        """`main-bounded`: 16 tanh units a site with shared kernels and no linear part (`circulant`, `linear=false`);
 ten epochs at learning rate 0.02, batches moved as in `main-symmetric`. `-2` and `-3`: other seeds, which give other
 configurations, split, start, batches and draws. The linear part of the networks above is what biases them (see
 below): its logits go on growing in neighbourhoods more ordered than the data, where those of a finite number of
@@ -126,7 +126,7 @@ of p. `made-plaquette*` learn a Hamiltonian with four-spin terms.""",
     (
         "by-n.csv",
         "Error against the number of configurations",
-        """16x16, T0 = 2.5; as `main-bounded` with 16 units (`swept`), 400 draws a temperature, in this table and
+        """16x16, T0 = 2.5; as `main-bounded`, 400 draws a temperature, in this table and
 the next three.""",
         ["by-n.png"],
     ),
