@@ -126,7 +126,7 @@ def test_sites_are_whole_numbers_and_a_field_given_twice_is_one():
         (["--times", "1e15"], "nothing is left of ln Z but rounding"),
         (["--scheme", "euler", "--dt", "1e-12"], "1e+12 steps"),
         (["--scheme", "euler", "--dt", "inf"], "positive time step"),
-        (["--scheme", "euler", "--dt", "2", "--times", "4"], "dt must stay below 0.319524"),
+        (["--scheme", "euler", "--dt", "2", "--times", "4"], "dt must stay below 0.333761"),
         (["--quantities", ""], "at least one name"),
         (["-p", "boundary=upp"], "did you mean 'up'"),
         (["-p", "C=0.4"], "did you mean 'c'"),
