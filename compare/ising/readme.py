@@ -134,13 +134,13 @@ the next three.""",
     (
         "by-T0.csv",
         "Error against the training temperature",
-        "16x16, 60000 configurations. The KL divergence is the one at T0.",
+        "8x8, 60000 configurations. The KL divergence is the one at T0.",
         ["by-T0.png"],
     ),
     (
         "by-units.csv",
         "Error against the width of the network",
-        "16x16, T0 = 2.5, 60000 configurations.",
+        "8x8, T0 = 2.5, 60000 configurations.",
         ["by-units.png"],
     ),
     (

@@ -54,6 +54,7 @@ SHARED = {
 BOUNDED = replace(
     CIRCULANT, options={"units": 16, "linear": False}, training=replace(CIRCULANT.training, learning_rate=2e-2)
 )
+MIDDLE = replace(BOUNDED, shape=(8, 8))  # a tenth of the cost
 SEEDS = {"main-bounded": 1, "main-bounded-2": 2, "main-bounded-3": 3}  # of data, split, start and batches
 CURVES = ("main", "main-decay", "main-symmetric")
 GRID = [round(1 + 0.1 * k, 1) for k in range(31)]
@@ -225,16 +226,14 @@ def part_sizes(out: Path, work: Path, say: Say) -> None:
 
 def part_temperatures(out: Path, work: Path, say: Say) -> None:
     """Error against the training temperature."""
-    runs = [(f"T{T:g}", replace(BOUNDED, T0=T), N) for T in (2.0, 2.25, 3.0, 4.0)]
-    _sweep(
-        [*runs[:2], ("main-bounded", BOUNDED, N), *runs[2:]], out, work, say, "T0", "training temperature $T_0$", False
-    )
+    runs = [(f"T{T:g}", replace(MIDDLE, T0=T), N) for T in (2.0, 2.25, 3.0, 4.0)]
+    _sweep([*runs[:2], ("L8", MIDDLE, N), *runs[2:]], out, work, say, "T0", "training temperature $T_0$", False)
 
 
 def part_width(out: Path, work: Path, say: Say) -> None:
     """Error against the number of units."""
-    runs = [(f"units{units}", replace(BOUNDED, options={"units": units, "linear": False}), N) for units in (4, 8, 32)]
-    _sweep([*runs[:2], ("main-bounded", BOUNDED, N), runs[2]], out, work, say, "units", "tanh units a site", True)
+    runs = [(f"units{units}", replace(MIDDLE, options={"units": units, "linear": False}), N) for units in (4, 8, 32)]
+    _sweep([*runs[:2], ("L8", MIDDLE, N), runs[2]], out, work, say, "units", "tanh units a site", True)
 
 
 def part_coarse(out: Path, work: Path, say: Say) -> None:
@@ -242,7 +241,7 @@ def part_coarse(out: Path, work: Path, say: Say) -> None:
     for stride in (2, 1):
         name = f"coarse{stride}"
         # 15x15 blocks of five values: a pass costs ten times a spin pass, so fewer epochs
-        spec = replace(BASE, stride=stride, training=replace(BASE.training, epochs=20 if stride == 2 else 8))
+        spec = replace(BASE, stride=stride, training=replace(BASE.training, epochs=20 if stride == 2 else 5))
         _fitted(work, name, spec, N, say)
         frame = _predicted(work, name, PROBE, COARSER, say)
         frame.to_csv(out / f"{name}.csv", index=False, float_format="%.6g")
