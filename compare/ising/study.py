@@ -243,14 +243,18 @@ def part_width(out: Path, work: Path, say: Say) -> None:
     _sweep([*runs[:2], ("L8", MIDDLE, N), runs[2]], out, work, say, "units", "tanh units a site", True)
 
 
+def _blocks(shape: tuple[int, ...], stride: int) -> Spec:
+    training = replace(BASE.training, epochs=20)
+    if stride == 1:  # overlapping blocks pin each other down: slower to learn, and a pass costs six times as much
+        training = replace(training, epochs=12, learning_rate=1e-2)
+    return replace(BASE, shape=shape, stride=stride, training=training)
+
+
 def part_coarse(out: Path, work: Path, say: Say) -> None:
     """16x16 measured as blocks instead of spins."""
     for stride in (2, 1):
         name = f"coarse{stride}"
-        training = replace(BASE.training, epochs=20)
-        if stride == 1:  # overlapping blocks pin each other down: slower to learn, and a pass costs six times as much
-            training = replace(training, epochs=12, learning_rate=1e-2)
-        spec = replace(BASE, stride=stride, training=training)
+        spec = _blocks(BASE.shape, stride)
         _fitted(work, name, spec, N, say)
         frame = _predicted(work, name, PROBE, COARSER, say)
         frame.to_csv(out / f"{name}.csv", index=False, float_format="%.6g")
@@ -263,7 +267,7 @@ def part_ceiling(out: Path, work: Path, say: Say) -> None:
     rows: list[dict[str, Any]] = []
     for stride in (1, 2):
         name = f"coarse{stride}-4x4"
-        spec = replace(BASE, shape=(4, 4), stride=stride, training=replace(BASE.training, epochs=20))
+        spec = _blocks((4, 4), stride)
         _fitted(work, name, spec, N, say)
         frame = _predicted(work, name, PROBE, SHORT, say).query("quantity == 'block_magnetization'").set_index("T")
         net = load(work / name)[1]
