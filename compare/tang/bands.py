@@ -69,10 +69,10 @@ def summary(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def contrast(image: np.ndarray) -> float:
-    """How deep the bands are: over the anti-diagonals ``i + j = 1, ..., L`` (beyond the pinned corner), the mean
-    absolute second difference of their mean densities, relative to their mean. Zero for any straight line."""
+    """How deep the bands are: over the anti-diagonals ``i + j = 2, ..., L`` (beyond the pinned corner and its two
+    neighbours), the mean absolute second difference of their mean densities, relative to their mean; 0 on a slope."""
     length = image.shape[0]
-    means = np.array([np.fliplr(image).diagonal(length - 1 - d).mean() for d in range(1, length + 1)])
+    means = np.array([np.fliplr(image).diagonal(length - 1 - d).mean() for d in range(2, length + 1)])
     return float(np.abs(np.diff(means, 2)).mean() / means.mean())
 
 
@@ -119,7 +119,8 @@ def _over_nu(axes, found: pd.DataFrame) -> None:
                 axis.plot(line.nu, line.density, "-" if source == "exact" else "o", color=colour, mfc="none",
                           label=f"{shape}, {source}")  # fmt: skip
         axis.set(xlabel="ν = 1 - exp(s)", ylabel="mean density", title="South-East" if system == "east" else "FA")
-        axis.legend()
+        if len(mine):
+            axis.legend()
     for axis, system in zip(axes[1::2], ("east", "fa")):
         mine = found[found.system == system]
         for colour, (shape, group) in zip(draw.COLOURS, mine.groupby("shape")):

@@ -95,8 +95,8 @@ def exponents(rows: pd.DataFrame, long: pd.DataFrame) -> pd.DataFrame:
     for (system, dimension), name in FAMILIES.items():
         mine = long[(long.system == system) & (long["shape"].str.count("x") == dimension - 1)]
         certain = mine[mine.source.str.startswith("exact")].sort_values("n_sites")
-        choices = {len(certain): certain, 2: certain.tail(2)}
-        for points in (choices[k] for k in sorted(choices, reverse=True) if k >= 2):
+        choices = {len(certain): certain, 2: certain.tail(2)} if len(certain) >= 2 else {}
+        for points in choices.values():
             slope = _slope(points.n_sites, points.s_c)
             sizes = ", ".join(points["shape"])
             out.append({"model": name, "exponent": "alpha", "value": -slope, "points": len(points), "from": sizes})

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import matplotlib
 import numpy as np
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,6 +31,13 @@ def new(columns: int, rows: int = 1, width: float = 4.2, height: float = 3.2) ->
 def shades(n: int) -> list[Any]:
     """Colours of ``n`` ordered curves."""
     return [matplotlib.colormaps["viridis"](x) for x in np.linspace(0.0, 0.85, max(n, 1))]
+
+
+def plain_ticks(axis: Any, values: Any) -> None:
+    """Ticks at ``values``, written as numbers."""
+    axis.set_major_locator(FixedLocator(list(values)))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
 def save(figure: Figure, path: Path) -> Path:
