@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from scipy.interpolate import CubicSpline
 
 from exact import published
 from exact.library import FOLDER
 
 from ..parse import shape_text
 from . import draw
-from .values import FINE, Curves, exact_curves, through_zero
+from .values import Curves, exact_curves
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -27,28 +26,32 @@ if TYPE_CHECKING:
 ALPHA, BETA = 1.39, 0.99  # published, 2D South-East
 STILL = 1.5  # a peak within this factor of the long-time one is no longer moving with t
 MIN_T = 5.0  # before it there is no peak of its own, only that at s = 0
+STANDS = 1.5
 FAMILIES = {("east", 2): "2D South-East", ("fa", 2): "2D FA", ("east", 3): "3D South-East-Front"}
 SIZES = {("east", 2): (3, 4, 5), ("fa", 2): (3, 4), ("east", 3): (2,)}  # with an exact table
 
 
 def peaks(found: Curves) -> pd.DataFrame:
-    """``t, s_c, height`` wherever ``-chi`` has a maximum inside the grid of ``s``, not at its ends."""
+    """``t, s_c, height`` wherever ``-chi`` has a maximum inside the grid of ``s`` that stands ``STANDS`` times above
+    its value at the smallest field: a lower one is lost in the noise of second derivatives. Between the fields it is
+    a parabola in ``ln s`` through the highest three."""
     rows = []
     for j, t in enumerate(found.t):
-        if t < MIN_T or np.isclose(t, 999.05):
-            continue
         known = np.isfinite(found.chi[:, j])
-        if known.sum() < 5:
+        if t < MIN_T or np.isclose(t, 999.05) or known.sum() < 5:
             continue
-        s = np.geomspace(found.s[known][0], found.s[known][-1], FINE)
-        if found.source == "exact":  # its own -chi, smooth in ln s
-            value = CubicSpline(np.log(found.s[known]), found.chi[known, j])(np.log(s))
-        else:
-            value = through_zero(found.s, found.ln_z[:, j : j + 1])(s, 2)[:, 0] / (found.n * t)
+        x, value = np.log(found.s[known]), found.chi[known, j]
         best = int(np.argmax(value))
-        if 0 < best < len(s) - 1:
-            rows.append({"t": t, "s_c": s[best], "height": value[best]})
+        if 0 < best < len(x) - 1 and value[best] > STANDS * value[0]:
+            place, height = _top(x[best - 1 : best + 2], value[best - 1 : best + 2])
+            rows.append({"t": t, "s_c": np.exp(place), "height": height})
     return pd.DataFrame(rows, columns=["t", "s_c", "height"])
+
+
+def _top(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+    """The maximum of the parabola through three points."""
+    a, b, c = np.polyfit(x - x[1], y, 2)
+    return float(x[1] - b / (2 * a)), float(c - b * b / (4 * a))
 
 
 def table(found: Sequence[Curves]) -> pd.DataFrame:
