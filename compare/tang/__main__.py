@@ -16,6 +16,7 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
+import matplotlib
 import pandas as pd
 import typer
 
@@ -44,21 +45,24 @@ def _md(frame: pd.DataFrame, path: Path, digits: int = 3) -> None:
 @app.command("phases")
 def phases_(folders: Folders, out: Out = HERE) -> None:
     """(a) k_t(s) over (s, t)."""
-    groups = phases.grouped([curves(record) for record in runs(*folders)])
-    draw.save(phases.heat_maps(groups), out / "phases.png")
-    _md(phases.errors(groups), out / "phases.md")
-    found = [one for sources in groups for name, one in sources.items() if name != "exact"]
-    _csv(pd.concat([table_of(one) for one in found]), out / "phases-values.csv")
+    _write_phases(folders, out, "phases")
 
 
 @app.command("chains")
 def chains(folders: Folders, out: Out = HERE) -> None:
     """(e) The finite-time transition of the FA and East chains."""
+    _write_phases(folders, out, "chains")
+
+
+def _write_phases(folders: list[Path], out: Path, name: str) -> None:
     groups = phases.grouped([curves(record) for record in runs(*folders)])
-    draw.save(phases.heat_maps(groups), out / "chains.png")
-    _md(phases.errors(groups), out / "chains.md")
-    found = [one for sources in groups for name, one in sources.items() if name != "exact"]
-    _csv(pd.concat([table_of(one) for one in found]), out / "chains-values.csv")
+    certain = [sources for sources in groups if phases.reference(sources).source == "exact"]
+    for part, stem in ((certain, name), ([g for g in groups if g not in certain], f"{name}-large")):
+        if part:
+            draw.save(phases.heat_maps(part), out / f"{stem}.png")
+    _md(phases.errors(groups), out / f"{name}.md")
+    found = [one for sources in groups for source, one in sources.items() if source != "exact"]
+    _csv(pd.concat([table_of(one) for one in found]), out / f"{name}-values.csv")
 
 
 @app.command("critical")
@@ -116,7 +120,8 @@ def bands_exact(out: Out = HERE, length: int = 5, s: str = "-0.2511886432,-1", t
 
 def main() -> int:
     try:
-        app(standalone_mode=False)
+        with matplotlib.rc_context(draw.STYLE):  # type: ignore[arg-type]
+            app(standalone_mode=False)
     except typer.Exit as end:
         return end.exit_code
     except (InputError, OSError) as error:

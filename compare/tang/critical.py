@@ -123,7 +123,7 @@ def _slope(x: pd.Series, y: pd.Series) -> float:
 
 def figure(rows: pd.DataFrame, long: pd.DataFrame, alpha: float, beta: float) -> Figure:
     """Left: ``s_c(N, t)``; middle: ``s_c(N)``; right: the collapse of 2D South-East with the exponents given."""
-    models = [key for key in FAMILIES if ((rows.system == key[0]) & (_dimension(rows) == key[1])).any()]
+    models = [key for key in FAMILIES if ((long.system == key[0]) & (_dimension(long) == key[1])).any()]
     drawn, axes = draw.new(3, len(models), 4.2, 3.2)
     for row, key in zip(axes, models):
         mine = rows[(rows.system == key[0]) & (_dimension(rows) == key[1])]
