@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from compare.execute import execute
 from compare.tang import bands, critical, phases, protocol, voter
 from compare.tang.__main__ import main
-from compare.tang.values import Curves, derivatives, exact_curves
+from compare.tang.values import Curves, derivatives, exact_curves, noise
 from compare.task import load_suite
 from exact import solve
 from exact.library import FOLDER
@@ -46,11 +46,20 @@ def test_the_spline_gives_the_activity_of_the_tables():
 
 def test_the_reference_is_the_table_where_it_has_k_and_the_clones_elsewhere():
     small, large = exact_curves("east", (4, 4)), exact_curves("east", (5, 5))
-    assert small is not None and large is not None
+    assert small is not None
+    assert large is not None
     assert phases.reference({"network": as_network(small), "exact": small}) is small
     clones = as_network(large, "clones")
     assert phases.reference({"clones": clones, "exact": large}) is clones
     assert isinstance(phases.heat_maps([{"network": as_network(small), "exact": small}]), Figure)
+
+
+def test_the_noise_of_k_is_the_spread_over_repetitions():
+    s, t, n = np.array([0.01, 0.03, 0.1, 0.2, 0.5]), np.array([1.0, 4.0]), 9
+    stderr = np.outer(s, [0.1, 0.2])
+    rng = np.random.default_rng(1)
+    spread = np.std([derivatives(s, t, stderr * rng.normal(size=(5, 2)), n)[0] for _ in range(4000)], axis=0)
+    np.testing.assert_allclose(noise(s, t, stderr, n), spread, rtol=0.06)  # five standard errors of 4000 repetitions
 
 
 def test_the_peak_of_the_table_is_the_peak_of_exact_vectors():

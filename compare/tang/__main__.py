@@ -1,13 +1,13 @@
 """Figures and tables of the study from the folders of its suites.
 
-    vanbench run tang2024-a --out runs/tang2024-a        and so on with -b, -d, -e, -e-1d, -f; then
+vanbench run tang2024-a --out runs/tang2024-a        and so on with -b, -d, -e, -e-1d, -f; then
 
-    python -m compare.tang phases   runs/tang2024-a runs/tang2024-b    (a) heat maps
-    python -m compare.tang critical runs/tang2024-a runs/tang2024-b    (b), (c) critical fields, exponents, collapse
-    python -m compare.tang bands    runs/tang2024-d                    (d) densities and profiles at c = 0.05
-    python -m compare.tang protocol runs/tang2024-e                    (e) the published algorithm
-    python -m compare.tang chains   runs/tang2024-e-1d                 (e) the transition of the 1D chains
-    python -m compare.tang voter    runs/tang2024-f                    (f) the voter model
+python -m compare.tang phases   runs/tang2024-a runs/tang2024-b    (a) heat maps
+python -m compare.tang critical runs/tang2024-a runs/tang2024-b    (b), (c) critical fields, exponents, collapse
+python -m compare.tang bands    runs/tang2024-d                    (d) densities and profiles at c = 0.05
+python -m compare.tang protocol runs/tang2024-e                    (e) the published algorithm
+python -m compare.tang chains   runs/tang2024-e-1d                 (e) the transition of the 1D chains
+python -m compare.tang voter    runs/tang2024-f                    (f) the voter model
 """
 
 from __future__ import annotations

@@ -123,7 +123,7 @@ def _over_nu(axes, found: pd.DataFrame) -> None:
             axis.legend()
     for axis, system in zip(axes[1::2], ("east", "fa")):
         mine = found[found.system == system]
-        for colour, (shape, group) in zip(draw.COLOURS, mine.groupby("shape")):
+        for colour, (_, group) in zip(draw.COLOURS, mine.groupby("shape")):
             for source, line in group.groupby("source"):
                 line = line.sort_values("nu")
                 axis.plot(line.nu, line.contrast, "-" if source == "exact" else "o", color=colour, mfc="none")

@@ -111,9 +111,7 @@ def exponents(rows: pd.DataFrame, long: pd.DataFrame) -> pd.DataFrame:
             if len(moving) >= 2:
                 spread = f"{shape}, {source}, t = {moving.t.min():g} to {moving.t.max():g}"
                 value = -_slope(moving.t, moving.s_c)
-                out.append(
-                    {"model": name, "exponent": "beta", "value": value, "points": len(moving), "from": spread}
-                )
+                out.append({"model": name, "exponent": "beta", "value": value, "points": len(moving), "from": spread})
     return pd.DataFrame(out)
 
 

@@ -61,7 +61,8 @@ def _map(axis: Any, found: Curves, top: float) -> Any:
     image = axis.pcolormesh(
         found.s, found.t[inside], found.k[:, inside].T, shading="nearest", vmin=0, vmax=top, rasterized=True
     )
-    axis.set(xscale="log", yscale="log", xlabel="s", ylabel="t")
+    axis.set(xscale="log", yscale="log", xlabel="s", ylabel="t", xlim=(found.s[0] / 1.2, found.s[-1] * 1.2))
+    axis.set_facecolor("lightgrey")  # clones too noisy
     axis.grid(False)
     return image
 
@@ -117,9 +118,7 @@ def _common(a: Curves, b: Curves) -> tuple[list[int], list[int], tuple[list[int]
     return list(i), list(j), (list(x), list(y))
 
 
-def _same_spline(
-    network: Curves, known: Curves, i: list[int], j: list[int], t: tuple[list[int], list[int]]
-) -> float:
+def _same_spline(network: Curves, known: Curves, i: list[int], j: list[int], t: tuple[list[int], list[int]]) -> float:
     """The largest error that the spline alone makes in ``k``: the network's fields, with exact ``ln Z``."""
     if known.source != "exact" or len(i) < len(network.s) or not np.isfinite(known.k).any():
         return float("nan")

@@ -1,7 +1,8 @@
-"""What the figures are made of: ``ln Z`` over ``s`` and ``t`` from records and exact tables, and its derivatives in ``s``.
+"""What figures are made of: ``ln Z`` over ``s`` and ``t`` from records and exact tables, and its derivatives in ``s``.
 
 ``k = -(1/(N t)) d ln Z/ds`` and ``-chi = (1/(N t)) d^2 ln Z/ds^2`` of a run come from a cubic spline through its fields
-and through ``ln Z(0) = 0``. The networks of one run share their random numbers, which such differences need.
+and through ``ln Z(0) = 0``. The networks of one run share their random numbers, which such differences need. Clones do
+not once they were resampled: where their standard errors leave ``k`` open by a tenth of its largest value it is NaN.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from exact.library import CASES, FOLDER, read
 from ..parse import shape_text
 from ..record import Record, records
 
-NAMES = {"fa": "FA", "east": "East"}  # in one dimension; `title` has the others
+BLUR = 0.1
 ENOUGH = 8  # fields from which a spline gives k where a table has none
 
 
@@ -71,6 +72,9 @@ def curves(record: Record) -> Curves:
     shape = tuple(record.shape)
     k, chi = derivatives(s, t, ln_z.to_numpy(), int(np.prod(shape)))
     source = "network" if record.diagnostics.get("n_parameters") else "clones"
+    if source == "clones":
+        open_ = noise(s, t, stderr.to_numpy(), int(np.prod(shape))) > BLUR * k.max()
+        k[open_] = chi[open_] = np.nan
     name = record.system
     return Curves(source, name, shape, s, t, ln_z.to_numpy(), stderr.to_numpy(), k, chi, record.cpu_s)
 
@@ -79,6 +83,12 @@ def derivatives(s: np.ndarray, t: np.ndarray, ln_z: np.ndarray, n: int) -> tuple
     """``k`` and ``-chi`` at the fields ``s``, ``(n_s, n_t)``."""
     spline = through_zero(s, ln_z)
     return -spline(s, 1) / (n * t), spline(s, 2) / (n * t)
+
+
+def noise(s: np.ndarray, t: np.ndarray, stderr: np.ndarray, n: int) -> np.ndarray:
+    """The standard error of ``k`` for independent errors of ``ln Z``, ``(n_s, n_t)``."""
+    weights = through_zero(s, np.eye(len(s)))(s, 1)  # d ln Z/ds at each field from ln Z at every field
+    return np.sqrt(weights**2 @ stderr**2) / (n * t)
 
 
 def through_zero(s: np.ndarray, ln_z: np.ndarray) -> CubicSpline:

@@ -50,7 +50,9 @@ def tilted(found: Sequence[Record]) -> pd.DataFrame:
         errors = record.frame("errors")
         if "exact" in errors and errors.exact.notna().any():
             errors = errors[errors.quantity.isin(["ln_Z", "density"])]
-            parts.append(errors[["quantity", "s", "t", "value", "stderr", "exact"]].assign(shape=shape_text(record.shape)))
+            parts.append(
+                errors[["quantity", "s", "t", "value", "stderr", "exact"]].assign(shape=shape_text(record.shape))
+            )
     return pd.concat(parts, ignore_index=True)
 
 
