@@ -114,11 +114,11 @@ def test_figures_follow_the_colours_of_the_page(page: Page) -> None:
 
 
 def test_cells_are_the_summary(page: Page, folder: Path) -> None:
-    heads = next(row for row in page.rows if {"shape", "discretisation"} <= set(row))
-    place = {name: heads.index(name) for name in ("network", "quantity", "shape", "t", "error")}
+    heads = next(row for row in page.rows if {"shape", "discretisation", "t"} <= set(row))
+    place = {name: heads.index(name) for name in ("network", "shape", "t", "error")}  # ln_Z is their one quantity
     shown = {}
     for row in page.rows:
-        if len(row) == len(heads) and row[place["quantity"]] == "ln_Z" and row[place["t"]] == "1":
+        if len(row) == len(heads) and row[place["t"]] == "1":
             shown[row[place["network"]], row[place["shape"]]] = float(row[place["error"]].split(" ± ")[0])
     summary = summary_of(folder)
     for row in summary[(summary.quantity == "ln_Z") & (summary.t == 1.0)].itertuples():
@@ -264,6 +264,18 @@ def test_same_records_same_page(tmp_path: Path) -> None:
     folder = folder_of(tmp_path, spread(1e-3), lengths=(4,))
     one, other = (write_report(folder, tmp_path / f"{name}.html").read_text() for name in "ab")
     assert one == other
+
+
+def test_what_all_rows_share_is_said_once(folder: Path, page: Page) -> None:
+    """At the last time there is one t; the tracker, s and task are one each. What is measured stays a column."""
+    table = error_table(last_times(summary_of(folder)))
+    assert {"task", "tracker", "s", "t"} <= dict(table.shared).keys()
+    assert dict(table.shared)["t"] == "1"
+    assert not {"task", "tracker", "s", "t"} & set(table.headings)
+    assert {"network", "shape", "error", "discretisation"} <= set(table.headings)
+    one = error_table(last_times(summary_of(folder)).head(1))
+    assert not one.shared
+    assert "t" in one.headings
 
 
 def test_a_column_of_nothing_is_left_out(folder: Path) -> None:

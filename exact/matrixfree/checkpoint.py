@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -43,8 +44,14 @@ class Checkpoint:
 
     def save(self, **arrays: np.ndarray | list) -> None:
         """Saves if the last time is long enough ago."""
-        if time.monotonic() - self.last < self.every:
-            return
+        if time.monotonic() - self.last >= self.every:
+            self._write(arrays)
+
+    def finish(self, **arrays: np.ndarray | list) -> None:
+        """Puts what a run that has ended is good for in place of its vectors: the same run need not be done again."""
+        self._write(arrays)
+
+    def _write(self, arrays: Mapping[str, np.ndarray | list]) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         part = self.path.with_suffix(".part.npz")
         content = {**arrays, **self.carried}
@@ -52,6 +59,3 @@ class Checkpoint:
         np.savez(part, **everything)  # type: ignore[arg-type]
         part.replace(self.path)
         self.last = time.monotonic()
-
-    def done(self) -> None:
-        self.path.unlink(missing_ok=True)
