@@ -39,7 +39,7 @@ def overview(folder: Path) -> str:
         _claims_table(claims),
         "Value and 95 % interval (models resampled). The first two: rank correlation of the likelihood, or of the "
         "divergence, with entropy production; undecided where the interval covers zero: no such relation is seen. The "
-        "last two: mean over models of Tr(M)/S, or of the largest M_ss, to compare with 1/S; one model above 1/S by two "
+        "last two: mean over models of Tr(M)/S, or of the largest M_ss, to compare with 1/S; one model above it by two "
         "standard errors decides against.",
         "## Does training drive the chain out of equilibrium?",
         _production_table(found),
