@@ -134,7 +134,8 @@ def _estimates_table(found: dict[str, Path]) -> str:
 
 
 def _commands(found: dict[str, Path]) -> str:
-    lines = [f"    {_record(path)['command']}" for path in found.values()]
+    records = [_record(path) for path in found.values()]
+    lines = [f"    {held['command']}  # training: {held['training_cpu_s']:.0f} s of CPU time" for held in records]
     return "\n".join(
         [
             *lines,
