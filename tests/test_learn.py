@@ -357,6 +357,8 @@ def test_files_are_read(tmp_path):
         assert (ising_data.read(tmp_path / name, 4) == GOOD).all()
     np.save(tmp_path / "blocks.npy", np.array([[0, 4], [1, 2]]))
     assert ising_data.read(tmp_path / "blocks.npy", 2, 5).max() == 4
+    np.save(tmp_path / "sums.npy", np.array([[-4, 4], [0, 2], [-2, 2]]))
+    assert ising_data.read(tmp_path / "sums.npy", 2, 5).tolist() == [[0, 4], [2, 3], [1, 3]]
 
 
 @pytest.mark.parametrize(
@@ -415,6 +417,12 @@ def test_a_run_folder_can_be_loaded_and_predicts(tmp_path):
     assert energy.difference.abs().max() < 0.1
     with pytest.raises(InputError, match="already holds a run"):
         run(spec, x, tmp_path / "run")
+    (tmp_path / "run" / "checkpoint.pt").write_bytes(b"half")
+    with pytest.raises(InputError, match="remove it"):
+        run(spec, x, tmp_path / "run", resume=True)
+    (tmp_path / "run" / "model.pt").write_bytes(b"half")
+    with pytest.raises(InputError, match="cannot be read"):
+        load(tmp_path / "run")
     with pytest.raises(InputError, match="other settings or data"):
         run(spec, x[:100], tmp_path / "run", resume=True)
 

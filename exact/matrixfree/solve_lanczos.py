@@ -84,7 +84,9 @@ def unstable(engine: Symmetric, run: Run, dt: float | None) -> str:
     smallest = float(run.tri.ritz()[0][0])  # never below the true one: enough to tell that the scheme is unstable
     if -dt * smallest < 2:
         smallest = lowest(engine)
-    return f"unstable: dt |lambda_min| >= 2, lambda_min = {smallest:.6g}" if -dt * smallest >= 2 else ""
+    if -dt * smallest < 2:
+        return ""
+    return f"unstable on exact vectors: lambda_min = {smallest:.6g}, so dt must stay below {-2 / smallest:.6g}"
 
 
 def _evolved(engine: Symmetric, run: Run, ask: Question) -> Iterator[Row]:

@@ -14,6 +14,7 @@ from .guided_clones import GuidedClones
 from .kl import KL
 from .log_ratio import LogRatio
 from .natural_gradient import NaturalGradient
+from .ritz import Ritz
 from .scgf import SCGF
 from .steady import Steady, SteadyDynamics
 from .tdvp import TDVP
@@ -28,6 +29,7 @@ TRACKERS: dict[str, Callable[..., Tracker]] = {
     "tdvp": TDVP,
     "tdvp-symmetric": SymmetricTDVP,
     "log-ratio": LogRatio,
+    "ritz": Ritz,
     "scgf": SCGF,
     "trapezoid": Trapezoid,
     "steady": Steady,
