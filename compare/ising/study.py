@@ -52,9 +52,8 @@ SHARED = {
 }
 # without the linear part the logits are bounded
 BOUNDED = replace(
-    CIRCULANT, options={"units": 32, "linear": False}, training=replace(CIRCULANT.training, learning_rate=2e-2)
+    CIRCULANT, options={"units": 16, "linear": False}, training=replace(CIRCULANT.training, learning_rate=2e-2)
 )
-SWEPT = replace(BOUNDED, options={"units": 16, "linear": False})  # half the cost, for the tables of many runs
 SEEDS = {"main-bounded": 1, "main-bounded-2": 2, "main-bounded-3": 3}  # of data, split, start and batches
 CURVES = ("main", "main-decay", "main-symmetric")
 GRID = [round(1 + 0.1 * k, 1) for k in range(31)]
@@ -214,28 +213,28 @@ def _sweep(runs: list[tuple[str, Spec, int]], out: Path, work: Path, say: Say, b
 
 def part_samples(out: Path, work: Path, say: Say) -> None:
     """Error against the number of training configurations."""
-    runs = [(f"n{n}", SWEPT, n) for n in (1000, 3000, 10000, 30000)]
-    _sweep([*runs, ("swept", SWEPT, N)], out, work, say, "n", "training configurations", True)
+    runs = [(f"n{n}", BOUNDED, n) for n in (1000, 3000, 10000, 30000)]
+    _sweep([*runs, ("main-bounded", BOUNDED, N)], out, work, say, "n", "training configurations", True)
 
 
 def part_sizes(out: Path, work: Path, say: Say) -> None:
     """Error against the linear size."""
-    runs = [(f"L{L}", replace(SWEPT, shape=(L, L)), N) for L in (4, 6, 8, 12)]
-    _sweep([*runs, ("swept", SWEPT, N)], out, work, say, "L", "linear size $L$", False)
+    runs = [(f"L{L}", replace(BOUNDED, shape=(L, L)), N) for L in (4, 6, 8, 12)]
+    _sweep([*runs, ("main-bounded", BOUNDED, N)], out, work, say, "L", "linear size $L$", False)
 
 
 def part_temperatures(out: Path, work: Path, say: Say) -> None:
     """Error against the training temperature."""
-    runs = [(f"T{T:g}", replace(SWEPT, T0=T), N) for T in (2.0, 2.25, 3.0, 4.0)]
-    _sweep([*runs[:2], ("swept", SWEPT, N), *runs[2:]], out, work, say, "T0", "training temperature $T_0$", False)
+    runs = [(f"T{T:g}", replace(BOUNDED, T0=T), N) for T in (2.0, 2.25, 3.0, 4.0)]
+    _sweep(
+        [*runs[:2], ("main-bounded", BOUNDED, N), *runs[2:]], out, work, say, "T0", "training temperature $T_0$", False
+    )
 
 
 def part_width(out: Path, work: Path, say: Say) -> None:
     """Error against the number of units."""
-    runs = [("units4", replace(SWEPT, options={"units": 4, "linear": False}), N)]
-    runs += [("units8", replace(SWEPT, options={"units": 8, "linear": False}), N)]
-    runs += [("swept", SWEPT, N), ("main-bounded", BOUNDED, N)]
-    _sweep(runs, out, work, say, "units", "tanh units a site", True)
+    runs = [(f"units{units}", replace(BOUNDED, options={"units": units, "linear": False}), N) for units in (4, 8, 32)]
+    _sweep([*runs[:2], ("main-bounded", BOUNDED, N), runs[2]], out, work, say, "units", "tanh units a site", True)
 
 
 def part_coarse(out: Path, work: Path, say: Say) -> None:
