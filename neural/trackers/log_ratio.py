@@ -35,10 +35,10 @@ class LogRatio(TDVP):
     """
 
     def __init__(self, problem: Problem, iterations: int = 2, clip: float = 1.0, **options: Any):
-        if iterations < 1 or not clip > 0:
-            raise InputError(
-                f"iterations = {iterations}, clip = {clip}: log-ratio needs 1 or more, and a positive one."
-            )
+        if iterations < 1:
+            raise InputError(f"iterations = {iterations}: log-ratio needs at least 1.")
+        if not clip > 0:
+            raise InputError(f"clip = {clip}: it must be positive.")
         super().__init__(problem, **options)
         self.iterations, self.clip = iterations, clip
 
