@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from exact import InputError, solve
+from exact import InputError, System, solve
+from exact.quantum.solve import COUNTING, QUANTITIES, STATE
 from exact.solve import EVOLVED
 
 from .record import columns, read_json, write_json
@@ -48,6 +49,7 @@ def reference_path(task: Task, shape: tuple[int, ...], folder: Path) -> Path:
         "reference": sorted(task.references),
         "quantities": sorted(task.quantities),
         "dt": _dt(task),
+        **({"stationary": True} if _stationary(task) else {}),
     }
     return folder / FOLDER / f"{digest(content)}.json"
 
@@ -63,7 +65,10 @@ def reference(task: Task, shape: tuple[int, ...], folder: Path) -> Reference:
 def compute(task: Task, shape: tuple[int, ...]) -> Reference:
     """Both exact references of ``task`` on ``shape``; neither where the task names none."""
     system = build_system(task.system, shape, task.params)
-    asked = [name for name in task.quantities if name in EVOLVED and name != "distribution"]
+    if _stationary(task):
+        return Reference(_steady(system, task), None, {})
+    known = EVOLVED if system.quantum is None else (*COUNTING, *STATE)
+    asked = [name for name in task.quantities if name in known and name != "distribution"]
     common: dict[str, Any] = {"quantities": asked, "observable": task.observable}
     at_end = {**common, "quantities": ["distribution"]} if "distribution" in task.quantities else None
     continuous, scheme, notes = None, None, {}
@@ -84,6 +89,22 @@ def compute(task: Task, shape: tuple[int, ...]) -> Reference:
                 notes[s] = str(error)
         scheme = pd.concat(frames, ignore_index=True) if frames else None
     return Reference(continuous, scheme, notes)
+
+
+def _stationary(task: Task) -> bool:
+    from neural import trackers
+
+    return trackers.stationary(task.tracker)
+
+
+def _steady(system: System, task: Task) -> pd.DataFrame | None:
+    """The steady state at every report time."""
+    if "continuous" not in task.references:
+        return None
+    asked = [f"steady_{name}" for name in task.quantities if f"steady_{name}" in QUANTITIES]
+    found = solve(system, quantities=asked, observable=task.observable) if asked else pd.DataFrame()
+    found = found.assign(quantity=[str(name).removeprefix("steady_") for name in found.get("quantity", [])])
+    return pd.concat([found.assign(t=t) for t in task.times], ignore_index=True)
 
 
 def check(task: Task) -> None:

@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 
 from .errors import InputError, unknown
+from .matrixfree.derivatives import FIRST_STEP
 from .matrixfree.kernel import Layout
 from .matrixfree.solve_lanczos import Question, derivative_values, unstable
 from .matrixfree.symmetric import Run, Symmetric
@@ -72,13 +73,20 @@ def compute(case: Case, folder: Path = FOLDER, stages: tuple[str, ...] = ("value
     layout = Layout(system)
     path = folder / f"{case.name}.csv"
     path.parent.mkdir(parents=True, exist_ok=True)
+    steps: dict[float, float] = {}  # of differences in s: those that the fields done so far ended with
     for stage in stages:
         for s in _first_things_first(case.fields):
             table = read(path)
             if done(table, stage, s):
                 continue
             began = time.perf_counter()
-            rows = list((_values if stage == "values" else _derivatives)(system, layout, float(s), case.dt))
+            if stage == "values":
+                rows = list(_values(system, layout, float(s), case.dt))
+            else:
+                _, step = min(((abs(other - s), h) for other, h in steps.items()), default=(0.0, FIRST_STEP))
+                ask = Question(float(s), TIMES, (), None, "activity", step=step)
+                rows = list(_derivatives(system, layout, ask))
+                steps[float(s)] = ask.step
             write(path, pd.concat([table, pd.DataFrame(rows, columns=COLUMNS)], ignore_index=True))
             print(
                 f"{case.name}: {stage} at s = {s:g} in {time.perf_counter() - began:.1f} s", file=sys.stderr, flush=True
@@ -115,13 +123,12 @@ def _values(system: System, layout: Layout, s: float, dt: float) -> Iterator[tup
     yield "scgf", "continuous", s, np.nan, theta, residual, ""
 
 
-def _derivatives(system: System, layout: Layout, s: float, dt: float) -> Iterator[tuple]:
-    engine = Symmetric(system, s, layout=layout)
+def _derivatives(system: System, layout: Layout, ask: Question) -> Iterator[tuple]:
+    engine = Symmetric(system, ask.s, layout=layout)
     run: Run = engine.run(TIMES)
-    found = derivative_values(engine, run, Question(s, TIMES, (), None, "activity"))
-    for name, (values, bounds) in found.items():
+    for name, (values, bounds) in derivative_values(engine, run, ask).items():
         for t, value, bound in zip(TIMES, values, bounds):
-            yield name, "continuous", s, t, value, bound, ""
+            yield name, "continuous", ask.s, t, value, bound, ""
 
 
 def read(path: Path) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
@@ -37,14 +38,14 @@ def scan(
     ``processes``: how many fields are worked on at once, each on one thread and with its own vectors; fewer where
     memory does not hold them. ``options`` go to ``solve``. Raises ``InputError`` if ``folder`` holds another question.
     """
-    fields = [float(value) for value in np.atleast_1d(np.asarray(s, dtype=float))]
+    fields = list(dict.fromkeys(float(value) for value in np.atleast_1d(np.asarray(s, dtype=float))))
     if folder is not None:
         _check_folder(Path(folder), _question(system, times, options))
     found = {value: frame for value in fields if (frame := _stored(folder, value)) is not None}
     missing = [value for value in fields if value not in found]
     processes = _affordable(system, processes, options)
     if folder is not None:
-        options["folder"] = Path(folder) / "unfinished"  # of a long run within one field
+        options["folder"] = Path(folder) / "unfinished"  # of the long runs within one field
     if processes == 1:
         options["progress"] = progress
     for value, frame in _computed(system, missing, times, processes, options):
@@ -53,6 +54,9 @@ def scan(
             _store(folder, value, frame)
         if progress:
             progress(f"s = {value:g}: done, {len(found)} of {len(fields)}")
+    if folder is not None:
+        with contextlib.suppress(OSError):  # not there, or somebody else still works in it
+            options["folder"].rmdir()
     unstable = [_unstable(frame) for frame in found.values()]
     if all(unstable):
         raise InputError(unstable[0])

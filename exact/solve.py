@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pandas as pd
 from .errors import InputError, unknown
 from .field import occupation
 from .matrixfree import krylov, solve_lanczos
+from .matrixfree.derivatives import FIRST_STEP
 from .matrixfree.eigenvectors import leading_values, leading_vectors
 from .matrixfree.kernel import Layout, Operator
 from .matrixfree.local import Local, tilted
@@ -27,6 +29,7 @@ from .tidy import ORDER, Row, tidy
 EVOLVED = (*solve_lanczos.EVOLVED, "distribution")
 STEADY = solve_lanczos.STEADY
 QUANTITIES = (*EVOLVED, *STEADY)
+LATEST = 1e9  # time units (errors of ln Z grow like t |W| 1e-16), and Euler steps
 DEFAULT = ("ln_Z", "activity", "density", "scgf")
 
 
@@ -57,13 +60,13 @@ def solve(
     or ``auto``; what was taken stands in ``frame.attrs["method"]``. ``bound`` is an error bound where the method gives
     one: certified for ``ln_Z``, estimated for derivatives. ``tolerance`` is the relative error of ``ln_Z`` that is good
     enough (Lanczos; 0: to rounding).
-    ``folder``: where a long Lanczos run is saved, and resumed from.
+    ``folder``: where long Lanczos runs are saved, and resumed from.
 
     In a scan over ``s`` a row whose Euler scheme is unstable holds no value and says
     so in ``note``; where every ``s`` is unstable, ``InputError`` is raised.
 
     Open quantum systems go to `exact.quantum.solve.solve_quantum`, which adds ``sigma_x|y|z``, ``purity`` and others;
-    any ``method`` but its own keeps them here, in their POVM basis.
+    the methods above keep them here, as plain generators over outcomes.
 
     Raises ``InputError`` for unknown names, negative times, an unstable or missing ``dt``, or a system that does not
     fit memory; nothing is computed before.
@@ -73,23 +76,44 @@ def solve(
 
         asked = None if tuple(quantities) == DEFAULT else quantities
         return solve_quantum(system, s, times, asked, scheme, dt, observable, method, progress)
+    if system.quantum is not None:
+        quantities = _of_outcomes(system, quantities, method)
     fields, grid = _checked(system, s, times, quantities, scheme, dt, observable, method)
     step = dt if scheme == "euler" else None
     layout = Layout(system)
     order = max((ORDER.get(q, 0) for q in quantities), default=0)
     taken = [choose(system, layout, value, observable, quantities, order, method) for value in fields]
     rows: list[Row] = []
+    nearby = FIRST_STEP
     for value, how in zip(fields, taken):
         if progress:
             progress(f"s = {value:g}: {layout.size} states by {how}")
-        ask = Question(float(value), grid, quantities, step, observable, tolerance, progress, folder)
+        own = None if folder is None else Path(folder) / f"s={value:.17g}"
+        ask = Question(float(value), grid, quantities, step, observable, tolerance, progress, own, nearby)
         rows += solve_lanczos.rows(system, layout, ask) if how == "lanczos" else _by_vectors(system, layout, ask, how)
+        nearby = ask.step
+        if own is not None:
+            shutil.rmtree(own, ignore_errors=True)
     notes = {row.get("note") for row in rows if row["t"] is not None}
     if rows and step is not None and notes and None not in notes:
-        raise InputError(f"the Euler scheme is {notes.pop()} at dt = {step:g}: take a smaller dt.")
+        raise InputError(f"the Euler scheme with dt = {step:g} is {notes.pop()}.")
     frame = tidy(rows)
     frame.attrs["method"] = ", ".join(sorted(set(taken)))
     return frame
+
+
+def _of_outcomes(system: System, quantities: Sequence[str], method: str) -> Sequence[str]:
+    """What a method for classical systems tells of an open quantum one: outcomes have no up-spins to count."""
+    if tuple(quantities) == DEFAULT:
+        return [name for name in quantities if name != "density"]
+    known = [name for name in QUANTITIES if "density" not in name and name != "instantaneous_activity"]
+    for name in quantities:
+        if name not in known:
+            raise InputError(
+                f"method {method!r} gives {', '.join(known)} of {system.name}, no {name}: take 'povm' (the same "
+                "generator), 'liouvillian' or 'qutip'."
+            )
+    return quantities
 
 
 def _checked(
@@ -107,11 +131,15 @@ def _checked(
         raise InputError("s must be finite.")
     if not np.isfinite(grid).all() or (grid < 0).any():
         raise InputError("times must be finite and not negative.")
+    if grid.max(initial=0.0) > LATEST:
+        raise InputError(f"t = {grid[-1]:g}: beyond t = {LATEST:g} nothing is left of ln Z but rounding; take scgf.")
     if scheme not in ("continuous", "euler"):
         raise unknown("scheme", scheme, ["continuous", "euler"])
     if scheme == "euler":
-        if dt is None or not dt > 0:
+        if dt is None or not 0 < dt < np.inf:
             raise InputError("the Euler scheme needs a positive time step: give dt (--dt).")
+        if grid.max(initial=0.0) / dt > LATEST:
+            raise InputError(f"dt = {dt:g} takes {grid[-1] / dt:.3g} steps to t = {grid[-1]:g}, more than {LATEST:g}.")
         steps_of(grid, dt)
     return fields, grid
 

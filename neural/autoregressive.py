@@ -33,6 +33,7 @@ class Autoregressive(nn.Module):
     """
 
     dimensions: tuple[int, ...] = (1, 2, 3)
+    one_order: bool = True  # False where `conditionals` and `step` do not exist
 
     def __init__(self, shape: tuple[int, ...], local_dim: int = 2):
         super().__init__()

@@ -17,7 +17,7 @@ from torch import Tensor
 from exact import Connections, InputError, StateSpace, System
 from exact.errors import unknown
 
-from . import architectures, checkpoint, differences, distributed, trackers
+from . import architectures, checkpoint, differences, distributed, quantum, trackers
 from .autoregressive import FLOOR, Autoregressive
 from .ensemble import Ensemble
 from .log import Row, RunLog
@@ -30,8 +30,8 @@ CHECKPOINT_SECONDS = 20.0
 
 def quantities_of(system: System) -> list[str]:
     """What a run can report: the spin averages of an open quantum system in place of densities of up-spins."""
-    if system.local_observables:
-        return ["ln_Z", "activity", "susceptibility", *system.local_observables]
+    if system.quantum is not None:
+        return ["ln_Z", "activity", "susceptibility", *quantum.QUANTITIES]
     return list(QUANTITIES)
 
 
@@ -84,7 +84,8 @@ def track(
     ``watch`` sees the rows of the log, one a counting field, after each step.
 
     Raises ``InputError`` for unknown names, times that are no multiples of the step, or a start a network cannot take,
-    before any training; ``Diverged`` when a step turns non-finite.
+    before any training; ``Diverged`` when a step turns non-finite: with ``out``, the networks and the log before it
+    are kept there.
     """
     options, grid = dict(tracker_options or {}), np.unique(np.asarray(times, float))
     strict = bool(options.pop("strict", False))
@@ -147,7 +148,7 @@ class _Run:
         end = float(self.times[-1])
         while self.log.t < end * (1 - 1e-12):
             ahead = self.times[self.times > self.log.t * (1 + 1e-12) + 1e-12]
-            step = self.runner.step(float(ahead[0]) - self.log.t)
+            step = self._step(float(ahead[0]) - self.log.t)
             self._warn(step)
             self.log.add(step, time.perf_counter() - began)
             if self.watch:
@@ -163,6 +164,23 @@ class _Run:
             if self.out is not None and time.perf_counter() - saved > CHECKPOINT_SECONDS:
                 self._save()
                 saved = time.perf_counter()
+        self._close()
+
+    def _step(self, limit: float) -> trackers.Step:
+        good = self.problem.ensemble.frozen()
+        try:
+            return self.runner.step(limit)
+        except (trackers.Diverged, torch.linalg.LinAlgError) as error:  # a matrix that is not finite has no factors
+            self.problem.ensemble.load(good)
+            self._close()
+            if isinstance(error, trackers.Diverged):
+                raise
+            message = (
+                "a step met a matrix that cannot be factored; the last good networks were kept: take more damping."
+            )
+            raise trackers.Diverged(message) from error
+
+    def _close(self) -> None:
         if self.out is not None:
             self._save()
             self.log.frame().to_json(self.out / "metrics.jsonl", orient="records", lines=True)
@@ -229,8 +247,9 @@ class _Run:
         return rows
 
     def _observable_rows(self, t: float) -> list[Row]:
-        spins = self.problem.system.local_observables
-        wanted = {"density", "density_profile", "instantaneous_activity", *spins} & set(self.quantities)
+        if self.problem.system.quantum is not None:
+            return self._quantum_rows(t)
+        wanted = {"density", "density_profile", "instantaneous_activity"} & set(self.quantities)
         if not wanted:
             return []
         x, weights = self._measured()
@@ -240,9 +259,6 @@ class _Run:
             values = x[r].double()
             if "density" in wanted:
                 rows.append({"quantity": "density", "s": s, "t": t, **_mean(values.mean(1), w)})
-            for name in (q for q in spins if q in wanted):
-                of_value = torch.as_tensor(spins[name], device=x.device)
-                rows.append({"quantity": name, "s": s, "t": t, **_mean(of_value[x[r].long()].mean(1), w)})
             if "instantaneous_activity" in wanted:
                 escape = -Connections(self.problem.system).diagonal(x[r]) * float(np.exp(-s)) / x.shape[-1]
                 rows.append({"quantity": "instantaneous_activity", "s": s, "t": t, **_mean(escape, w)})
@@ -250,6 +266,16 @@ class _Run:
                 for site in range(x.shape[-1]):
                     mean = _mean(values[:, site], w)
                     rows.append({"quantity": "density_profile", "s": s, "t": t, **mean, "site": site})
+        return rows
+
+    def _quantum_rows(self, t: float) -> list[Row]:
+        x, weights = self._measured()
+        rows: list[Row] = []
+        for r, s in self._asked():
+            net, w = self.problem.ensemble.copy_of(r), None if weights is None else weights[r]
+            outcomes = quantum.Outcomes(self.problem.system, net, x[r], w)
+            last = t >= float(self.times[-1])
+            rows += [{"s": s, "t": t, **row} for row in outcomes.rows(self.quantities, whole=last)]
         return rows
 
     def _measured(self) -> tuple[Tensor, Tensor | None]:
@@ -332,6 +358,8 @@ def _check(
     if system.initial.ndim != 2:
         raise InputError("networks start from a product distribution: give the initial state site by site.")
     trackers.check(tracker, options)
+    if trackers.counts_iterations(tracker) and (times % 1).any():
+        raise InputError(f"the time of {tracker} counts iterations: give whole numbers, like 100,500.")
     if "dt" in options and trackers.steps_as_euler(tracker):
         if not options["dt"] > 0:
             raise InputError(f"dt = {options['dt']}: the time step must be positive.")

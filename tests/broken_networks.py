@@ -132,6 +132,29 @@ class CountsItsCalls(Healthy):
         return super().features(x) * (1 + 1e-3 * self.calls[0])
 
 
+class SeedsTheGenerator(Healthy):
+    caught_by, says = "hidden state", "global random state.*torch.manual_seed is called"
+
+    def logits(self, x: Tensor) -> Tensor:
+        torch.manual_seed(0)
+        return super().logits(x)
+
+
+class DependsOnTheMode(Healthy):
+    caught_by, says = "hidden state", r"eval\(\).*self\.training"
+
+    def logits(self, x: Tensor) -> Tensor:
+        return super().logits(x) * (1.0 if self.training else 0.5)
+
+
+class NotFiniteWhereAllAreUp(Healthy):
+    caught_by, says = "shapes and dtypes", "is not finite"
+
+    def logits(self, x: Tensor) -> Tensor:
+        full = (x == self.local_dim - 1).all(1)
+        return super().logits(x).masked_fill(full[:, None, None], float("nan"))
+
+
 class SharedBetweenNetworks(Healthy):
     """A scale on the class that every new network sets anew."""
 

@@ -76,6 +76,8 @@ def test_wrong_requests_are_refused() -> None:
         conform(Flat, CHAIN)
     with pytest.raises(InputError, match="made"):
         conform("mad")
+    with pytest.raises(InputError, match="at most 256"):
+        conform("made", (40, 40))
     with pytest.raises(InputError, match="hidden"):
         conform("made", CHAIN, {"hiden": 3})
 

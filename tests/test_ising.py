@@ -277,6 +277,40 @@ def test_solve_names_its_methods():
     assert "free_energy" not in set(field.quantity)
 
 
+@pytest.mark.parametrize("by", ["enumeration", "kaufman", "transfer", "montecarlo"])
+def test_solve_uses_the_method_asked_for(by):
+    expected = enumeration.averages((4, 4), 2.0)
+    found = ising.solve((4, 4), [2.0], by=by).set_index("quantity")
+    assert set(found.method) == {{"kaufman": "Kaufman", "transfer": "transfer matrix"}.get(by, found.method.iloc[0])}
+    assert len(found) == (3 if by in ("kaufman", "montecarlo") else 4)
+    for name, row in found.iterrows():
+        assert abs(row.value - expected[name]) < (4 * row.stderr if by == "montecarlo" else row.bound)
+
+
+def test_solve_gives_the_correlation_on_request():
+    found = ising.solve((3, 4), [1.5, 2.0], h=0.1, quantities=["correlation", "energy"])
+    rows = found[found.quantity == "correlation"]
+    assert list(rows.distance) == [0, 1, 2, 0, 1, 2]
+    p = np.exp(enumeration.log_distribution((3, 4), 2.0, h=0.1))
+    s = lattice.spins(enumeration.configurations(12)).astype(float)
+    assert rows.value.to_numpy()[3:] == pytest.approx([p @ (s[:, 0] * s[:, r]) for r in range(3)], abs=EXACT)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"by": "exactly"}, "montecarlo"),
+        ({"by": "enumeration"}, "does not hold"),
+        ({"by": "kaufman", "h": 0.1}, "does not hold"),
+        ({"by": "kaufman", "quantities": ["abs_magnetization"]}, "does not give"),
+        ({"by": "montecarlo", "quantities": ["correlation"]}, "transfer matrix"),
+    ],
+)
+def test_solve_refuses_a_method_that_does_not_hold(options, says):
+    with pytest.raises(InputError, match=says):
+        ising.solve((6, 6), [2.0], **options)
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from functools import partial
 
+import mpmath as mp
 import numpy as np
 import pytest
 import scipy.linalg
 
 from exact import InputError, build, generator, solve
+from exact.matrixfree import derivatives
 from exact.matrixfree import lanczos as lanczos_module
 from exact.matrixfree import symmetric as symmetric_module
 from exact.matrixfree.checkpoint import Checkpoint
@@ -111,7 +113,56 @@ def test_derivatives_of_a_sharp_crossover(s):
     want = solve(system, s, times, ["activity", "susceptibility"], method="dense")
     assert got.value[:2].to_numpy() == pytest.approx(want.value[want.quantity == "activity"].to_numpy(), rel=1e-7)
     chi, exact = (f.value[f.quantity == "susceptibility"].to_numpy() for f in (got, want))
-    assert chi == pytest.approx(exact, rel=1e-5)  # second differences lose half the digits
+    assert chi == pytest.approx(exact, rel=1e-7)
+
+
+@pytest.mark.parametrize("step", [0.1, 2.5e-3, 1e-5])
+def test_differences_find_their_step(step):
+    """``ln(exp(k x) + exp(-k x) + 1)`` bends within 1/k: the step shrinks to it, and the errors that are told hold."""
+    k, calls = np.array([1.0, 30.0, 300.0]), []
+
+    def f(h):
+        calls.append(h)
+        return np.log(np.exp(k * (h + 0.002)) + np.exp(-k * (h + 0.002)) + 1), np.full(3, 1e-15)
+
+    found = derivatives.central(f, f(0.0), step)
+    with mp.workdps(40):
+        for order, got, error in ((1, found.first, found.first_error), (2, found.second, found.second_error)):
+            for i in range(3):
+                log_sum = lambda x, k=k[i]: mp.log(mp.exp(k * x) + mp.exp(-k * x) + 1)  # noqa: E731
+                want = float(mp.diff(log_sum, mp.mpf("0.002"), order))
+                assert abs(got[i] - want) <= error[i]
+                assert error[i] <= 3e-7 * abs(want) + 1e-15 * 30 / found.step**order
+    assert len(calls) == len(set(calls)) <= 34  # a point is never computed twice
+    calls.clear()
+    again = derivatives.central(f, f(0.0), found.step)
+    assert len(calls) <= 9 + 1 + 6  # the step that it left behind is right, or needs one correction
+    assert again.second_error[2] <= 1.5 * found.second_error[2]
+
+
+def test_the_derivatives_of_a_solve_are_saved_too(tmp_path, monkeypatch):
+    """Cut off among the runs at neighbouring fields: those that had ended are read again; at the end all is gone."""
+    monkeypatch.setattr(lanczos_module, "SMALL", 0)
+    system, asked, runs = SYSTEMS["south-east"], ["activity", "susceptibility"], []
+
+    def watch(text, stop=False):
+        runs.append(text.split(":")[0])
+        if stop and len(set(runs)) == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        solve(
+            system, 0.3, 5.0, asked, "continuous", method="lanczos", progress=partial(watch, stop=True), folder=tmp_path
+        )
+    assert len(list(tmp_path.rglob("*.npz"))) >= 3
+    before = set(runs)
+    runs.clear()
+    got = solve(system, 0.3, 5.0, asked, method="lanczos", progress=watch, folder=tmp_path)
+    assert not list(tmp_path.iterdir())
+    want = solve(system, 0.3, 5.0, asked, method="dense")
+    assert got.value.to_numpy() == pytest.approx(want.value.to_numpy(), rel=1e-7)
+    again = [name for name in before if name in runs]
+    assert len(again) <= 2  # the field itself, which is announced, and the run that was cut
 
 
 def test_unstable_euler_is_a_note_in_a_scan_and_an_error_alone():
@@ -274,7 +325,10 @@ def test_a_run_that_was_cut_off_goes_on(tmp_path):
     assert seen[18:] == list(range(17, 30))
     assert rest.diagonal == pytest.approx(whole.diagonal, rel=1e-13)
     assert rest.off == pytest.approx(whole.off, rel=1e-13)
-    assert not keep.path.exists()
+    assert keep.path.stat().st_size < 4096  # the tridiagonal matrix alone
+    again = lanczos(engine.op, engine.start(), lambda _: False, 30, lambda *_: 1 / 0, keep)  # no step is taken again
+    assert (again.diagonal == rest.diagonal).all()
+    assert (again.off == rest.off).all()
 
 
 def test_a_node_far_above_is_no_bound_at_long_times():
@@ -309,4 +363,7 @@ def test_a_profile_run_that_was_cut_off_goes_on(tmp_path, monkeypatch):
     assert min(steps) > 15
     # it may stop some steps later: both hold their goal of 1e-8; sums of the wrong steps would be off by 1e-2
     assert found.profile(times)[0] == pytest.approx(want.profile(times)[0], abs=1e-8)
-    assert not list((tmp_path / "deep" / "folder").glob("*.npz"))
+    read = Symmetric(system, 0.3).run(
+        times, profile=True, progress=lambda _: 1 / 0, folder=tmp_path / "deep" / "folder"
+    )
+    assert (read.profile(times)[0] == found.profile(times)[0]).all()

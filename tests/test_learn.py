@@ -196,6 +196,30 @@ def test_mixture_of_draws_matches_enumeration_and_its_errors_are_honest():
     assert np.abs(scores).max() < 4.5
 
 
+def test_a_network_over_several_orders_is_sampled_by_single_flips():
+    torch.manual_seed(0)
+    net = build("mixture", (2, 3), network="made", hidden=8).double()
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.normal_()
+    every = enumeration.configurations(6)
+    ln_p, up = learn.log_prob(net, every), every.mean(axis=1)
+    temperatures = [1.5, 4.0]
+    observables = {"up": lambda x: x.mean(axis=1)}
+    with pytest.raises(InputError, match="metropolis,exchange"):
+        mixture.draw(net, 2.5, temperatures)
+    with pytest.raises(InputError, match="metropolis,exchange"):
+        reweight.sample(net, 2.5, temperatures)
+    moves = ("metropolis", "exchange")
+    found = reweight.sample(net, 2.5, temperatures, length=300, moves=moves, observables=observables)
+    for k, T in enumerate(temperatures):
+        weight = np.exp(2.5 / T * (ln_p - ln_p.max()))
+        chains = found.series["up"][k].mean(axis=1)
+        error = chains.std(ddof=1) / np.sqrt(len(chains))
+        assert abs(chains.mean() - weight @ up / weight.sum()) < 4 * error  # fixed seed
+        assert error < 0.02
+
+
 def test_both_ways_of_predicting_agree(trained):
     net, _, _ = trained
     spec = Spec((4, 4), 2.5)
@@ -222,12 +246,13 @@ def test_cached_steps_equal_full_passes(options, local_dim):
             torch.testing.assert_close(logits, net.logits(x)[:, k], rtol=1e-12, atol=1e-12)
 
 
-def test_circulant_kernels_go_around_the_torus():
+@pytest.mark.parametrize("linear", [True, False])
+def test_circulant_kernels_go_around_the_torus(linear):
     """Against the formula, site by site: the same kernel everywhere, displacements taken around both axes."""
     torch.manual_seed(0)
-    net = build("circulant", (3, 4), units=2).double()
+    net = build("circulant", (3, 4), units=2, linear=linear).double()
     with torch.no_grad():
-        for parameter in (net.output, net.own, net.linear):
+        for parameter in (net.output, net.own, *([net.linear] if linear else [])):
             parameter.normal_()
         x = torch.randint(2, (1, 12), dtype=torch.int8)
         spins = 2 * x[0].double() - 1
@@ -237,7 +262,9 @@ def test_circulant_kernels_go_around_the_torus():
             for j in range(i):
                 rows, columns = (j // 4 - i // 4) % 3, (j % 4 - i % 4) % 4
                 fields += net.kernel[:, 4 * rows + columns, 0] * spins[j]
-            expected = (net.output[0, :, 0] + net.own[0, :, i]) @ torch.tanh(fields) + net.linear[0, i, :i] @ spins[:i]
+            expected = (net.output[0, :, 0] + net.own[0, :, i]) @ torch.tanh(fields)
+            if linear:
+                expected = expected + net.linear[0, i, :i] @ spins[:i]
             torch.testing.assert_close(logits[i], torch.stack([torch.zeros_like(expected), expected]))
 
 
@@ -330,6 +357,8 @@ def test_files_are_read(tmp_path):
         assert (ising_data.read(tmp_path / name, 4) == GOOD).all()
     np.save(tmp_path / "blocks.npy", np.array([[0, 4], [1, 2]]))
     assert ising_data.read(tmp_path / "blocks.npy", 2, 5).max() == 4
+    np.save(tmp_path / "sums.npy", np.array([[-4, 4], [0, 2], [-2, 2]]))
+    assert ising_data.read(tmp_path / "sums.npy", 2, 5).tolist() == [[0, 4], [2, 3], [1, 3]]
 
 
 @pytest.mark.parametrize(
@@ -337,7 +366,8 @@ def test_files_are_read(tmp_path):
     [
         ("ragged.csv", b"0,1,1,0\n1,1\n", "ragged"),
         ("empty.csv", b"", "no configurations"),
-        ("words.csv", b"a,b,c,d\n0,1,0,1\n", "plain numbers"),
+        ("words.csv", b"a,b,c,d\n0,1,0,1\n", "no header"),
+        ("binary.csv", bytes(range(256)), "plain numbers"),
         ("nan.csv", b"0,nan,1,0\n1,1,1,1\n", "NaN"),
         ("broken.npy", b"not an array", "plain numbers"),
         ("broken.npz", b"PK\x03\x04broken", "plain numbers"),
@@ -387,6 +417,12 @@ def test_a_run_folder_can_be_loaded_and_predicts(tmp_path):
     assert energy.difference.abs().max() < 0.1
     with pytest.raises(InputError, match="already holds a run"):
         run(spec, x, tmp_path / "run")
+    (tmp_path / "run" / "checkpoint.pt").write_bytes(b"half")
+    with pytest.raises(InputError, match="remove it"):
+        run(spec, x, tmp_path / "run", resume=True)
+    (tmp_path / "run" / "model.pt").write_bytes(b"half")
+    with pytest.raises(InputError, match="cannot be read"):
+        load(tmp_path / "run")
     with pytest.raises(InputError, match="other settings or data"):
         run(spec, x[:100], tmp_path / "run", resume=True)
 

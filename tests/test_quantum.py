@@ -31,8 +31,9 @@ from exact.quantum.observables import (
     spin_averages,
     two_point,
 )
-from exact.quantum.pauli import MINUS, X, Y, Z, embed, pauli_strings
+from exact.quantum.pauli import I2, MINUS, X, Y, Z, embed, pauli_strings
 from exact.quantum.povm import POVMS
+from exact.quantum.steady import leading_eigenvalues, steady_state
 
 ROUNDING = 1e-13  # sums of a few hundred products of numbers of order one
 STARTS = ("up", "down", "+x", "-x", "+y", "-y", "+z", "-z")
@@ -207,6 +208,7 @@ def test_physicality():
 
 # -- bad input -----------------------------------------------------------------------------------------------------
 
+PARTLY = Lindblad((5,), (), (Jump((0,), MINUS), Jump((1,), MINUS)))  # spins 2, 3, 4 never move
 FLAT = np.array([np.eye(2) + c * X + s * Z for c, s in [(1, 0), (-1, 0), (0, 1), (0, -1)]]) / 4
 BAD = {
     "not informationally complete": lambda: Povm("flat", FLAT),
@@ -232,6 +234,16 @@ BAD = {
     "no multiple": lambda: solve(build("tfim", (2,)), times=[1.0], scheme="euler", dt=0.3),
     "not negative": lambda: solve(build("tfim", (2,)), times=[-1.0]),
     "no unique steady state": lambda: solve(build("tfim", (2,), gamma=0.0), quantities=["steady_sigma_z"]),
+    "of up to 6 spins": lambda: solve(build("tfim", (7,)), quantities=["steady_sigma_z"], method="povm"),
+    "states, no ln_Z": lambda: solve(build("tfim", (2,)), quantities=["ln_Z"], method="qutip"),
+    "no sigma_z: take 'povm'": lambda: solve(build("tfim", (2,)), quantities=["sigma_z"], method="sparse"),
+    "unstable": lambda: solve(build("tfim", (2,)), 0, [40.0], ["sigma_z"], scheme="euler", dt=2.0),
+    "takes 5e": lambda: solve(build("tfim", (2,), V=1e300), quantities=["sigma_z"]),
+    "density matrix": lambda: povm_system(tfim_model((2,)), tetrahedral(), np.zeros((3, 2, 2))),
+    "trace 1": lambda: povm_system(tfim_model((2,)), tetrahedral(), np.eye(2)),
+    "states: every one must be Hermitian": lambda: povm_system(tfim_model((2,)), tetrahedral(), I2 / 2 + X),
+    "matrix of numbers": lambda: LocalOperator((0,), [["a", "b"], ["c", "d"]]),
+    "not unique": lambda: steady_state(PARTLY),
     "longer than 1": lambda: __import__("exact.quantum.lindblad", fromlist=["x"]).bloch_state((1, 1, 0)),
 }
 
@@ -241,6 +253,11 @@ BAD = {
 def test_bad_input(message):
     with pytest.raises(InputError, match=message):
         BAD[message]()
+
+
+def test_nothing_decays():
+    """Unitary: no Krylov method can pick one of 2^N zero eigenvalues, and none has to."""
+    np.testing.assert_array_equal(leading_eigenvalues(tfim_model((6,), gamma=0.0), 0.3), 0)
 
 
 def test_registered():

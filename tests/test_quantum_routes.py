@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
+import qutip
 from scipy.linalg import expm
 
 from exact import StateSpace, build, generator, solve
 from exact.matrixfree.kernel import operator
 from exact.propagate import evolve
-from exact.quantum import heisenberg_model, steady, tfim_model
+from exact.quantum import (
+    Jump,
+    Lindblad,
+    LocalOperator,
+    Povm,
+    heisenberg_model,
+    povm_system,
+    steady,
+    tetrahedral,
+    tfim_model,
+)
 from exact.quantum.evolve import evolve_state, taylor_step
 from exact.quantum.liouvillian import Liouvillian, density_matrix
 from exact.quantum.observables import (
@@ -128,11 +141,95 @@ def test_schemes_on_exact_states():
         np.testing.assert_allclose(found, np.linalg.matrix_power(step, steps) @ p, atol=1e-10)  # GMRES to 1e-12 a step
 
 
-def test_solve_speaks_for_qutip():
-    system = build("tfim", (2, 2), g=1.2)
-    names = ["sigma_x", "sigma_y", "sigma_z", "correlation_xx", "correlation_zz", "purity", "sigma_y_profile"]
-    a, b = (solve(system, 0, [0.5, 1.0], names, method=m).value for m in ("auto", "qutip"))
-    np.testing.assert_allclose(a, b, atol=AGREE)
+SPINS = ["sigma_x", "sigma_y", "sigma_z"]
+STATE = [*SPINS, "purity", "correlation_xx", "correlation_yy", "correlation_zz", "sigma_y_profile", "distribution"]
+
+
+@pytest.mark.parametrize("boundary", ["periodic", "open"])
+def test_solve_by_three_methods(boundary):
+    """Every quantity of the evolved and of the steady state, by name, from each route."""
+    system = build("tfim", (2, 2), g=1.2, boundary=boundary, povm="4-pauli", initial="+y")
+    names = [*STATE, *(f"steady_{name}" for name in STATE)]
+    found = {m: solve(system, 0, [0.5, 1.0], names, method=m) for m in ("liouvillian", "povm", "qutip")}
+    assert set(found["povm"].quantity) == set(names)
+    for method, frame in found.items():
+        assert frame.attrs["method"] == method
+        np.testing.assert_allclose(frame.value, found["liouvillian"].value, atol=AGREE)
+
+
+@pytest.mark.parametrize("s", [-0.3, 0.4])
+def test_counting_by_name_in_the_povm_basis(s):
+    system = build("heisenberg", (2, 2), Jx=0.9, Jy=1.8, initial="+x", povm="4-pauli")
+    names = ["ln_Z", "activity", "susceptibility", "scgf", "gap", "sigma_z"]
+    own, other = (solve(system, s, [0.0, 1.5], names, method=m) for m in ("liouvillian", "povm"))
+    np.testing.assert_allclose(own.value, other.value, atol=AGREE)
+
+
+def qutip_lattice(shape, periodic, bond, field):
+    """``sum_<ij> bond + sum_i field`` from coordinates, in QuTiP alone: ``bond`` and ``field`` are ``{axis: J}``."""
+    sites = list(itertools.product(*map(range, shape)))
+    pauli = {"x": qutip.sigmax(), "y": qutip.sigmay(), "z": qutip.sigmaz()}
+
+    def at(**places):
+        return qutip.tensor([pauli[places[f"s{i}"]] if f"s{i}" in places else qutip.qeye(2) for i in range(len(sites))])
+
+    bonds = set()
+    for x, axis in itertools.product(sites, range(len(shape))):
+        y = list(x)
+        y[axis] += 1
+        if periodic:
+            y[axis] %= shape[axis]
+        if tuple(y) in sites and tuple(y) != x:
+            bonds.add(frozenset((sites.index(x), sites.index(tuple(y)))))
+    h = sum(J * at(**{f"s{i}": a, f"s{j}": a}) for i, j in map(sorted, bonds) for a, J in bond.items())
+    h += sum(J * at(**{f"s{i}": a}) for i in range(len(sites)) for a, J in field.items())
+    lower = [(at(**{f"s{i}": "x"}) - 1j * at(**{f"s{i}": "y"})) / 2 for i in range(len(sites))]
+    mean = {f"sigma_{a}": sum(at(**{f"s{i}": a}) for i in range(len(sites))) / len(sites) for a in "xyz"}
+    return h, lower, mean
+
+
+LATTICES = [
+    ("heisenberg", (2, 3), {"Jx": 0.7, "Jy": -1.1, "Jz": 0.4, "B": 0.6, "gamma": 0.8}, "-x"),
+    ("tfim", (5,), {"V": 1.7, "g": 0.9, "gamma": 1.3}, "+y"),
+    ("tfim", (3, 2), {"V": -0.6, "g": 2.1, "gamma": 0.5}, "down"),
+]
+
+
+@pytest.mark.parametrize("boundary", ["periodic", "open"])
+@pytest.mark.parametrize(("name", "shape", "params", "start"), LATTICES)
+def test_against_qutip_without_our_models(name, shape, params, start, boundary):
+    """The formulas of the two models written once more, in QuTiP: bonds, signs, rates and starts are the published."""
+    p = {"Jx": 0, "Jy": 0, "Jz": 0, "B": 0, **params}
+    if name == "heisenberg":
+        h, lower, mean = qutip_lattice(shape, boundary == "periodic", {a: p[f"J{a}"] for a in "xyz"}, {"z": p["B"]})
+    else:
+        h, lower, mean = qutip_lattice(shape, boundary == "periodic", {"z": p["V"] / 4}, {"x": p["g"] / 2})
+    start_axis, sign = ("z", -1) if start == "down" else (start[1], 1 if start[0] == "+" else -1)
+    one = (qutip.qeye(2) + sign * {"x": qutip.sigmax(), "y": qutip.sigmay(), "z": qutip.sigmaz()}[start_axis]) / 2
+    n, t = int(np.prod(shape)), 0.8
+    options = {"rtol": 1e-10, "atol": 1e-12, "progress_bar": ""}
+    jumps = [np.sqrt(p["gamma"]) * g for g in lower]
+    found = qutip.mesolve(h, qutip.tensor([one] * n), [0, t], c_ops=jumps, e_ops=mean, options=options)
+    own = solve(build(name, shape, boundary=boundary, initial=start, **params), 0, t, SPINS).set_index("quantity").value
+    for spin in SPINS:
+        assert own[spin] == pytest.approx(found.e_data[spin][-1], abs=AGREE)
+
+
+def test_users_own_model():
+    """Local terms from QuTiP or as lists, correlated jumps, a POVM turned by hand: the three routes agree."""
+    pair = Jump((0, 2), qutip.tensor(qutip.sigmam(), qutip.sigmaz()), 0.7)
+    terms = (
+        LocalOperator((1, 0), qutip.tensor(qutip.sigmax(), qutip.sigmay())),
+        LocalOperator((2,), [[1, 2], [2, -1]]),
+    )
+    model = Lindblad((3,), terms, (pair, *(Jump((i,), [[0, 0], [1, 0]], 0.5) for i in range(3))))
+    turn = expm(0.3j * qutip.sigmax().full())
+    povm = Povm("turned", turn @ tetrahedral().elements @ turn.conj().T)
+    system = povm_system(model, povm, np.array([[0.6, 0.3], [0.3, 0.4]]), "own")
+    names = [*SPINS, "purity", "correlation_xx", "steady_sigma_z"]
+    frames = [solve(system, 0, [0.7], names, method=m) for m in ("liouvillian", "povm", "qutip")]
+    for frame in frames[1:]:
+        np.testing.assert_allclose(frame.value, frames[0].value, atol=AGREE)
 
 
 @pytest.mark.slow

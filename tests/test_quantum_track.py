@@ -17,7 +17,7 @@ def test_tdvp_with_an_exact_ansatz_follows_the_lindblad_equation():
     want = solve(system, 0.0, times, SPINS).sort_values(["quantity", "t"]).value.to_numpy()
     worst = []
     for dt in (0.04, 0.02):
-        options = {"full_summation": True, "dt": dt, "damping": 1e-9, "tilts": ()}
+        options = {"full_summation": True, "dt": dt, "damping": 1e-9}
         found = track(
             system, [0.0], times, observable="jumps", quantities=SPINS,
             architecture="table", tracker="tdvp", tracker_options=options,

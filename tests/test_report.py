@@ -114,11 +114,11 @@ def test_figures_follow_the_colours_of_the_page(page: Page) -> None:
 
 
 def test_cells_are_the_summary(page: Page, folder: Path) -> None:
-    heads = next(row for row in page.rows if {"shape", "discretisation"} <= set(row))
-    place = {name: heads.index(name) for name in ("network", "quantity", "shape", "t", "error")}
+    heads = next(row for row in page.rows if {"shape", "discretisation", "t"} <= set(row))
+    place = {name: heads.index(name) for name in ("network", "shape", "t", "error")}  # ln_Z is their one quantity
     shown = {}
     for row in page.rows:
-        if len(row) == len(heads) and row[place["quantity"]] == "ln_Z" and row[place["t"]] == "1":
+        if len(row) == len(heads) and row[place["t"]] == "1":
             shown[row[place["network"]], row[place["shape"]]] = float(row[place["error"]].split(" ± ")[0])
     summary = summary_of(folder)
     for row in summary[(summary.quantity == "ln_Z") & (summary.t == 1.0)].itertuples():
@@ -222,6 +222,21 @@ def test_profiles_stand_beside_the_exact_ones(tmp_path: Path, shape: list[int], 
         np.testing.assert_allclose(found[1][1].axes[0].collections[0].get_array().ravel(), -0.01)
 
 
+def test_a_pinned_site_does_not_take_the_colour_scale(tmp_path: Path) -> None:
+    record = _with_sites(example())
+    record.shape = [2, 2]
+    sites = [k for k, q in enumerate(record.errors["quantity"]) if q == "density_profile"]
+    for k in sites:
+        record.errors["exact"][k] = 1.0 if k == sites[0] else 0.5 + 0.01 * k
+    with style():
+        _, figure, caption = next(
+            iter(profiles(_one(record, tmp_path).query("quantity == 'density_profile'"), ["made"]))
+        )
+    low, high = figure.axes[0].collections[0].get_clim()
+    assert high - low == pytest.approx(0.02)
+    assert "off the scale" in caption
+
+
 def test_error_map_over_s_and_t(tmp_path: Path) -> None:
     for s in (0.1, 0.0):
         folder_of(tmp_path / f"{s}", spread(1e-3), lengths=(4,), s=s)
@@ -264,6 +279,18 @@ def test_same_records_same_page(tmp_path: Path) -> None:
     folder = folder_of(tmp_path, spread(1e-3), lengths=(4,))
     one, other = (write_report(folder, tmp_path / f"{name}.html").read_text() for name in "ab")
     assert one == other
+
+
+def test_what_all_rows_share_is_said_once(folder: Path, page: Page) -> None:
+    """At the last time there is one t; the tracker, s and task are one each. What is measured stays a column."""
+    table = error_table(last_times(summary_of(folder)))
+    assert {"task", "tracker", "s", "t"} <= dict(table.shared).keys()
+    assert dict(table.shared)["t"] == "1"
+    assert not {"task", "tracker", "s", "t"} & set(table.headings)
+    assert {"network", "shape", "error", "discretisation"} <= set(table.headings)
+    one = error_table(last_times(summary_of(folder)).head(1))
+    assert not one.shared
+    assert "t" in one.headings
 
 
 def test_a_column_of_nothing_is_left_out(folder: Path) -> None:

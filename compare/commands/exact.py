@@ -52,9 +52,9 @@ def exact(
     check_format(form)
     lengths = parse.shape(shape)
     params = common.parameters(param, initial)
-    asked = parse.names(quantities) if quantities else None
+    asked = None if quantities is None else parse.names(quantities)
     if temperatures is not None or system == "ising":
-        _equilibrium(system, lengths, params, temperatures, asked, seed, form)
+        _equilibrium(system, lengths, params, temperatures, asked, method, seed, form)
         return
     built = build_system(system, lengths, params)
     fields, grid = parse.numbers(s, "--s"), parse.numbers(times, "--times")
@@ -92,6 +92,7 @@ def _equilibrium(
     params: dict[str, Any],
     temperatures: str | None,
     quantities: list[str] | None,
+    method: str,
     seed: int,
     form: str,
 ) -> None:
@@ -110,6 +111,6 @@ def _equilibrium(
         if isinstance(value, str | bool | list):
             raise InputError(f"{name} = {value!r}: {name} of ising must be a number.")
     points = parse.numbers(temperatures, "--temperatures")
-    found = solve_ising(shape, points, **{**known, **params}, quantities=quantities, seed=seed)
+    found = solve_ising(shape, points, **{**known, **params}, quantities=quantities, seed=seed, by=method)
     head = {"system": "ising", "shape": list(shape), "params": {**known, **params}}
     emit(form, found, head, title=f"ising {parse.shape_text(shape)}")

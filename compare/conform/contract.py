@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -53,6 +54,7 @@ RESTRICTED = (  # run under every restriction; the others on the free lattice
     "float32",
     "CUDA",
 )
+MOST_SITES = 256  # minutes; its cost grows with a power of the sites
 SHAPES = {1: (5,), 2: (2, 3), 3: (2, 2, 2)}
 SHAPES_OF_FOUR = {1: (4,), 2: (2, 2), 3: (2, 2, 1)}  # 4^4 states
 
@@ -112,6 +114,11 @@ def conform(
         raise InputError(
             f"{name} is for lattices of dimension {' or '.join(map(str, cls.dimensions))}: "
             f"it cannot be tried on the shape {'x'.join(map(str, shape))}."
+        )
+    if shape is not None and math.prod(shape) > MOST_SITES:
+        raise InputError(
+            f"--shape {'x'.join(map(str, shape))} has {math.prod(shape)} sites: the contract is the same at any size, "
+            f"and is tried on at most {MOST_SITES}."
         )
     known = hyperparameters(cls)
     for key in options or {}:

@@ -17,6 +17,7 @@ from neural import Autoregressive, Ensemble
 from .case import Case, Skip, Violation, restrict
 from .checks import ROUNDING, _gap
 
+RARE_SEED = 918_273_645  # one that no network sets
 SINGLE = 1e-4  # float32: 24 bits in sums of a few dozen logarithms of order ten
 
 
@@ -40,6 +41,8 @@ def check_types(case: Case) -> None:
         for rows in (1, 5):
             for integer in (torch.int8, torch.int64):
                 _check_values(net, case, case.configurations(rows).to(integer), dtype)
+        one_value = torch.arange(case.d, dtype=torch.int8)[:, None].expand(-1, case.n_sites).contiguous()
+        _check_values(net, case, one_value, dtype)
     x = net.sample(4)
     if x.dtype != torch.int8 or x.shape != (4, case.n_sites) or not ((x >= 0) & (x < case.d)).all():
         raise Violation(
@@ -93,6 +96,17 @@ def check_hidden_state(case: Case) -> None:
     x = net.sample(6, torch.Generator().manual_seed(1))
     stored = _tensors(net)
     expected = _seeded(net, x, 1)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(RARE_SEED)
+        before = torch.get_rng_state()
+        net.log_prob(x)
+        drawn = not torch.equal(torch.get_rng_state(), before)
+    if drawn:
+        raise Violation(
+            "the global random state before and after log_prob",
+            "it changed",
+            "torch.manual_seed is called, or random numbers are drawn, inside logits: every other draw depends on it",
+        )
     other = case.configurations(9)
 
     def elsewhere() -> None:
@@ -119,6 +133,14 @@ def check_hidden_state(case: Case) -> None:
             "the state_dict before and after log_prob and sample",
             f"{changed[0]!r} changed",
             "running statistics of a BatchNorm? A density must not depend on earlier batches: use LayerNorm",
+        )
+    net.eval()
+    found = _seeded(net, x, 1)
+    if not torch.equal(found, expected):
+        raise Violation(
+            "log_prob(x) in training and after eval()",
+            f"ln p of the same x differs by up to {_gap(found, expected):.2g}",
+            "logits looks at self.training: it must be one density in training and in evaluation",
         )
 
 

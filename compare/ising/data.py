@@ -20,12 +20,16 @@ SWEEPS = 2  # between generated configurations: the energy's autocorrelation tim
 def read(path: Path, n_sites: int, local_dim: int = 2) -> NDArray[np.int8]:
     """Configurations (n, n_sites) of a .npy, .npz (array `x`, or its only array) or .csv file (no header).
 
-    Rows may be lattices (n, L, L'). Integers 0..local_dim-1, or -1 and 1 for two values, which become 0 and 1. Raises
-    InputError for an unreadable, ragged or empty file and whatever `check_configurations` refuses. Never unpickles.
+    Rows may be lattices (n, L, L'). Integers 0..local_dim-1; or -1 and 1 for two values, and the sums -4, -2, 0, 2, 4
+    for five (known by a negative value), which become 0, 1, .. in this order. Raises InputError for an unreadable,
+    ragged or empty file and whatever `check_configurations` refuses. Never unpickles.
     """
     x = _array(Path(path))
-    if x.dtype.kind in "bif" and local_dim == 2 and x.size and np.all((x == -1) | (x == 1)):
-        x = (x + 1) // 2
+    if x.dtype.kind in "if" and x.size:
+        if local_dim == 2 and np.all(np.abs(x) == 1):
+            x = (x + 1) // 2
+        elif local_dim == coarse.LEVELS and np.min(x) < 0 and np.all(np.isin(x, (-4, -2, 0, 2, 4))):
+            x = (x + 4) // 2
     return check_configurations(x, n_sites, local_dim)
 
 
@@ -56,7 +60,10 @@ def _csv(path: Path) -> NDArray:
         raise InputError(
             f"{path} is ragged: its rows hold {min(lengths)} to {max(lengths)} values, they must be equal."
         )
-    return np.array(lines, dtype=float) if lines else np.zeros((0, 0))
+    try:
+        return np.array(lines, dtype=float) if lines else np.zeros((0, 0))
+    except ValueError:
+        raise InputError(f"{path}: write one configuration a line, numbers separated by commas, no header.") from None
 
 
 def generate(

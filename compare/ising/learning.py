@@ -123,6 +123,7 @@ def run(
         "nll_error": fit.nll_error,
         "parameters": sum(p.numel() for p in net.parameters()),
         "training_seconds": sum(row["seconds"] for row in fit.history),
+        "training_cpu_seconds": sum(row["cpu_seconds"] for row in fit.history),
         **_judge(spec, net, x, out),
         "seconds": time.perf_counter() - begun,
         "peak_memory_mib": peak_memory_mib(),
@@ -142,15 +143,15 @@ def _judge(spec: Spec, net: Autoregressive, x: NDArray, out: Path) -> dict[str, 
     true = ising.energy(some, spec.shape, *spec.couplings)
     learned = hamiltonian.learned_energy(net, some, spec.T0)
     pd.DataFrame({"true": true, "learned": learned}).to_csv(out / "energies.csv", index=False, float_format="%.6f")
-    try:
+    judged: dict[str, Any] = {}
+    try:  # too few held-out configurations, or a lattice that cannot tell the terms apart: said, not refused
+        judged["agreement"] = asdict(hamiltonian.agreement(learned, true))
         found = hamiltonian.couplings(net, some, spec.shape, spec.T0)
-        couplings: dict[str, Any] = {
-            name: {"value": float(v), "stderr": float(e)} for name, v, e in zip(found.names, found.values, found.errors)
-        }
-        agreement = asdict(hamiltonian.agreement(learned, true))
-    except InputError as error:  # too few held-out configurations, or a lattice that cannot tell the terms apart
-        return {"not_judged": str(error)}
-    return {"agreement": agreement, "couplings": couplings, "couplings_r2": found.r2}
+    except InputError as error:
+        return {**judged, "not_judged": str(error)}
+    terms = zip(found.names, found.values, found.errors)
+    couplings = {name: {"value": float(value), "stderr": float(error)} for name, value, error in terms}
+    return {**judged, "couplings": couplings, "couplings_r2": found.r2}
 
 
 def _prepare(out: Path, identity: dict, resume: bool) -> dict | None:
@@ -164,7 +165,15 @@ def _prepare(out: Path, identity: dict, resume: bool) -> dict | None:
     out.mkdir(parents=True, exist_ok=True)
     _write(known, identity)
     checkpoint = out / "checkpoint.pt"
-    return torch.load(checkpoint, weights_only=True) if checkpoint.exists() else None
+    return _state(checkpoint) if checkpoint.exists() else None
+
+
+def _state(path: Path) -> dict:
+    """What `_save` wrote; InputError for anything else (damaged bytes make torch raise all kinds of errors)."""
+    try:
+        return torch.load(path, weights_only=True)
+    except Exception as error:
+        raise InputError(f"{path} cannot be read, remove it and learn again") from error
 
 
 def load(folder: Path) -> tuple[Spec, Autoregressive, dict[str, Any]]:
@@ -177,8 +186,8 @@ def load(folder: Path) -> tuple[Spec, Autoregressive, dict[str, Any]]:
         training = learn.Training(**stored.pop("training"))
         spec = Spec(**{**stored, "shape": tuple(stored["shape"])}, training=training)
         net = spec.network()
-        net.load_state_dict(torch.load(folder / "model.pt", weights_only=True))
-    except (OSError, KeyError, TypeError, json.JSONDecodeError, RuntimeError) as error:
+        net.load_state_dict(_state(folder / "model.pt"))
+    except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"{folder} is not a finished `vanbench learn` folder: {error}") from error
     return spec, net, fit
 

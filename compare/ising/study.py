@@ -38,7 +38,6 @@ VARIANTS = {
     "main-symmetric": SYMMETRIC,
     "main-no-skip": replace(BASE, options={"hidden": [180, 120], "skip": False}),
 }
-WIDE = replace(SYMMETRIC, options={"hidden": [1024]}, training=replace(SYMMETRIC.training, epochs=60))
 # every site teaches the same kernels, so that rare neighbourhoods are learned too, and sooner
 CIRCULANT = replace(
     BASE,
@@ -51,11 +50,17 @@ SHARED = {
     "main-circulant-16": replace(CIRCULANT, options={"units": 16}, training=replace(CIRCULANT.training, epochs=20)),
     "main-circulant-fast": replace(CIRCULANT, training=replace(CIRCULANT.training, learning_rate=1e-2)),
 }
+# without the linear part the logits are bounded
+BOUNDED = replace(
+    CIRCULANT, options={"units": 16, "linear": False}, training=replace(CIRCULANT.training, learning_rate=2e-2)
+)
+SEEDS = {"main-bounded": 1, "main-bounded-2": 2, "main-bounded-3": 3}  # of data, split, start and batches
 CURVES = ("main", "main-decay", "main-symmetric")
 GRID = [round(1 + 0.1 * k, 1) for k in range(31)]
 PROBE = [1.0, 1.4, 1.8, 2.0, 2.2, 2.4, 2.6, 2.8, 3.2, 3.6, 4.0]
 FULL = Sampling(draws=1000)
 SHORT = Sampling(draws=1000)
+COARSER = Sampling(draws=400)
 
 
 def _fitted(work: Path, name: str, spec: Spec, n: int, say: Say) -> dict[str, Any]:
@@ -98,6 +103,7 @@ def _summary(spec: Spec, fit: dict[str, Any], frame: pd.DataFrame) -> dict[str, 
         "magnetization_error_transition": magnetization[1],
         "lowest_ess": float(frame.quality.min()),
         "training_seconds": fit["training_seconds"],
+        "training_cpu_seconds": fit["training_cpu_seconds"],
     }
 
 
@@ -141,6 +147,29 @@ def part_shared(out: Path, work: Path, say: Say) -> None:
     ising_plots.curves(frame, BASE, out / "shared.png", title="16x16, 60000 configurations at $T_0=2.5$")
 
 
+def part_bounded(out: Path, work: Path, say: Say) -> None:
+    """Kernels shared and logits bounded: three seeds, the mean over them at each temperature, and the causes."""
+    lines, frames = [], []
+    for name, seed in SEEDS.items():
+        spec = replace(BOUNDED, training=replace(BOUNDED.training, seed=seed))
+        fit = _fitted(work, name, spec, N, say)
+        frames.append(_predicted(work, name, PROBE, replace(SHORT, seed=seed), say).assign(run=name))
+        lines.append({"run": name, **_summary(spec, fit, frames[-1])})
+        _table(pd.DataFrame(lines), out / "bounded.csv")
+    frame = pd.concat(frames, ignore_index=True)
+    frame.to_csv(out / "bounded-curves.csv", index=False, float_format="%.6g")
+    over = frame.groupby(["quantity", "T"]).difference.agg(["mean", "std", "count"]).reset_index()
+    over["stderr"] = over["std"] / np.sqrt(over["count"])
+    chosen = over[over.quantity.isin(["energy", "abs_magnetization"])]
+    _table(chosen[["quantity", "T", "mean", "stderr"]], out / "bounded-seeds.csv")
+    if (out / "main-curves.csv").exists():
+        published = pd.read_csv(out / "main-curves.csv").query("run == 'main'")
+        frame = pd.concat([published, frame], ignore_index=True)
+    ising_plots.curves(frame, BASE, out / "bounded.png", title="16x16, 60000 configurations at $T_0=2.5$")
+    nets = {name: load(work / name)[1] for name in SEEDS}
+    _table(causes(nets, BASE.shape, T0, [1.4, 1.8, 2.0, 2.2, 2.6, 3.0]), out / "bounded-causes.csv")
+
+
 def part_causes(out: Path, work: Path, say: Say) -> None:
     """Whose fault the energy just below T_c is: the sampler's, the noise's, or a bias for order."""
     specs = {"main": BASE, **SHARED}
@@ -176,29 +205,36 @@ def _sweep(runs: list[tuple[str, Spec, int]], out: Path, work: Path, say: Say, b
     lines = []
     for name, spec, n in runs:
         fit = _fitted(work, name, spec, n, say)
-        frame = _predicted(work, name, PROBE, SHORT, say)
-        lines.append({"run": name, **_summary(spec, fit, frame)})
+        frame = _predicted(work, name, PROBE, COARSER, say)
+        lines.append({"run": name, "units": spec.options["units"], **_summary(spec, fit, frame)})
         _table(pd.DataFrame(lines), out / f"by-{by}.csv")
     ising_plots.against(pd.DataFrame(lines), by, label, out / f"by-{by}.png", log)
 
 
 def part_samples(out: Path, work: Path, say: Say) -> None:
     """Error against the number of training configurations."""
-    counts = [1000, 3000, 10000, 30000]
-    runs = [(f"n{n}", BASE, n) for n in counts]
-    _sweep([*runs, ("main", BASE, N)], out, work, say, "n", "training configurations", True)
+    runs = [(f"n{n}", BOUNDED, n) for n in (1000, 3000, 10000, 30000)]
+    _sweep([*runs, ("main-bounded", BOUNDED, N)], out, work, say, "n", "training configurations", True)
 
 
 def part_sizes(out: Path, work: Path, say: Say) -> None:
     """Error against the linear size."""
-    runs = [(f"L{L}", replace(BASE, shape=(L, L)), N) for L in (4, 6, 8, 12)]
-    _sweep([*runs, ("main", BASE, N)], out, work, say, "L", "linear size $L$", False)
+    runs = [(f"L{L}", replace(BOUNDED, shape=(L, L)), N) for L in (4, 6, 8, 12)]
+    _sweep([*runs, ("main-bounded", BOUNDED, N)], out, work, say, "L", "linear size $L$", False)
 
 
 def part_temperatures(out: Path, work: Path, say: Say) -> None:
     """Error against the training temperature."""
-    runs = [(f"T{T:g}", replace(BASE, T0=T), N) for T in (2.0, 2.25, 3.0, 4.0)]
-    _sweep([*runs[:2], ("main", BASE, N), *runs[2:]], out, work, say, "T0", "training temperature $T_0$", False)
+    runs = [(f"T{T:g}", replace(BOUNDED, T0=T), N) for T in (2.0, 2.25, 3.0, 4.0)]
+    _sweep(
+        [*runs[:2], ("main-bounded", BOUNDED, N), *runs[2:]], out, work, say, "T0", "training temperature $T_0$", False
+    )
+
+
+def part_width(out: Path, work: Path, say: Say) -> None:
+    """Error against the number of units."""
+    runs = [(f"units{units}", replace(BOUNDED, options={"units": units, "linear": False}), N) for units in (4, 8, 32)]
+    _sweep([*runs[:2], ("main-bounded", BOUNDED, N), runs[2]], out, work, say, "units", "tanh units a site", True)
 
 
 def part_coarse(out: Path, work: Path, say: Say) -> None:
@@ -206,9 +242,9 @@ def part_coarse(out: Path, work: Path, say: Say) -> None:
     for stride in (2, 1):
         name = f"coarse{stride}"
         # 15x15 blocks of five values: a pass costs ten times a spin pass, so fewer epochs
-        spec = replace(BASE, stride=stride, training=replace(BASE.training, epochs=20))
+        spec = replace(BASE, stride=stride, training=replace(BASE.training, epochs=20 if stride == 2 else 8))
         _fitted(work, name, spec, N, say)
-        frame = _predicted(work, name, PROBE, SHORT, say)
+        frame = _predicted(work, name, PROBE, COARSER, say)
         frame.to_csv(out / f"{name}.csv", index=False, float_format="%.6g")
         title = f"16x16 measured as 2x2 blocks, stride {stride}"
         ising_plots.curves(frame, spec, out / f"{name}.png", title=title)
@@ -278,19 +314,10 @@ def _small_specs() -> Iterator[tuple[str, Spec]]:
     yield "made-plaquette-only", replace(base, J=0.0, plaquette=1.0)
 
 
-def part_width(out: Path, work: Path, say: Say) -> None:
-    """Whether a wider network with the same assumed symmetries predicts better."""
-    lines = []
-    for name, spec in (("main-symmetric", SYMMETRIC), ("main-wide", WIDE)):
-        fit = _fitted(work, name, spec, N, say)
-        frame = _predicted(work, name, PROBE, SHORT, say)
-        lines.append({"run": name, "parameters": fit["parameters"], **_summary(spec, fit, frame)})
-    _table(pd.DataFrame(lines), out / "by-width.csv")
-
-
 PARTS: dict[str, Callable[[Path, Path, Say], None]] = {
     "main": part_main,
     "shared": part_shared,
+    "bounded": part_bounded,
     "causes": part_causes,
     "small": part_small,
     "samples": part_samples,

@@ -15,6 +15,7 @@ from ..record import Record
 from ..tables import scientific, with_error
 
 MISSING = "–"
+SETTINGS = ("site", "s", "t", "seeds", "sizes")
 LAWS = {"power": "A N^b", "exponential": "A exp(b N)"}
 
 
@@ -29,12 +30,16 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """``hints`` say what a column is, in words; ``numeric`` columns are set flush right."""
+    """``hints`` say what a column is, in words; ``numeric`` columns are set flush right.
+
+    ``shared``: columns (heading, text) in which every row says the same; they stand above the table, not in it.
+    """
 
     headings: list[str]
     hints: list[str]
     numeric: list[bool]
     rows: list[list[Cell]]
+    shared: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,7 @@ class Column:
     hint: str
     cell: Callable[[dict[str, Any]], Cell]
     numeric: bool = True
+    setting: bool = False  # part of the question, not of the answer: said once where all rows share it
 
 
 def error_table(rows: pd.DataFrame, links: dict[tuple, tuple[tuple[str, str], ...]] | None = None) -> Table:
@@ -53,7 +59,7 @@ def error_table(rows: pd.DataFrame, links: dict[tuple, tuple[tuple[str, str], ..
         _name("network", "architecture", "the architecture and its options"),
         _name("tracker", "tracker", "how it was trained"),
         _name("quantity", "quantity", "what was estimated"),
-        Column("shape", "lattice lengths", lambda r: Cell(str(r["shape"]), r["n_sites"])),
+        Column("shape", "lattice lengths", lambda r: Cell(str(r["shape"]), r["n_sites"]), setting=True),
         _plain("site", "site", "row-major, from 0"),
         _plain("s", "s", "counting field"),
         _plain("t", "t", "time, in inverse rates"),
@@ -156,13 +162,16 @@ def commit_text(record: Record) -> str:
 
 def _table(columns: list[Column], lines: list[dict[str, Any]]) -> Table:
     cells = [[column.cell(line) for column in columns] for line in lines]
-    kept = [k for k in range(len(columns)) if any(row[k].links or row[k].text not in ("", MISSING) for row in cells)]
+    told = [k for k in range(len(columns)) if any(row[k].links or row[k].text not in ("", MISSING) for row in cells)]
+    same = [k for k in told if len(cells) > 1 and columns[k].setting and len({row[k].text for row in cells}) == 1]
+    kept = [k for k in told if k not in same]
     used = [columns[k] for k in kept]
     return Table(
         [column.heading for column in used],
         [column.hint for column in used],
         [column.numeric for column in used],
         [[row[k] for k in kept] for row in cells],
+        tuple((columns[k].heading, cells[0][k].text) for k in same),
     )
 
 
@@ -170,15 +179,15 @@ def _shape() -> Column:
     def cell(row: dict[str, Any]) -> Cell:
         return Cell("x".join(map(str, row["record"].shape)), row["record"].n_sites)
 
-    return Column("shape", "lattice lengths", cell)
+    return Column("shape", "lattice lengths", cell, setting=True)
 
 
 def _name(heading: str, field: str, hint: str) -> Column:
-    return Column(heading, hint, lambda r: Cell(str(r.get(field) or MISSING)), numeric=False)
+    return Column(heading, hint, lambda r: Cell(str(r.get(field) or MISSING)), numeric=False, setting=True)
 
 
 def _plain(heading: str, field: str, hint: str) -> Column:
-    return Column(heading, hint, lambda r: _number(r.get(field)))
+    return Column(heading, hint, lambda r: _number(r.get(field)), setting=heading in SETTINGS)
 
 
 def _part(heading: str, field: str, hint: str) -> Column:

@@ -96,7 +96,7 @@ def _cause(cases: pd.DataFrame) -> list[tuple[str, str, str]]:
         return []
     counts = names.value_counts()
     name, number = str(counts.index[0]), counts.iloc[0]
-    return [("mostly", name, f"largest part in {number} of {len(names)}: {CAUSES[name]}")]
+    return [("mostly", name, f"the largest part in {number} of {_count(len(names), 'case')} – {CAUSES[name]}")]
 
 
 def _growth(rows: pd.DataFrame, measure: str) -> list[tuple[str, str, str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -36,15 +37,21 @@ class Checkpoint:
             for name, items in self.carried.items():
                 items[:] = list(found.pop(name))
             return found if str(found["key"]) == self.key else None
-        except (OSError, KeyError, ValueError, zipfile.BadZipFile):
+        except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile):
             for items in self.carried.values():
                 items.clear()
             return None
 
     def save(self, **arrays: np.ndarray | list) -> None:
         """Saves if the last time is long enough ago."""
-        if time.monotonic() - self.last < self.every:
-            return
+        if time.monotonic() - self.last >= self.every:
+            self._write(arrays)
+
+    def finish(self, **arrays: np.ndarray | list) -> None:
+        """Puts what a run that has ended is good for in place of its vectors: the same run need not be done again."""
+        self._write(arrays)
+
+    def _write(self, arrays: Mapping[str, np.ndarray | list]) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         part = self.path.with_suffix(".part.npz")
         content = {**arrays, **self.carried}
@@ -52,6 +59,3 @@ class Checkpoint:
         np.savez(part, **everything)  # type: ignore[arg-type]
         part.replace(self.path)
         self.last = time.monotonic()
-
-    def done(self) -> None:
-        self.path.unlink(missing_ok=True)

@@ -45,7 +45,8 @@ def lanczos(
     """Runs from ``start`` (overwritten) until ``stop(tridiagonal)``, the end of the Krylov space, or ``max_steps``.
 
     ``op`` must be symmetric. ``visit`` sees each vector times its norm, in place: it must not write to it. With
-    ``keep`` the run is saved now and then, and goes on from there (``visit`` sees only the vectors that are left).
+    ``keep`` the run is saved now and then, and goes on from there (``visit`` sees only the vectors that are left); one
+    that had ended is read again.
     """
     diagonal: list[float] = []
     off: list[float] = []
@@ -59,8 +60,10 @@ def lanczos(
     tiny = 8 * EPS * max(op.bound, 1e-300)
     keep = keep if basis is None else None
     if keep and (saved := keep.load()):
-        here, before = saved["here"], saved["before"]
-        diagonal, off, scales = (list(saved[name]) for name in ("diagonal", "off", "scales"))
+        diagonal, off = list(saved["diagonal"]), list(saved["off"])
+        if "here" not in saved:
+            return Tridiagonal(np.array(diagonal), np.array(off), log_mass)
+        here, before, scales = saved["here"], saved["before"], list(saved["scales"])
         next_check = len(diagonal) + 5
     for step in range(len(diagonal), most):
         if keep:
@@ -84,7 +87,7 @@ def lanczos(
         scales.append(residual)
         here, before = before, here
     if keep:
-        keep.done()
+        keep.finish(diagonal=diagonal, off=off)
     return tri
 
 

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from ..system import System
-from .derivatives import Derivatives, central
+from .derivatives import FIRST_STEP, Derivatives, central
 from .kernel import Layout
 from .local import Local, diagonal, tilted
 from .marginals import site_sums
 from .quadrature import EPS, rounding
 from .spectral import ACCURACY, energy, gap_below, lowest
-from .symmetric import Run, Symmetric, shifted_bound
+from .symmetric import Run, Symmetric
 
 Row = dict[str, Any]
 
@@ -35,7 +35,7 @@ QUANTITIES = (*EVOLVED, *STEADY)
 
 @dataclass
 class Question:
-    """What is asked at one counting field."""
+    """What is asked at one counting field. ``step``: of differences in ``s``; afterwards the one for a field nearby."""
 
     s: float
     times: np.ndarray
@@ -45,9 +45,14 @@ class Question:
     tolerance: float = 0.0
     progress: Callable[[str], None] | None = None
     folder: Path | None = None
+    step: float = FIRST_STEP
 
     def asks(self, *names: str) -> bool:
         return bool(set(names) & set(self.quantities))
+
+    def uncertified(self, near: Symmetric) -> Run:
+        """A run at a field nearby, for differences."""
+        return near.run(self.times, self.dt, certified=False, progress=self.progress, folder=self.folder)
 
 
 def rows(system: System, layout: Layout, ask: Question) -> Iterator[Row]:
@@ -57,7 +62,8 @@ def rows(system: System, layout: Layout, ask: Question) -> Iterator[Row]:
         ask.times,
         ask.dt,
         ask.tolerance,
-        theta=ask.asks("scgf", "gap", "rate_function"),
+        theta=ask.asks("scgf"),
+        vector=ask.asks("gap", "rate_function", "trajectory_density"),
         profile=ask.asks("density", "density_profile"),
         progress=ask.progress,
         folder=ask.folder,
@@ -79,7 +85,9 @@ def unstable(engine: Symmetric, run: Run, dt: float | None) -> str:
     smallest = float(run.tri.ritz()[0][0])  # never below the true one: enough to tell that the scheme is unstable
     if -dt * smallest < 2:
         smallest = lowest(engine)
-    return f"unstable: dt |lambda_min| >= 2, lambda_min = {smallest:.6g}" if -dt * smallest >= 2 else ""
+    if -dt * smallest < 2:
+        return ""
+    return f"unstable on exact vectors: lambda_min = {smallest:.6g}, so dt must stay below {-2 / smallest:.6g}"
 
 
 def _evolved(engine: Symmetric, run: Run, ask: Question) -> Iterator[Row]:
@@ -129,10 +137,11 @@ def _in_s(engine: Symmetric, run: Run, ask: Question, centre: tuple[np.ndarray, 
 
     def shifted(h: float) -> tuple[np.ndarray, np.ndarray]:
         near = Symmetric(engine.system, ask.s + h, ask.observable, layout=engine.layout)
-        upper = shifted_bound(run.upper, engine, h)
-        return near.run(ask.times, ask.dt, upper=upper).ln_z(ask.times, ask.dt)
+        return ask.uncertified(near).ln_z(ask.times, ask.dt)
 
-    return central(shifted, centre)
+    found = central(shifted, centre, ask.step)
+    ask.step = found.step
+    return found
 
 
 def _at_zero(engine: Symmetric) -> tuple[float, float]:
@@ -170,8 +179,7 @@ def _trajectory_density(
     def shifted(h: float) -> tuple[np.ndarray, np.ndarray]:
         extra = [diagonal(site, h * values) for site in free]
         near = Symmetric(system, ask.s, ask.observable, extra, engine.layout)
-        upper = run.upper + abs(h) * len(free) * (system.local_dim - 1)
-        return near.run(ask.times, ask.dt, upper=upper).ln_z(ask.times, ask.dt)
+        return ask.uncertified(near).ln_z(ask.times, ask.dt)
 
     found = central(shifted, centre)
     n, t = system.n_sites, np.where(ask.times > 0, ask.times, 1.0)

@@ -13,12 +13,12 @@ import numpy as np
 
 from ..system import System, fingerprint
 from .checkpoint import Checkpoint
-from .kernel import Layout, Operator, norm_bound
+from .kernel import Layout, Operator
 from .lanczos import combine, lanczos
 from .local import Local, tilted
 from .marginals import site_sums
 from .perron import upper_bound
-from .quadrature import EPS, Tridiagonal, continuous, euler, rounding
+from .quadrature import Tridiagonal, continuous, euler, rounding
 from .symmetrise import equilibrium, is_equilibrium_start, symmetric
 
 PROFILE = 1e-8  # error allowed in site averages
@@ -141,17 +141,20 @@ class Symmetric:
         dt: float | None = None,
         tolerance: float = 0.0,
         theta: bool = False,
+        vector: bool = False,
         profile: bool = False,
-        upper: float | None = None,
+        certified: bool = True,
         max_steps: int = 1000,
         progress: Callable[[str], None] | None = None,
         folder: Path | None = None,
     ) -> Run:
         """Lanczos until every value asked for is within ``tolerance`` (0: within rounding) of its bound.
 
-        ``times``: of ``ln Z``; ``theta``: also the largest eigenvalue to 1e-10; ``profile``: also site averages to
-        1e-8. ``upper``: a known bound on the largest eigenvalue; without it one is proved (``certify``), if needed.
-        ``folder``: where a long run is saved every two minutes and found again.
+        ``times``: of ``ln Z``; ``theta``: also the largest eigenvalue, to a residual of 1e-10 times the norm;
+        ``vector``: to 1e-13, as its vector needs, whose error is that over the gap; ``profile``: also site averages,
+        to 1e-8. ``certified``: whether the bound on the largest eigenvalue is to be proved (``certify``) where it
+        matters; else it is the Ritz value and a margin, as good as this once a certified run nearby has ended.
+        ``folder``: where a long run is saved every two minutes, and found again, ended or not.
         """
         grid = _thinned(times)
         latest = float(grid.max(initial=0.0))
@@ -167,8 +170,8 @@ class Symmetric:
             top, residual = tri.theta()
             if progress:
                 progress(f"s = {self.s:g}: Lanczos step {tri.steps}, theta = {top:.10g} +- {residual:.1e}")
-            guess = Run(tri, lower, upper if upper is not None else top + margin(latest))
-            if theta and residual > 1e-10 * max(1.0, self.op.bound) and residual > 1e-10:
+            guess = Run(tri, lower, top + margin(latest))
+            if (theta or vector) and residual > (1e-13 if vector else 1e-10) * max(1.0, self.op.bound):
                 return False
             stable = dt if dt is None or -dt * tri.ritz()[0][0] < 2 else None
             value, bound = guess.ln_z(grid, stable)
@@ -180,21 +183,22 @@ class Symmetric:
             # rounding may hold a bound a little above its goal for good: no use in going on
             return excess <= 1 or (len(history) > 4 and 0.5 * history[-4] < excess < 1e4)
 
-        keep = None if folder is None else Checkpoint(Path(folder), self._key(profile))
+        asked = (times, dt, tolerance, theta, vector, profile, max_steps)
+        keep = None if folder is None else Checkpoint(Path(folder), self._key(asked))
         if keep and profile:
             keep.carried["sums"] = sums
         tri = lanczos(self.op, self.start(), stop, max_steps, visit if profile else None, keep)
-        found = Run(tri, lower, upper if upper is not None else self.trivial_upper)
+        found = Run(tri, lower, self.trivial_upper if certified else tri.theta()[0] + margin(latest))
         if profile:
             found.sites = np.array(sums)[: tri.steps] * self._normaliser()
         if tri.exhausted:
             found.upper = tri.theta()[0] + rounding(tri, np.ones(1))[0]
-        elif upper is None and (profile or (found.ln_z(grid, dt)[1] > 4 * rounding(tri, grid)).any()):
+        elif certified and (profile or (found.ln_z(grid, dt)[1] > 4 * rounding(tri, grid)).any()):
             found.upper = self.certify(tri, margin(latest))
         return found
 
-    def _key(self, profile: bool) -> str:
-        return repr((self.system.fingerprint, self.observable, self.s, self.parts_key, profile))
+    def _key(self, asked: tuple) -> str:
+        return repr((self.system.fingerprint, self.observable, self.s, self.parts_key, fingerprint(asked)))
 
     def _normaliser(self) -> float:
         """``1 / sqrt(P_0(support))``: the product measure is conditioned on the support."""
@@ -221,12 +225,3 @@ def _thinned(times: np.ndarray, most: int = 24) -> np.ndarray:
     if len(times) <= most:
         return times
     return times[np.unique(np.linspace(0, len(times) - 1, most).astype(int))]
-
-
-def shifted_bound(upper: float, engine: Symmetric, distance: float) -> float:
-    """The bound ``upper`` at ``s`` carried to ``s +- distance`` (``|H_s - H_s'| <= distance * max |dH/ds|``)."""
-    slopes = [
-        norm_bound(symmetric(tilted(engine.system, s, engine.observable, 1), engine.pi, engine.system.local_dim) or [])
-        for s in (engine.s - distance, engine.s + distance)
-    ]
-    return upper + abs(distance) * max(slopes) + 8 * EPS * engine.op.bound

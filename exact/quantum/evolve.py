@@ -13,6 +13,7 @@ from ..propagate import steps_of
 from .liouvillian import Liouvillian, from_real, to_real
 
 SPAN = 8.0  # norm of one Taylor step: its terms grow to exp(8), which costs 3 of 16 digits and saves matrix products
+MOST = 1e7  # of time and norm: a day for three spins
 TOLERANCE = 1e-13  # of a Taylor step, relative; hundreds of steps stay below 1e-10
 SOLVE_TOLERANCE = 1e-12  # of the linear system of one implicit step, relative
 SCHEMES = ("continuous", "euler", "trapezoid")
@@ -37,6 +38,12 @@ class EvolvedState:
         return self.log_scale + float(np.log(np.trace(self.derivatives[0]).real))
 
     @property
+    def cumulants(self) -> np.ndarray:
+        """``d^k ln Z/ds^k`` for ``k = 0..order``."""
+        m = self.traces
+        return np.array([self.ln_z, *m[1:2], *(m[2:3] - m[1:2] ** 2)])
+
+    @property
     def rho(self) -> np.ndarray:
         """The normalised state."""
         return self.derivatives[0] / np.trace(self.derivatives[0])
@@ -55,12 +62,7 @@ def evolve_state(
     ``euler``: ``rho + dt L rho``; ``trapezoid``: ``(1 - dt L/2)^-1 (1 + dt L/2)`` (one step of Luo et al. with
     ``dt = 2 tau``). Raises ``InputError`` for a missing ``dt`` or a time that is no multiple of it.
     """
-    if scheme != "continuous":
-        if dt is None or not dt > 0:
-            raise InputError(f"the {scheme} scheme needs a positive time step: give dt (--dt).")
-        steps_of(times, dt)
-    if scheme == "trapezoid" and order:
-        raise InputError("the trapezoid scheme gives no derivatives in s: take continuous or euler.")
+    check_scheme(scheme, dt, times, order)
     state = np.zeros((order + 1, *rho.shape), dtype=complex)
     state[0] = rho
     now, log_scale = 0.0, 0.0
@@ -75,16 +77,38 @@ def evolve_state(
         yield EvolvedState(float(t), log_scale, state.copy())
 
 
+def check_scheme(scheme: str, dt: float | None, times: np.ndarray, order: int) -> None:
+    """Raise ``InputError`` for a scheme without its time step, or what it does not give."""
+    if scheme == "continuous":
+        return
+    if dt is None or not dt > 0:
+        raise InputError(f"the {scheme} scheme needs a positive time step: give dt (--dt).")
+    steps_of(times, dt)
+    if scheme == "trapezoid" and order:
+        raise InputError("the trapezoid scheme gives no derivatives in s: take continuous or euler.")
+
+
 def _plan(
     liouvillian: Liouvillian, span: float, scheme: str, dt: float | None
 ) -> tuple[int, Callable[[np.ndarray], np.ndarray]]:
     """How many steps cover ``span``, and the step."""
     if scheme == "continuous" or dt is None:
-        n_steps = int(np.ceil(span * liouvillian.bound / SPAN)) if span > 0 else 0
+        n_steps = taylor_steps(liouvillian, span) if span > 0 else 0
         return n_steps, lambda state: taylor_step(liouvillian.apply_stack, state, span / n_steps)
     if scheme == "euler":
         return round(span / dt), lambda state: state + dt * liouvillian.apply_stack(state)
     return round(span / dt), lambda state: _trapezoid(liouvillian, state[0], dt)[None]
+
+
+def taylor_steps(liouvillian: Liouvillian, span: float) -> int:
+    """Steps that cover ``span``; raises ``InputError`` where there is no end to them."""
+    norm = span * liouvillian.bound
+    if not norm < MOST:
+        raise InputError(
+            f"a time of {span:g} at couplings of norm {liouvillian.bound:.3g} takes {norm:.1g} products: take shorter "
+            "times or smaller couplings."
+        )
+    return max(1, int(np.ceil(norm / SPAN)))
 
 
 def taylor_step(apply: Callable[[np.ndarray], np.ndarray], x: np.ndarray, h: float) -> np.ndarray:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -30,6 +31,8 @@ class LocalOperator:
     matrix: np.ndarray
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "sites", tuple(self.sites))
+        object.__setattr__(self, "matrix", as_matrix(self.matrix, f"local operator on sites {self.sites}"))
         size = 2 ** len(self.sites)
         if len(set(self.sites)) != len(self.sites) or not self.sites:
             raise InputError(f"local operator on sites {self.sites}: the sites must be distinct and at least one.")
@@ -108,6 +111,15 @@ def heisenberg_model(
     _check_finite(Jx=Jx, Jy=Jy, Jz=Jz, B=B)
     bond = Jx * np.kron(X, X) + Jy * np.kron(Y, Y) + Jz * np.kron(Z, Z)
     return _lattice_model(shape, boundary, bond, B * Z, gamma)
+
+
+def as_matrix(given: Any, what: str) -> np.ndarray:
+    """Lists, QuTiP operators (``.full()``) and arrays as an array of numbers; raises ``InputError``."""
+    try:
+        found = np.asarray(given.full() if hasattr(given, "full") else given)
+        return found if found.dtype.kind == "c" else found.astype(float)
+    except (TypeError, ValueError):
+        raise InputError(f"{what}: give a matrix of numbers.") from None
 
 
 MODELS: dict[str, Callable[..., Lindblad]] = {"tfim": tfim_model, "heisenberg": heisenberg_model}

@@ -31,7 +31,9 @@ class Liouvillian:
 
     def __init__(self, model: Lindblad, s: float = 0.0, copies: int = 5):
         self.model, self.s, self.dim = model, float(s), model.dim
-        require_memory(16.0 * copies * 4.0**model.n_sites, f"{copies} density matrices of {model.n_sites} spins")
+        require_memory(
+            16.0 * copies * 4.0**model.n_sites, f"room for {copies} density matrices of {model.n_sites} spins"
+        )
         n = model.n_sites
         self.hamiltonian = total([(p.sites, p.matrix) for p in model.hamiltonian], n)
         loss = total([(j.sites, j.rate * j.matrix.conj().T @ j.matrix) for j in model.jumps], n)

@@ -17,7 +17,7 @@ import numpy as np
 from ..errors import InputError, unknown
 from ..system import System
 from ..terms import Term
-from .lindblad import Jump, Lindblad, LocalOperator
+from .lindblad import Jump, Lindblad, LocalOperator, as_matrix
 from .pauli import I2, PAULI
 
 ROUNDING = 1e-15  # entries below this, relative to the largest, are cancellation left over by the matrix products
@@ -34,10 +34,15 @@ class Povm:
     elements: np.ndarray
 
     def __post_init__(self) -> None:
-        m = self.elements
+        m = as_matrix(self.elements, f"POVM {self.name!r}")
+        object.__setattr__(self, "elements", m)
         if m.shape != (4, 2, 2):
             raise InputError(f"POVM {self.name!r}: give four 2 x 2 elements (minimal and complete), got {m.shape}.")
-        if not np.allclose(m, m.conj().swapaxes(1, 2), atol=1e-12) or np.linalg.eigvalsh(m).min() < -1e-12:
+        if (
+            not np.isfinite(m).all()
+            or not np.allclose(m, m.conj().swapaxes(1, 2), atol=1e-12)
+            or np.linalg.eigvalsh(m).min() < -1e-12
+        ):
             raise InputError(f"POVM {self.name!r}: every element must be Hermitian with no negative eigenvalue.")
         if not np.allclose(m.sum(0), np.eye(2), atol=1e-12):
             raise InputError(f"POVM {self.name!r}: the elements must add up to the identity.")
@@ -132,9 +137,10 @@ def povm_system(
 ) -> System:
     """A Lindblad model (a user's own too) as a `System` with ``local_dim`` 4, started from one-spin ``states``.
 
-    ``states``: ``(n_sites, 2, 2)`` or one ``(2, 2)`` for all sites.
+    ``states``: ``(n_sites, 2, 2)`` or one ``(2, 2)`` for all sites. Raises ``InputError`` unless they are density
+    matrices.
     """
-    states = np.broadcast_to(states, (model.n_sites, 2, 2))
+    states = _checked(as_matrix(states, "one-spin states"), model.n_sites)
     terms = [hamiltonian_term(part, povm) for part in model.hamiltonian]
     terms += [jump_term(part, povm) for part in model.jumps]
     return System(
@@ -148,6 +154,24 @@ def povm_system(
         local_observables=povm.estimators,
         quantum=OpenQuantum(model, povm, states),
     )
+
+
+def _positive(stack: np.ndarray) -> bool:
+    """Whether all matrices of the stack are finite, Hermitian and without negative eigenvalue, up to rounding."""
+    if not np.isfinite(stack).all() or not np.allclose(stack, stack.conj().swapaxes(1, 2), atol=1e-12):
+        return False
+    return bool(np.linalg.eigvalsh(stack).min() >= -1e-12)
+
+
+def _checked(states: np.ndarray, n: int) -> np.ndarray:
+    if states.shape not in ((2, 2), (n, 2, 2)):
+        raise InputError(f"one-spin states: give one 2 x 2 density matrix, or {n} of them, got {states.shape}.")
+    states = np.broadcast_to(states, (n, 2, 2))
+    if not _positive(states):
+        raise InputError("one-spin states: every one must be Hermitian with no negative eigenvalue.")
+    if not np.allclose(np.einsum("iaa->i", states), 1, atol=1e-12):
+        raise InputError("one-spin states: every one must have trace 1.")
+    return states
 
 
 def _superoperator(action, k: int, povm: Povm) -> np.ndarray:  # type: ignore[no-untyped-def]

@@ -95,9 +95,14 @@ def _done(rows: list[dict[str, str]], stderr: float) -> bool:
 
 
 def trajectory_summary(path: Path, n: int) -> pd.DataFrame:
-    """Means, standard errors, and the splitting bias measured without noise on a small ring."""
-    rows = []
-    for g in G_GRID:
+    """Means, standard errors, and the splitting bias measured without noise on a small ring.
+
+    At ``g = 0`` nothing lifts a spin and all end down: no trajectory is needed.
+    """
+    dark = {"sigma_x": 0.0, "sigma_y": 0.0, "sigma_z": -1.0}
+    first = {key: v for name, value in dark.items() for key, v in _columns(name, value, 0.0, 0.0)}
+    rows: list[dict] = [{"n_sites": n, "g": 0.0, "trajectories": 0, **first}]
+    for g in G_GRID[1:]:
         found = read(path, _key(n, g))
         if len(found) < 2:
             continue
@@ -105,9 +110,13 @@ def trajectory_summary(path: Path, n: int) -> pd.DataFrame:
         split, exact = spin_averages(split_steady(model, DT)), spin_averages(steady_state(model))
         row: dict = {"n_sites": n, "g": g, "trajectories": len(found)}
         for name, (mean, error) in summary(found).items():
-            row |= {name: mean, f"{name}_stderr": error, f"{name}_dt_bias": split[name] - exact[name]}
+            row |= dict(_columns(name, mean, error, split[name] - exact[name]))
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def _columns(name: str, mean: float, stderr: float, bias: float) -> list[tuple[str, float]]:
+    return [(name, mean), (f"{name}_stderr", stderr), (f"{name}_dt_bias", bias)]
 
 
 CURVES: dict[str, tuple[str, Callable[[], pd.DataFrame]]] = {

@@ -11,12 +11,13 @@ import pandas as pd
 from ..errors import InputError, unknown
 from ..system import System
 from ..tidy import ORDER, Row, tidy
-from .evolve import SCHEMES, EvolvedState, evolve_state
-from .liouvillian import Liouvillian, density_matrix
+from . import routes
+from .evolve import SCHEMES, check_scheme
+from .liouvillian import Liouvillian
 from .observables import one_site, pairs_by_distance, purity, spin_averages, two_point
 from .pauli import PAULI
 from .povm import OpenQuantum
-from .steady import scgf_and_gap, steady_state
+from .routes import METHODS, Seen, origin_of
 
 SPINS = ("sigma_x", "sigma_y", "sigma_z")
 PROFILES = tuple(f"{name}_profile" for name in SPINS)
@@ -26,7 +27,6 @@ COUNTING = ("ln_Z", "activity", "susceptibility")
 STEADY = ("scgf", "gap")
 QUANTITIES = (*COUNTING, *STATE, *STEADY, *(f"steady_{name}" for name in STATE))
 DEFAULT = ("ln_Z", *SPINS, "purity")
-METHODS = ("auto", "liouvillian", "qutip")
 COUNTERS = ("jumps", "activity")  # one and the same: the activity of an open quantum system is its jump count
 
 
@@ -46,39 +46,50 @@ def solve_quantum(
     ``sigma_x|y|z`` site averages, their ``_profile`` by site, ``purity``, ``correlation_xx|yy|zz`` (two-point
     functions, not connected, averaged over the pairs at a lattice ``distance``) and ``distribution`` (over outcomes)
     of the normalised state at ``t``; with ``steady_`` before the name, of the steady state (``t`` missing, ``s = 0``).
-    ``ln_Z``, ``activity``, ``susceptibility``, ``scgf``, ``gap`` of the quantum-jump count. ``method="qutip"`` runs
-    ``mesolve`` instead (at ``s = 0``). Schemes: ``continuous``, ``euler``, ``trapezoid``.
+    ``ln_Z``, ``activity``, ``susceptibility``, ``scgf``, ``gap`` of the quantum-jump count.
+
+    ``method``: ``liouvillian`` (what ``auto`` takes), ``povm`` (the real generator over outcomes) or ``qutip``
+    (``mesolve`` and ``steadystate``, at ``s = 0``). Schemes: ``continuous``, ``euler``, ``trapezoid``.
 
     Raises ``InputError`` for unknown names, bad times, a missing ``dt``, or more spins than memory holds.
     """
-    quantities = tuple(quantities) if quantities is not None else DEFAULT
-    fields, grid = _checked(system, s, times, quantities, scheme, observable, method)
-    origin = system.quantum
-    assert origin is not None
+    origin, taken = origin_of(system), "liouvillian" if method == "auto" else method
+    if quantities is None:
+        quantities = DEFAULT[1:] if method == "qutip" else DEFAULT
+    fields, grid = _checked(system, s, times, quantities, scheme, dt, observable, method)
+    order = max((ORDER.get(name, 0) for name in quantities), default=0)
+    routes.check(system, taken, list(quantities), order)
     rows: list[Row] = []
     for value in fields:
         if progress:
-            progress(f"s = {value:g}: {origin.model.n_sites} spins")
-        if any(name in (*COUNTING, *STATE) for name in quantities):
-            for now in _trajectory(origin, value, grid, quantities, scheme, dt, method):
+            progress(f"s = {value:g}: {origin.model.n_sites} spins by {taken}")
+        if set(quantities) & {*COUNTING, *STATE}:
+            for now in routes.states(system, value, grid, order, scheme, dt, taken):
                 rows += _counting_rows(origin, now, value, quantities)
                 rows += _state_rows(system, now.rho, {"s": value, "t": now.t}, quantities)
         if set(STEADY) & set(quantities):
-            found = dict(zip(STEADY, scgf_and_gap(origin.model, value)))
+            found = dict(zip(STEADY, routes.scgf_and_gap_by(system, value, taken)))
             rows += [{"quantity": q, "s": value, "t": None, "value": found[q]} for q in STEADY if q in quantities]
     steady = [name.removeprefix("steady_") for name in quantities if name.startswith("steady_")]
     if steady:
         head = {"s": 0.0, "t": None}
-        for row in _state_rows(system, steady_state(origin.model), head, steady):
+        for row in _state_rows(system, routes.steady_state_by(system, taken), head, steady):
             rows.append({**row, "quantity": "steady_" + row["quantity"]})
-    return tidy(rows)
+    frame = tidy(rows)
+    frame.attrs["method"] = taken
+    return frame
 
 
 def _checked(
-    system: System, s: Any, times: Any, quantities: Sequence[str], scheme: str, observable: str, method: str
+    system: System,
+    s: Any,
+    times: Any,
+    quantities: Sequence[str],
+    scheme: str,
+    dt: float | None,
+    observable: str,
+    method: str,
 ) -> tuple[np.ndarray, np.ndarray]:
-    if system.quantum is None:
-        raise InputError(f"{system.name} is no quantum system: use exact.solve.")
     for name in quantities:
         if name not in QUANTITIES:
             raise unknown("quantity", name, list(QUANTITIES))
@@ -92,41 +103,24 @@ def _checked(
         raise unknown(f"observable of {system.name}", observable, list(COUNTERS))
     if not np.isfinite(grid).all() or (grid < 0).any():
         raise InputError("times must be finite and not negative.")
-    if method == "qutip" and (fields.any() or scheme != "continuous" or set(COUNTING) & set(quantities)):
-        raise InputError("method 'qutip' gives the states of the plain evolution: s = 0, continuous, no counting.")
+    check_scheme(scheme, dt, grid, max((ORDER.get(name, 0) for name in quantities), default=0))
+    if method == "qutip" and (fields.any() or scheme != "continuous"):
+        raise InputError("method 'qutip' gives the states of the plain evolution: s = 0 in continuous time.")
+    if method == "povm" and scheme == "trapezoid":
+        raise InputError("method 'povm' steps by the euler scheme or continuously: take 'auto' for the trapezoid.")
     return fields, grid
 
 
-def _trajectory(
-    origin: OpenQuantum,
-    s: float,
-    grid: np.ndarray,
-    quantities: Sequence[str],
-    scheme: str,
-    dt: float | None,
-    method: str,
-) -> Iterator[EvolvedState]:
-    if method == "qutip":
-        from .qutip_route import evolve_qutip
-
-        for t, rho in zip(grid, evolve_qutip(origin.model, origin.states, grid)):
-            yield EvolvedState(float(t), 0.0, rho[None])
-        return
-    order = max(ORDER.get(name, 0) for name in quantities)
-    liouvillian = Liouvillian(origin.model, s, copies=5 * (order + 1))
-    yield from evolve_state(liouvillian, density_matrix(origin.states), grid, order, scheme, dt)
-
-
-def _counting_rows(origin: OpenQuantum, now: EvolvedState, s: float, quantities: Sequence[str]) -> Iterator[Row]:
+def _counting_rows(origin: OpenQuantum, now: Seen, s: float, quantities: Sequence[str]) -> Iterator[Row]:
     """``k = -(1/(N t)) d ln_Z/ds`` and ``dk/ds``; at ``t = 0`` their limit ``-(1/N) Tr d^order L_s/ds^order rho``."""
     if "ln_Z" in quantities:
-        yield {"quantity": "ln_Z", "s": s, "t": now.t, "value": now.ln_z}
-    moments, n = now.traces, origin.model.n_sites
+        yield {"quantity": "ln_Z", "s": s, "t": now.t, "value": float(now.cumulants[0])}
+    n = origin.model.n_sites
     for name, order in ORDER.items():
         if name not in quantities:
             continue
         if now.t > 0:
-            value = -(moments[1] if order == 1 else moments[2] - moments[1] ** 2) / (n * now.t)
+            value = -now.cumulants[order] / (n * now.t)
         else:
             value = -np.trace(Liouvillian(origin.model, s).apply(now.rho, order)).real / n
         yield {"quantity": name, "s": s, "t": now.t, "value": float(value)}

@@ -6,13 +6,19 @@ import numpy as np
 from scipy.sparse.linalg import ArpackError, LinearOperator, eigs, gmres
 
 from ..errors import InputError
-from .evolve import SPAN, taylor_step
+from ..states import require_memory
+from .evolve import taylor_step, taylor_steps
 from .lindblad import Lindblad
 from .liouvillian import Liouvillian, from_real, to_real
 
 DENSE_SPINS = 4  # 256 x 256: a dense eigenvalue solve is quicker than any iteration, and certain
 TOLERANCE = 1e-11  # residual |L rho| relative to the norm of L
 RESTART = 60
+BASIS = 20  # Arnoldi vectors of ARPACK beyond two for each eigenvalue; with 8 a ring of 6 takes 20 times as long
+RESTARTS = 200  # of ARPACK
+NOT_UNIQUE = "the steady state is not unique: two or more states do not change in time."
+STEADY_COPIES = RESTART // 2 + 8  # density matrices held: the basis vectors are real, half a matrix each
+LEADING_COPIES = 20
 UNIQUE = 1e-8  # a second eigenvalue this close to 0, in units of the decay rates, makes the steady state ambiguous
 
 
@@ -21,13 +27,15 @@ def steady_state(model: Lindblad, tolerance: float = TOLERANCE) -> np.ndarray:
 
     Up to 4 spins from the dense null space; beyond, GMRES on Hermitian matrices, preconditioned with the exact
     inverse of the coherent part plus a uniform damping. Raises ``InputError`` without decay, when the steady state
-    is not unique (dense), or when the iteration does not converge.
+    is not unique, or when the iteration does not converge.
     """
-    if not any(jump.rate for jump in model.jumps):
-        raise InputError("without decay (all rates 0) there is no unique steady state: give a positive rate.")
+    require_decay(model)
     if model.n_sites <= DENSE_SPINS:
         return _dense_steady(model)
-    liouvillian = Liouvillian(model, copies=RESTART // 2 + 8)  # the basis vectors are real: half a matrix each
+    require_copies(model, STEADY_COPIES)
+    if not every_spin_decays(model) and scgf_and_gap(model)[1] < UNIQUE * 2 * _mean_decay(model):
+        raise InputError(NOT_UNIQUE)
+    liouvillian = Liouvillian(model, copies=1)
     size, dim = 4**model.n_sites, model.dim
     shift = _mean_decay(model)
     precondition = damped_inverse(liouvillian, shift)
@@ -59,20 +67,47 @@ def steady_state(model: Lindblad, tolerance: float = TOLERANCE) -> np.ndarray:
     return rho
 
 
+def require_decay(model: Lindblad) -> None:
+    if not any(jump.rate for jump in model.jumps):
+        raise InputError("without decay (all rates 0) there is no unique steady state: give a positive rate.")
+
+
+def require_copies(model: Lindblad, copies: int) -> None:
+    require_memory(16.0 * copies * 4.0**model.n_sites, f"room for {copies} density matrices of {model.n_sites} spins")
+
+
+def every_spin_decays(model: Lindblad) -> bool:
+    """Whether each spin has a lowering operator of its own (in any basis): then the steady state is unique.
+
+    Each subspace that all jumps leave invariant holds a vector that all of them annihilate. Lowering operators of all
+    spins annihilate one and the same product state, so no two such subspaces are orthogonal, and it takes two to have
+    two steady states (Schirmer and Wang, Phys. Rev. A 81, 062306 (2010)).
+    """
+    lowered = {
+        jump.sites[0]
+        for jump in model.jumps
+        if jump.rate > 0 and len(jump.sites) == 1 and jump.matrix.any() and not (jump.matrix @ jump.matrix).any()
+    }
+    return len(lowered) == model.n_sites
+
+
 def leading_eigenvalues(model: Lindblad, s: float = 0.0, count: int = 2, tau: float | None = None) -> np.ndarray:
     """The ``count`` eigenvalues of ``L_s`` with the largest real part, in falling order, complex.
 
     Up to 4 spins dense; beyond, ARPACK on ``exp(tau L_s)``, whose largest eigenvalues are those (``L_s`` itself has a
     wide imaginary spectrum that hides them from Krylov methods). ``tau``: one inverse decay rate if not given.
     """
+    if not any(jump.rate for jump in model.jumps):
+        return np.zeros(count, dtype=complex)  # unitary: every eigenvalue is imaginary, and 2^N of them are 0
     if model.n_sites <= DENSE_SPINS:
         values = np.linalg.eigvals(Liouvillian(model, s).sparse().toarray())
         return values[np.argsort(-values.real)][:count]
-    liouvillian = Liouvillian(model, s, copies=20)
+    require_copies(model, LEADING_COPIES)
+    liouvillian = Liouvillian(model, s, copies=1)
     size = 4**model.n_sites
     rates = [jump.rate for jump in model.jumps if jump.rate]
     span = tau or (len(rates) / sum(rates) if rates else 1.0)
-    n_steps = max(1, int(np.ceil(span * liouvillian.bound / SPAN)))
+    n_steps = taylor_steps(liouvillian, span)
 
     def propagate(flat: np.ndarray) -> np.ndarray:
         rho = from_real(np.ravel(flat), liouvillian.dim)
@@ -84,7 +119,8 @@ def leading_eigenvalues(model: Lindblad, s: float = 0.0, count: int = 2, tau: fl
     start += 1e-2 * _hermitian_noise(liouvillian.dim)
     operator = LinearOperator((size, size), matvec=propagate, dtype=float)
     try:
-        _, vectors = eigs(operator, k=count, which="LM", v0=to_real(start), ncv=2 * count + 8, tol=1e-11)
+        options = {"ncv": 2 * count + BASIS, "maxiter": RESTARTS, "tol": 1e-11}
+        _, vectors = eigs(operator, k=count, which="LM", v0=to_real(start), **options)
     except ArpackError as error:
         raise InputError(f"ARPACK did not find the leading eigenvalues ({error}).") from error
     values = np.array([_quotient(liouvillian, v) for v in vectors.T])
@@ -114,7 +150,7 @@ def _dense_steady(model: Lindblad) -> np.ndarray:
     dense = Liouvillian(model).sparse().toarray()
     _, singular, vectors = np.linalg.svd(dense)
     if singular[-2] < UNIQUE * singular[0]:
-        raise InputError("the steady state is not unique: two or more states do not change in time.")
+        raise InputError(NOT_UNIQUE)
     rho = vectors[-1].conj().reshape(model.dim, model.dim)
     rho = rho / np.trace(rho)
     return (rho + rho.conj().T) / 2

@@ -1,4 +1,4 @@
-"""Tanh units whose kernels move with the site around the torus, beside a linear part for each site."""
+"""Tanh units whose kernels move with the site around the torus, beside a linear part for each site if wanted."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ REACH = 3.0  # decay length, in sites, of the kernels at the start: the nearest 
 @dataclass
 class _Weights:
     kernel: Tensor  # (units, n_sites, inputs), zero for the site itself and those after it
-    linear: Tensor  # (d - 1, n_sites, inputs)
+    linear: Tensor | None  # (d - 1, n_sites, inputs)
     output: Tensor  # (d - 1, units, n_sites)
 
 
@@ -35,9 +35,12 @@ class Circulant(Incremental):
 
     units
         tanh units of each site.
+    linear
+        the part ``a``. Without it the logits are bounded, as those of finite couplings are: they cannot go on growing
+        in neighbourhoods more ordered than the data (a coupling to one site is no loss: tanh is linear on -1 and 1).
     """
 
-    def __init__(self, shape: tuple[int, ...], local_dim: int = 2, units: int = 8):
+    def __init__(self, shape: tuple[int, ...], local_dim: int = 2, units: int = 8, linear: bool = True):
         super().__init__(shape, local_dim)
         if units < 1:
             raise InputError(f"units = {units}: give at least one.")
@@ -56,7 +59,7 @@ class Circulant(Incremental):
         start = 0.4 * torch.randn(units, n, values).abs() + 0.1 * torch.randn(units, n, values)
         self.kernel = nn.Parameter(near * start)
         self.shift = nn.Parameter(0.3 * torch.randn(units))
-        self.linear = nn.Parameter(torch.zeros(values, n, n * values))
+        self.linear = nn.Parameter(torch.zeros(values, n, n * values)) if linear else None
         self.output = nn.Parameter(torch.zeros(values, units, 1))
         self.own = nn.Parameter(torch.zeros(values, units, n))
 
@@ -65,11 +68,13 @@ class Circulant(Incremental):
 
     def zero_output(self) -> None:
         for parameter in (self.linear, self.output, self.own):
-            nn.init.zeros_(parameter)
+            if parameter is not None:
+                nn.init.zeros_(parameter)
 
     def _weights(self) -> _Weights:
         kernel = F.pad(self.kernel, (0, 0, 0, 1))[:, self._place].flatten(2)  # the place n holds the zero
-        return _Weights(kernel, self.linear * self._earlier, self.output + self.own)
+        linear = None if self.linear is None else self.linear * self._earlier
+        return _Weights(kernel, linear, self.output + self.own)
 
     def _numbers(self, z: Tensor) -> Tensor:
         encoded = self.encode(z)
@@ -80,8 +85,9 @@ class Circulant(Incremental):
         seen = (last - 1) * self.values
         inputs = self._numbers(z[:, : last - 1]) if last > 1 else self.kernel.new_zeros(len(z), 0)
         rows, grid = slice(first, last), (-1, last - first)
-        logits = (inputs @ weights.linear[:, rows, :seen].flatten(0, 1).T).unflatten(1, grid)
         fields = (inputs @ weights.kernel[:, rows, :seen].flatten(0, 1).T).unflatten(1, grid)
         h = torch.tanh(fields + self.shift[:, None])
-        logits = logits + torch.stack([(h * out).sum(1) for out in weights.output[..., rows].unbind(0)], 1)
+        logits = torch.stack([(h * out).sum(1) for out in weights.output[..., rows].unbind(0)], 1)
+        if weights.linear is not None:
+            logits = logits + (inputs @ weights.linear[:, rows, :seen].flatten(0, 1).T).unflatten(1, grid)
         return torch.cat([torch.zeros_like(logits[:, :1]), logits], 1).transpose(1, 2), weights

@@ -33,6 +33,8 @@ class Mixture(Autoregressive):
     with one order has.
     """
 
+    one_order = False
+
     def __init__(
         self,
         shape: tuple[int, ...],

@@ -210,14 +210,14 @@ def fit(
     for epoch in range(len(run.fit.history) + 1, training.epochs + 1):
         if epoch > run.fit.best_epoch + training.patience and run.fit.history:
             break
-        begun = time.perf_counter()
+        begun, worked = time.perf_counter(), time.process_time()
         loss = _epoch(run, data, size, training)
         likelihood = -log_prob(net, held_out)
         nll = float(likelihood.mean())
         if not (math.isfinite(loss) and math.isfinite(nll)):
             raise InputError(f"the likelihood stopped being finite in epoch {epoch}: lower the learning rate")
-        row = {"epoch": epoch, "train_nll": loss, "validation_nll": nll, "seconds": time.perf_counter() - begun}
-        run.fit.history.append(row)
+        spent = {"seconds": time.perf_counter() - begun, "cpu_seconds": time.process_time() - worked}
+        run.fit.history.append({"epoch": epoch, "train_nll": loss, "validation_nll": nll, **spent})
         if nll < run.fit.nll:
             error = float(likelihood.std(ddof=1) / math.sqrt(len(likelihood))) if len(likelihood) > 1 else 0.0
             run.fit.best_epoch, run.fit.nll, run.fit.nll_error = epoch, nll, error

@@ -20,7 +20,7 @@ from exact.errors import InputError
 from exact.ising.lattice import check_temperatures
 
 from ..autoregressive import Autoregressive
-from .reweight import Observable, tempered
+from .reweight import Observable, check_one_order, tempered
 
 
 @dataclass
@@ -85,6 +85,7 @@ def draw(
 ) -> Draws:
     """`draws` draws from each temperature's sharpened network, in `groups` groups; InputError for bad arguments."""
     (T0,), temperatures = check_temperatures([T0]), check_temperatures(temperatures)
+    check_one_order(net)
     if groups < 2 or draws < groups:
         raise InputError("the errors need at least two groups, and a draw a temperature in each: raise --draws")
     observables = dict(observables or {})

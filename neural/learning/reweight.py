@@ -45,6 +45,15 @@ class Samples:
     x: NDArray[np.int8]
 
 
+def check_one_order(net: Autoregressive) -> None:
+    """Raises InputError for a network whose conditionals cannot be sharpened."""
+    if not net.one_order:
+        raise InputError(
+            f"{type(net).__name__} has no conditionals of one order that could be sharpened: use chains with the "
+            "moves metropolis,exchange (predict --method chains --moves metropolis,exchange)"
+        )
+
+
 @torch.no_grad()
 def tempered(net: Autoregressive, b: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
     """One draw for each b (n,) from the network with every conditional raised to b: x (n, n_sites), ln
@@ -82,7 +91,11 @@ class _Replicas:
         self.rng = torch.Generator().manual_seed(seed)
         self.b = torch.as_tensor(b, dtype=torch.float64).repeat_interleave(chains)
         self.parts = [slice(k, k + BATCH) for k in range(0, len(self.b), BATCH)]
-        self.x, self.ln_p, _ = self._propose()
+        self.x, self.ln_p = self._propose()[:2] if net.one_order else self._as_learned()
+
+    def _as_learned(self) -> tuple[Tensor, Tensor]:
+        x = self.net.sample(len(self.b), self.rng)
+        return x, torch.cat([self.net.log_prob(x[part]) for part in self.parts]).double()
 
     def _propose(self) -> tuple[Tensor, Tensor, Tensor]:
         drawn = [tempered(self.net, self.b[part], self.rng) for part in self.parts]
@@ -147,8 +160,8 @@ def sample(
     """Sample p^(T0/T) at all temperatures: `thermalise` unrecorded steps, then `length` recorded ones, each
     all `moves`.
 
-    The chains start from the sharpened network (`tempered`). `on_step(done, total)` reports progress.
-    Raises InputError for bad arguments.
+    The chains start from the sharpened network (`tempered`; one over several orders starts as it is).
+    `on_step(done, total)` reports progress. Raises InputError for bad arguments.
     """
     (T0,), values = check_temperatures([T0]), check_temperatures(temperatures)
     if chains < 2 or length < 1 or thermalise < 0:
@@ -156,6 +169,8 @@ def sample(
     for move in moves:
         if move not in MOVES:
             raise unknown("move", move, list(MOVES))
+    if "independence" in moves:
+        check_one_order(net)
     if not set(moves) & {"independence", "metropolis"}:
         raise InputError("sampling needs the move independence or metropolis: exchanges alone make nothing new")
     observables = dict(observables or {})

@@ -14,9 +14,12 @@ from .guided_clones import GuidedClones
 from .kl import KL
 from .log_ratio import LogRatio
 from .natural_gradient import NaturalGradient
+from .ritz import Ritz
 from .scgf import SCGF
+from .steady import Steady, SteadyDynamics
 from .tdvp import TDVP
 from .tdvp_symmetric import SymmetricTDVP
+from .trapezoid import Trapezoid
 
 __all__ = ["TRACKERS", "Diverged", "Problem", "Step", "Tracker", "build"]
 
@@ -26,7 +29,11 @@ TRACKERS: dict[str, Callable[..., Tracker]] = {
     "tdvp": TDVP,
     "tdvp-symmetric": SymmetricTDVP,
     "log-ratio": LogRatio,
+    "ritz": Ritz,
     "scgf": SCGF,
+    "trapezoid": Trapezoid,
+    "steady": Steady,
+    "steady-dynamics": SteadyDynamics,
     "clones": Clones,
     "guided-clones": GuidedClones,
 }
@@ -51,6 +58,16 @@ def check(name: str, options: dict[str, Any]) -> None:
 def steps_as_euler(name: str) -> bool:
     """Whether a tracker's steps approximate ``(1 + dt W_s)``: times are then multiples of ``dt``."""
     return bool(getattr(TRACKERS[name], "euler", False))
+
+
+def stationary(name: str) -> bool:
+    """Whether a tracker goes for the steady state, to be compared with that at every time."""
+    return bool(getattr(TRACKERS[name], "stationary", False))
+
+
+def counts_iterations(name: str) -> bool:
+    """Whether a tracker's time counts its iterations."""
+    return bool(getattr(TRACKERS[name], "counts_iterations", False))
 
 
 def uses_network(name: str) -> bool:

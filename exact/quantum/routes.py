@@ -1,0 +1,133 @@
+"""The routes to the same answers: the Liouvillian, the generator in the POVM basis, and QuTiP.
+
+They share the local terms and nothing else; ``solve_quantum`` asks one of them for states, eigenvalues, steady states.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+from scipy.sparse.linalg import spsolve
+
+from ..errors import InputError
+from ..matrixfree import krylov
+from ..matrixfree.eigenvectors import leading_values
+from ..matrixfree.kernel import Layout
+from ..method import SPARSE
+from ..propagate import evolve
+from ..sparse import generator
+from ..spectrum import top_and_gap
+from ..states import StateSpace, require_memory
+from ..system import System
+from . import steady
+from .evolve import evolve_state
+from .liouvillian import Liouvillian, density_matrix
+from .povm import OpenQuantum
+
+METHODS = ("auto", "liouvillian", "povm", "qutip")
+DIRECT_SPINS = 6  # a sparse factorisation of 4^7 unknowns takes minutes and gigabytes
+BLOWN_UP = 2.0  # a density matrix has Tr rho^2 <= 1
+COUNTING = ("ln_Z", "activity", "susceptibility", "scgf", "gap")
+
+
+@dataclass
+class Seen:
+    """Time ``t``: the normalised state, and ``d^k ln Z/ds^k`` for ``k = 0..order`` (none from QuTiP)."""
+
+    t: float
+    rho: np.ndarray
+    cumulants: np.ndarray
+
+
+def origin_of(system: System) -> OpenQuantum:
+    if system.quantum is None:
+        raise InputError(f"{system.name} is no quantum system: use exact.solve.")
+    return system.quantum
+
+
+def check(system: System, method: str, quantities: list[str], order: int) -> None:
+    """Raise ``InputError`` for what this method or the memory does not allow, before any work."""
+    model = origin_of(system).model
+    wants_steady = any(name.startswith("steady_") for name in quantities)
+    if wants_steady:
+        steady.require_decay(model)
+        if method in ("povm", "qutip") and model.n_sites > DIRECT_SPINS:
+            raise InputError(f"method {method!r} finds steady states of up to {DIRECT_SPINS} spins: take 'auto'.")
+    if method == "qutip" and (asked := [name for name in quantities if name in COUNTING]):
+        raise InputError(f"method 'qutip' gives states, no {asked[0]}: take 'auto' or 'povm'.")
+    copies = [5 * (order + 1)]
+    copies += [steady.STEADY_COPIES] if wants_steady else []
+    copies += [steady.LEADING_COPIES] if {"scgf", "gap"} & set(quantities) else []
+    steady.require_copies(model, max(copies))
+    if "distribution" in {name.removeprefix("steady_") for name in quantities}:
+        require_memory(1e3 * 4.0**model.n_sites, f"a table of 4^{model.n_sites} probabilities")
+
+
+def states(
+    system: System, s: float, times: np.ndarray, order: int, scheme: str, dt: float | None, method: str
+) -> Iterator[Seen]:
+    """The evolved state at each of the sorted ``times``; raises ``InputError`` once steps of ``dt`` blew it up."""
+    for seen in _states(system, s, times, order, scheme, dt, method):
+        if not np.linalg.norm(seen.rho) < BLOWN_UP:
+            raise InputError(f"the {scheme} scheme is unstable on exact states at dt = {dt}: take a smaller dt.")
+        yield seen
+
+
+def _states(
+    system: System, s: float, times: np.ndarray, order: int, scheme: str, dt: float | None, method: str
+) -> Iterator[Seen]:
+    origin = origin_of(system)
+    if method == "qutip":
+        from .qutip_route import evolve_qutip
+
+        for t, rho in zip(times, evolve_qutip(origin.model, origin.states, times)):
+            yield Seen(float(t), rho, np.zeros(0))
+    elif method == "povm":
+        yield from _povm_states(system, origin, s, times, order, dt if scheme == "euler" else None)
+    else:
+        liouvillian = Liouvillian(origin.model, s, copies=5 * (order + 1))
+        for now in evolve_state(liouvillian, density_matrix(origin.states), times, order, scheme, dt):
+            yield Seen(now.t, now.rho, now.cumulants)
+
+
+def _povm_states(
+    system: System, origin: OpenQuantum, s: float, times: np.ndarray, order: int, dt: float | None
+) -> Iterator[Seen]:
+    """Sparse up to 2^17 outcomes, beyond matrix-free."""
+    if StateSpace(system).size <= SPARSE:
+        for now in evolve(system, s, times, "jumps", order, dt):
+            yield Seen(now.t, origin.povm.density_matrix(now.distribution), now.cumulants)
+        return
+    layout = Layout(system)
+    for now in krylov.evolve(system, s, times, "jumps", order, dt, layout):
+        yield Seen(now.t, origin.povm.density_matrix(layout.to_states(now.distribution)), now.cumulants)
+
+
+def steady_state_by(system: System, method: str) -> np.ndarray:
+    """The steady density matrix."""
+    origin = origin_of(system)
+    if method == "qutip":
+        from .qutip_route import steady_qutip
+
+        return steady_qutip(origin.model)
+    if method == "povm":
+        return origin.povm.density_matrix(_null_vector(generator(system)))
+    return steady.steady_state(origin.model)
+
+
+def _null_vector(w: sp.csr_array) -> np.ndarray:
+    """``W p = 0`` with total 1: the first equation follows from the others and makes room for the second."""
+    rows = sp.vstack([sp.csr_array(np.ones((1, w.shape[0]))), w[1:]], format="csc")
+    right = np.zeros(w.shape[0])
+    right[0] = 1.0
+    return spsolve(rows, right)
+
+
+def scgf_and_gap_by(system: System, s: float, method: str) -> tuple[float, float]:
+    """``theta(s)`` of the jump count and its distance to the next real part."""
+    if method == "povm":
+        return top_and_gap(leading_values(system, s, "jumps"))
+    return steady.scgf_and_gap(origin_of(system).model, s)

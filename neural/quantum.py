@@ -1,0 +1,145 @@
+"""What a network over measurement outcomes says about the spins, with standard errors, and how physical it is.
+
+Spin values of single outcomes scatter by more than one, whatever the state. The conditional distribution of a site
+given the sites before it, which an autoregressive network knows, replaces its outcome by the mean over all four
+(Rao-Blackwell): the same average with a fraction of the noise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from exact import InputError, System
+from exact.quantum.observables import distribution_purity, pairs_by_distance, smallest_eigenvalue
+
+from .autoregressive import Autoregressive
+
+SPINS = ("sigma_x", "sigma_y", "sigma_z")
+PROFILES = tuple(f"{name}_profile" for name in SPINS)
+CORRELATIONS = tuple(f"correlation_{a}{a}" for a in "xyz")
+QUANTITIES = (*SPINS, *PROFILES, *CORRELATIONS, "purity")
+WHOLE = 9  # spins up to which the whole state is reconstructed: 4^9 outcomes, a density matrix of 2^9
+CHUNK = 1 << 14
+
+Row = dict[str, Any]
+
+
+@dataclass
+class Outcomes:
+    """Configurations ``x`` ``(n, n_sites)`` of ``net``; ``weights`` ``(n,)`` where they are all of them."""
+
+    system: System
+    net: Autoregressive
+    x: Tensor
+    weights: Tensor | None = None
+
+    @cached_property
+    def outcome(self) -> np.ndarray:
+        """One-hot, ``(n, n_sites, 4)``."""
+        return np.eye(self.system.local_dim)[self.x.cpu().numpy()]
+
+    @cached_property
+    def expected(self) -> np.ndarray:
+        """The distribution of each site given the sites before it, ``(n, n_sites, 4)``; one-hot where there is none."""
+        if self.weights is not None:
+            return self.outcome
+        try:
+            with torch.no_grad():
+                parts = [self.net.conditionals(part).double().exp() for part in self.x.split(CHUNK)]
+        except InputError:  # a mixture over site orders
+            return self.outcome
+        return torch.cat(parts).cpu().numpy()
+
+    def mean(self, values: np.ndarray) -> Row:
+        """Average of ``values`` ``(n,)`` with its standard error."""
+        if self.weights is not None:
+            return {"value": float(self.weights.cpu().numpy() @ values), "stderr": 0.0}
+        return {"value": float(values.mean()), "stderr": float(values.std(ddof=1) / np.sqrt(len(values)))}
+
+    @cached_property
+    def _rank(self) -> np.ndarray:
+        return np.argsort(self.net.order)
+
+    def pair(self, i: int, j: int) -> tuple[np.ndarray, np.ndarray]:
+        """Outcomes of site ``i`` and of site ``j`` of each configuration, ``(n, 4)`` each; the later one expected."""
+        if self._rank[i] < self._rank[j]:
+            return self.outcome[:, i], self.expected[:, j]
+        return self.expected[:, i], self.outcome[:, j]
+
+    def rows(self, quantities: Sequence[str], whole: bool) -> Iterator[Row]:
+        """Rows of ``quantities`` and, always, the smallest eigenvalues of the reduced states.
+
+        ``whole``: also that of the whole state, up to 9 spins.
+        """
+        for name, q in self.system.local_observables.items():
+            spins = self.expected @ q
+            if name in quantities:
+                yield {"quantity": name, **self.mean(spins.mean(1))}
+            if f"{name}_profile" in quantities:
+                for site in range(self.system.n_sites):
+                    yield {"quantity": f"{name}_profile", **self.mean(spins[:, site]), "site": site}
+            correlation = f"correlation_{name[-1] * 2}"
+            if correlation in quantities:
+                yield from self._correlations(correlation, q)
+        yield {"quantity": "smallest_eigenvalue_one_site", **self._smallest_of_one()}
+        if self.system.n_sites > 1:
+            yield {"quantity": "smallest_eigenvalue_two_sites", **self._smallest_of_two()}
+        if (whole or "purity" in quantities) and self.system.n_sites <= WHOLE:
+            yield from self._whole_state("purity" in quantities, whole)
+
+    def _correlations(self, name: str, q: np.ndarray) -> Iterator[Row]:
+        periodic = self.system.params.get("boundary") == "periodic"
+        for distance, pairs in pairs_by_distance(self.system.shape, periodic).items():
+            values = np.zeros(len(self.x))
+            for i, j in pairs:
+                first, second = self.pair(i, j)
+                values += (first @ q) * (second @ q) / len(pairs)
+            yield {"quantity": name, **self.mean(values), "distance": distance}
+
+    # -- is it a state? --------------------------------------------------------------------------------------------
+
+    def _smallest_of_one(self) -> Row:
+        """Over all sites; the standard error is that of the expectation in the eigenvector found."""
+        found = [self._smallest([self.expected[:, i]]) for i in range(self.system.n_sites)]
+        return min(found, key=lambda row: float(row["value"]))
+
+    def _smallest_of_two(self) -> Row:
+        pairs = combinations(range(self.system.n_sites), 2)
+        return min((self._smallest(self.pair(i, j)) for i, j in pairs), key=lambda row: float(row["value"]))
+
+    def _smallest(self, outcomes: Sequence[np.ndarray]) -> Row:
+        """Of the state of one site or two, from outcome distributions ``(n, 4)`` of each configuration."""
+        assert self.system.quantum is not None
+        w = np.full(len(self.x), 1 / len(self.x)) if self.weights is None else self.weights.cpu().numpy()
+        dual = self.system.quantum.povm.dual
+        if len(outcomes) == 1:
+            operators, joint = dual, w @ outcomes[0]
+        else:
+            operators = np.einsum("aij,bkl->abikjl", dual, dual).reshape(4, 4, 4, 4)
+            joint = (outcomes[0] * w[:, None]).T @ outcomes[1]
+        vector = np.linalg.eigh(np.tensordot(joint, operators, joint.ndim))[1][:, 0]
+        q = np.einsum("i,...ij,j->...", vector.conj(), operators, vector).real
+        if len(outcomes) == 1:
+            return self.mean(outcomes[0] @ q)
+        return self.mean(((outcomes[0] @ q) * outcomes[1]).sum(1))
+
+    def _whole_state(self, purity: bool, eigenvalue: bool) -> Iterator[Row]:
+        assert self.system.quantum is not None
+        povm, n = self.system.quantum.povm, self.system.n_sites
+        grid = np.indices((4,) * n, dtype=np.int8).reshape(n, -1).T
+        states = torch.as_tensor(np.ascontiguousarray(grid), device=self.x.device)
+        with torch.no_grad():
+            p = torch.cat([self.net.log_prob(part).double().exp() for part in states.split(CHUNK)]).cpu().numpy()
+        if purity:
+            yield {"quantity": "purity", "value": distribution_purity(p, povm), "stderr": 0.0}
+        if eigenvalue:
+            value = smallest_eigenvalue(povm.density_matrix(p))
+            yield {"quantity": "smallest_eigenvalue", "value": value, "stderr": 0.0}

@@ -1,0 +1,142 @@
+"""The published steady states: minimise the L1 norm of ``dp/dt = L p``. Luo et al., PRL 128, 090501 (2022)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from exact import InputError
+
+from ..ensemble import Parameters
+from .base import Problem, Step
+from .l1 import L1Fit, Residual, cooled
+from .trapezoid import Trapezoid, conserved
+
+BETWEEN = ("norms", "residuals")
+
+
+class Steady:
+    """``min |L p|_1`` by Adam. Its time counts iterations: ``--times 100,500`` reports after 100 and after 500.
+
+    With ``mix = w > 0`` the objective lies between that of the steady state and that of a trapezoidal time step of
+    length ``span`` from ``p_0``, the network as it was at the last multiple of ``refresh`` iterations:
+
+    - ``between = "norms"``: ``(1 - w) |L p|_1 + w |p - p_0 - span L (p + p_0)/2|_1 / span``
+    - ``between = "residuals"``: ``|(w/span) (p - p_0) - L ((1 - w/2) p + (w/2) p_0)|_1``
+
+    Both are ``|L p|_1`` at ``w = 0`` and the step of `Trapezoid` at ``w = 1``, and zero at the steady state for all
+    ``w``. (The supplement of the publication interpolates too, S23 and S25; its text could not be consulted, and
+    these two are our own.)
+
+    samples, learning_rate, neighbours, measure, full_summation
+        as of `Trapezoid`; 12000 samples and 500 iterations are published.
+    decay, horizon
+        the learning rate falls to the fraction ``decay`` in the second half of ``horizon`` iterations and stays there.
+    """
+
+    stationary = True
+    counts_iterations = True
+
+    def __init__(
+        self,
+        problem: Problem,
+        samples: int = 1000,
+        learning_rate: float = 1e-2,
+        decay: float = 0.02,
+        horizon: int = 500,
+        mix: float = 0.0,
+        between: str = "norms",
+        span: float = 0.1,
+        refresh: int = 10,
+        neighbours: int = 8,
+        measure: int | None = None,
+        full_summation: bool = False,
+    ):
+        if not (0 < decay <= 1 and horizon >= 1 and 0 <= mix <= 1 and span > 0 and refresh >= 1):
+            raise InputError("decay must be in (0, 1], mix in [0, 1], span positive, horizon and refresh at least 1.")
+        if between not in BETWEEN:
+            raise InputError(f"between = {between!r}: take one of {', '.join(BETWEEN)}.")
+        self.residuals = interpolated(mix, between, span)
+        self.fit = L1Fit(problem, samples, neighbours, learning_rate, full_summation)
+        self.problem, self.decay, self.horizon, self.refresh = problem, decay, horizon, refresh
+        self.measure, self.states = measure or 4 * samples, self.fit.states
+        self.iterations = 0
+        self.before: Parameters = problem.ensemble.frozen()
+        self._measured: Tensor | None = None
+
+    measured = Trapezoid.measured
+
+    def state(self) -> Mapping[str, Any]:
+        own = {"iterations": self.iterations, "before": dict(self.before), "measured": self._measured}
+        return {"fit": self.fit.state(), **own}
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        self.fit.load(state["fit"])
+        self.iterations, self.before, self._measured = state["iterations"], state["before"], state["measured"]
+
+    def step(self, limit: float) -> Step:
+        """One iteration."""
+        if self.iterations % self.refresh == 0:
+            self.before = self.problem.ensemble.frozen()
+        rate = cooled(self.iterations / self.horizon, self.decay)
+        loss = self.fit.iterate(self.residuals, self.before, rate)
+        self.iterations += 1
+        self._measured = None
+        return conserved(1.0, self.problem, {"loss": loss})
+
+
+def interpolated(mix: float, between: str, span: float) -> list[Residual]:
+    """The objective between ``|L p|_1`` (``mix`` 0) and a step (1)."""
+    if mix == 0:
+        return [Residual(1.0, 0.0, 1.0)]
+    if between == "norms":
+        step = Residual(mix, 1 / span, -0.5, -1 / span, -0.5)
+        return [Residual(1 - mix, 0.0, 1.0), step] if mix < 1 else [step]
+    return [Residual(1.0, mix / span, -(1 - mix / 2), -mix / span, -mix / 2)]
+
+
+class SteadyDynamics(Trapezoid):
+    """The steady state by `Steady` and from there `Trapezoid` in time ("var+dyn"); time counts from its beginning.
+
+    iterations, steady_rate
+        of the steady objective before the first step, and Adam's rate there (falling by ``steady_decay``).
+    """
+
+    stationary = True
+    scheme = "continuous"
+
+    def __init__(
+        self,
+        problem: Problem,
+        iterations: int = 500,
+        steady_rate: float = 1e-2,
+        steady_decay: float = 0.02,
+        **options: Any,
+    ):
+        if iterations < 0 or not (steady_rate > 0 and 0 < steady_decay <= 1):
+            raise InputError("iterations must not be negative, steady_rate positive, steady_decay in (0, 1].")
+        super().__init__(problem, **options)
+        self.iterations, self.steady_rate, self.steady_decay = iterations, steady_rate, steady_decay
+        self.prepared = False
+
+    def state(self) -> Mapping[str, Any]:
+        return {**super().state(), "prepared": self.prepared}
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        super().load(state)
+        self.prepared = state["prepared"]
+
+    def step(self, limit: float) -> Step:
+        if not self.prepared:
+            self._prepare()
+        return super().step(limit)
+
+    def _prepare(self) -> None:
+        rate, full = self.steady_rate, self.states is not None
+        fit = L1Fit(self.problem, self.fit.samples, self.fit.neighbours, rate, full)
+        for n in range(self.iterations):
+            before = self.problem.ensemble.parameters  # not used: the objective has no p_0
+            fit.iterate(interpolated(0.0, "norms", 1.0), before, cooled(n / self.iterations, self.steady_decay))
+        self.prepared = True

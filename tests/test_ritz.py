@@ -1,0 +1,103 @@
+"""Rayleigh-Ritz in the span of tracked networks: its weights, its errors, and ln Z against exact vectors."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from exact import InputError, StateSpace, build, generator, solve
+from neural import track
+from neural.trackers.span import _jackknife, calibrated
+
+torch.set_num_threads(1)
+OPTIONS = {"flow_samples": 200, "samples": 200, "starts": (1.5,), "growth": 2.0, "still": 2e-3}
+
+
+def found(system, fields, times, **more):
+    options = {**OPTIONS, **more}
+    return track(system, fields, times, tracker="ritz", architecture="sitewise", tracker_options=options)
+
+
+def test_through_a_transition_within_the_error_told():
+    system, times = build("fa", (5,), c=0.3), [0.5, 10.0]
+    rows = found(system, [0.4], times).records.query("quantity == 'ln_Z'")
+    exact = solve(system, 0.4, times, ["ln_Z"]).value.to_numpy()
+    # the span is not complete: 3e-3 beside four standard errors; measured 1e-3 or less, se 1e-3
+    assert np.all(np.abs(rows.value - exact) < 3e-3 * np.abs(exact) + 4 * rows.stderr)
+    assert np.all(rows.stderr < 1e-2 * np.abs(exact))
+
+
+def test_the_flows_stop_and_the_ritz_value_is_the_limit():
+    system = build("east", (2, 2), c=0.4)
+    result = found(system, [0.5, 0.8], [200.0])
+    last = result.log.groupby("s").tail(1)
+    theta = [solve(system, s, 1.0, ["scgf"]).value.iloc[0] for s in (0.5, 0.8)]
+    assert np.all(np.abs(last.scgf - theta) < 2e-3 * np.abs(theta) + 4 * last.scgf_stderr)
+    assert (last.flowed < 100).all()
+
+
+def test_observables_are_those_of_the_squared_amplitude():
+    system, t = build("fa", (4,), c=0.3), 2.0
+    result = track(
+        system, [0.4], [t], tracker="ritz", architecture="sitewise", tracker_options={**OPTIONS, "samples": 1000}
+    )
+    states = StateSpace(system).configurations()
+    pi = np.prod(np.where(states == 1, 0.3, 0.7), axis=1)
+    w = generator(system, 0.4).toarray()
+    values, vectors = np.linalg.eigh(np.diag(pi**-0.5) @ w @ np.diag(pi**0.5))
+    psi = vectors @ (np.exp(t / 2 * values) * (vectors.T @ np.sqrt(pi)))
+    density = float(psi**2 @ states.mean(1) / (psi**2).sum())
+    row = result.records.query("quantity == 'density'").iloc[0]
+    assert row.value == pytest.approx(density, abs=0.02)  # four errors of about 4000 correlated configurations
+
+
+def test_calibrated_weights_meet_every_average():
+    rng = torch.Generator().manual_seed(0)
+    raw = torch.rand(500, 4, generator=rng, dtype=torch.float64)
+    ratios = 4 * raw / raw.sum(1, keepdim=True)  # bounded by K, adding up to K, as in a span
+    w = calibrated(ratios)
+    assert torch.allclose(w @ ratios, torch.ones(4, dtype=torch.float64), atol=1e-12)
+    assert float(w.sum()) == pytest.approx(1, abs=1e-12)
+    assert float((w * 500 - 1).abs().max()) < 0.5
+
+
+def test_the_jackknife_knows_the_error_and_removes_the_bias():
+    data = torch.randn(4000, 20, generator=torch.Generator().manual_seed(1), dtype=torch.float64) + 1
+    blocks = torch.arange(20) % 10
+    squares = [data.mean(1).square(), *(data[:, blocks != b].mean(1).square() for b in range(10))]
+    values, influences = _jackknife(torch.stack(squares, 1))
+    scatter = float(values.std()) / 4000**0.5
+    assert abs(float(values.mean()) - 1) < 4 * scatter  # the plain square is too large by 1/20, seven such errors
+    assert 4 * scatter < 1 / 20
+    variance = float(influences.square().sum(1).mean())
+    assert variance == pytest.approx(float(values.var()), rel=0.15)  # 11 % of itself is its own bias
+
+
+def test_a_killed_run_resumed_gives_the_same_numbers(tmp_path, monkeypatch):
+    arguments = {"s": [0.2, 0.4], "times": [1.0, 2.0], "architecture": "sitewise", "tracker": "ritz"}
+    arguments["tracker_options"] = {"flow_samples": 50, "samples": 100, "starts": 1.0}
+    system = build("fa", (4,), c=0.4)
+    whole = track(system, **arguments)
+    monkeypatch.setattr("neural.runner.CHECKPOINT_SECONDS", 0.0)
+
+    def killed(step, total, message):
+        if step == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        track(system, **arguments, out=tmp_path, progress=killed)
+    resumed = track(system, **arguments, out=tmp_path, resume=True)
+    columns = [c for c in whole.log.columns if c != "wall"]
+    assert resumed.log[columns].equals(whole.log[columns])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"samples": 50}, "at least 100"), ({"growth": 1.0}, "above 1"), ({"starts": ("a",)}, "finite numbers")],
+)
+def test_bad_options_are_refused(options, message):
+    with pytest.raises(InputError, match=message):
+        track(build("fa", (4,)), [0.1], [0.1], tracker="ritz", tracker_options=options)
+    with pytest.raises(InputError, match="detailed balance"):
+        track(build("asep", (4,), p=1.0, q=0.3), [0.1], [0.1], tracker="ritz")
