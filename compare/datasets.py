@@ -112,7 +112,7 @@ def user_file(path: Path, threshold: float | None = None) -> Dataset:
     path = Path(path)
     if not path.is_file():
         raise InputError(
-            f"No such data set or file: {path}. Known: digits, bars-and-stripes, or a .npy, .npz, .csv file."
+            f"No such data set or file: '{path}'. Known: digits, bars-and-stripes, or a .npy, .npz, .csv file."
         )
     x, labels = _read(path)
     shape = (x.shape[1], x.shape[2]) if x.ndim == 3 else None
@@ -159,7 +159,8 @@ def _read(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
         zlib.error,
         zipfile.BadZipFile,
     ) as error:  # numpy refuses pickles with a ValueError
-        raise InputError(f"{path} cannot be read as plain numbers: {error}.") from error
+        said = " ".join(str(error).split()).rstrip(".")  # one line, whatever a library says
+        raise InputError(f"{path} cannot be read as plain numbers: {said}.") from error
     raise InputError(f"{path} has an unknown ending: use .npy, .npz or .csv.")
 
 

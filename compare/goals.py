@@ -1,10 +1,11 @@
-"""Which goals a suite reached: the largest error of ``ln Z`` over a task's times, and what it cost.
+"""Which goals a suite reached: the largest error over a task's times, and what it cost.
 
     python -m compare.goals DIR [--out FILE.md] [--plot FILE.png]
 
-The error is relative, against exact continuous time: the references of the run, or where it has none the stored tables
-of `exact.library` at the times they share. Where neither is, it is measured from the clones of the same folder (tracker
-``clones`` on the same system, shape, ``s`` and times), whose own standard error stands beside it.
+The error is that of ``ln Z``, or of the quantities that the goal names, as `compare.errors` defines it (spins:
+absolute), against exact continuous time: the references of the run, or where it has none, for ``ln Z``, the stored
+tables of `exact.library` at the times they share. Where neither is, it is measured from the clones of the same folder
+(tracker ``clones`` on the same system, shape, ``s`` and times), whose own standard error stands beside it.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from .record import Record, records
 HEADINGS = {
     "task": "case",
     "shape": "shape",
+    "of": "quantities",
     "t": "to t",
     "tracker": "tracker",
     "network": "network",
@@ -59,15 +61,17 @@ def goals(folder: Path) -> pd.DataFrame:
 
 
 def _row(record: Record, clones: Record | None) -> dict[str, Any]:
+    goal = {"error": None, "seconds": None, "quantities": ["ln_Z"], **(record.config.get("goal") or {})}
     errors = record.frame("errors")
-    errors = errors[errors.quantity == "ln_Z"]
+    errors = errors[errors.quantity.isin(goal["quantities"])]
     error, stderr = errors.error.max(), np.nan
-    if not np.isfinite(error):
+    of_ln_z = goal["quantities"] == ["ln_Z"]
+    if not np.isfinite(error) and of_ln_z:
         error = _from_library(record)
-    if not np.isfinite(error) and clones is not None and clones is not record:
+    if not np.isfinite(error) and of_ln_z and clones is not None and clones is not record:
         error, stderr = _from_clones(record, clones)
-    goal = record.config.get("goal") or {"error": None, "seconds": None}
     return {
+        "of": ", ".join(goal["quantities"]),
         "task": record.task,
         "shape": shape_text(record.shape),
         "t": errors.t.max(),
@@ -123,6 +127,8 @@ def _verdict(error: float, cost: float, goal: dict[str, Any]) -> str:
 def markdown(table: pd.DataFrame) -> str:
     """The table in Markdown; numbers to two digits, empty columns left out."""
     shown = [name for name in HEADINGS if table[name].notna().any() and (table[name] != "").any()]
+    if (table["of"] == "ln_Z").all():
+        shown.remove("of")
     rows = [[_cell(name, row[name]) for name in shown] for row in table.to_dict("records")]
     return tabulate(rows, [HEADINGS[name] for name in shown], tablefmt="pipe", disable_numparse=True) + "\n"
 
@@ -150,7 +156,7 @@ def plot(table: pd.DataFrame, path: Path) -> None:
                 str(row.network), (row.cpu_s, row.error), xytext=(4, 3), textcoords="offset points", fontsize=7
             )
     axis.set_xlabel("CPU time (s)")
-    axis.set_ylabel("largest relative error of ln Z")
+    axis.set_ylabel("largest error")
     axis.legend()
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150)

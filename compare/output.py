@@ -18,6 +18,7 @@ from exact.errors import unknown
 from .record import columns
 
 FORMATS = ("table", "json", "csv")
+WHOLE = ("site", "state", "distance")
 VALUE_DIGITS, ERROR_DIGITS = 10, 2
 FILE_WIDTH = 180  # columns of a table that goes into a file or a CI log, where nothing says how wide it may be
 SHOWN_ROWS = 2000  # of a table on the screen; the other formats hold every row
@@ -31,12 +32,18 @@ def check_format(form: str) -> str:
 
 def emit(form: str, frame: pd.DataFrame, head: Mapping[str, Any], title: str = "") -> None:
     """Print ``frame``: as ``{**head, "records": [...]}`` in JSON, and nothing else on stdout."""
+    frame = _whole(frame)
     if form == "json":
         typer.echo(json.dumps({**plain(dict(head)), "records": as_records(frame)}, indent=1, allow_nan=False))
     elif form == "csv":
         typer.echo(frame.to_csv(index=False, lineterminator="\n"), nl=False)
     else:
         _print_table(frame, title)
+
+
+def _whole(frame: pd.DataFrame) -> pd.DataFrame:
+    """Numbers of sites and states, which stand beside empty cells as floats, as whole numbers."""
+    return frame.astype({name: "Int64" for name in WHOLE if name in frame})
 
 
 def as_records(frame: pd.DataFrame) -> list[dict[str, Any]]:
@@ -83,8 +90,10 @@ def print_rows(headings: Sequence[str], rows: Sequence[Sequence[str]], title: st
 
 
 def _cell(item: Any, digits: int) -> str:
-    if item is None or isinstance(item, float):
-        return "" if item is None or math.isnan(item) else f"{item:.{digits}g}"
+    if item is None or item is pd.NA:
+        return ""
+    if isinstance(item, float):
+        return "" if math.isnan(item) else f"{item:.{digits}g}"
     return str(item)
 
 

@@ -9,7 +9,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from exact import SYSTEMS, InputError, System, build
+import numpy as np
+
+from exact import SYSTEMS, Connections, InputError, System, build
 from exact.errors import unknown
 from exact.systems import ALIASES, parameters
 
@@ -35,7 +37,22 @@ def build_system(name: str, shape: tuple[int, ...], params: Mapping[str, Any] | 
         raise InputError(f"system {name!r} failed: {type(error).__name__}: {error}.") from error
     if not isinstance(system, System):
         raise InputError(f"system {name!r} returned {type(system).__name__}: it must return an exact.System.")
+    _require_conservation(name, system)
     return system
+
+
+def _require_conservation(name: str, system: System) -> None:
+    """The columns of a generator sum to zero; looked at for configurations drawn at random."""
+    x = np.random.default_rng(0).integers(system.local_dim, size=(256, system.n_sites))
+    for site, value in system.pinned.items():
+        x[:, site] = value
+    connections = Connections(system)
+    lost = np.abs(connections.column_sum(x)).max()
+    if lost > 1e-9 * max(1.0, np.abs(connections.diagonal(x)).max()):
+        raise InputError(
+            f"system {name!r} does not conserve probability: the columns of its generator (column = from, row = to) "
+            f"must sum to zero, one sums to {lost:.3g}. exact.jumps makes a term from its rates alone."
+        )
 
 
 def canonical_name(name: str) -> str:

@@ -20,6 +20,9 @@ A suite file::
     tracker_options = {dt = 0.05, samples = 1000}
     architectures = ["made", {name = "gru", options = {width = 16}}]
     seeds = 3
+
+``vary = {c = [0.3, 0.5]}`` in a task stands for one task for each value of the parameter, named ``east-1d-c0.3`` and so
+on.
 """
 
 from __future__ import annotations
@@ -70,8 +73,9 @@ class Budget(Model):
 
 
 class Goal(Model):
-    """What a task is to reach: the largest error of ``ln Z`` over its times, and CPU seconds (see `compare.goals`)."""
+    """What a task is to reach: the largest error of ``quantities`` over time, and CPU seconds (`compare.goals`)."""
 
+    quantities: list[str] = Field(["ln_Z"], min_length=1)
     error: float = Field(gt=0)
     seconds: float = Field(gt=0)
 
@@ -221,7 +225,7 @@ def load_suite(name: str) -> Suite:
     tasks = content.get("tasks")
     if not isinstance(defaults, dict) or not isinstance(tasks, list) or not all(isinstance(t, dict) for t in tasks):
         raise InputError(f"suite {str(path)!r}: write one [[tasks]] block a task, and at most one [defaults].")
-    content["tasks"] = [_merged(defaults, task) for task in tasks]
+    content["tasks"] = [one for task in tasks for one in _varied(_merged(defaults, task), str(path))]
     suite = checked(Suite, {"name": path.stem, **content}, f"suite {str(path)!r}")
     names = [task.name for task in suite.tasks]
     for name in names:
@@ -263,6 +267,20 @@ def _merged(defaults: dict[str, Any], task: dict[str, Any]) -> dict[str, Any]:
         k: {**defaults[k], **v} for k, v in task.items() if isinstance(v, dict) and isinstance(defaults.get(k), dict)
     }
     return {**defaults, **task, **both}
+
+
+def _varied(task: dict[str, Any], where: str) -> list[dict[str, Any]]:
+    """One task for each value of the one parameter under ``vary``."""
+    given = task.pop("vary", None)
+    if given is None:
+        return [task]
+    if not isinstance(given, dict) or [isinstance(values, list) for values in given.values()] != [True]:
+        raise InputError(f"suite {where!r}: write vary = {{NAME = [VALUE, ...]}} with one parameter.")
+    ((name, values),) = given.items()
+    return [
+        {**task, "name": f"{task.get('name')}-{name}{value}", "params": {**task.get("params", {}), name: value}}
+        for value in values
+    ]
 
 
 def digest(content: Any) -> str:

@@ -19,6 +19,7 @@ def unknown(kind: str, name: str, known: list[str]) -> InputError:
     """An unknown ``name`` answered with the names that exist and the nearest one."""
     import difflib
 
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
-    hint = f", did you mean {near[0]!r}?" if near else "."
-    return InputError(f"unknown {kind} {name!r}{hint} Known: {', '.join(sorted(known))}")
+    folded = {item.casefold(): item for item in known}
+    near = difflib.get_close_matches(str(name).casefold(), folded, n=1, cutoff=0.45)
+    hint = f", did you mean {folded[near[0]]!r}?" if near else "."
+    return InputError(f"unknown {kind} {name!r}{hint} Known: {', '.join(sorted(known)) or 'none'}")

@@ -38,7 +38,7 @@ def scan(
     ``processes``: how many fields are worked on at once, each on one thread and with its own vectors; fewer where
     memory does not hold them. ``options`` go to ``solve``. Raises ``InputError`` if ``folder`` holds another question.
     """
-    fields = [float(value) for value in np.atleast_1d(np.asarray(s, dtype=float))]
+    fields = list(dict.fromkeys(float(value) for value in np.atleast_1d(np.asarray(s, dtype=float))))
     if folder is not None:
         _check_folder(Path(folder), _question(system, times, options))
     found = {value: frame for value in fields if (frame := _stored(folder, value)) is not None}

@@ -29,6 +29,7 @@ from .tidy import ORDER, Row, tidy
 EVOLVED = (*solve_lanczos.EVOLVED, "distribution")
 STEADY = solve_lanczos.STEADY
 QUANTITIES = (*EVOLVED, *STEADY)
+LATEST = 1e9  # time units (errors of ln Z grow like t |W| 1e-16), and Euler steps
 DEFAULT = ("ln_Z", "activity", "density", "scgf")
 
 
@@ -95,7 +96,7 @@ def solve(
             shutil.rmtree(own, ignore_errors=True)
     notes = {row.get("note") for row in rows if row["t"] is not None}
     if rows and step is not None and notes and None not in notes:
-        raise InputError(f"the Euler scheme is {notes.pop()} at dt = {step:g}: take a smaller dt.")
+        raise InputError(f"the Euler scheme with dt = {step:g} is {notes.pop()}.")
     frame = tidy(rows)
     frame.attrs["method"] = ", ".join(sorted(set(taken)))
     return frame
@@ -130,11 +131,15 @@ def _checked(
         raise InputError("s must be finite.")
     if not np.isfinite(grid).all() or (grid < 0).any():
         raise InputError("times must be finite and not negative.")
+    if grid.max(initial=0.0) > LATEST:
+        raise InputError(f"t = {grid[-1]:g}: beyond t = {LATEST:g} nothing is left of ln Z but rounding; take scgf.")
     if scheme not in ("continuous", "euler"):
         raise unknown("scheme", scheme, ["continuous", "euler"])
     if scheme == "euler":
-        if dt is None or not dt > 0:
+        if dt is None or not 0 < dt < np.inf:
             raise InputError("the Euler scheme needs a positive time step: give dt (--dt).")
+        if grid.max(initial=0.0) / dt > LATEST:
+            raise InputError(f"dt = {dt:g} takes {grid[-1] / dt:.3g} steps to t = {grid[-1]:g}, more than {LATEST:g}.")
         steps_of(grid, dt)
     return fields, grid
 
@@ -252,12 +257,20 @@ def _cumulants(system: System, layout: Layout, now: Evolved, ask: Question) -> d
 
 
 def _trajectory_density(system: System, layout: Layout, ask: Question, how: str) -> Iterator[Row]:
-    """``(1/(N t)) int_0^t <sum_i x_i>``: minus the derivative of ``ln Z`` by a field on the integrated up-spins."""
+    """``(1/(N t)) int_0^t <sum_i x_i>``: minus the derivative of ``ln Z`` by a field on the integrated up-spins.
+
+    In Euler steps that derivative replaces one step by ``dt sum_i x_i``: ``J - 1`` steps are left to weigh with.
+    """
     tilted_system = occupation(system, ask.s, ask.observable)
-    inner = solve_lanczos.Question(0.0, ask.times, (), ask.dt, "occupation")
-    for now in _path(tilted_system, layout, inner, 1, how):
+    before = ask.times if ask.dt is None else ask.times - ask.dt
+    grid = np.unique(np.maximum([*ask.times, *before], 0.0))
+    last = 0.0
+    for now in _path(tilted_system, layout, solve_lanczos.Question(0.0, grid, (), ask.dt, "occupation"), 1, how):
+        weight, last = now.t if ask.dt is None else now.t * np.exp(last - now.ln_z), now.ln_z
+        if now.t not in ask.times:
+            continue
         if now.t:
-            mean = sum(system.pinned.values()) - now.cumulants[1] / now.t
+            mean = sum(system.pinned.values()) - now.cumulants[1] / weight
         else:
             mean = site_sums(layout, layout.initial(), _ones(system))[0].sum()
         yield {"quantity": "trajectory_density", "s": ask.s, "t": now.t, "value": mean / system.n_sites}

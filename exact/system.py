@@ -84,6 +84,7 @@ class System:
     quantum: OpenQuantum | None = None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "initial", np.asarray(self.initial, dtype=float))
         if not self.shape or any(length < 1 for length in self.shape):
             raise InputError(f"shape {self.shape}: every length must be a positive integer.")
         if self.local_dim < 2:

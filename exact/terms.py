@@ -10,6 +10,7 @@ import numpy as np
 from .errors import InputError
 
 MAX_EXPONENT = 300.0  # exp(300) = 1e130 leaves room for sums and products of rates in a double
+LARGEST_RATE = 1e100
 Counter = tuple[tuple[float, np.ndarray], ...]
 
 
@@ -36,13 +37,14 @@ class Term:
     potentials: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "matrix", np.atleast_2d(np.asarray(self.matrix, dtype=float)))
         size = self.matrix.shape[0]
         if self.matrix.shape != (size, size):
             raise InputError(f"term on sites {self.sites}: the matrix must be square, got {self.matrix.shape}.")
         if len(set(self.sites)) != len(self.sites) or not self.sites:
             raise InputError(f"term on sites {self.sites}: the sites must be distinct and at least one.")
-        if not np.isfinite(self.matrix).all():
-            raise InputError(f"term on sites {self.sites}: the matrix has entries that are not finite.")
+        if not (np.abs(self.matrix) <= LARGEST_RATE).all():
+            raise InputError(f"term on sites {self.sites}: the matrix has entries that are not finite, or too large.")
         for name, counter in self.counters.items():
             for _, jump in counter:
                 if jump.shape != (size, size):

@@ -150,12 +150,15 @@ def test_image_shape_is_as_square_as_can_be():
         ("a,b,label\n0,1,0\n1,0,\n", "without a label"),
         ("a,b,label,label\n0,1,0,0\n1,0,1,1\n", "columns named label"),
         ("a,b\n1,1\n1,1\n", "the same"),
+        ("0,1\n1\n0,1,1\n", "plain numbers"),
+        ("", "plain numbers"),
     ],
 )
 def test_csv_files_that_cannot_be_used(tmp_path, text, message):
     (tmp_path / "f.csv").write_text(text)
-    with pytest.raises(InputError, match=message):
+    with pytest.raises(InputError, match=message) as refused:
         load(str(tmp_path / "f.csv"))
+    assert "\n" not in str(refused.value)
 
 
 @pytest.mark.parametrize("header", ["", "a,b,Label\n"])

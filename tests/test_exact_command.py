@@ -109,9 +109,27 @@ def test_of_several_fields_the_unstable_ones_say_so(tmp_path):
     assert "unstable" in held[-2.0]["note"]
 
 
+def test_what_a_system_file_gets_wrong_is_said(tmp_path):
+    (tmp_path / "leak.py").write_text(COIN.replace("jumps((0,), flip)", "Term((0,), flip)").replace("jumps", "Term"))
+    assert "must sum to zero" in call(f"{tmp_path}/leak.py:make", "--shape", "1", code=2)
+
+
+def test_sites_are_whole_numbers_and_a_field_given_twice_is_one():
+    words = ["fa", "--shape", "2", "--s", "0.1,0.1", "--quantities", "ln_Z,density_profile", "--format", "json"]
+    assert [str(row.get("site")) for row in json.loads(call(*words))["records"]] == ["None", "0", "1"]
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
+        (["--shape", "1000000x1000000"], "1000000000000 sites"),
+        (["--times", "1e15"], "nothing is left of ln Z but rounding"),
+        (["--scheme", "euler", "--dt", "1e-12"], "1e+12 steps"),
+        (["--scheme", "euler", "--dt", "inf"], "positive time step"),
+        (["--scheme", "euler", "--dt", "2", "--times", "4"], "dt must stay below 0.333761"),
+        (["--quantities", ""], "at least one name"),
+        (["-p", "boundary=upp"], "did you mean 'up'"),
+        (["-p", "C=0.4"], "did you mean 'c'"),
         (["--out", "FILE"], "cannot be made a folder"),
         (["--method", "cloning", "--clones", "nan"], "give a number of clones"),
         (["--method", "cloning", "--clones", "1e30"], "give a number of clones"),

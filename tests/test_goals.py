@@ -9,7 +9,7 @@ from example_records import EXACT, example
 from typer.testing import CliRunner
 
 from compare.goals import goals, markdown, plot
-from compare.record import FOLDER
+from compare.record import FOLDER, columns
 from compare.task import Task, load_suite, suites
 from exact.library import CASES, read
 from exact.library import FOLDER as library
@@ -79,3 +79,16 @@ def test_stored_exact_tables_stand_in_for_a_reference(tmp_path):
     changes = {"shape": [3, 3], "params": json.loads(json.dumps(dict(system.params))), "rows": rows}
     record = record.model_copy(update={**changes, "errors": {**record.errors, "error": [None] * 2}})
     assert goals(stored(tmp_path, record)).iloc[0].error == pytest.approx(0.02)
+
+
+def test_goal_of_other_quantities(tmp_path):
+    """The largest error of the quantities that the goal names; no stored table of ln Z is asked."""
+    goal = {"quantities": ["sigma_x", "sigma_z"], "error": 0.02, "seconds": 1e6}
+    record = example(4, 0, goal=goal)
+    both = record.frame("errors").assign(quantity=["sigma_x", "sigma_z"], error=[0.01, 0.03])
+    record = record.model_copy(update={"errors": columns(both)})
+    row = goals(stored(tmp_path, record)).iloc[0]
+    assert row.error == pytest.approx(0.03)
+    assert (row.of, row.reached) == ("sigma_x, sigma_z", "no: error")
+    assert "sigma_x, sigma_z" in markdown(goals(tmp_path))
+    assert "quantities" not in markdown(goals(stored(tmp_path / "ln_Z", example(4))))

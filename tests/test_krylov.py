@@ -63,3 +63,11 @@ def test_a_voter_model_of_2_to_20_states():
     """Consensus is absorbing, the up-density a martingale: at s = 0 total and mean opinion stay."""
     frame = solve(build("voter", (4, 5)), 0.0, [1.0], ["ln_Z", "density"], method="krylov")
     assert frame.value.to_numpy() == pytest.approx([0.0, 0.5], abs=1e-11)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3,)])
+def test_a_start_that_is_absorbed(shape):
+    """Few states, left at the rate of rounding after a while: noise is no Krylov vector (it once overflowed)."""
+    system, asked = build("voter", shape, boundary="up"), ["ln_Z", "activity", "susceptibility", "density"]
+    got, want = (solve(system, -1.0, [2.0, 1000.0], asked, method=m).value.to_numpy() for m in ("krylov", "dense"))
+    assert got == pytest.approx(want, rel=1e-9)

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from torch.func import functional_call, grad, vmap
 
 from compare.references import compute
 from compare.task import Task
@@ -199,3 +200,30 @@ def test_runge_kutta_follows_at_fourth_order():
              for dt in (0.05, 0.025)]  # fmt: skip
     assert worst[1] < worst[0] / 5  # measured 6.1; a factor of 4 at second order, of 16 at fourth in the limit
     assert worst[1] < 1e-5
+
+
+# -- the network for weakly correlated outcomes --------------------------------------------------------------------
+
+
+def test_matrix_product_scores_are_its_gradients():
+    torch.manual_seed(1)
+    net = network("matrix-product", (5,), 4, bond=6).double()
+    with torch.no_grad():
+        for p in net.parameters():
+            p.add_(0.2 * torch.randn_like(p))
+    x = net.sample(6)
+    each = vmap(grad(lambda p, y: functional_call(net, p, (y[None],))[0]), in_dims=(None, 0))
+    expected = torch.cat([g.flatten(1) for g in each(dict(net.named_parameters()), x).values()], 1)
+    torch.testing.assert_close(net.scores(x), expected, atol=1e-12, rtol=1e-12)
+
+
+def test_fitted_steps_of_a_matrix_product_follow_the_lindblad_equation():
+    """A bond of 4 is complete for three spins: what is left is the time step and the damping of the fit."""
+    system, times = build("heisenberg", (3,), Jx=0.9, Jy=1.8), [0.2, 0.4]
+    want = spins(solve(system, 0.0, times, SPINS))
+    found = track(
+        system, [0.0], times, observable="jumps", quantities=SPINS,
+        architecture="matrix-product", architecture_options={"bond": 4}, tracker="log-ratio",
+        tracker_options={"dt": 0.02, "iterations": 3, "damping": 1e-5, "full_summation": True},
+    )  # fmt: skip
+    assert abs(spins(found.records) - want).max() < 2e-3  # measured 6e-4; the spins change by 0.4

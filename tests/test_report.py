@@ -222,6 +222,21 @@ def test_profiles_stand_beside_the_exact_ones(tmp_path: Path, shape: list[int], 
         np.testing.assert_allclose(found[1][1].axes[0].collections[0].get_array().ravel(), -0.01)
 
 
+def test_a_pinned_site_does_not_take_the_colour_scale(tmp_path: Path) -> None:
+    record = _with_sites(example())
+    record.shape = [2, 2]
+    sites = [k for k, q in enumerate(record.errors["quantity"]) if q == "density_profile"]
+    for k in sites:
+        record.errors["exact"][k] = 1.0 if k == sites[0] else 0.5 + 0.01 * k
+    with style():
+        _, figure, caption = next(
+            iter(profiles(_one(record, tmp_path).query("quantity == 'density_profile'"), ["made"]))
+        )
+    low, high = figure.axes[0].collections[0].get_clim()
+    assert high - low == pytest.approx(0.02)
+    assert "off the scale" in caption
+
+
 def test_error_map_over_s_and_t(tmp_path: Path) -> None:
     for s in (0.1, 0.0):
         folder_of(tmp_path / f"{s}", spread(1e-3), lengths=(4,), s=s)

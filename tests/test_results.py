@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from compare.cycles.overview import overview
 from compare.stale import kept_tables, outdated_tasks, rendered
 
 RESULTS = Path(__file__).parents[1] / "results"
@@ -35,3 +36,10 @@ def test_another_declaration_is_seen(tmp_path: Path) -> None:
     hashes = set(pd.read_csv(csv).task_hash)
     csv.write_text(TABLES[0].read_text().replace(str(hashes.pop()), "0123456789abcdef"))
     assert outdated_tasks(csv)
+
+
+def test_the_overview_of_latent_cycles_is_what_its_studies_give() -> None:
+    folder = RESULTS / "baiesi2025"
+    page = (folder / "README.md").read_text()
+    assert page == overview(folder), "stale: python -m compare.cycles.overview results/baiesi2025"
+    assert "does not hold on digits-sigmoid" in page  # 8 of its 36 models are above 1/S

@@ -155,3 +155,16 @@ def test_defaults_are_merged_key_by_key(tmp_path: Path) -> None:
     assert suite.name == "mine"
     assert suite.tasks[0].seeds == 5
     assert suite.tasks[0].tracker_options == {"dt": 0.05, "samples": 100}
+
+
+def test_a_task_for_each_value_of_a_parameter(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    task = '[[tasks]]\nname = "a"\nsystem = "fa"\nshapes = [[4]]\ns = [0.1]\ntimes = [1]\nparams = {boundary = "up"}\n'
+    path.write_text(task + "vary = {c = [0.3, 0.5]}\n")
+    found = load_suite(str(path)).tasks
+    assert [one.name for one in found] == ["a-c0.3", "a-c0.5"]
+    assert [one.params for one in found] == [{"boundary": "up", "c": 0.3}, {"boundary": "up", "c": 0.5}]
+    for bad in ("vary = 3\n", "vary = {c = 0.3}\n", "vary = {c = [0.3], boundary = ['up']}\n"):
+        path.write_text(task + bad)
+        with pytest.raises(InputError, match="one parameter"):
+            load_suite(str(path))

@@ -52,7 +52,7 @@ def exact(
     check_format(form)
     lengths = parse.shape(shape)
     params = common.parameters(param, initial)
-    asked = parse.names(quantities) if quantities else None
+    asked = None if quantities is None else parse.names(quantities)
     if temperatures is not None or system == "ising":
         _equilibrium(system, lengths, params, temperatures, asked, method, seed, form)
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import tempfile
 from collections.abc import Callable
@@ -69,7 +70,7 @@ def write(study: Study, folder: Path, command: str, wall_s: float) -> list[Path]
         written.append(_atomic(folder / f"{name}.md", partial(Path.write_text, data=text)))
     drawn = figures(study)
     for name, figure in drawn.items():
-        written.append(_atomic(folder / f"{name}.png", partial(figure.savefig, format="png")))
+        written.append(_atomic(folder / f"{name}.png", partial(_save_figure, figure)))
     written.append(_atomic(folder / "parameters.npz", partial(_save_models, study)))
     write_json(folder / "record.json", record(study, command, wall_s))
     written.append(folder / "record.json")
@@ -94,6 +95,7 @@ def record(study: Study, command: str, wall_s: float) -> dict[str, Any]:
         "provenance": provenance("cpu"),
         "wall_s": wall_s,
         "stages_wall_s": study.wall_s,
+        "training_cpu_s": study.training_cpu_s,
         "exact": study.exact,
         "summary": columns(summary(study)),
         "claims": columns(study.claims),
@@ -108,6 +110,15 @@ def record(study: Study, command: str, wall_s: float) -> dict[str, Any]:
 def gradient_table(study: Study) -> pd.DataFrame:
     """Medians over the models of the gradients' norms, gap and cosines at each epoch compared."""
     return study.gradients.drop(columns="run").groupby("epoch").median().reset_index()
+
+
+def _save_figure(figure: Any, path: Path) -> None:
+    """PNG of 256 colours: a third of the size, and no difference to be seen."""
+    from PIL import Image
+
+    held = io.BytesIO()
+    figure.savefig(held, format="png")
+    Image.open(held).convert("RGB").quantize(256).save(path, format="png", optimize=True)
 
 
 def _save_models(study: Study, path: Path) -> None:
@@ -136,7 +147,8 @@ def _readme(study: Study, tables: dict[str, pd.DataFrame], drawn: list[str], com
     how = "by enumeration of the visible states" if study.exact else "by Rao-Blackwell estimates with standard errors"
     parts = [
         f"# Latent cycles on {data.name}, reading {config.reading}",
-        f"Regenerate with `{command}` (took {wall_s:.0f} s, training {study.wall_s['training']:.0f} s of them). "
+        f"Regenerate with `{command}` (took {wall_s:.0f} s, training {study.wall_s['training']:.0f} s of them, "
+        f"with {study.training_cpu_s:.0f} s of CPU time of all threads). "
         f"{config.runs} models, {config.hidden} hidden units, "
         f"{len(data.x)} images of {data.shape[0]}x{data.shape[1]} pixels, {config.epochs} epochs, seed {config.seed}. "
         f"Numbers {how}. Entropy production in k_B per double step; times in double steps.",

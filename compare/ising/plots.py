@@ -32,7 +32,7 @@ def _canvas(panels: int, height: float = 3.6):
 def _close(figure, path: Path) -> None:
     from matplotlib import pyplot
 
-    figure.savefig(path, dpi=130)
+    figure.savefig(path, dpi=105)
     pyplot.close(figure)
 
 

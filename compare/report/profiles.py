@@ -10,6 +10,7 @@ import pandas as pd
 from .marks import bar_words, bars, draw_points, sites, spread, words
 from .svg import INK, axes, text
 
+FIXED = 1e-9  # of a density or a spin from a whole number, below which its site does not fluctuate
 ROUNDING = 1e-15  # half the width of a colour scale over differences that are all zero
 
 
@@ -55,7 +56,8 @@ def _plane(
     exact = rows.drop_duplicates("site")
     name = words(quantity)
     if exact.exact.notna().all():
-        yield f"{name}: exact", _image(exact.exact, shape, "viridis", None), f"Exact vector. {where}."
+        aside = " Sites fixed at 0 or 1 are off the scale." if len(_free(exact.exact)) < len(exact) else ""
+        yield f"{name}: exact", _image(exact.exact, shape, "viridis", None), f"Exact vector. {where}.{aside}"
     off = rows.assign(off=rows.value - rows.exact)
     limit = max(float(off.off.abs().max()), ROUNDING)
     for network in [label for label in networks if label in set(rows.architecture)]:
@@ -67,10 +69,17 @@ def _plane(
             yield f"{name}: {network}", _image(here.value, shape, "viridis", None), f"No exact values. {where}."
 
 
+def _free(values: pd.Series) -> pd.Series:
+    """Those that are no whole number: a pinned site's would take the whole colour scale. All, where none is left."""
+    free = values[(values - values.round()).abs() > FIXED]
+    return free if len(free) else values
+
+
 def _image(values: pd.Series, shape: tuple[int, ...], colours: str, limit: float | None) -> Any:
     figure, axis = axes()
     axis.grid(False)
-    span = {} if limit is None else {"vmin": -limit, "vmax": limit}
+    free = _free(values)
+    span = {"vmin": free.min(), "vmax": free.max()} if limit is None else {"vmin": -limit, "vmax": limit}
     mesh = axis.pcolormesh(values.to_numpy().reshape(shape), cmap=colours, **span)
     axis.invert_yaxis()
     axis.set_aspect("equal")

@@ -57,7 +57,7 @@ def expm_multiply(
         beta = float(np.linalg.norm(v))
         if beta == 0.0:
             break
-        h, k = _arnoldi(a, v / beta, q, basis)
+        h, k = _arnoldi(a, v / beta, q, basis, 1e-2 * tolerance / t)
         step = min(step, t - now)
         while True:
             small, local = _small_exponential(h, k, step)
@@ -73,8 +73,11 @@ def expm_multiply(
     return v, error
 
 
-def _arnoldi(a: Applies, v: np.ndarray, q: np.ndarray, m: int) -> tuple[np.ndarray, int]:
-    """Fills ``q`` with an orthonormal Krylov basis; the Hessenberg matrix and the number of vectors reached."""
+def _arnoldi(a: Applies, v: np.ndarray, q: np.ndarray, m: int, slow: float) -> tuple[np.ndarray, int]:
+    """Fills ``q`` with an orthonormal Krylov basis; the Hessenberg matrix and the number of vectors reached.
+
+    The basis is complete when it spans all states, or is left at a rate of ``slow`` at most (absorbed in a state).
+    """
     h = np.zeros((m + 1, m + 1))
     q[0] = v
     for j in range(m):
@@ -85,7 +88,7 @@ def _arnoldi(a: Applies, v: np.ndarray, q: np.ndarray, m: int) -> tuple[np.ndarr
             h[: j + 1, j] += overlap
             w -= overlap @ q[: j + 1]
         h[j + 1, j] = np.linalg.norm(w)
-        if h[j + 1, j] <= 1e-14 * max(scale, 1e-300):
+        if h[j + 1, j] <= max(1e-14 * scale, slow) or j + 1 == len(v):
             h[j + 1, j] = 0.0
             return h, j + 1
         q[j + 1] = w / h[j + 1, j]

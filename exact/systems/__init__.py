@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -23,6 +24,7 @@ SYSTEMS: dict[str, Callable[..., System]] = {
     "tfim": tfim,
     "heisenberg": heisenberg,
 }
+MAX_SITES = 1 << 16  # each has terms of its own; far beyond any network or vector
 ALIASES = {"south-east": "east", "south-east-front": "east"}
 
 
@@ -33,6 +35,8 @@ def build(name: str, shape: tuple[int, ...], **params: Any) -> System:
         raise unknown("system", name, [*SYSTEMS, *ALIASES])
     if not shape or any(not number("shape", length).is_integer() or length < 1 for length in shape):
         raise InputError(f"shape {tuple(shape)}: every length must be a positive integer.")
+    if (sites := math.prod(int(length) for length in shape)) > MAX_SITES:
+        raise InputError(f"shape {'x'.join(map(str, shape))}: {sites} sites, more than the {MAX_SITES} that are taken.")
     known = parameters(name)
     for key in params:
         if key not in known:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..errors import InputError, number
+from ..errors import InputError, number, unknown
 from ..system import FixedSum, System
 from ..terms import Counter, Term, jumps
 from .lattice import lower_bonds
@@ -47,7 +47,7 @@ def asep(
         if not 0 <= number(name, rate) < np.inf:
             raise InputError(f"{name} = {rate}: a rate must be a non-negative number.")
     if boundary not in ("open", "periodic"):
-        raise InputError(f"unknown boundary {boundary!r}: exclusion processes are 'open' or 'periodic'.")
+        raise unknown("boundary of an exclusion process", boundary, ["open", "periodic"])
     n, length = int(np.prod(shape)), shape[0]
     rows = np.arange(n).reshape(length, -1)
     bonds = lower_bonds(shape, boundary == "periodic")

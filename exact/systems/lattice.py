@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..errors import InputError
+from ..errors import InputError, unknown
 
 BOUNDARIES = ("up", "down", "open", "periodic")
 
@@ -38,7 +38,7 @@ def outside(shape: tuple[int, ...], lower_only: bool = False) -> np.ndarray:
 
 def check_boundary(boundary: str) -> str:
     if boundary not in BOUNDARIES:
-        raise InputError(f"unknown boundary {boundary!r}: take one of {', '.join(BOUNDARIES)}.")
+        raise unknown("boundary", boundary, list(BOUNDARIES))
     return boundary
 
 

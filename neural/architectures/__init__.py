@@ -18,6 +18,7 @@ from .graph import Graph
 from .gru import GRU
 from .gru2d import GRU2D
 from .made import MADE
+from .matrix_product import MatrixProduct
 from .mixture import Mixture
 from .pixelcnn import PixelCNN
 from .sitewise import Sitewise
@@ -35,6 +36,7 @@ ARCHITECTURES: dict[str, type[Autoregressive]] = {
     "pixelcnn": PixelCNN,
     "gated-pixelcnn": GatedPixelCNN,
     "transformer": Transformer,
+    "matrix-product": MatrixProduct,
     "mixture": Mixture,
     "graph": Graph,
 }

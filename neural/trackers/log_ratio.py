@@ -21,30 +21,40 @@ from .proposal import Batch
 from .regression import regress, scores
 from .tdvp import TDVP
 
+SHORTEST = 0.1  # a part of a Gauss-Newton step below which it is taken as it is
+
 
 class LogRatio(TDVP):
     """As `TDVP`, a fitted Heun step in place of the tangent one.
 
     iterations
-        Gauss-Newton iterations of each of the two fits.
+        Gauss-Newton iterations of each of the two fits; one that makes the mismatch larger is halved until it does not.
+    clip
+        largest change of ``ln p`` that a step asks of a configuration: a rare one, whose ratio may be anything where
+        generators are signed, cannot carry the fit away.
     """
 
-    def __init__(self, problem: Problem, iterations: int = 2, **options: Any):
+    def __init__(self, problem: Problem, iterations: int = 2, clip: float = 1.0, **options: Any):
         if iterations < 1:
             raise InputError(f"iterations = {iterations}: log-ratio needs at least 1.")
+        if not clip > 0:
+            raise InputError(f"clip = {clip}: it must be positive.")
         super().__init__(problem, **options)
-        self.iterations = iterations
+        self.iterations, self.clip = iterations, clip
 
     @torch.no_grad()
     def step(self, limit: float) -> Step:
         dt, before, batch = self._span(limit), self.problem.ensemble.frozen(), self.batch
-        first = self.local(batch.x, batch.log_prob)
+        first = self._clipped(self.local(batch.x, batch.log_prob), dt)
         there = self._fit(batch, dt * first, batch.log_prob)
         euler = growth(batch, dt * first, there)[0]
-        ratio = dt / 2 * (first + self.local(batch.x, there))
+        ratio = dt / 2 * (first + self._clipped(self.local(batch.x, there), dt))
         there = self._fit(batch, ratio, there)
         increment, diagnostics = growth(batch, ratio, there)
         return self._finish(dt, before, _per(euler, dt), _per(increment, dt), diagnostics)
+
+    def _clipped(self, local: Tensor, dt: float) -> Tensor:
+        return local.clamp(-self.clip / dt, self.clip / dt)
 
     def _fit(self, batch: Batch, ratio: Tensor, there: Tensor) -> Tensor:
         """Move the networks, whose ``ln p`` on the batch is ``there``, towards ``ln p_0 + ratio``; the new ``ln p``."""
@@ -52,9 +62,20 @@ class LogRatio(TDVP):
         for _ in range(self.iterations):
             mismatch = ratio - (there - batch.log_prob)
             fit = regress(scores(ensemble, batch.x), mismatch, batch, self.damping)
-            self._move(ensemble.frozen(), fit.direction, 1.0)
-            there = self.problem.log_prob(batch.x)
+            start, span, before = ensemble.frozen(), 1.0, _spread(batch, mismatch)
+            while True:
+                self._move(start, fit.direction, span)
+                there = self.problem.log_prob(batch.x)
+                if span < SHORTEST or bool((_spread(batch, ratio - (there - batch.log_prob)) <= before).all()):
+                    break
+                span /= 2
         return there
+
+
+def _spread(batch: Batch, values: Tensor) -> Tensor:
+    """The variance that a fit minimises, ``(R,)``."""
+    mean = (batch.fit * values).sum(1, keepdim=True)
+    return (batch.fit * (values - mean).square()).sum(1)
 
 
 def growth(batch: Batch, ratio: Tensor, there: Tensor) -> tuple[Increment, dict[str, Tensor]]:

@@ -1,0 +1,134 @@
+"""Figures and tables of the study from the folders of its suites.
+
+vanbench run tang2024-a --out runs/tang2024-a        and so on with -b, -d, -e, -e-1d, -f; then
+
+python -m compare.tang phases   runs/tang2024-a runs/tang2024-b    (a) heat maps
+python -m compare.tang critical runs/tang2024-a runs/tang2024-b    (b), (c) critical fields, exponents, collapse
+python -m compare.tang bands    runs/tang2024-d                    (d) densities and profiles at c = 0.05
+python -m compare.tang protocol runs/tang2024-e                    (e) the published algorithm
+python -m compare.tang chains   runs/tang2024-e-1d                 (e) the transition of the 1D chains
+python -m compare.tang voter    runs/tang2024-f                    (f) the voter model
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import matplotlib
+import pandas as pd
+import typer
+
+from exact import InputError
+
+from ..record import write_text
+from . import bands, critical, draw, phases, protocol, voter
+from .values import curves, runs, table_of
+
+app = typer.Typer(add_completion=False, help=__doc__, no_args_is_help=True)
+Folders = Annotated[list[Path], typer.Argument(help="Folders that `vanbench run tang2024-...` wrote.")]
+Out = Annotated[Path, typer.Option(help="Where figures and tables go.")]
+HERE = Path("results/tang2024")
+
+
+def _csv(frame: pd.DataFrame, path: Path, digits: int = 6) -> None:
+    write_text(path, frame.to_csv(index=False, float_format=f"%.{digits}g"))
+
+
+def _md(frame: pd.DataFrame, path: Path, digits: int = 3) -> None:
+    """The CSV, and the same as Markdown."""
+    _csv(frame, path.with_suffix(".csv"))
+    write_text(path, frame.to_markdown(index=False, floatfmt=f".{digits}g", missingval="") + "\n")
+
+
+@app.command("phases")
+def phases_(folders: Folders, out: Out = HERE) -> None:
+    """(a) k_t(s) over (s, t)."""
+    _write_phases(folders, out, "phases")
+
+
+@app.command("chains")
+def chains(folders: Folders, out: Out = HERE) -> None:
+    """(e) The finite-time transition of the FA and East chains."""
+    _write_phases(folders, out, "chains")
+
+
+def _write_phases(folders: list[Path], out: Path, name: str) -> None:
+    groups = phases.grouped([curves(record) for record in runs(*folders)])
+    certain = [sources for sources in groups if phases.reference(sources).source == "exact"]
+    for part, stem in ((certain, name), ([g for g in groups if g not in certain], f"{name}-large")):
+        if part:
+            draw.save(phases.heat_maps(part), out / f"{stem}.png")
+    _md(phases.errors(groups), out / f"{name}.md")
+    found = [one for sources in groups for source, one in sources.items() if source != "exact"]
+    _csv(pd.concat([table_of(one) for one in found]), out / f"{name}-values.csv")
+
+
+@app.command("critical")
+def critical_(folders: Folders, out: Out = HERE) -> None:
+    """(b), (c) The critical field and its exponents."""
+    rows = critical.table([curves(record) for record in runs(*folders)])
+    long = critical.steady(rows)
+    found = critical.exponents(rows, long)
+    draw.save(critical.figure(rows, long, critical.ALPHA, critical.BETA), out / "critical.png")
+    _csv(pd.concat([rows, long.assign(t="inf")]), out / "critical-fields.csv", 5)
+    _md(found, out / "critical.md")
+
+
+@app.command("bands")
+def bands_(
+    folders: Folders,
+    out: Out = HERE,
+    largest: Annotated[int, typer.Option(help="Exact profiles up to 2^LARGEST states; 24 takes minutes.")] = 16,
+) -> None:
+    """(d) Densities and profiles at c = 0.05, s < 0."""
+    rows = bands.with_exact(bands.profiles(runs(*folders)), largest, out / "bands-exact-5.csv")
+    draw.save(bands.figure(rows, float(rows.t.max())), out / "bands.png")
+    _csv(bands.summary(rows), out / "bands-densities.csv", 5)
+    _md(bands.compared(rows), out / "bands.md")
+
+
+@app.command("protocol")
+def protocol_(folders: Folders, out: Out = HERE) -> None:
+    """(e) The published algorithm: errors over time, settings, cost, ranking."""
+    rows = protocol.table(runs(*folders))
+    found = protocol.summary(rows)
+    draw.save(protocol.over_time(rows), out / "protocol-errors.png")
+    draw.save(protocol.settings(found), out / "protocol-settings.png")
+    _csv(rows, out / "protocol-runs.csv", 4)
+    _md(found, out / "protocol.md")
+    _md(protocol.claims(found), out / "protocol-ranking.md")
+
+
+@app.command("voter")
+def voter_(folders: Folders, out: Out = HERE) -> None:
+    """(f) The voter model."""
+    found = runs(*folders)
+    still, moving = voter.held(found), voter.tilted(found)
+    draw.save(voter.figure(still, moving), out / "voter.png")
+    _md(voter.summary(still, moving), out / "voter.md")
+
+
+@app.command("bands-exact")
+def bands_exact(out: Out = HERE, length: int = 5, s: str = "-0.2511886432,-1", t: float = 10.0) -> None:
+    """(d) Exact profiles of 2^24 states for `bands` (some CPU minutes a field)."""
+    fields = [float(v) for v in s.split(",")]
+    parts = [bands.exact_profiles(system, (length, length), fields, [t]) for system in ("east", "fa")]
+    _csv(pd.concat(parts), out / f"bands-exact-{length}.csv")
+
+
+def main() -> int:
+    try:
+        with matplotlib.rc_context(draw.STYLE):  # type: ignore[arg-type]
+            app(standalone_mode=False)
+    except typer.Exit as end:
+        return end.exit_code
+    except (InputError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

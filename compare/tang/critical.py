@@ -1,0 +1,178 @@
+"""(b), (c) The critical field ``s_c(N, t)``, the maximum of ``-chi_t(s)``; its exponents and their collapse.
+
+``s_c(N) ~ N^-alpha`` in the long-time limit, ``s_c(N, t) ~ t^-beta`` before it; the collapse is ``s_c(N, t) / s_c(N)``
+over ``N^-alpha t^beta``. Published for 2D South-East: alpha = 1.39, beta = 0.99.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from exact import published
+from exact.library import FOLDER
+
+from ..parse import shape_text
+from . import draw
+from .values import Curves, exact_curves
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+ALPHA, BETA = 1.39, 0.99  # published, 2D South-East
+STILL = 1.5  # a peak within this factor of the long-time one is no longer moving with t
+MIN_T = 5.0  # before it there is no peak of its own, only that at s = 0
+STANDS = 1.5
+FAMILIES = {("east", 2): "2D South-East", ("fa", 2): "2D FA", ("east", 3): "3D South-East-Front"}
+SIZES = {("east", 2): (3, 4, 5), ("fa", 2): (3, 4), ("east", 3): (2,)}  # with an exact table
+
+
+def peaks(found: Curves) -> pd.DataFrame:
+    """``t, s_c, height`` wherever ``-chi`` has a maximum inside the grid of ``s`` that stands ``STANDS`` times above
+    its value at the smallest field: a lower one is lost in the noise of second derivatives. Between the fields it is
+    a parabola in ``ln s`` through the highest three."""
+    rows = []
+    for j, t in enumerate(found.t):
+        known = np.isfinite(found.chi[:, j])
+        if t < MIN_T or np.isclose(t, 999.05) or known.sum() < 5:
+            continue
+        x, value = np.log(found.s[known]), found.chi[known, j]
+        best = int(np.argmax(value))
+        if 0 < best < len(x) - 1 and value[best] > STANDS * value[0]:
+            place, height = _top(x[best - 1 : best + 2], value[best - 1 : best + 2])
+            rows.append({"t": t, "s_c": np.exp(place), "height": height})
+    return pd.DataFrame(rows, columns=["t", "s_c", "height"])
+
+
+def _top(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+    """The maximum of the parabola through three points."""
+    a, b, c = np.polyfit(x - x[1], y, 2)
+    return float(x[1] - b / (2 * a)), float(c - b * b / (4 * a))
+
+
+def table(found: Sequence[Curves]) -> pd.DataFrame:
+    """``system, shape, n_sites, source, t, s_c, height`` of every run and of the exact tables of the same families."""
+    every = list(found)
+    for (system, dimension), lengths in SIZES.items():
+        exact = [exact_curves(system, (length,) * dimension) for length in lengths]
+        every += [one for one in exact if one is not None]
+    parts = [
+        peaks(one).assign(system=one.system, shape=shape_text(one.shape), n_sites=one.n, source=one.source)
+        for one in every
+        if (one.system, len(one.shape)) in FAMILIES
+    ]
+    both = pd.concat([part for part in parts if len(part)], ignore_index=True)
+    return both[["system", "shape", "n_sites", "source", "t", "s_c", "height"]]
+
+
+def steady(rows: pd.DataFrame, folder: Path = FOLDER) -> pd.DataFrame:
+    """The long-time ``s_c(N)``: of the largest eigenvalue where that is stored, else of the exact table at t = 1000,
+    and the published value of 2D South-East, L = 6."""
+    out = []
+    exact = rows[(rows.source == "exact") & np.isclose(rows.t, 1000)]
+    for one in exact.itertuples():
+        out.append(_steady(one.system, one.shape, one.n_sites, one.s_c, "exact, t = 1000"))
+    for length, value in published.CRITICAL.items():
+        shape = f"{length}x{length}"
+        if length in published.WINDOW:
+            out = [row for row in out if (row["system"], row["shape"]) != ("east", shape)]
+            s_c = published.critical_field(length, folder)[1]
+            out.append(_steady("east", shape, length**2, s_c, "exact, largest eigenvalue"))
+        else:
+            out.append(_steady("east", shape, length**2, value, "published"))
+    return pd.DataFrame(out)
+
+
+def _steady(system: str, shape: str, n: int, s_c: float, source: str) -> dict[str, object]:
+    return {"system": system, "shape": shape, "n_sites": n, "s_c": s_c, "source": source}
+
+
+def exponents(rows: pd.DataFrame, long: pd.DataFrame) -> pd.DataFrame:
+    """``alpha`` from the exact long-time fields (one fit a choice of sizes), ``beta`` from the moving part of
+    ``s_c(N, t)`` of each source and size."""
+    out = []
+    for (system, dimension), name in FAMILIES.items():
+        mine = long[(long.system == system) & (long["shape"].str.count("x") == dimension - 1)]
+        certain = mine[mine.source.str.startswith("exact")].sort_values("n_sites")
+        choices = {len(certain): certain, 2: certain.tail(2)} if len(certain) >= 2 else {}
+        for points in choices.values():
+            slope = _slope(points.n_sites, points.s_c)
+            sizes = ", ".join(points["shape"])
+            out.append({"model": name, "exponent": "alpha", "value": -slope, "points": len(points), "from": sizes})
+        fields = dict(zip(mine["shape"], mine.s_c))
+        local = rows[(rows.system == system) & (rows["shape"].str.count("x") == dimension - 1)]
+        for (shape, source), group in local.groupby(["shape", "source"]):
+            moving = group[group.s_c > STILL * fields.get(shape, 0.0)].sort_values("t")
+            moving = moving[moving.t >= moving.t[moving.s_c.idxmax()]] if len(moving) else moving
+            if len(moving) >= 2:
+                spread = f"{shape}, {source}, t = {moving.t.min():g} to {moving.t.max():g}"
+                value = -_slope(moving.t, moving.s_c)
+                out.append({"model": name, "exponent": "beta", "value": value, "points": len(moving), "from": spread})
+    return pd.DataFrame(out)
+
+
+def _slope(x: pd.Series, y: pd.Series) -> float:
+    return float(np.polyfit(np.log(x), np.log(y), 1)[0])
+
+
+def figure(rows: pd.DataFrame, long: pd.DataFrame, alpha: float, beta: float) -> Figure:
+    """Left: ``s_c(N, t)``; middle: ``s_c(N)``; right: the collapse of 2D South-East with the exponents given."""
+    models = [key for key in FAMILIES if ((long.system == key[0]) & (_dimension(long) == key[1])).any()]
+    drawn, axes = draw.new(3, len(models), 4.2, 3.2)
+    for row, key in zip(axes, models):
+        mine = rows[(rows.system == key[0]) & (_dimension(rows) == key[1])]
+        fields = long[(long.system == key[0]) & (_dimension(long) == key[1])]
+        _over_time(row[0], mine, fields, FAMILIES[key])
+        _over_size(row[1], mine, fields)
+        _collapse(row[2], mine, fields, alpha, beta)
+    return drawn
+
+
+def _dimension(rows: pd.DataFrame) -> pd.Series:
+    return rows["shape"].str.count("x") + 1
+
+
+MARKS = {"exact": "-", "clones": "x", "network": "o"}
+
+
+def _over_time(axis, rows: pd.DataFrame, long: pd.DataFrame, name: str) -> None:
+    for colour, (_, group) in zip(draw.COLOURS, rows.groupby("n_sites")):
+        shape = group["shape"].iloc[0]
+        for source, line in group.groupby("source"):
+            line = line.sort_values("t")
+            axis.plot(line.t, line.s_c, MARKS[source], color=colour, ms=4, mfc="none", label=f"{shape}, {source}")
+        for field in long[long["shape"] == shape].s_c:
+            axis.axhline(field, color=colour, ls=":", lw=1)
+    t = np.array([10.0, 300.0])
+    axis.plot(t, 1.2 * t**-BETA, "k--", lw=1, label=f"t^-{BETA}")
+    axis.set(xscale="log", yscale="log", xlabel="t", ylabel="s_c(N, t)", title=name)
+    axis.legend()
+
+
+def _over_size(axis, rows: pd.DataFrame, long: pd.DataFrame) -> None:
+    for source, group in long.groupby("source"):
+        axis.plot(group.n_sites, group.s_c, "s" if source == "published" else "o", mfc="none", label=source)
+    if len(long):
+        n = np.array([long.n_sites.min(), long.n_sites.max()], float)
+        axis.plot(n, long.s_c.iloc[-1] * (n / long.n_sites.iloc[-1]) ** -ALPHA, "k--", lw=1, label=f"N^-{ALPHA}")
+    axis.set(xscale="log", yscale="log", xlabel="N", ylabel="s_c(N), long times")
+    axis.legend()
+
+
+def _collapse(axis, rows: pd.DataFrame, long: pd.DataFrame, alpha: float, beta: float) -> None:
+    fields = dict(zip(long["shape"], long.s_c))
+    for colour, (_, group) in zip(draw.COLOURS, rows.groupby("n_sites")):
+        shape = group["shape"].iloc[0]
+        if shape not in fields:
+            continue
+        for source, line in group.groupby("source"):
+            line = line.sort_values("t")
+            x = line.n_sites.astype(float) ** -alpha * line.t**beta
+            axis.plot(x, line.s_c / fields[shape], MARKS[source], color=colour, ms=4, mfc="none", label=f"{shape}")
+    axis.axhline(1.0, color="k", lw=0.8)
+    axis.set(xscale="log", yscale="log", xlabel="N^-α t^β", ylabel="s_c(N, t) / s_c(N)")
+    axis.set_title(f"α = {alpha:.2f}, β = {beta:.2f}")

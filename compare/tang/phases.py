@@ -1,0 +1,128 @@
+"""(a) k_t(s) over (s, t), networks beside exact values or, where none are, clones; (e) the same of the 1D chains."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from scipy.interpolate import CubicSpline
+
+from ..parse import shape_text
+from . import draw
+from .values import Curves, exact_curves
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SHOWN_TIMES = 5  # lines of a panel of curves
+
+
+def grouped(found: Sequence[Curves]) -> list[dict[str, Curves]]:
+    """The sources of each system and shape: ``network``, ``clones``, and ``exact`` from the stored tables."""
+    groups: dict[tuple[str, tuple[int, ...]], dict[str, Curves]] = {}
+    for one in found:
+        groups.setdefault((one.system, one.shape), {})[one.source] = one
+    for (system, shape), sources in groups.items():
+        exact = exact_curves(system, shape)
+        if exact is not None:
+            sources["exact"] = exact
+    return [groups[key] for key in sorted(groups, key=lambda key: (len(key[1]), key[0], key[1]))]
+
+
+def reference(sources: dict[str, Curves]) -> Curves:
+    """What has ``k`` for certain: the exact table, else the clones, else the network itself."""
+    exact = sources.get("exact")
+    if exact is not None and np.isfinite(exact.k).all():
+        return exact
+    return sources.get("clones") or sources["network"]
+
+
+def heat_maps(groups: Sequence[dict[str, Curves]]) -> Figure:
+    """A row a system and size: the reference, the network, and curves of both over ``s`` at several times."""
+    figure, axes = draw.new(3, len(groups), 4.2, 3.1)
+    for row, sources in zip(axes, groups):
+        known, network = reference(sources), sources.get("network")
+        top = float(np.nanmax(known.k))
+        for axis, one in zip(row, (known, network)):
+            if one is None or (one is known and known is network):
+                axis.set_axis_off()
+                continue
+            image = _map(axis, one, top)
+            axis.set_title(f"{one.title}: {one.source}")
+            figure.colorbar(image, ax=axis, label="k")
+        _lines(row[2], known, network)
+    return figure
+
+
+def _map(axis: Any, found: Curves, top: float) -> Any:
+    inside = (found.t >= 1) & (found.t <= 1000) & ~np.isclose(found.t, 999.05)
+    image = axis.pcolormesh(
+        found.s, found.t[inside], found.k[:, inside].T, shading="nearest", vmin=0, vmax=top, rasterized=True
+    )
+    axis.set(xscale="log", yscale="log", xlabel="s", ylabel="t", xlim=(found.s[0] / 1.2, found.s[-1] * 1.2))
+    axis.set_facecolor("lightgrey")  # clones too noisy
+    axis.grid(False)
+    return image
+
+
+def _lines(axis: Any, known: Curves, network: Curves | None) -> None:
+    shown = known if network is None else network
+    times = [t for t in shown.t if known.at(t) >= 0][-SHOWN_TIMES:]
+    for colour, t in zip(draw.shades(len(times)), times):
+        axis.plot(known.s, known.k[:, known.at(t)], "-", color=colour, label=f"t = {t:g}")
+        if network is not None and network is not known:
+            axis.plot(network.s, network.k[:, network.at(t)], "o", color=colour, ms=3.5)
+    axis.set(xscale="log", xlabel="s", ylabel="k")
+    axis.legend()
+    axis.set_title(f"lines: {known.source}" + ("" if network in (None, known) else ", points: network"))
+
+
+def errors(groups: Sequence[dict[str, Curves]]) -> pd.DataFrame:
+    """One row for each group with a network: its largest errors against the exact table and the clones."""
+    rows = []
+    for sources in groups:
+        network = sources.get("network")
+        for name in ("exact", "clones"):
+            known = sources.get(name)
+            if network is None or known is None:
+                continue
+            i, j, t = _common(network, known)
+            of, truth = network.ln_z[np.ix_(i, t[0])], known.ln_z[np.ix_(j, t[1])]
+            k = np.abs(network.k[np.ix_(i, t[0])] - known.k[np.ix_(j, t[1])])
+            same = _same_spline(network, known, i, j, t)
+            rows.append(
+                {
+                    "system": network.system,
+                    "shape": shape_text(network.shape),
+                    "t": network.t[-1],
+                    "fields": len(network.s),
+                    "against": name,
+                    "fields compared": len(i),
+                    "ln Z, largest": np.abs(of / truth - 1).max(),
+                    "ln Z, median": np.median(np.abs(of / truth - 1)),
+                    "k, largest": np.nanmax(k) if np.isfinite(k).any() else np.nan,
+                    "of it spline": same,
+                    "largest k": np.nanmax(known.k) if np.isfinite(known.k).any() else np.nan,
+                    "CPU s": network.cpu_s,
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def _common(a: Curves, b: Curves) -> tuple[list[int], list[int], tuple[list[int], list[int]]]:
+    """Indices of the fields and times that both have."""
+    i, j = np.nonzero(np.isclose(a.s[:, None], b.s, rtol=1e-6))
+    x, y = np.nonzero(np.isclose(a.t[:, None], b.t, rtol=1e-6))
+    return list(i), list(j), (list(x), list(y))
+
+
+def _same_spline(network: Curves, known: Curves, i: list[int], j: list[int], t: tuple[list[int], list[int]]) -> float:
+    """The largest error that the spline alone makes in ``k``: the network's fields, with exact ``ln Z``."""
+    if known.source != "exact" or len(i) < len(network.s) or not np.isfinite(known.k).any():
+        return float("nan")
+    s, ln_z = network.s, known.ln_z[np.ix_(j, t[1])]
+    spline = CubicSpline(np.concatenate([[0.0], s]), np.concatenate([np.zeros((1, ln_z.shape[1])), ln_z]))
+    k = -spline(s, 1) / (network.n * known.t[t[1]])
+    return float(np.nanmax(np.abs(k - known.k[np.ix_(j, t[1])])))

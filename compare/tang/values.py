@@ -1,0 +1,132 @@
+"""What figures are made of: ``ln Z`` over ``s`` and ``t`` from records and exact tables, and its derivatives in ``s``.
+
+``k = -(1/(N t)) d ln Z/ds`` and ``-chi = (1/(N t)) d^2 ln Z/ds^2`` of a run come from a cubic spline through its fields
+and through ``ln Z(0) = 0``. The networks of one run share their random numbers, which such differences need. Clones do
+not once they were resampled: where their standard errors leave ``k`` open by a tenth of its largest value it is NaN.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy.interpolate import CubicSpline
+
+from exact.library import CASES, FOLDER, read
+
+from ..parse import shape_text
+from ..record import Record, records
+
+BLUR = 0.1
+ENOUGH = 8  # fields from which a spline gives k where a table has none
+
+
+@dataclass(frozen=True)
+class Curves:
+    """``ln Z`` of one source on a grid, ``(n_s, n_t)``, with standard errors; ``k`` and ``chi`` where the source has
+    them itself (exact tables)."""
+
+    source: str  # "exact", "network" or "clones"
+    system: str
+    shape: tuple[int, ...]
+    s: np.ndarray
+    t: np.ndarray
+    ln_z: np.ndarray
+    stderr: np.ndarray
+    k: np.ndarray
+    chi: np.ndarray
+    cpu_s: float | None = None
+
+    @property
+    def n(self) -> int:
+        return int(np.prod(self.shape))
+
+    @property
+    def title(self) -> str:
+        return title(self.system, self.shape)
+
+    def at(self, t: float) -> int:
+        """Where ``t`` stands among the times; -1 where it does not."""
+        found = np.flatnonzero(np.isclose(self.t, t, rtol=1e-6))
+        return int(found[0]) if found.size else -1
+
+
+def title(system: str, shape: tuple[int, ...]) -> str:
+    name = {"fa": "FA", "east": {1: "East", 2: "South-East", 3: "South-East-Front"}[len(shape)], "voter": "voter"}
+    return f"{len(shape)}D {name[system]}, L = {shape[0]}"
+
+
+def runs(*folders: Path) -> list[Record]:
+    """Every record of the folders, in order."""
+    return [record for folder in folders for _, record in records(folder)]
+
+
+def curves(record: Record) -> Curves:
+    """A run's ``ln Z``, and its derivatives by the spline."""
+    rows = record.frame("rows")
+    rows = rows[rows.quantity == "ln_Z"]
+    ln_z, stderr = (rows.pivot(index="s", columns="t", values=name) for name in ("value", "stderr"))
+    s, t = ln_z.index.to_numpy(float), ln_z.columns.to_numpy(float)
+    shape = tuple(record.shape)
+    k, chi = derivatives(s, t, ln_z.to_numpy(), int(np.prod(shape)))
+    source = "network" if record.diagnostics.get("n_parameters") else "clones"
+    if source == "clones":
+        open_ = noise(s, t, stderr.to_numpy(), int(np.prod(shape))) > BLUR * k.max()
+        k[open_] = chi[open_] = np.nan
+    name = record.system
+    return Curves(source, name, shape, s, t, ln_z.to_numpy(), stderr.to_numpy(), k, chi, record.cpu_s)
+
+
+def derivatives(s: np.ndarray, t: np.ndarray, ln_z: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """``k`` and ``-chi`` at the fields ``s``, ``(n_s, n_t)``."""
+    spline = through_zero(s, ln_z)
+    return -spline(s, 1) / (n * t), spline(s, 2) / (n * t)
+
+
+def noise(s: np.ndarray, t: np.ndarray, stderr: np.ndarray, n: int) -> np.ndarray:
+    """The standard error of ``k`` for independent errors of ``ln Z``, ``(n_s, n_t)``."""
+    weights = through_zero(s, np.eye(len(s)))(s, 1)  # d ln Z/ds at each field from ln Z at every field
+    return np.sqrt(weights**2 @ stderr**2) / (n * t)
+
+
+def through_zero(s: np.ndarray, ln_z: np.ndarray) -> CubicSpline:
+    """The spline through the fields and ``ln Z(0) = 0``."""
+    return CubicSpline(np.concatenate([[0.0], s]), np.concatenate([np.zeros((1, ln_z.shape[1])), ln_z]))
+
+
+def exact_curves(system: str, shape: tuple[int, ...], folder: Path = FOLDER) -> Curves | None:
+    """The stored table (c = 0.5, continuous time), or None where there is none. Where it has no ``k`` it comes from the
+    spline, or is NaN with too few fields for one."""
+    for case in CASES.values():
+        if case.system == system and case.shape == shape and not case.params and (folder / f"{case.name}.csv").exists():
+            table = read(folder / f"{case.name}.csv")
+            break
+    else:
+        return None
+    table = table[(table.scheme == "continuous") & table.t.notna()]
+    ln_z = _pivot(table, "ln_Z")
+    k, chi = (_pivot(table, name).reindex_like(ln_z) for name in ("activity", "susceptibility"))
+    s, t = ln_z.index.to_numpy(float), ln_z.columns.to_numpy(float)
+    values = ln_z.to_numpy()
+    slopes = k.to_numpy(), -chi.to_numpy()
+    if not np.isfinite(slopes[0]).all() and len(s) >= ENOUGH:
+        slopes = derivatives(s, t, values, int(np.prod(shape)))
+    return Curves("exact", system, shape, s, t, values, np.zeros_like(values), *slopes)
+
+
+def _pivot(table: pd.DataFrame, quantity: str) -> pd.DataFrame:
+    found = table[table.quantity == quantity].pivot(index="s", columns="t", values="value")
+    return found.astype(float)
+
+
+def table_of(found: Curves) -> pd.DataFrame:
+    """Tidy rows of one source."""
+    s, t = np.meshgrid(found.s, found.t, indexing="ij")
+    flat = {name: getattr(found, name).ravel() for name in ("ln_z", "stderr", "k", "chi")}
+    frame = pd.DataFrame({"s": s.ravel(), "t": t.ravel(), **flat}).rename(columns={"chi": "minus_chi", "ln_z": "ln_Z"})
+    frame.insert(0, "source", found.source)
+    frame.insert(0, "shape", shape_text(found.shape))
+    frame.insert(0, "system", found.system)
+    return frame

@@ -1,0 +1,181 @@
+"""The figures of the published study: that what they show is what exact values say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from compare.execute import execute
+from compare.tang import bands, critical, phases, protocol, voter
+from compare.tang.__main__ import main
+from compare.tang.values import Curves, derivatives, exact_curves, noise
+from compare.task import load_suite
+from exact import solve
+from exact.library import FOLDER
+from exact.systems import build
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(autouse=True)
+def _tables(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)  # the exact tables are found from here
+
+
+def as_network(exact: Curves, source: str = "network") -> Curves:
+    """A source that has only ``ln Z``, as a run does."""
+    k, chi = derivatives(exact.s, exact.t, exact.ln_z, exact.n)
+    return Curves(source, exact.system, exact.shape, exact.s, exact.t, exact.ln_z, exact.stderr, k, chi, 1.0)
+
+
+def test_the_spline_gives_the_activity_of_the_tables():
+    exact = exact_curves("east", (4, 4))
+    assert exact is not None
+    found = as_network(exact)
+    # fields a tenth of a decade apart: 2 % of the largest k across the transition, half a percent before it
+    assert np.abs(found.k - exact.k).max() < 0.03 * exact.k.max()
+    assert np.abs(found.k - exact.k)[:, exact.t <= 10].max() < 0.005 * exact.k.max()
+    row = phases.errors([{"network": found, "exact": exact}]).iloc[0]
+    assert row["ln Z, largest"] == 0
+    assert row["k, largest"] == pytest.approx(row["of it spline"])
+
+
+def test_the_reference_is_the_table_where_it_has_k_and_the_clones_elsewhere():
+    small, large = exact_curves("east", (4, 4)), exact_curves("east", (5, 5))
+    assert small is not None
+    assert large is not None
+    assert phases.reference({"network": as_network(small), "exact": small}) is small
+    clones = as_network(large, "clones")
+    assert phases.reference({"clones": clones, "exact": large}) is clones
+    assert isinstance(phases.heat_maps([{"network": as_network(small), "exact": small}]), Figure)
+
+
+def test_the_noise_of_k_is_the_spread_over_repetitions():
+    s, t, n = np.array([0.01, 0.03, 0.1, 0.2, 0.5]), np.array([1.0, 4.0]), 9
+    stderr = np.outer(s, [0.1, 0.2])
+    rng = np.random.default_rng(1)
+    spread = np.std([derivatives(s, t, stderr * rng.normal(size=(5, 2)), n)[0] for _ in range(4000)], axis=0)
+    np.testing.assert_allclose(noise(s, t, stderr, n), spread, rtol=0.06)  # five standard errors of 4000 repetitions
+
+
+def test_the_peak_of_the_table_is_the_peak_of_exact_vectors():
+    exact = exact_curves("east", (3, 3))
+    assert exact is not None
+    peak = critical.peaks(exact)
+    at = peak[np.isclose(peak.t, 100)].iloc[0]
+    s = at.s_c * np.array([0.95, 1.0, 1.05])
+    chi = -solve(build("east", (3, 3)), s=s, times=[100.0], quantities=["susceptibility"]).value.to_numpy()
+    # the table's own fields are 26 % apart; a maximum of exact values lies within 5 % of where their spline says
+    assert chi[1] > max(chi[0], chi[2])
+    assert at.height == pytest.approx(chi[1], rel=0.01)
+
+
+def test_exponents_of_power_laws_are_found():
+    times = np.array([10.0, 20.0, 50.0])
+    rows = pd.concat(
+        pd.DataFrame(
+            {"system": "east", "shape": f"{n}x{n}", "n_sites": n * n, "source": "exact", "t": times, "s_c": 9 / times}
+        )
+        for n in (4, 5)
+    )
+    long = pd.DataFrame(
+        {"system": "east", "shape": ["4x4", "5x5"], "n_sites": [16, 25], "s_c": [16**-1.5, 25**-1.5], "source": "exact"}
+    )
+    found = critical.exponents(rows, long)
+    assert found[found.exponent == "alpha"].value.iloc[0] == pytest.approx(1.5)
+    assert found[found.exponent == "beta"].value.to_numpy() == pytest.approx(1.0)
+    assert isinstance(critical.figure(rows.assign(height=1.0), long, 1.5, 1.0), Figure)
+
+
+def test_the_long_time_field_is_the_stored_one():
+    rows = critical.table([])
+    long = critical.steady(rows, FOLDER)
+    four = long[long["shape"] == "4x4"]
+    assert four[four.system == "east"].s_c.iloc[0] == pytest.approx(0.09866, abs=1e-5)  # results/exact/published.md
+    # the table at t = 1000 is nearly there
+    late = rows[(rows.system == "east") & (rows["shape"] == "4x4") & np.isclose(rows.t, 1000)]
+    assert late.s_c.iloc[0] == pytest.approx(0.09866, rel=0.05)
+
+
+def test_bands_stand_out_in_south_east_and_not_in_fa():
+    depth = {}
+    for system in ("east", "fa"):
+        rows = bands.exact_profiles(system, (4, 4), [-1.0], [10.0])
+        network = rows.assign(source="network")
+        found = bands.summary(rows)
+        depth[system] = found[found.s == -1.0].contrast.iloc[0]
+        assert bands.compared(pd.concat([rows, network])).largest.max() == 0
+        both = pd.concat([rows, network])
+        assert isinstance(bands.figure(both, 10.0), Figure)
+    assert depth["east"] > 4 * depth["fa"]
+
+
+def test_contrast_is_zero_on_a_slope_and_four_for_stripes():
+    i, j = np.indices((5, 5))
+    assert bands.contrast(1.0 + (i + j)) == pytest.approx(0)
+    assert bands.contrast(0.5 + 0.5 * (-1.0) ** (i + j)) == pytest.approx(4, rel=0.3)
+
+
+def test_the_closed_form_of_the_voter_model_is_that_of_exact_vectors():
+    params = {"boundary": "open", "initial": "bernoulli:0.3", "pinned": "first"}
+    for shape in ((5,), (2, 3)):
+        exact = solve(build("voter", shape, **params), times=[0.7], quantities=["density_profile"])
+        found = voter.closed_form(shape, 0.7, **params)
+        np.testing.assert_allclose(found, exact.sort_values("site").value, atol=1e-9)
+
+
+def test_a_claim_is_judged_by_the_spread_over_seeds():
+    found = pd.DataFrame(
+        {
+            "task": "ranking-fa-1d",
+            "network": ["gru", "made(hidden=4)"],
+            "error": [1e-4, 1.1e-4],
+            "error_se": [1e-5, 1e-5],
+            "loss": [1e-6, 5e-6],
+            "loss_se": [1e-7, 1e-7],
+        }
+    )
+    said = protocol.claims(found).set_index("measure")["holds here"]
+    assert said["excess loss (nats)"] == "yes"
+    assert said["network's error of ln Z"] == "not told apart"
+    alone = protocol.claims(found.assign(loss_se=np.nan)).set_index("measure")["holds here"]
+    assert alone["excess loss (nats)"] == "too few seeds"
+
+
+def test_a_folder_without_runs_is_one_sentence(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["compare.tang", "phases", str(tmp_path)])
+    assert main() == 2
+    assert "holds no records" in capsys.readouterr().err
+
+
+def test_figures_from_a_run(tmp_path, capsys, monkeypatch):
+    """A tiny run through the command line."""
+    suite = tmp_path / "small.toml"
+    suite.write_text(SUITE)
+    for run in load_suite(str(suite)).tasks[0].runs():
+        execute(run, tmp_path / "run", device="cpu")
+    monkeypatch.setattr("sys.argv", ["compare.tang", "phases", str(tmp_path / "run"), "--out", str(tmp_path / "out")])
+    assert main() == 0
+    assert (tmp_path / "out" / "phases.png").read_bytes().startswith(b"\x89PNG")
+    errors = pd.read_csv(tmp_path / "out" / "phases.csv")
+    # full summation: the error of the time steps alone
+    assert errors["ln Z, largest"].max() < 0.02
+
+
+SUITE = """
+[[tasks]]
+name = "small"
+system = "south-east"
+shapes = [[2, 2, 2]]
+s = [0.01, 0.1, 0.1995262315, 0.3981071706, 1.0]
+times = [1.0, 2.0]
+reference = []
+architectures = ["sitewise"]
+tracker = "tdvp-symmetric"
+tracker_options = {full_summation = true, dt = 0.5}
+seeds = 1
+"""
