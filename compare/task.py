@@ -214,10 +214,10 @@ def load_suite(name: str) -> Suite:
     if path is None:
         raise unknown("suite", name, list(suites()))
     try:
-        content = tomllib.loads(path.read_text())
+        content = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # editors may leave a byte order mark
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"suite {str(path)!r} cannot be read: {error}.") from error
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise InputError(f"suite {str(path)!r} is no valid TOML: {error}.") from error
     if content.get("version", SUITE_VERSION) != SUITE_VERSION:
         raise InputError(f"suite {str(path)!r} has version {content['version']}; this vanbench reads {SUITE_VERSION}.")
