@@ -248,7 +248,9 @@ def checked(model: type[M], content: Any, what: str) -> M:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "the file"
         if first["type"] == "extra_forbidden":
-            raise unknown(f"field of {what}", place, list(_fields(model, first["loc"][:-1]))) from None
+            where, name = place.rpartition(".")[::2]
+            inside = f" at {where}" if where else ""
+            raise unknown(f"field of {what}{inside}", name, list(_fields(model, first["loc"][:-1]))) from None
         message = first["msg"].removeprefix("Value error, ")
         raise InputError(f"{what}: {place}: {message[0].lower()}{message[1:]}.") from None
 
