@@ -257,12 +257,20 @@ def _cumulants(system: System, layout: Layout, now: Evolved, ask: Question) -> d
 
 
 def _trajectory_density(system: System, layout: Layout, ask: Question, how: str) -> Iterator[Row]:
-    """``(1/(N t)) int_0^t <sum_i x_i>``: minus the derivative of ``ln Z`` by a field on the integrated up-spins."""
+    """``(1/(N t)) int_0^t <sum_i x_i>``: minus the derivative of ``ln Z`` by a field on the integrated up-spins.
+
+    In Euler steps that derivative replaces one step by ``dt sum_i x_i``: ``J - 1`` steps are left to weigh with.
+    """
     tilted_system = occupation(system, ask.s, ask.observable)
-    inner = solve_lanczos.Question(0.0, ask.times, (), ask.dt, "occupation")
-    for now in _path(tilted_system, layout, inner, 1, how):
+    before = ask.times if ask.dt is None else ask.times - ask.dt
+    grid = np.unique(np.maximum([*ask.times, *before], 0.0))
+    last = 0.0
+    for now in _path(tilted_system, layout, solve_lanczos.Question(0.0, grid, (), ask.dt, "occupation"), 1, how):
+        weight, last = now.t if ask.dt is None else now.t * np.exp(last - now.ln_z), now.ln_z
+        if now.t not in ask.times:
+            continue
         if now.t:
-            mean = sum(system.pinned.values()) - now.cumulants[1] / now.t
+            mean = sum(system.pinned.values()) - now.cumulants[1] / weight
         else:
             mean = site_sums(layout, layout.initial(), _ones(system))[0].sum()
         yield {"quantity": "trajectory_density", "s": ask.s, "t": now.t, "value": mean / system.n_sites}

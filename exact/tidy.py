@@ -15,8 +15,9 @@ Row = dict[str, Any]
 def tidy(rows: list[Row]) -> pd.DataFrame:
     """Columns ``quantity, s, t, value, bound, note`` first, any others (``site``, ``k``, ...) after them."""
     frame = pd.DataFrame(rows)
-    if "value" in frame:
-        frame["value"] += 0.0  # no minus zero
+    for name in ("value", "k"):
+        if name in frame:
+            frame[name] += 0.0  # no minus zero
     lead = ["quantity", "s", "t", "value", "bound"]
     for name in lead:
         if name not in frame:

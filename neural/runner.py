@@ -84,7 +84,8 @@ def track(
     ``watch`` sees the rows of the log, one a counting field, after each step.
 
     Raises ``InputError`` for unknown names, times that are no multiples of the step, or a start a network cannot take,
-    before any training; ``Diverged`` when a step turns non-finite.
+    before any training; ``Diverged`` when a step turns non-finite: with ``out``, the networks and the log before it
+    are kept there.
     """
     options, grid = dict(tracker_options or {}), np.unique(np.asarray(times, float))
     strict = bool(options.pop("strict", False))
@@ -147,7 +148,7 @@ class _Run:
         end = float(self.times[-1])
         while self.log.t < end * (1 - 1e-12):
             ahead = self.times[self.times > self.log.t * (1 + 1e-12) + 1e-12]
-            step = self.runner.step(float(ahead[0]) - self.log.t)
+            step = self._step(float(ahead[0]) - self.log.t)
             self._warn(step)
             self.log.add(step, time.perf_counter() - began)
             if self.watch:
@@ -163,6 +164,23 @@ class _Run:
             if self.out is not None and time.perf_counter() - saved > CHECKPOINT_SECONDS:
                 self._save()
                 saved = time.perf_counter()
+        self._close()
+
+    def _step(self, limit: float) -> trackers.Step:
+        good = self.problem.ensemble.frozen()
+        try:
+            return self.runner.step(limit)
+        except (trackers.Diverged, torch.linalg.LinAlgError) as error:  # a matrix that is not finite has no factors
+            self.problem.ensemble.load(good)
+            self._close()
+            if isinstance(error, trackers.Diverged):
+                raise
+            message = (
+                "a step met a matrix that cannot be factored; the last good networks were kept: take more damping."
+            )
+            raise trackers.Diverged(message) from error
+
+    def _close(self) -> None:
         if self.out is not None:
             self._save()
             self.log.frame().to_json(self.out / "metrics.jsonl", orient="records", lines=True)

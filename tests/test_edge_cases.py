@@ -8,7 +8,7 @@ import pytest
 
 from compare.execute import check
 from compare.task import Run, Task, checked
-from exact import InputError, build, doob, leading_vectors, solve
+from exact import InputError, StateSpace, build, doob, generator, leading_vectors, solve
 
 ASKED = ("ln_Z", "activity", "susceptibility", "density")
 
@@ -81,6 +81,34 @@ def test_vectors_of_an_absorbing_model():
     profile = leading_vectors(system, -0.5).stationary
     assert profile.sum() == pytest.approx(1.0)
     assert profile[[0, -1]] == pytest.approx([0.0, 0.0], abs=1e-12)
+
+
+def test_disconnected_states_that_weigh_little_in_the_start():
+    """South-East with no pinned spin: the last spin alone is frozen, leads at s > 0, and has weight c in the start."""
+    system = build("south-east", (2, 3), c=0.001, boundary="down", pinned="none")
+    frame = solve(system, 0.001, (), ("scgf", "rate_function", "trajectory_density"))
+    assert frame.value[:2].to_numpy() == pytest.approx([0.0, 0.0], abs=1e-14)
+    profile = frame[frame.site.notna()].value.to_numpy()
+    assert profile == pytest.approx([0, 0, 0, 0, 0, 1], abs=1e-12)
+    assert solve(system, 0.001, 1.0, ("ln_Z",)).attrs["method"] == "sparse"
+    assert solve(build("south-east", (2, 3)), 0.001, 1.0, ("ln_Z",)).attrs["method"] == "lanczos"
+
+
+@pytest.mark.parametrize("method", ["sparse", "krylov", "lanczos"])
+def test_the_trajectory_density_of_euler_steps_is_a_mean(method):
+    """Over the starts of all steps, in the ensemble of one step less: never above one, here against its sum."""
+    system, s, dt = build("south-east", (2, 2), c=0.9), 2.0, 0.1
+    step = np.eye(8) + dt * generator(system, s).toarray()
+    x = StateSpace(system).configurations().mean(1)
+    got = solve(system, s, [0.0, 0.1, 3.0], ("trajectory_density",), "euler", dt, method=method)
+    for t, value in zip(got.t.dropna(), got.value):
+        steps = max(1, round(t / dt))
+        ahead = [StateSpace(system).initial()]
+        back = [np.ones(8)]
+        for _ in range(steps - 1):
+            ahead, back = [*ahead, step @ ahead[-1]], [*back, back[-1] @ step]
+        means = [(b * x) @ p / (b @ p) for p, b in zip(ahead, reversed(back))]
+        assert value == pytest.approx(np.mean(means), rel=1e-9)
 
 
 def run_with(network: str) -> Run:

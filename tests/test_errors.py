@@ -22,7 +22,7 @@ def rows(**values: float) -> pd.DataFrame:
 
 
 def test_published_figures_of_south_east() -> None:
-    """2D South-East, L = 4, c = 0.5, s = 0.1, t = 1 (issue text): the network's error is not the total error."""
+    """2D South-East, L = 4, c = 0.5, s = 0.1, t = 1: the network's error is not the total error."""
     network, exact, scheme = rows(ln_Z=-0.619497), rows(ln_Z=-0.609932), rows(ln_Z=-0.619507)
     found = errors(network, exact, scheme, n_sites=16).iloc[0]
     assert found.error == pytest.approx(0.009565 / 0.609932)

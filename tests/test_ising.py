@@ -12,7 +12,7 @@ from exact import ising
 from exact.errors import InputError
 from exact.ising import coarse, enumeration, kaufman, lattice, montecarlo, ring, transfer
 
-# The issue asks for 1e-10 between exact methods; 1e-12 is what double precision gives on sums of 2^25 terms.
+# 1e-10 between exact methods is asked for; 1e-12 is what double precision gives on sums of 2^25 terms.
 EXACT = 1e-12
 TEMPERATURES = [0.5, 1.0, kaufman.CRITICAL_TEMPERATURE, 2.5, 4.0, 20.0]
 

@@ -98,7 +98,7 @@ def test_memory_is_a_twentieth_of_csr():
     system = build("south-east", (4, 4))
     w = generator(system, 0.1)
     stored = w.data.nbytes + w.indices.nbytes + w.indptr.nbytes
-    assert operator(system, 0.1).nbytes < stored / 20  # the bar of the issue, already at 2^15 states
+    assert operator(system, 0.1).nbytes < stored / 20  # asked of 2^20 states
 
 
 def test_a_site_with_many_neighbours_falls_back():

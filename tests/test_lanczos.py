@@ -278,7 +278,7 @@ def test_scan_over_processes(tmp_path):
 
 @pytest.mark.slow
 def test_values_of_2d_south_east_5x5():
-    """2^24 states: the values that the issue gives, to their last digit."""
+    """2^24 states: values computed independently of this code, to their last digit."""
     frame = solve(build("south-east", (5, 5)), 0.1, [1.0, 10.0, 50.0], ["ln_Z", "scgf"])
     want = [-0.98372025, -9.26188700, -38.2367773, -0.55524278]
     assert frame.value.to_numpy() == pytest.approx(want, abs=6e-8)

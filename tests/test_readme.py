@@ -76,3 +76,13 @@ def test_its_broken_form_is_called_what_is_shown(place: Path, capsys: pytest.Cap
     shown = README.split("With `before = spins.cumsum(1)` it would say")[1].split("\n\n")[1]
     for row in shown.splitlines():
         assert row.strip() in out
+
+
+def test_an_open_system_of_ones_own_by_three_methods(place: Path, capsys: pytest.CaptureFixture) -> None:
+    line = next(line for line in COMMANDS if "lossy.py:make" in line)
+    found = [call(f"{line} --format csv --method {method}", capsys) for method in ("liouvillian", "povm", "qutip")]
+    assert [code for code, _ in found] == [0, 0, 0]
+    values = [[float(row.split(",")[3]) for row in out.splitlines()[1:]] for _, out in found]
+    assert len(values[0]) == 2
+    for other in values[1:]:
+        assert other == pytest.approx(values[0], abs=1e-8)

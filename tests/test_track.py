@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -12,6 +13,7 @@ from exact import InputError, StateSpace, build, solve
 from exact.propagate import evolve
 from neural import track
 from neural.differences import fields, stencils
+from neural.trackers import Diverged, Problem
 
 torch.set_num_threads(1)
 FAST = {"dt": 0.1, "samples": 300, "epochs": 20, "first_epochs": 60, "learning_rate": 3e-3, "decay": 0.1}
@@ -132,6 +134,34 @@ def test_a_killed_run_resumed_gives_the_same_numbers(tmp_path, options, monkeypa
     columns = [c for c in whole.log.columns if c != "wall"]
     assert resumed.log[columns].equals(whole.log[columns])
     assert resumed.records.value.tolist() == whole.records.value.tolist()
+
+
+@pytest.mark.parametrize(("tracker", "options"), [("kl", FAST), ("tdvp", {"samples": 100, "dt": 0.1})])
+def test_a_step_that_is_not_finite_stops_the_run_and_leaves_the_last_good_state(
+    tmp_path, tracker, options, monkeypatch
+):
+    system, steps, seen = build("fa", (4,), c=0.4), [], {}
+    spoiled = {"kl": "log_prob", "tdvp": "local_ratio"}[tracker]
+    plain = getattr(Problem, spoiled)
+
+    def spoil(problem, *arguments):
+        seen["problem"] = problem
+        return plain(problem, *arguments) * (torch.nan if len(steps) == 3 else 1.0)
+
+    def watch(rows):
+        steps.append(seen["problem"].ensemble.frozen())
+
+    arguments = {"architecture": "made", "tracker": tracker, "tracker_options": options, "project": False}
+    monkeypatch.setattr(Problem, spoiled, spoil)
+    with pytest.raises(Diverged, match="last good"):
+        track(system, [0.2], [1.0], out=tmp_path, watch=watch, **arguments)
+    monkeypatch.setattr(Problem, spoiled, plain)
+    assert len(pd.read_json(tmp_path / "metrics.jsonl", lines=True)) == len(steps) == 3
+    kept = torch.load(tmp_path / "checkpoint.pt", weights_only=True)["parameters"]
+    for name, value in steps[-1].items():
+        assert torch.equal(kept[name], value)
+    resumed = track(system, [0.2], [1.0], out=tmp_path, resume=True, **arguments)
+    assert np.isfinite(resumed.records.value).all()
 
 
 def test_a_checkpoint_of_another_run_is_refused(tmp_path):

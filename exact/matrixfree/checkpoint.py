@@ -37,7 +37,7 @@ class Checkpoint:
             for name, items in self.carried.items():
                 items[:] = list(found.pop(name))
             return found if str(found["key"]) == self.key else None
-        except (OSError, KeyError, ValueError, zipfile.BadZipFile):
+        except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile):
             for items in self.carried.values():
                 items.clear()
             return None

@@ -18,14 +18,13 @@ from ..sparse import generator
 from ..spectrum import leading
 from ..states import require_memory
 from ..system import System
-from .kernel import Layout, Operator
+from .kernel import STORED, Layout, Operator
 from .local import Local, tilted, transposed
 from .perron import upper_bound
 from .symmetric import Symmetric, applies
 
 DENSE = 400
 NCV = 20
-STORED = 1 << 14  # states up to which the sparse matrix is at hand at once
 SEPARATE = 1e-9  # closer eigenvalues are one: no iteration tells them apart
 
 
@@ -48,9 +47,9 @@ def leading_vectors(system: System, s: float, observable: str = "activity", layo
     """By Lanczos where detailed balance holds, else by ARPACK; matrix-free. Raises ``InputError`` if it fails."""
     layout = layout or Layout(system)
     assert layout.closed
-    if applies(system, s, observable):
+    if layout.connected and applies(system, s, observable):
         engine = Symmetric(system, s, observable, layout=layout)
-        run = engine.run(np.zeros(0), theta=True)
+        run = engine.run(np.zeros(0), vector=True)
         _, u = upper_bound(engine.op, engine.leading(run.tri), run.tri.theta()[0], 1e-12)  # repairs small components
         root = layout.product(np.sqrt(engine.pi))
         theta, right, left = run.tri.theta()[0], u * root, np.divide(u, root, out=np.zeros_like(u), where=root > 0)

@@ -11,15 +11,19 @@ from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
+from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import LinearOperator
 
 from ..connections import Connections
 from ..errors import InputError
+from ..sparse import generator
 from ..states import StateSpace, require_memory
 from ..system import Excluding, System
 from .kernel_blocked import BlockedKernel, TooWide
 from .kernel_generic import GenericKernel, check_closed
 from .local import Local, tilted, transposed
+
+STORED = 1 << 14  # states up to which the sparse matrix is at hand at once
 
 
 class Layout:
@@ -97,6 +101,13 @@ class Layout:
         if self.codes is not None:
             check_closed(tilted(self.system), self.space.free, self.system.local_dim, self.codes)
         return True
+
+    @cached_property
+    def connected(self) -> bool:
+        """Whether the moves connect all states, as far as it is looked at (up to 2^14 states)."""
+        if self.size > STORED:
+            return True
+        return connected_components(generator(self.system, space=self.space), connection="strong")[0] == 1
 
 
 class Operator:

@@ -62,7 +62,8 @@ def rows(system: System, layout: Layout, ask: Question) -> Iterator[Row]:
         ask.times,
         ask.dt,
         ask.tolerance,
-        theta=ask.asks("scgf", "gap", "rate_function"),
+        theta=ask.asks("scgf"),
+        vector=ask.asks("gap", "rate_function", "trajectory_density"),
         profile=ask.asks("density", "density_profile"),
         progress=ask.progress,
         folder=ask.folder,
@@ -170,7 +171,10 @@ def _instantaneous(engine: Symmetric, run: Run, ask: Question) -> tuple[np.ndarr
 def _trajectory_density(
     engine: Symmetric, run: Run, ask: Question, centre: tuple[np.ndarray, np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """``(1/(N t)) int_0^t <sum_i n_i>`` in the s-ensemble: the derivative of ``ln Z`` by a field on the up-spins."""
+    """``(1/(N t)) int_0^t <sum_i n_i>`` in the s-ensemble: the derivative of ``ln Z`` by a field on the up-spins.
+
+    In Euler steps that derivative replaces one step by ``dt sum_i n_i``: ``J - 1`` steps are left to weigh with.
+    """
     system, free = engine.system, engine.system.free_sites
     pinned = float(sum(system.pinned.values()))
     values = np.arange(system.local_dim)
@@ -182,6 +186,8 @@ def _trajectory_density(
 
     found = central(shifted, centre)
     n, t = system.n_sites, np.where(ask.times > 0, ask.times, 1.0)
+    if ask.dt is not None:
+        t = t * np.exp(run.ln_z(np.maximum(ask.times - ask.dt, 0.0), ask.dt)[0] - centre[0])
     at_zero = _density_at_zero(engine) if (ask.times == 0).any() else 0.0
     value = np.where(ask.times > 0, (found.first / t + pinned) / n, at_zero)
     return value, np.where(ask.times > 0, found.first_error / (n * t), 0.0)

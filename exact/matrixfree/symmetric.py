@@ -141,6 +141,7 @@ class Symmetric:
         dt: float | None = None,
         tolerance: float = 0.0,
         theta: bool = False,
+        vector: bool = False,
         profile: bool = False,
         certified: bool = True,
         max_steps: int = 1000,
@@ -149,9 +150,10 @@ class Symmetric:
     ) -> Run:
         """Lanczos until every value asked for is within ``tolerance`` (0: within rounding) of its bound.
 
-        ``times``: of ``ln Z``; ``theta``: also the largest eigenvalue to 1e-10; ``profile``: also site averages to
-        1e-8. ``certified``: whether the bound on the largest eigenvalue is to be proved (``certify``) where it matters;
-        else it is the Ritz value and a margin, as good as this once a certified run nearby has ended.
+        ``times``: of ``ln Z``; ``theta``: also the largest eigenvalue, to a residual of 1e-10 times the norm;
+        ``vector``: to 1e-13, as its vector needs, whose error is that over the gap; ``profile``: also site averages,
+        to 1e-8. ``certified``: whether the bound on the largest eigenvalue is to be proved (``certify``) where it
+        matters; else it is the Ritz value and a margin, as good as this once a certified run nearby has ended.
         ``folder``: where a long run is saved every two minutes, and found again, ended or not.
         """
         grid = _thinned(times)
@@ -169,7 +171,7 @@ class Symmetric:
             if progress:
                 progress(f"s = {self.s:g}: Lanczos step {tri.steps}, theta = {top:.10g} +- {residual:.1e}")
             guess = Run(tri, lower, top + margin(latest))
-            if theta and residual > 1e-10 * max(1.0, self.op.bound) and residual > 1e-10:
+            if (theta or vector) and residual > (1e-13 if vector else 1e-10) * max(1.0, self.op.bound):
                 return False
             stable = dt if dt is None or -dt * tri.ritz()[0][0] < 2 else None
             value, bound = guess.ln_z(grid, stable)
@@ -181,7 +183,7 @@ class Symmetric:
             # rounding may hold a bound a little above its goal for good: no use in going on
             return excess <= 1 or (len(history) > 4 and 0.5 * history[-4] < excess < 1e4)
 
-        asked = (times, dt, tolerance, theta, profile, max_steps)
+        asked = (times, dt, tolerance, theta, vector, profile, max_steps)
         keep = None if folder is None else Checkpoint(Path(folder), self._key(asked))
         if keep and profile:
             keep.carried["sums"] = sums

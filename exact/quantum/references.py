@@ -149,11 +149,11 @@ def main() -> None:
 
 def _write(frame: pd.DataFrame, path: Path) -> None:
     (frame.round(12) + 0.0).to_csv(path, index=False, float_format="%.12g")
-    path.with_name("REFERENCES.md").write_text(_guide(), encoding="utf-8")
+    path.with_name("REFERENCES.md").write_text(_guide(path.parent), encoding="utf-8")
     print(f"wrote {path}: {len(frame)} rows")
 
 
-def _guide() -> str:
+def _guide(folder: Path) -> str:
     lines = [
         "# Exact references",
         "",
@@ -161,7 +161,9 @@ def _guide() -> str:
         "",
     ]
     lines += ["| file | what | command |", "| --- | --- | --- |"]
-    lines += [f"| exact-{name}.csv | {what} | `{COMMAND} {name}` |" for name, (what, _) in CURVES.items()]
+    for name, (what, _) in CURVES.items():
+        missing = "" if (folder / f"exact-{name}.csv").exists() else "not stored yet: "
+        lines.append(f"| exact-{name}.csv | {missing}{what} | `{COMMAND} {name}` |")
     ring = "TFIM ring, V=2, N=16"
     lines += [
         f"| tfim-16-trajectories.csv | {ring}: time averages of {DURATION:g} after {BURN_IN:g}, one row a quantum "

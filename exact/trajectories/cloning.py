@@ -34,7 +34,7 @@ def cloning(
     observable: str = "activity",
     progress: Callable[[str], None] | None = None,
 ) -> pd.DataFrame:
-    """Columns ``quantity, s, t, value, stderr, bias``; ``scgf`` is the growth over the second half of the run.
+    """Columns ``quantity, s, t, value, stderr, bias, note``; ``scgf`` is the growth over the second half of the run.
 
     ``clones`` in all, in ``populations`` independent ones, whose scatter gives ``stderr``. ``bias``: the estimated
     systematic error that is left (the result at full minus that at half the population size, an independent run), for
@@ -104,11 +104,12 @@ def even_out(x: np.ndarray, counts: np.ndarray, log_weights: np.ndarray, rng: np
 def _summary(s: float, times: np.ndarray, full: np.ndarray, half: np.ndarray, n: int) -> list[dict]:
     rows = []
 
-    def add(quantity: str, t: float | None, here: np.ndarray, smaller: np.ndarray) -> None:
+    def add(quantity: str, t: float | None, here: np.ndarray, smaller: np.ndarray, note: str = "") -> None:
         rows.append(
             {
                 "quantity": quantity, "s": s, "t": t, "value": here.mean(),
                 "stderr": here.std(ddof=1) / np.sqrt(len(here)), "bias": here.mean() - smaller.mean(),
+                "note": note,
             }
         )  # fmt: skip
 
@@ -117,5 +118,5 @@ def _summary(s: float, times: np.ndarray, full: np.ndarray, half: np.ndarray, n:
         add("activity", t, full[:, 1, i] / (n * t), half[:, 1, i] / (n * t))
     late = times[-1] / 2
     growth = [(data[:, 0, -1] - data[:, 2, -1]) / late for data in (full, half)]
-    add("scgf", None, *growth)
+    add("scgf", None, growth[0], growth[1], f"growth of ln Z from t = {late:g} to {times[-1]:g}: theta at long times")
     return rows

@@ -102,6 +102,7 @@ class KL:
             log_weights, losses = self._fit(fit)
         if not torch.isfinite(losses).all():
             self.problem.ensemble.load(before)
+            self.optimiser.state.clear()  # its moments are not finite either
             raise Diverged(f"the loss of step {self.steps_done + 1} is not finite; the last good networks were kept.")
         step = self._summary(fit, mass, log_weights, losses)
         step.summed = summed.value if summed else None

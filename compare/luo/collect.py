@@ -1,0 +1,115 @@
+"""Spin averages of every run with their references, and one summary row for each task, size, network and method."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from exact import InputError
+
+from ..parse import shape_text
+from ..record import Record, records
+
+SPINS = ("sigma_x", "sigma_y", "sigma_z")
+CASE = ["task", "shape", "tracker", "network"]
+TRAJECTORIES = "tfim-16-steady.csv"
+
+
+def values(folders: Sequence[Path], references: Path) -> pd.DataFrame:
+    """One row a run, spin and report time: ``value, stderr, exact, exact_stderr, error`` and what was run.
+
+    ``exact`` of the 16-spin Ising ring is the mean over the quantum trajectories stored in ``references``. Raises
+    ``InputError`` where there are no records.
+    """
+    found = [record for folder in folders for _, record in records(folder)]
+    if not found:
+        raise InputError("no records in " + ", ".join(str(folder) for folder in folders) + ".")
+    frame = pd.concat([_spins(record) for record in found], ignore_index=True)
+    return _with_trajectories(frame, references / TRAJECTORIES)
+
+
+def _spins(record: Record) -> pd.DataFrame:
+    errors = record.frame("errors")
+    errors = errors[errors.quantity.isin(SPINS)]
+    tasks = record.task.rpartition("-")
+    varied = next((key for key in ("Jy", "g") if tasks[2].startswith(key)), "")
+    distances = record.frame("distances")
+    rows = record.frame("rows")
+    smallest = rows[rows.quantity.str.startswith("smallest_eigenvalue")].groupby("quantity").value.last()
+    loss = record.frame("log").get("loss")
+    return errors[["quantity", "t", "value", "stderr", "exact"]].assign(
+        exact_stderr=0.0,
+        task=tasks[0] if varied else record.task,
+        shape=shape_text(record.shape),
+        n_sites=record.n_sites,
+        system=record.system,
+        tracker=record.tracker,
+        network=record.label,
+        varied=varied,
+        parameter=record.params[varied] if varied else np.nan,
+        seed=record.seed,
+        samples=record.tracker_options.get("samples"),
+        cpu_s=record.cpu_s,
+        loss=np.nan if loss is None or loss.empty else loss.iloc[-1],
+        total_variation=distances.total_variation.iloc[0] if len(distances) else np.nan,
+        eigenvalue=smallest.get("smallest_eigenvalue", np.nan),
+        eigenvalue_two_sites=smallest.get("smallest_eigenvalue_two_sites", np.nan),
+    )
+
+
+def _with_trajectories(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
+    if path.exists():
+        for row in pd.read_csv(path).to_dict("records"):
+            own = (frame.system == "tfim") & (frame.n_sites == row["n_sites"]) & (frame.parameter == row["g"])
+            for spin in SPINS:
+                at = own & (frame.quantity == spin) & frame.exact.isna()
+                frame.loc[at, ["exact", "exact_stderr"]] = row[spin], row[f"{spin}_stderr"]
+    return frame.assign(error=(frame.value - frame.exact).abs())
+
+
+def losses(folders: Sequence[Path]) -> pd.DataFrame:
+    """The objective over time or iterations, one row a run and report time: ``task, shape, network, seed, t, loss``."""
+    parts = []
+    for folder in folders:
+        for _, record in records(folder):
+            log = record.frame("log")
+            if "loss" in log:
+                labels = {"task": record.task, "shape": shape_text(record.shape), "network": record.label}
+                parts.append(log[["t", "loss"]].assign(**labels, tracker=record.tracker, seed=record.seed))
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["task", "t", "loss"])
+
+
+def last_only(frame: pd.DataFrame) -> pd.DataFrame:
+    """The last report of each run."""
+    return frame[frame.t == frame.groupby([*CASE, "parameter", "seed"], dropna=False).t.transform("max")]
+
+
+def is_steady(frame: pd.DataFrame) -> pd.Series:
+    """Runs whose answer is their end: steady states, whatever the method."""
+    return frame.task.str.startswith(("steady", "ising", "objective")) | (frame.task == "lattice-steady")
+
+
+def summary(frame: pd.DataFrame) -> pd.DataFrame:
+    """A row a case and varied parameter: largest error of each spin over the times (steady states: at the end).
+
+    Medians over the seeds; ``of_average`` is the largest error of the average over the seeds, all spins.
+    """
+    measured = pd.concat([frame[~is_steady(frame)], last_only(frame[is_steady(frame)])])
+    rows = []
+    for key, group in measured.groupby([*CASE, "varied", "parameter"], dropna=False, sort=True):
+        row = dict(zip([*CASE, "varied", "parameter"], key))
+        worst = group.groupby(["quantity", "seed"]).error.max()
+        mean = group.groupby(["quantity", "t"]).agg({"value": "mean", "exact": "first"})
+        runs = group.groupby("seed").first()
+        row |= {"to t": group.t.max(), "samples": group.samples.iloc[0], "seeds": len(runs)}
+        row |= {name: worst.get(name, pd.Series([np.nan])).median() for name in SPINS}
+        row["of_average"] = (mean.value - mean.exact).abs().max() if len(runs) > 1 else np.nan
+        row["stderr"] = group.stderr.max()
+        row["exact_stderr"] = group.exact_stderr.max() or np.nan
+        for name in ("total_variation", "eigenvalue", "eigenvalue_two_sites", "loss", "cpu_s"):
+            row[name] = runs[name].median()
+        rows.append(row)
+    return pd.DataFrame(rows)

@@ -1,0 +1,25 @@
+"""The head of the study's README: what the numbers are, and the commands that make them."""
+
+HEAD = """# Luo et al. (2022): open quantum systems by networks over measurement outcomes
+
+Luo, Chen, Carrasquilla, Clark, Phys. Rev. Lett. 128, 090501 (2022). gamma = 1 everywhere; spins are site averages. All
+errors are absolute, against exact states in continuous time; `error x|y|z` is the largest over the report times (steady
+states: at the end of the run), the median over the seeds. `stderr` is of the network's estimate, `total variation`
+between the whole distributions at the last time, `smallest eigenvalue` that of the reconstructed state: negative where
+the network is no quantum state. CPU seconds are of one thread, float64, on a shared machine with two cores.
+
+The exact values and the trajectories of the 16-spin ring stand in REFERENCES.md with their commands. The networks:
+
+    vanbench run luo2022-small --jobs 1 --device cpu --out runs/luo2022-small
+    python -m compare.luo runs/luo2022-small
+
+`luo2022-small` has every part of the study at sizes and sample numbers for a CPU; a part that is not below was not run
+to its end, and the same command finishes it. `luo2022-a` to `luo2022-f` are the parts at the published sizes that a CPU
+can do in hours to days, `luo2022-published` the published protocol (12000 samples, 500 iterations, N = 40) with GPU
+budgets that are declarations, and `luo2022-accuracy` the goals (`python -m compare.goals`): none of them was
+run to its end here. The measure is exact states; the published figures are not compared point by point.
+
+Steady states: `steady` minimises the L1 norm of dp/dt (var), `trapezoid` follows the dynamics (dyn), and
+`steady-dynamics` starts the dynamics from the steady objective's network (var+dyn). `mixture` is the string state:
+string 0 the raster path, strings 1..k the images of the snake.
+"""
