@@ -18,6 +18,7 @@ from torch.func import functional_call, grad, vmap
 from ..distributed import mine, total, whole
 from ..ensemble import Ensemble
 from ..estimators import Increment, covariance_of_means
+from .base import Diverged
 from .proposal import Batch
 
 
@@ -106,7 +107,8 @@ def _solve(gram: Tensor, force: Tensor, damping: float, parameters: int) -> Tens
     """``(gram + floor)^-1 force`` by Cholesky; the floor is ``damping`` times the trace for each parameter."""
     trace = gram.diagonal(dim1=1, dim2=2).sum(1)
     floor = (damping * trace / parameters).clamp_min(1e-300)
-    factor = torch.linalg.cholesky(
-        gram + floor[:, None, None] * torch.eye(gram.shape[1], dtype=gram.dtype, device=gram.device)
-    )
+    eye = torch.eye(gram.shape[1], dtype=gram.dtype, device=gram.device)
+    factor, failed = torch.linalg.cholesky_ex(gram + floor[:, None, None] * eye)
+    if failed.any():
+        raise Diverged("a regression is singular or not finite: take more damping or samples, or smaller steps.")
     return torch.cholesky_solve(force[..., None], factor)[..., 0]

@@ -64,7 +64,9 @@ class Ritz:
         beginning = problem.ensemble.frozen()
         for tilt in (0.0, *checked(starts)):
             problem.ensemble.load(_tilted(beginning, tilt))
-            self.flows.append(SymmetricTDVP(problem, **options))
+            # a flow that begins in the rare phase needs no samples that reach it
+            own = options if tilt == 0.0 else {**options, "tilts": ()}
+            self.flows.append(SymmetricTDVP(problem, **own))
             self.networks.append(problem.ensemble.frozen())
         self.span = Span(problem, self.flows[0].local, samples - samples % BLOCKS)
         for network in self.networks:
