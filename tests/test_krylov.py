@@ -71,3 +71,10 @@ def test_a_start_that_is_absorbed(shape):
     system, asked = build("voter", shape, boundary="up"), ["ln_Z", "activity", "susceptibility", "density"]
     got, want = (solve(system, -1.0, [2.0, 1000.0], asked, method=m).value.to_numpy() for m in ("krylov", "dense"))
     assert got == pytest.approx(want, rel=1e-9)
+
+
+def test_the_second_derivative_keeps_its_digits_over_a_thousand_time_units():
+    """Errors are relative to the largest part of the stacked vector, which grows like t^2 until it is recentred."""
+    system = build("free", (1,), initial="up")
+    got, want = (solve(system, -0.3, 1000.0, ["susceptibility"], method=m).value[0] for m in ("krylov", "dense"))
+    assert got == pytest.approx(want, rel=1e-10)
