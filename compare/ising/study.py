@@ -252,10 +252,15 @@ def _blocks(shape: tuple[int, ...], stride: int) -> Spec:
 
 def part_coarse(out: Path, work: Path, say: Say) -> None:
     """16x16 measured as blocks instead of spins."""
+    exact = ising.solve(BASE.shape, [T0], quantities=["energy", "free_energy"]).set_index("quantity").value
+    entropy = (exact.energy - exact.free_energy) / T0 * np.prod(BASE.shape)
+    lines = []
     for stride in (2, 1):
         name = f"coarse{stride}"
         spec = _blocks(BASE.shape, stride)
-        _fitted(work, name, spec, N, say)
+        fit = _fitted(work, name, spec, N, say)
+        lines.append({"run": name, "nll": fit["nll"], "nll_error": fit["nll_error"], "entropy_of_spins": entropy})
+        _table(pd.DataFrame(lines), out / "coarse-likelihoods.csv")
         frame = _predicted(work, name, PROBE, COARSER, say)
         frame.to_csv(out / f"{name}.csv", index=False, float_format="%.6g")
         title = f"16x16 measured as 2x2 blocks, stride {stride}"
