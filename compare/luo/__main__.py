@@ -72,8 +72,8 @@ def write(folders: list[Path], out: Path, references: Path) -> list[Path]:
 def _draw(name: str, own: pd.DataFrame, found: dict[tuple[str, str], Record], path: Path) -> None:
     if DRAWN.get(name) == "dynamics":
         figures.dynamics(own, found, path)
-    elif DRAWN.get(name) == "steady":
-        figures.steady(own[own.parameter.notna()] if own.parameter.notna().any() else own, path)
+    elif DRAWN.get(name) == "steady" and own.parameter.notna().any():
+        figures.steady(own[own.parameter.notna()], path)
     else:
         figures.repeated(own, path)
 
