@@ -13,7 +13,7 @@ from .parse import shape_text
 from .record import records
 
 MIN_SEEDS = 3  # below it a standard error over seeds says nothing, and none is given
-CASE = ["task", "task_hash", "tracker", "architecture", "shape", "n_sites", "quantity", "s", "t", "site"]
+CASE = ["task", "task_hash", "tracker", "architecture", "shape", "n_sites", "quantity", "s", "t", "site", "distance"]
 
 
 def collect(folder: Path) -> pd.DataFrame:
@@ -49,6 +49,7 @@ def collect(folder: Path) -> pd.DataFrame:
     both = pd.concat([f.dropna(axis=1, how="all") for f in frames], ignore_index=True)
     for name in (
         "site",
+        "distance",
         "stderr",
         "ess",
         "cpu_s",

@@ -55,7 +55,7 @@ DEFINITIONS = {
     "instantaneous_activity": FLOORED,
 }
 PARTS = ("discretisation", "projection", "sampling", "network")
-KEY = ["quantity", "s", "t", "site"]
+KEY = ["quantity", "s", "t", "site", "distance"]
 
 
 def definition(quantity: str) -> Definition:
@@ -129,6 +129,10 @@ def _lookup(frame: pd.DataFrame | None) -> dict[tuple, float]:
 
 def _key(row: Mapping) -> tuple:
     """Times to 9 digits: 0.30000000000000004 and 0.3 are one time."""
-    site = row.get("site")
-    has_site = site is not None and not (isinstance(site, float) and np.isnan(site))
-    return row["quantity"], float(row["s"]), float(f"{row['t']:.9g}"), int(site) if has_site else -1  # type: ignore[arg-type]
+    return row["quantity"], float(row["s"]), float(f"{row['t']:.9g}"), _whole(row, "site"), _whole(row, "distance")
+
+
+def _whole(row: Mapping, name: str) -> int:
+    """A site or a distance; -1 where the quantity has none."""
+    value = row.get(name)
+    return -1 if value is None or np.isnan(value) else int(value)

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from neural.runner import Track
 
 Progress = Callable[[int, int, str], None]
+COUNTED = {"samples", "epochs", "first_epochs", "clones", "populations"}  # none of it is no run
+MOST_COUNTED = 10**9  # samples, epochs, ...: more is a slip
 MAX_SUMMED = 1 << 12  # configurations; the check of a network must not be felt
 NOT_TRACKED = {"distribution"}  # quantities that compare asks of a network itself
 
@@ -95,13 +97,20 @@ def _check_normalised(run: Run, d: int) -> None:
 
 
 def _check_numbers(name: str, known: dict[str, Any], options: dict[str, Any]) -> None:
-    """Options whose default is a number must be numbers, whole ones where it is whole."""
+    """Options whose default is a number must be numbers, whole ones where it is whole, and counts where it counts."""
     for key, default in known.items():
         given = options.get(key, default)
-        if isinstance(default, int | float) and not isinstance(given, int | float):
+        if isinstance(default, bool) and not isinstance(given, int):
+            raise InputError(f"{key} = {given!r}: this option of {name} is true or false.")
+        if isinstance(default, bool) or not isinstance(default, int | float):
+            continue
+        if isinstance(given, bool) or not isinstance(given, int | float):
             raise InputError(f"{key} = {given!r}: this option of {name} must be a number.")
-        if isinstance(default, int) and given != int(given):
-            raise InputError(f"{key} = {given!r}: this option of {name} must be a whole number.")
+        if isinstance(default, int) and not isinstance(given, int):
+            raise InputError(f"{key} = {given!r}: this option of {name} must be a whole number, written as digits.")
+        least = 1 if key in COUNTED else 0
+        if isinstance(default, int) and not least <= given <= MOST_COUNTED:
+            raise InputError(f"{key} = {given}: this option of {name} lies from {least} to {MOST_COUNTED}.")
 
 
 def execute(

@@ -168,7 +168,7 @@ def load_baseline(path: Path) -> list[dict[str, Any]]:
     version = content.get("schema_version")
     if version != BASELINE_SCHEMA:
         raise SchemaMismatch(
-            f"baseline {str(path)!r} has schema version {version}, this vanbench reads {BASELINE_SCHEMA}: "
+            f"baseline {str(path)!r} has schema version {version!r}, this vanbench reads {BASELINE_SCHEMA}: "
             "write it again."
         )
     stored = content.get("cases")

@@ -23,6 +23,7 @@ from exact import InputError
 from .task import checked
 
 SCHEMA = 1
+MOST_DIGITS = 20  # of a whole number: more than 64 bits hold, and no float overflows
 FOLDER = "records"
 Columns = dict[str, list[float | int | str | None]]
 
@@ -97,7 +98,8 @@ class Record(BaseModel):
         version = content.get("schema_version")
         if version != SCHEMA:
             raise SchemaMismatch(
-                f"record {str(path)!r} has schema version {version}, this vanbench reads {SCHEMA}: run its task again."
+                f"record {str(path)!r} has schema version {version!r}, this vanbench reads {SCHEMA}: "
+                "run its task again."
             )
         return checked(cls, content, f"record {str(path)!r}")
 
@@ -174,7 +176,7 @@ def write_text(path: Path, text: str) -> None:
 def read_json(path: Path) -> dict[str, Any]:
     """One JSON object. Raises ``InputError`` for a missing or truncated file, or a number that is not finite."""
     try:
-        content = json.loads(path.read_text(), parse_constant=_refuse)
+        content = json.loads(path.read_text(), parse_constant=_refuse, parse_int=_whole)
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{str(path)!r} cannot be read: {error}.") from None
     except InputError as error:
@@ -184,6 +186,12 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise InputError(f"{str(path)!r} holds no JSON object.")
     return content
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > MOST_DIGITS:
+        raise InputError(f"holds a number of {len(digits)} digits: delete it and run again.")
+    return int(digits)
 
 
 def _refuse(constant: str) -> float:

@@ -214,10 +214,10 @@ def load_suite(name: str) -> Suite:
     if path is None:
         raise unknown("suite", name, list(suites()))
     try:
-        content = tomllib.loads(path.read_text())
+        content = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # editors may leave a byte order mark
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"suite {str(path)!r} cannot be read: {error}.") from error
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise InputError(f"suite {str(path)!r} is no valid TOML: {error}.") from error
     if content.get("version", SUITE_VERSION) != SUITE_VERSION:
         raise InputError(f"suite {str(path)!r} has version {content['version']}; this vanbench reads {SUITE_VERSION}.")
@@ -248,7 +248,9 @@ def checked(model: type[M], content: Any, what: str) -> M:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "the file"
         if first["type"] == "extra_forbidden":
-            raise unknown(f"field of {what}", place, list(_fields(model, first["loc"][:-1]))) from None
+            where, name = place.rpartition(".")[::2]
+            inside = f" at {where}" if where else ""
+            raise unknown(f"field of {what}{inside}", name, list(_fields(model, first["loc"][:-1]))) from None
         message = first["msg"].removeprefix("Value error, ")
         raise InputError(f"{what}: {place}: {message[0].lower()}{message[1:]}.") from None
 

@@ -71,3 +71,18 @@ def test_a_start_that_is_absorbed(shape):
     system, asked = build("voter", shape, boundary="up"), ["ln_Z", "activity", "susceptibility", "density"]
     got, want = (solve(system, -1.0, [2.0, 1000.0], asked, method=m).value.to_numpy() for m in ("krylov", "dense"))
     assert got == pytest.approx(want, rel=1e-9)
+
+
+def test_the_second_derivative_keeps_its_digits_over_a_thousand_time_units():
+    """Errors are relative to the largest part of the stacked vector, which grows like t^2 until it is recentred."""
+    system = build("free", (1,), initial="up")
+    got, want = (solve(system, -0.3, 1000.0, ["susceptibility"], method=m).value[0] for m in ("krylov", "dense"))
+    assert got == pytest.approx(want, rel=1e-10)
+
+
+def test_small_entries_that_grow_to_be_the_largest():
+    """s = 8 on one reservoir's current: rates from exp(-8) to exp(8), from the empty lattice to the full one."""
+    system, asked = build("ssep", (1, 2, 3), p=0.3, alpha=1.0, gamma=1.0), ["ln_Z", "density"]
+    frames = [solve(system, 8.0, [0.05, 2.0], asked, observable="current_0", method=m) for m in ("krylov", "dense")]
+    got, want = (frame.value.to_numpy() for frame in frames)
+    assert got == pytest.approx(want, rel=1e-9)

@@ -13,10 +13,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from compare.collect import collect, summarise
+from compare.execute import check
 from compare.gate import gate, write_baseline
 from compare.record import read_json
 from compare.tables import render, select
-from compare.task import load_suite
+from compare.task import Task, load_suite
 from exact import InputError
 
 numbers = st.integers(-(10**400), 10**400) | st.integers(-3, 3) | st.floats(allow_nan=False, allow_infinity=False)
@@ -98,6 +99,45 @@ def toml(value: Any) -> str:
     if isinstance(value, dict):
         return "{" + ", ".join(f"{key} = {toml(item)}" for key, item in value.items()) + "}"
     return json.dumps("" if value is None else value)
+
+
+def test_a_file_of_a_thousand_brackets(tmp_path: Path) -> None:
+    (tmp_path / "deep.toml").write_text("a = " + "[" * 5000 + "]" * 5000)
+    (tmp_path / "deep.json").write_text("[" * 100_000)
+    for read, name in ((load_suite, str(tmp_path / "deep.toml")), (read_json, tmp_path / "deep.json")):
+        with pytest.raises(InputError, match="no valid") as refused:
+            read(name)  # type: ignore[operator]
+        one_sentence(refused.value)
+
+
+def test_a_number_too_long_for_any_table(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(json.dumps({**RECORD, "seed": 10**400}))
+    with pytest.raises(InputError, match="number of 401 digits"):
+        read_json(tmp_path / "a.json")
+
+
+def test_a_byte_order_mark_is_no_error(tmp_path: Path) -> None:
+    lines = [f"{name} = {content}" for name, content in TASK.items()]
+    (tmp_path / "bom.toml").write_text("\ufeff[[tasks]]\n" + "\n".join(lines), encoding="utf-8")
+    assert load_suite(str(tmp_path / "bom.toml")).tasks[0].name == "a"
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ({"samples": 0}, "lies from 1"),
+        ({"samples": -5}, "lies from 1"),
+        ({"samples": 10**12}, "lies from 1"),
+        ({"samples": 1e30}, "written as digits"),
+        ({"dt": True}, "must be a number"),
+        ({"full_summation": "yes"}, "true or false"),
+    ],
+)
+def test_options_that_no_tracker_can_take(option: dict[str, Any], message: str) -> None:
+    task = Task(name="a", system="east", shapes=[(3,)], s=[0.1], times=[0.1], tracker_options={"dt": 0.1, **option})
+    with pytest.raises(InputError, match=message) as refused:
+        check(next(task.runs()))
+    one_sentence(refused.value)
 
 
 @quick

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch.func import functional_call, grad, vmap
 
+from compare.errors import errors
 from compare.references import compute
 from compare.task import Task
 from exact import InputError, StateSpace, build, solve
@@ -227,3 +228,15 @@ def test_fitted_steps_of_a_matrix_product_follow_the_lindblad_equation():
         tracker_options={"dt": 0.02, "iterations": 3, "damping": 1e-5, "full_summation": True},
     )  # fmt: skip
     assert abs(spins(found.records) - want).max() < 2e-3  # measured 6e-4; the spins change by 0.4
+
+
+def test_each_distance_of_a_correlation_meets_its_own_reference():
+    declared = {
+        "name": "x", "system": "tfim", "shapes": [(4,)], "s": [0.0], "times": [0.1], "params": {"initial": "+x"},
+        "observable": "jumps", "quantities": ["correlation_zz"], "tracker": "tdvp",
+    }  # fmt: skip
+    exact = compute(Task(**declared), (4,)).continuous
+    rows = exact[exact.quantity == "correlation_zz"].assign(stderr=0.0)
+    assert sorted(rows.distance) == [1, 2]
+    assert rows.value.nunique() == 2
+    assert (errors(rows, exact, None, 4).error == 0).all()

@@ -62,7 +62,7 @@ def whole(suite: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict, f
     return held(out / "second"), time.monotonic() - began
 
 
-@pytest.mark.slow  # half a minute
+@pytest.mark.slow  # two minutes
 def test_fifty_kills_leave_complete_records_and_a_folder_that_goes_on(
     suite: str, tmp_path: Path, whole: tuple[dict, float]
 ) -> None:
@@ -72,7 +72,7 @@ def test_fifty_kills_leave_complete_records_and_a_folder_that_goes_on(
         out = tmp_path / str(folder)
         before = held(out)
         process = start(suite, out)
-        process.join(moments.uniform(0, seconds / 3))
+        process.join(moments.uniform(0, seconds))  # its first third is the start: no record falls there
         process.kill()
         process.join()
         kills += process.exitcode == -signal.SIGKILL

@@ -23,7 +23,7 @@ from . import common
 def register(app: typer.Typer) -> None:
     """Add the command to ``app``."""
 
-    @app.command("cycles")
+    @app.command("cycles", epilog="Example: vanbench cycles --data bars-and-stripes --out runs/cycles")
     def cycles(
         out: Annotated[Path, typer.Option(help="Folder for tables, figures and the record.")],
         name: Annotated[str | None, typer.Argument(metavar="[STUDY]", help="A stored study: baiesi2025-...")] = None,

@@ -13,14 +13,18 @@ from exact.errors import InputError, unknown
 COUPLINGS = ("J", "h", "plaquette")
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")]
 
+EXAMPLE = "Example: vanbench learn ising --shape 8x8 --temperature 2.5 --generate 20000 --out runs/ising"
+
 
 def register(app: typer.Typer) -> None:
     """Add `learn ising`, `learn wang2020` and `predict` to the application."""
-    family = typer.Typer(help="Learn a Hamiltonian from configurations at one temperature.", no_args_is_help=True)
-    family.command("ising")(learn_ising)
-    family.command("wang2020")(learn_wang2020)
+    family = typer.Typer(
+        help="Learn a Hamiltonian from configurations at one temperature.", epilog=EXAMPLE, no_args_is_help=True
+    )
+    family.command("ising", epilog=EXAMPLE)(learn_ising)
+    family.command("wang2020", epilog="Example: vanbench learn wang2020 --out runs/wang2020")(learn_wang2020)
     app.add_typer(family, name="learn")
-    app.command("predict")(predict)
+    app.command("predict", epilog="Example: vanbench predict runs/ising --temperatures 1:4:0.5")(predict)
 
 
 def learn_ising(

@@ -42,7 +42,7 @@ def run(
 ) -> None:
     """Exact references, networks, errors, tables and plots. After Ctrl-C the same command goes on where it was."""
     from ..plots import write_plots
-    from ..tables import render, table, write_tables
+    from ..tables import growth_of, render, table, write_tables
 
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise InputError("torchrun shares out one run, `vanbench track`: spread a suite with --jobs or --scheduler.")
@@ -61,7 +61,8 @@ def run(
     _report(summary, Console(stderr=True, highlight=False, soft_wrap=True, emoji=False))
     if summary.made + summary.found:
         written = [*write_tables(out), *write_plots(out)]
-        typer.echo(render(table(out, "size"), "md"))
+        found = table(out, "size")
+        typer.echo(render(found, "md", growth_of(out, found)))
         typer.echo(f"{summary.made} records made, {summary.found} were there; {len(written)} tables and plots.")
         typer.echo(f"Everything is in {out.resolve()}")
     if summary.failures:

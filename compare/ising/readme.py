@@ -62,7 +62,8 @@ ten epochs at learning rate 0.02, batches moved as in `main-symmetric`. `-2` and
 configurations, split, start, batches and draws; `-plain`: as the first, batches not moved. The linear part of the
 networks above is what biases them (see below): its logits go on growing in neighbourhoods more ordered than the data,
 where those of a finite number of finite couplings saturate. Without it they are bounded by construction, and nothing
-that the truth needs is lost: tanh of one spin is linear in it. `training_cpu_seconds`: of one core.""",
+that the truth needs is lost: tanh of one spin is linear in it. `training_cpu_seconds`: of one core; `training_seconds`
+is wall time, here and in the later tables of a busy machine.""",
         ["bounded.png"],
     ),
     (

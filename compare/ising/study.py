@@ -243,13 +243,6 @@ def part_width(out: Path, work: Path, say: Say) -> None:
     _sweep([*runs[:2], ("L8", MIDDLE, N), runs[2]], out, work, say, "units", "tanh units a site", True)
 
 
-def _blocks(shape: tuple[int, ...], stride: int) -> Spec:
-    training = replace(BASE.training, epochs=20)
-    if stride == 1:  # overlapping blocks pin each other down: slower to learn, and a pass costs six times as much
-        training = replace(training, epochs=12, learning_rate=1e-2)
-    return replace(BASE, shape=shape, stride=stride, training=training)
-
-
 def part_coarse(out: Path, work: Path, say: Say) -> None:
     """16x16 measured as blocks instead of spins."""
     exact = ising.solve(BASE.shape, [T0], quantities=["energy", "free_energy"]).set_index("quantity").value
@@ -257,7 +250,10 @@ def part_coarse(out: Path, work: Path, say: Say) -> None:
     lines = []
     for stride in (2, 1):
         name = f"coarse{stride}"
-        spec = _blocks(BASE.shape, stride)
+        training = replace(BASE.training, epochs=20)
+        if stride == 1:  # overlapping blocks pin each other down: slower to learn, and a pass costs six times as much
+            training = replace(training, epochs=12, learning_rate=1e-2)
+        spec = replace(BASE, stride=stride, training=training)
         fit = _fitted(work, name, spec, N, say)
         lines.append({"run": name, "nll": fit["nll"], "nll_error": fit["nll_error"], "entropy_of_spins": entropy})
         _table(pd.DataFrame(lines), out / "coarse-likelihoods.csv")
@@ -272,7 +268,7 @@ def part_ceiling(out: Path, work: Path, say: Say) -> None:
     rows: list[dict[str, Any]] = []
     for stride in (1, 2):
         name = f"coarse{stride}-4x4"
-        spec = _blocks((4, 4), stride)
+        spec = replace(BASE, shape=(4, 4), stride=stride, training=replace(BASE.training, epochs=20))
         _fitted(work, name, spec, N, say)
         frame = _predicted(work, name, PROBE, SHORT, say).query("quantity == 'block_magnetization'").set_index("T")
         net = load(work / name)[1]

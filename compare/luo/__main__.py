@@ -46,7 +46,9 @@ def write(folders: list[Path], out: Path, references: Path) -> list[Path]:
     frame = collect.values(folders, references)
     table = collect.summary(frame)
     out.mkdir(parents=True, exist_ok=True)
-    found = {(_base(r), "x".join(map(str, r.shape))): r for folder in folders for _, r in records(folder)}
+    found = {
+        (collect.base_name(r.task)[0], "x".join(map(str, r.shape))): r for folder in folders for _, r in records(folder)
+    }
     written = [_csv(out / "spins.csv", frame.drop(columns=["system"])), _csv(out / "errors.csv", table)]
     text = [HEAD]
     for name, (title, tasks) in PARTS.items():
@@ -67,16 +69,11 @@ def write(folders: list[Path], out: Path, references: Path) -> list[Path]:
     return [*written, out / "README.md"]
 
 
-def _base(record: Record) -> str:
-    head, _, tail = record.task.rpartition("-")
-    return head if tail.startswith(("Jy", "g")) else record.task
-
-
 def _draw(name: str, own: pd.DataFrame, found: dict[tuple[str, str], Record], path: Path) -> None:
     if DRAWN.get(name) == "dynamics":
         figures.dynamics(own, found, path)
-    elif DRAWN.get(name) == "steady":
-        figures.steady(own[own.parameter.notna()] if own.parameter.notna().any() else own, path)
+    elif DRAWN.get(name) == "steady" and own.parameter.notna().any():
+        figures.steady(own[own.parameter.notna()], path)
     else:
         figures.repeated(own, path)
 

@@ -34,15 +34,14 @@ def values(folders: Sequence[Path], references: Path) -> pd.DataFrame:
 def _spins(record: Record) -> pd.DataFrame:
     errors = record.frame("errors")
     errors = errors[errors.quantity.isin(SPINS)]
-    tasks = record.task.rpartition("-")
-    varied = next((key for key in ("Jy", "g") if tasks[2].startswith(key)), "")
+    task, varied = base_name(record.task)
     distances = record.frame("distances")
     rows = record.frame("rows")
     smallest = rows[rows.quantity.str.startswith("smallest_eigenvalue")].groupby("quantity").value.last()
     loss = record.frame("log").get("loss")
     return errors[["quantity", "t", "value", "stderr", "exact"]].assign(
         exact_stderr=0.0,
-        task=tasks[0] if varied else record.task,
+        task=task,
         shape=shape_text(record.shape),
         n_sites=record.n_sites,
         system=record.system,
@@ -58,6 +57,13 @@ def _spins(record: Record) -> pd.DataFrame:
         eigenvalue=smallest.get("smallest_eigenvalue", np.nan),
         eigenvalue_two_sites=smallest.get("smallest_eigenvalue_two_sites", np.nan),
     )
+
+
+def base_name(task: str) -> tuple[str, str]:
+    """``"lattice-Jy1.8"`` -> ``("lattice", "Jy")``; ``"ring-large"`` -> ``("ring-large", "")``."""
+    head, _, tail = task.rpartition("-")
+    varied = next((key for key in ("Jy", "g") if tail.startswith(key)), "")
+    return (head, varied) if varied else (task, "")
 
 
 def _with_trajectories(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
@@ -77,7 +83,7 @@ def losses(folders: Sequence[Path]) -> pd.DataFrame:
         for _, record in records(folder):
             log = record.frame("log")
             if "loss" in log:
-                labels = {"task": record.task, "shape": shape_text(record.shape), "network": record.label}
+                labels = {"task": base_name(record.task)[0], "shape": shape_text(record.shape), "network": record.label}
                 parts.append(log[["t", "loss"]].assign(**labels, tracker=record.tracker, seed=record.seed))
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["task", "t", "loss"])
 

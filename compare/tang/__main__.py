@@ -55,7 +55,8 @@ def chains(folders: Folders, out: Out = HERE) -> None:
 
 
 def _write_phases(folders: list[Path], out: Path, name: str) -> None:
-    groups = phases.grouped([curves(record) for record in runs(*folders)])
+    besides = [("fa", (4, 4))] if name == "phases" else []
+    groups = phases.grouped([curves(record) for record in runs(*folders)], besides)
     certain = [sources for sources in groups if phases.reference(sources).source == "exact"]
     for part, stem in ((certain, name), ([g for g in groups if g not in certain], f"{name}-large")):
         if part:

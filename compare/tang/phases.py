@@ -19,16 +19,17 @@ if TYPE_CHECKING:
 SHOWN_TIMES = 5  # lines of a panel of curves
 
 
-def grouped(found: Sequence[Curves]) -> list[dict[str, Curves]]:
-    """The sources of each system and shape: ``network``, ``clones``, and ``exact`` from the stored tables."""
-    groups: dict[tuple[str, tuple[int, ...]], dict[str, Curves]] = {}
+def grouped(found: Sequence[Curves], besides: Sequence[tuple[str, tuple[int, ...]]] = ()) -> list[dict[str, Curves]]:
+    """The sources of each system and shape: ``network``, ``clones``, and ``exact`` from the stored tables; ``besides``
+    are shown with their exact table alone where no run is."""
+    groups: dict[tuple[str, tuple[int, ...]], dict[str, Curves]] = {key: {} for key in besides}
     for one in found:
         groups.setdefault((one.system, one.shape), {})[one.source] = one
     for (system, shape), sources in groups.items():
         exact = exact_curves(system, shape)
         if exact is not None:
             sources["exact"] = exact
-    return [groups[key] for key in sorted(groups, key=lambda key: (len(key[1]), key[0], key[1]))]
+    return [groups[key] for key in sorted(groups, key=lambda key: (len(key[1]), key[0], key[1])) if groups[key]]
 
 
 def reference(sources: dict[str, Curves]) -> Curves:
