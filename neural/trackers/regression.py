@@ -110,5 +110,6 @@ def _solve(gram: Tensor, force: Tensor, damping: float, parameters: int) -> Tens
     eye = torch.eye(gram.shape[1], dtype=gram.dtype, device=gram.device)
     factor, failed = torch.linalg.cholesky_ex(gram + floor[:, None, None] * eye)
     if failed.any():
-        raise Diverged("a regression is singular or not finite: take more damping or samples, or smaller steps.")
+        message = "a regression is singular or not finite; the last good networks were kept: take more damping or"
+        raise Diverged(f"{message} samples, or smaller steps.")
     return torch.cholesky_solve(force[..., None], factor)[..., 0]
