@@ -177,6 +177,7 @@ def test_exact_on_the_temperature_axis(capsys: pytest.CaptureFixture) -> None:
         (["exact", "east", "--shape", "60"], "GiB"),
         (["exact", "fa", "--shape", "4", "-p", "edges=nowhere.csv"], "cannot be read"),
         (["exact", "east", "--shape", "4", "--temperatures", "1"], "ising"),
+        (["exact", "ising", "--shape", "4", "--temperatures", "1", "--s", "0.1"], "takes no --s"),
         (["exact", "nowhere.py:make", "--shape", "4"], "does not exist"),
         (["list", "networks"], "unknown list"),
         (["run", "nothing"], "unknown suite"),
