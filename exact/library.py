@@ -67,15 +67,20 @@ def _cases() -> list[Case]:
 CASES = {case.name: case for case in _cases()}
 
 
-def compute(case: Case, folder: Path = FOLDER, stages: tuple[str, ...] = ("values", "derivatives")) -> None:
-    """Fills the table of ``case``, one counting field after the other, those of the published figures first."""
+def compute(
+    case: Case,
+    folder: Path = FOLDER,
+    stages: tuple[str, ...] = ("values", "derivatives"),
+    at_most: int = len(FIELDS),
+) -> None:
+    """Fills the table of ``case`` at its ``at_most`` first counting fields, those of the published figures first."""
     system = case.build()
     layout = Layout(system)
     path = folder / f"{case.name}.csv"
     path.parent.mkdir(parents=True, exist_ok=True)
     steps: dict[float, float] = {}  # of differences in s: those that the fields done so far ended with
     for stage in stages:
-        for s in _first_things_first(case.fields):
+        for s in _first_things_first(case.fields)[:at_most]:
             table = read(path)
             if done(table, stage, s):
                 continue
@@ -180,6 +185,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("command", choices=["compute", "status", "critical", "published"])
     parser.add_argument("cases", nargs="*", help="names of tables; none: all, smallest first")
     parser.add_argument("--stage", choices=["values", "derivatives"], help="only one half of each table")
+    parser.add_argument("--fields", type=int, default=len(FIELDS), help="only so many values of s: 1 is |s| = 0.1")
     parser.add_argument("--largest", type=int, default=26, help="only tables of at most 2^LARGEST states")
     parser.add_argument("--folder", type=Path, default=FOLDER)
     given = parser.parse_args(arguments)
@@ -191,7 +197,8 @@ def main(arguments: list[str] | None = None) -> int:
         if given.command == "compute":
             for case in chosen:
                 if len(case.build().free_sites) <= given.largest:
-                    compute(case, given.folder, (given.stage,) if given.stage else ("values", "derivatives"))
+                    stages = (given.stage,) if given.stage else ("values", "derivatives")
+                    compute(case, given.folder, stages, given.fields)
         if given.command == "critical":
             published.critical(given.folder)
         if given.command == "published":

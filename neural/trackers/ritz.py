@@ -75,6 +75,7 @@ class Ritz:
         problem.ensemble.load(beginning)
         self.now, self.flowed, self.quiet = 0.0, 0.0, 0
         self.ahead: Tensor | None = None
+        self.warning = ""
         self.ln_z, self.covariance = self._estimate(0.0)
 
     @property
@@ -108,7 +109,7 @@ class Ritz:
             "flowed": torch.full_like(top, self.flowed),
             "networks": torch.full_like(top, len(self.span)),
         }
-        return Step(dt, {"ritz": increment}, "ritz", told)
+        return Step(dt, {"ritz": increment}, "ritz", told, warning=self.warning)
 
     def _extend(self, time: float) -> None:
         """Flow on to ``time``, take the networks into the span, and see whether that changed anything."""
@@ -116,7 +117,8 @@ class Ritz:
             self.problem.ensemble.load(self.networks[i])
             at = self.flowed
             while at < time * (1 - 1e-12):
-                at += flow.step(time - at).dt
+                step = flow.step(time - at)
+                at, self.warning = at + step.dt, self.warning or step.warning
             self.networks[i] = self.problem.ensemble.frozen()
             self.span.add()
         self.problem.ensemble.load(self.networks[0])

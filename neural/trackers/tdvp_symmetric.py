@@ -27,6 +27,8 @@ class SymmetricTDVP(TDVP):
     the middle of the trajectory in the s-ensemble. Raises ``InputError`` where detailed balance does not hold.
     """
 
+    pace = 0.5  # the amplitude moves by exp(t H / 2)
+
     def __init__(self, problem: Problem, **options: Any):
         start = torch.as_tensor(np.log(np.maximum(problem.system.initial, 1e-300)))
         self.log_pi = start.to(problem.ensemble.device)
