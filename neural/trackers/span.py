@@ -5,16 +5,22 @@ For amplitudes ``psi_1 .. psi_K`` with ``|psi_k| = 1`` the matrices ``S_jk = <ps
 and an error in the *weight* of a rare phase, which a flow of parameters carries along for ever, is none at all: weights
 are solved for anew.
 
-All sums run over equally many configurations of each ``psi_k^2``, that is over ``m = mean_k psi_k^2``. The ratios
-``psi_k^2 / m`` are bounded by ``K`` and average to 1 exactly, which makes them control variates: the configurations
-are weighted so that every one of these averages is met (calibration; Deville and Saerndal, J. Am. Stat. Assoc. 87, 376
-(1992)). Errors are those of the jackknife, which also takes out the bias of first order in ``1/n``.
+A network breaks the symmetries of the system; its amplitude is averaged over the images of a configuration, which
+leaves only the part that ``exp(t H) v`` can have.
+
+All sums run over equally many configurations of each network and its images, that is over their mean density ``m``.
+The ratios of each density to ``m`` are bounded by ``K`` and average to 1 exactly; and because ``H`` is symmetric,
+``psi_j (H psi_k) / m - psi_k (H psi_j) / m`` averages to 0. Both make control variates: the configurations are weighted
+so that every one of these averages is met (calibration; Deville and Saerndal, J. Am. Stat. Assoc. 87, 376 (1992)).
+Where the span holds an eigenvector its noise is then none. On 2D FA, L = 4, with 21 networks the second kind takes the
+error of sampling from 9e-4 to 2e-4 at t = 10. Errors are those of the jackknife, which also takes out the bias of
+first order in ``1/n``.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -22,9 +28,12 @@ from torch import Tensor
 
 from ..ensemble import Parameters
 from .base import Problem
+from .calibration import calibrated, controls
+from .symmetry import symmetries
 
 BLOCKS = 10  # of the jackknife
 CUT = 1e-6  # directions of the span with less of its largest squared norm are left out: they are noise
+EVALUATED = ("log_density", "log_psi", "energy")
 
 
 class Span:
@@ -38,10 +47,12 @@ class Span:
 
     def __init__(self, problem: Problem, local: Callable[[Tensor, Tensor], Tensor], samples: int):
         self.problem, self.local, self.samples = problem, local, samples
+        images = symmetries(problem.system, problem.s, problem.observable)
+        self.images = torch.as_tensor(images, device=problem.ensemble.device)
         self.networks: list[Parameters] = []
         self.x: Tensor | None = None
-        self.log_phi = torch.zeros(len(problem.s), 0, 0)  # (R, n, K)
-        self.energy = torch.zeros(len(problem.s), 0, 0)
+        empty = torch.zeros(len(problem.s), 0, 0, dtype=torch.float64)
+        self.log_density, self.log_psi, self.energy = empty, empty, empty  # (R, n, K): of the images' averages
         self.parts: list[list[Part]] = []
 
     def __len__(self) -> int:
@@ -52,17 +63,20 @@ class Span:
         ensemble = self.problem.ensemble
         new, x = ensemble.frozen(), self.problem.sample(self.samples)
         self.networks.append(new)
+        turns = torch.arange(self.samples, device=x.device) % len(self.images)
+        x = x.gather(2, self.images[turns].expand_as(x))  # equally many of each image
         if self.x is not None:
             rows = [self._evaluate(network, x) for network in self.networks[:-1]]
-            phi, energy = (torch.stack(part, 2) for part in zip(*rows))
-            self.log_phi = torch.cat([self.log_phi, phi], 1)
-            self.energy = torch.cat([self.energy, energy], 1)
+            self._append([torch.stack(part, 2) for part in zip(*rows)], 1)
             x = torch.cat([self.x, x], 1)
         self.x = x
-        phi, energy = (part[..., None] for part in self._evaluate(new, x))
-        self.log_phi = torch.cat([self.log_phi, phi], 2) if self.log_phi.numel() else phi
-        self.energy = torch.cat([self.energy, energy], 2) if self.energy.numel() else energy
+        self._append([part[..., None] for part in self._evaluate(new, x)], 2)
         self.parts = []
+
+    def _append(self, found: Sequence[Tensor], dim: int) -> None:
+        for name, new in zip(EVALUATED, found):
+            old = getattr(self, name)
+            setattr(self, name, torch.cat([old, new], dim) if old.numel() else new)
 
     def ln_z(self, t: float) -> tuple[Tensor, Tensor]:
         """``ln <v|exp(t H)|v>`` of the first network ``v``, ``(R,)``, and its influences ``(R, BLOCKS)``.
@@ -89,33 +103,41 @@ class Span:
         w = self.weights(t)
         return 1 / (w.square().sum(1) * w.shape[1])
 
-    def _evaluate(self, network: Parameters, x: Tensor) -> tuple[Tensor, Tensor]:
+    def _evaluate(self, network: Parameters, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """``ln`` of the density and of the amplitude, averaged over images, and ``(H psi / psi)(x)`` of the latter."""
         ensemble = self.problem.ensemble
         kept = ensemble.frozen()
         ensemble.load(network)
-        log_phi = self.problem.log_prob(x)
-        energy = self.local(x, log_phi)
+        images = torch.cat([x[..., image] for image in self.images], 1)
+        log_phi = self.problem.log_prob(images)
+        local = self.local(images, log_phi).double()
         ensemble.load(kept)
-        return log_phi.double(), energy.double()
+        log_phi, local = (part.double().unflatten(1, (len(self.images), -1)) for part in (log_phi, local))
+        count = math.log(len(self.images))
+        share = torch.softmax(log_phi / 2, 1)
+        return log_phi.logsumexp(1) - count, (log_phi / 2).logsumexp(1) - count, (share * local).sum(1)
+
+    def _log_m(self) -> Tensor:
+        return self.log_density.logsumexp(2, keepdim=True) - math.log(len(self))
 
     def _amplitudes(self) -> Tensor:
         """``psi_k(x) / sqrt(m(x))``, ``(R, n, K)``."""
-        log_m = self.log_phi.logsumexp(2, keepdim=True) - math.log(len(self))
-        return ((self.log_phi - log_m) / 2).exp()
+        return (self.log_psi - self._log_m() / 2).exp()
 
     def _solved(self) -> list[list[Part]]:
         """For each counting field the solution from all configurations, then from all but each block."""
         if not self.parts:
             u = self._amplitudes().cpu()
             h = u * self.energy.cpu()
-            block = torch.arange(u.shape[1]) % BLOCKS
-            choices = [block >= 0, *(block != b for b in range(BLOCKS))]
-            self.parts = [[Part(a[keep], b[keep]) for keep in choices] for a, b in zip(u, h)]
+            ratios = (self.log_density - self._log_m()).exp().cpu()
+            for r, (a, b) in enumerate(zip(u, h)):
+                weights = calibrated(controls(ratios[r], a, b, CUT), BLOCKS)
+                self.parts.append([Part(a, b, w) for w in weights])
         return self.parts
 
     def state(self) -> Mapping[str, Any]:
         networks = [dict(network) for network in self.networks]
-        return {"networks": networks, "x": self.x, "log_phi": self.log_phi, "energy": self.energy}
+        return {"networks": networks, "x": self.x, **{name: getattr(self, name) for name in EVALUATED}}
 
     def load(self, state: Mapping[str, Any]) -> None:
         for name, value in state.items():
@@ -126,8 +148,7 @@ class Span:
 class Part:
     """The solution from one set of configurations: Ritz values, and the first amplitude's share in each vector."""
 
-    def __init__(self, u: Tensor, h: Tensor):
-        w = calibrated(u.square())
+    def __init__(self, u: Tensor, h: Tensor, w: Tensor):
         overlap, energy = u.T @ (w[:, None] * u), u.T @ (w[:, None] * h)
         norms, vectors = torch.linalg.eigh(overlap)
         keep = norms > CUT * norms[-1]
@@ -144,15 +165,6 @@ class Part:
     def coefficients(self, t: float) -> Tensor:
         """Of ``exp(t H / 2) v`` in the amplitudes, up to a factor, ``(K,)``."""
         return self.basis @ (self.start * torch.exp(t / 2 * (self.values - self.values[-1])))
-
-
-def calibrated(ratios: Tensor) -> Tensor:
-    """Weights ``(n,)`` close to ``1/n`` under which every column of ``ratios`` ``(n, K)`` averages to exactly 1."""
-    n = len(ratios)
-    miss = ratios.mean(0) - 1
-    centred = ratios - ratios.mean(0)
-    gram = centred.T @ centred / n
-    return (1 - centred @ (torch.linalg.pinv(gram, rtol=1e-10, hermitian=True) @ miss)) / n
 
 
 def _jackknife(values: Tensor) -> tuple[Tensor, Tensor]:
