@@ -10,6 +10,7 @@ from exact.errors import unknown
 
 from .base import Diverged, Problem, Step, Tracker, Unfinished
 from .clones import Clones
+from .gates import Gates, SteadyGates
 from .guided_clones import GuidedClones
 from .kl import KL
 from .log_ratio import LogRatio
@@ -29,6 +30,8 @@ TRACKERS: dict[str, Callable[..., Tracker]] = {
     "tdvp": TDVP,
     "tdvp-symmetric": SymmetricTDVP,
     "log-ratio": LogRatio,
+    "gates": Gates,
+    "gates-steady": SteadyGates,
     "ritz": Ritz,
     "scgf": SCGF,
     "trapezoid": Trapezoid,
