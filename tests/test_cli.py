@@ -348,6 +348,21 @@ def test_run_of_one_task(suite: Path, tmp_path: Path, capsys: pytest.CaptureFixt
     assert [path.name for path in (tmp_path / "out" / "records").iterdir()] == ["other-tiny"]
 
 
+def test_a_killed_track_goes_on_from_its_checkpoint(tmp_path: Path, monkeypatch) -> None:
+    """Killed before there was a record: the folder holds the checkpoint alone."""
+    options = ["track", "east", "--shape", "3", "--s", "0.1", "--times", "0.1,0.3", "--dt", "0.1", "--samples", "20"]
+    options += ["--epochs", "5", "--tracker-option", "first_epochs=5", "--architecture", "bernoulli", "-q"]
+    assert run(*options, "--out", tmp_path / "whole") == 0
+    with monkeypatch.context() as patched:
+        patched.setattr("neural.runner.CHECKPOINT_SECONDS", 0.0)
+        patched.setattr("neural.log.RunLog.frame", lambda self: os.kill(os.getpid(), signal.SIGINT))
+        assert run(*options, "--out", tmp_path / "killed") != 0
+    assert [path.name for path in (tmp_path / "killed").iterdir()] == ["checkpoint"]
+    assert run(*options, "--out", tmp_path / "killed", "--resume") == 0
+    (whole,), (resumed,) = ([one.rows for _, one in records(tmp_path / name)] for name in ("whole", "killed"))
+    assert resumed == whole
+
+
 def test_track_prints_one_object_and_writes_one_record(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     out = tmp_path / "t"
     options = ["--shape", "3", "--s", "0.1", "--times", "0.1,0.2", "--dt", "0.1", "--samples", "20", "--epochs", "5"]
