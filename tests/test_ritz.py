@@ -7,10 +7,13 @@ import pytest
 import torch
 
 from exact import InputError, StateSpace, build, generator, solve
-from neural import track
+from neural import architectures, track
+from neural.ensemble import Ensemble
+from neural.trackers.base import Problem
 from neural.trackers.calibration import calibrated, controls
 from neural.trackers.span import _jackknife
 from neural.trackers.symmetry import symmetries
+from neural.trackers.tdvp_symmetric import SymmetricTDVP
 
 torch.set_num_threads(1)
 OPTIONS = {"flow_samples": 200, "samples": 200, "starts": (1.5,), "growth": 2.0, "still": 2e-3}
@@ -54,6 +57,22 @@ def test_observables_are_those_of_the_squared_amplitude():
     assert row.value == pytest.approx(density, abs=0.02)  # four errors of about 4000 correlated configurations
 
 
+def test_the_square_of_h_on_a_network_is_that_of_the_matrix():
+    system = build("fa", (2, 3), c=0.3)
+    net = architectures.build("sitewise", (2, 3), 2).double().restrict(system.pinned, system.support)
+    problem = Problem(system, [0.2, 0.4], "activity", Ensemble(net.initialise(system.initial), 2), torch.Generator())
+    for value in problem.ensemble.parameters.values():
+        value.data += 0.3 * torch.randn(value.shape, generator=torch.Generator().manual_seed(5), dtype=value.dtype)
+    flow, x = SymmetricTDVP(problem, samples=20), problem.all_states()
+    log_phi = problem.log_prob(x)
+    twice = flow.twice(x, log_phi, flow.local(x, log_phi))
+    root = np.sqrt(np.prod(np.where(StateSpace(system).configurations() == 1, 0.3, 0.7), axis=1))
+    for r, s in enumerate(problem.s):
+        h = generator(system, s).toarray() * root / root[:, None]
+        psi = np.exp(log_phi[r].numpy() / 2)
+        assert np.allclose(twice[r].numpy() * psi, h @ h @ psi, rtol=1e-9, atol=1e-12)
+
+
 def test_calibrated_weights_meet_every_average_with_and_without_each_block():
     rng = torch.Generator().manual_seed(0)
     raw = torch.rand(500, 4, generator=rng, dtype=torch.float64)
@@ -76,7 +95,7 @@ def test_in_a_span_of_eigenvectors_the_symmetry_of_h_leaves_no_noise():
     x = rng.choice(40, size=300, p=m / m.sum())
     u, hu = (torch.as_tensor(a[x] / np.sqrt(m[x])[:, None]) for a in (psi, (h + h.T) @ psi))
     ratios = torch.as_tensor(density[x] / m[x, None])
-    w = calibrated(controls(ratios, u, hu, 1e-12), 10)[0]
+    w = calibrated(controls(ratios, u, hu), 10)[0]
     overlap = u.T @ (w[:, None] * u)
     # the overlaps of different eigenvectors are known to vanish, and their norms follow from the densities
     assert torch.allclose(overlap, torch.as_tensor(psi.T @ psi), atol=1e-9)
@@ -137,7 +156,12 @@ def test_a_killed_run_resumed_gives_the_same_numbers(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"samples": 50}, "at least 100"), ({"growth": 1.0}, "above 1"), ({"starts": ("a",)}, "finite numbers")],
+    [
+        ({"samples": 50}, "at least 100"),
+        ({"second": 400}, "from 20 to"),
+        ({"growth": 1.0}, "above 1"),
+        ({"starts": ("a",)}, "finite numbers"),
+    ],
 )
 def test_bad_options_are_refused(options, message):
     with pytest.raises(InputError, match=message):

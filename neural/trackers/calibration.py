@@ -8,22 +8,27 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-PAIRED = 32  # directions of a span whose pairs are control variates, at most: their number grows like its square
+PAIRED = 40  # directions of a span whose pairs are control variates, at most: their number grows like its square
 RANK = 1e-9  # control variates that depend on each other to this relative accuracy count once
 
 
-def controls(ratios: Tensor, u: Tensor, h: Tensor, cut: float) -> Tensor:
-    """What averages to 0 over the mean density ``m``, ``(n, number)``, for ``ratios``, ``u``, ``h`` ``(n, K)``.
+def main_directions(u: Tensor, cut: float) -> Tensor:
+    """``(K, D)``: the directions in which the columns of ``u`` ``(n, K)`` differ most, ``PAIRED`` at most.
 
-    The ``ratios`` of normalised densities to ``m``, less 1, and ``u_j h_k - u_k h_j`` of the main directions of the
-    span of the ``u = psi / sqrt(m)``, those of more than ``cut`` of its largest squared norm, with ``h = H psi /
-    sqrt(m)`` of a symmetric ``H``.
+    Those with less than ``cut`` of the largest squared norm are left out.
     """
-    norms, vectors = torch.linalg.eigh(u.T @ u / len(u))
-    main = vectors[:, -PAIRED:][:, norms[-PAIRED:] > cut * norms[-1]]
-    a, b = u @ main, h @ main
-    j, k = torch.triu_indices(a.shape[1], a.shape[1], 1)
-    return torch.cat([ratios - 1, a[:, j] * b[:, k] - a[:, k] * b[:, j]], 1)
+    norms, vectors = torch.linalg.eigh(u.T @ u)
+    return vectors[:, -PAIRED:][:, norms[-PAIRED:] > cut * norms[-1]]
+
+
+def controls(ratios: Tensor, u: Tensor, h: Tensor) -> Tensor:
+    """What averages to 0 over the mean density ``m``, ``(n, number)``.
+
+    The ``ratios`` ``(n, K)`` of normalised densities to ``m``, less 1, and ``u_j h_k - u_k h_j`` of all pairs of
+    ``u = psi / sqrt(m)`` and ``h = H psi / sqrt(m)``, ``(n, D)``, for a symmetric ``H``.
+    """
+    j, k = torch.triu_indices(u.shape[1], u.shape[1], 1)
+    return torch.cat([ratios - 1, u[:, j] * h[:, k] - u[:, k] * h[:, j]], 1)
 
 
 def calibrated(values: Tensor, blocks: int) -> Tensor:
