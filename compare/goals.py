@@ -45,6 +45,8 @@ HEADINGS = {
     "goal_seconds": "goal (s)",
     "reached": "reached",
 }
+COLOURS = ["tab:blue", "tab:orange", "tab:green", "tab:red", "tab:purple", "tab:brown", "tab:pink", "tab:olive"]
+COLOURS += ["tab:cyan", "gold", "navy"]
 
 
 def goals(folder: Path) -> pd.DataFrame:
@@ -65,7 +67,7 @@ def goals(folder: Path) -> pd.DataFrame:
         first["t"] = group.t.min()
         reached = "" if pd.isna(first["goal_error"]) else _verdict(error, cost, first)
         out.append({**first, "seeds": len(group), "error": error, "cpu_s": cost, "reached": reached})
-    return pd.DataFrame(out)[list(HEADINGS)].sort_values(["task", "tracker"]).reset_index(drop=True)
+    return pd.DataFrame(out)[list(HEADINGS)].sort_values(["task", "tracker", "network"]).reset_index(drop=True)
 
 
 def _row(record: Record, clones: Record | None) -> dict[str, Any]:
@@ -180,20 +182,21 @@ def plot(table: pd.DataFrame, path: Path) -> None:
 
     What has no error (ended before the first report time) stands in the table alone.
     """
-    from matplotlib import colormaps
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
+    from matplotlib.ticker import ScalarFormatter
 
     trackers, networks = (list(dict.fromkeys(table[name])) for name in ("tracker", "network"))
     markers = dict(zip(trackers, itertools.cycle("osD^vP*X<>ph")))
-    colours = dict(zip(networks, itertools.cycle(colormaps["tab10"].colors)))  # type: ignore[attr-defined]
-    colours["–"] = "black"
+    colours = {**dict(zip(networks, itertools.cycle(COLOURS))), "–": "black"}
     figure = Figure(figsize=(8, 5.5), layout="constrained")
     axis = figure.subplots()
     for row in table[table.error > 0].to_dict("records"):
         face = "none" if row["ended"] else colours[row["network"]]
         axis.loglog(row["cpu_s"], row["error"], markers[row["tracker"]], color=colours[row["network"]], mfc=face, ms=7)
     axis.set(xlabel="CPU time (s)", ylabel="largest error")
+    for which in (axis.xaxis.set_major_formatter, axis.xaxis.set_minor_formatter):
+        which(ScalarFormatter())  # ticks as plain numbers
     axis.grid(alpha=0.3)
     shown = [Line2D([], [], ls="", marker=markers[name], color="grey", label=name) for name in trackers]
     if (table.ended != "").any():

@@ -23,7 +23,10 @@ PARTS = {
         ("ring", "ring-sampled", "ring-large", "ring-dynamics"),
     ),
     "lattice": ("(b) 3x3 Heisenberg lattice from all up", ("lattice", "lattice-dynamics")),
-    "ising": ("(c) Steady states of the Ising ring, V = 2, 4-Pauli", ("ising", "ising-large", "ising-steady")),
+    "ising": (
+        "(c) Steady states of the Ising ring, V = 2, 4-Pauli",
+        ("ising", "ising-sampled", "ising-large", "ising-steady"),
+    ),
     "steady": (
         "(d) Steady states of the Heisenberg lattice by method, network and strings",
         ("steady-var", "steady-dyn", "steady-var-dyn", "steady-gates", "steady-strings", "lattice-steady"),
