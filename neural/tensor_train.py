@@ -33,6 +33,16 @@ class TensorTrain:
         """Of a product ``(n_sites, d)``."""
         return TensorTrain([row[None, :, None] for row in distribution], bond, cutoff)
 
+    @staticmethod
+    def combination(weights: Sequence[float], products: Sequence[np.ndarray], bond: int, cutoff: float) -> TensorTrain:
+        """Of a weighted sum of products, each ``(n_sites, d)``; at least two sites."""
+        rows = np.array(products)  # (terms, n_sites, d)
+        terms = len(rows)
+        cores = [np.einsum("ab,av->avb", np.eye(terms), rows[:, k]) for k in range(rows.shape[1])]
+        cores[0] = np.einsum("a,avb->vb", np.array(weights), cores[0])[None]
+        cores[-1] = cores[-1].sum(2, keepdims=True)
+        return TensorTrain(cores, bond, cutoff)
+
     @property
     def bonds(self) -> list[int]:
         """Sizes between the sites, ``n_sites - 1`` of them."""

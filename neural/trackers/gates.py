@@ -16,7 +16,7 @@ import torch
 from scipy.linalg import expm
 from torch import Tensor
 
-from exact import InputError
+from exact import Excluding, FixedSum, InputError, System
 
 from ..architectures.matrix_product import MatrixProduct
 from ..estimators import Increment
@@ -57,11 +57,11 @@ class Gates:
             raise InputError(f"order = {order}: it must be 2 (Trotter) or 4 (Suzuki).")
         if not isinstance(net, MatrixProduct):
             raise InputError(f"gates act on the architecture matrix-product, not on {type(net).__name__}.")
-        if system.support is not None or any(len(term.sites) > 2 for term in system.terms):
-            raise InputError("gates need terms on one site or two, and no restricted support.")
+        if isinstance(system.support, FixedSum) or any(len(term.sites) > 2 for term in system.terms):
+            raise InputError("gates need terms on one site or two, and no fixed sum of the values.")
         self.problem, self.dt, self.order, self.measure = problem, dt, order, measure
         self.states = problem.all_states() if full_summation else None
-        self.trains = [TensorTrain.product(system.initial, net.bond, cutoff) for _ in problem.s]
+        self.trains = [_start(system, net.bond, cutoff) for _ in problem.s]
         self.generators = [_local(problem, s) for s in problem.s]
         self._exponentials: dict[tuple[int, float], list[tuple[tuple[int, ...], np.ndarray]]] = {}
         self._measured: Tensor | None = None
@@ -116,6 +116,19 @@ class Gates:
                     part = parameters[name]
                     value[r][tuple(slice(0, size) for size in part.shape)] = part.to(value)
         self._measured = None
+
+
+def _start(system: System, bond: int, cutoff: float) -> TensorTrain:
+    """The product start, conditioned on the support."""
+    if not isinstance(system.support, Excluding):
+        return TensorTrain.product(system.initial, bond, cutoff)
+    excluded = np.atleast_2d(system.support.configurations)
+    sites = np.arange(system.n_sites)
+    single = [np.eye(system.local_dim)[x] for x in excluded]
+    weights = [-float(system.initial[sites, x].prod()) for x in excluded]
+    train = TensorTrain.combination([1.0, *weights], [system.initial, *single], bond, cutoff)
+    train.normalise()
+    return train
 
 
 def _local(problem: Problem, s: float) -> list[tuple[tuple[int, ...], np.ndarray]]:

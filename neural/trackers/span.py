@@ -40,7 +40,7 @@ from .tdvp_symmetric import SymmetricTDVP
 
 BLOCKS = 10  # of the jackknife
 CUT = 1e-6  # directions of the span with less of its largest squared norm are left out: they are noise
-RESIDUAL_CUT = 1e-3  # the same for residuals, whose matrices are noisier
+RESIDUAL_CUT = 1e-4  # the same for residuals, whose matrices are noisier
 EVALUATED = ("log_density", "log_psi", "energy", "energy2")
 
 
@@ -156,7 +156,9 @@ class Span:
                 powers = Powers(main, u[:, 0], u @ main, h, some, h2)
                 weights = calibrated(controls(ratios[r], powers.u, powers.h), BLOCKS)
                 left_out = [(block == b)[some] for b in (-1, *range(BLOCKS))]
-                self.parts.append([Part(powers, w, ~out) for w, out in zip(weights, left_out)])
+                whole = Part(powers, weights[0], ~left_out[0])
+                less = [Part(powers, w, ~out, whole.sizes) for w, out in zip(weights[1:], left_out[1:])]
+                self.parts.append([whole, *less])
         return self.parts
 
     def state(self) -> Mapping[str, Any]:
@@ -182,18 +184,22 @@ class Powers:
 
 
 class Part:
-    """The solution from one set of configurations: eigenvalues, and the first amplitude's share in each vector."""
+    """The solution from one set of configurations: eigenvalues, and the first amplitude's share in each vector.
 
-    def __init__(self, a: Powers, w: Tensor, use: Tensor):
+    ``sizes``: how many directions of the span and of its residuals are kept, those of the largest norms; without each
+    block as many as of the whole, or what the jackknife sees would be directions that come and go.
+    """
+
+    def __init__(self, a: Powers, w: Tensor, use: Tensor, sizes: tuple[int, int] | None = None):
         overlap, energy = a.u.T @ (w[:, None] * a.u), a.u.T @ (w[:, None] * a.h)
-        norms, vectors = torch.linalg.eigh(overlap)
-        keep = norms > CUT * norms[-1]
-        basis = vectors[:, keep] / norms[keep].sqrt()
+        norms, vectors = _largest(overlap, CUT, sizes[0] if sizes else None)
+        basis = vectors / norms.sqrt()
         reduced = basis.T @ energy @ basis
         ritz, rotation = torch.linalg.eigh((reduced + reduced.T) / 2)
         basis = basis @ rotation
         start = basis.T @ (a.u.T @ (w * a.first))
-        coupling, among = _residuals(a, basis, ritz, use)
+        coupling, among = _residuals(a, basis, ritz, use, sizes[1] if sizes else None)
+        self.sizes = coupling.shape[0], coupling.shape[1]
         doubled = torch.cat([torch.cat([ritz.diag(), coupling], 1), torch.cat([coupling.T, among], 1)])
         self.values, self.vectors = torch.linalg.eigh(doubled)
         self.start = self.vectors[: len(ritz)].T @ start
@@ -209,18 +215,24 @@ class Part:
         return self.basis @ (self.vectors[: self.basis.shape[1]] @ grown)
 
 
-def _residuals(a: Powers, basis: Tensor, ritz: Tensor, use: Tensor) -> tuple[Tensor, Tensor]:
+def _residuals(a: Powers, basis: Tensor, ritz: Tensor, use: Tensor, size: int | None) -> tuple[Tensor, Tensor]:
     """``H`` between Ritz vectors and the normalised residuals, and among the latter.
 
     ``<r_j|H|psi_k> = <r_j|r_k>``, because a residual is orthogonal to the span.
     """
     u, h, h2 = (part[use] @ basis for part in (a.u[a.some], a.h[a.some], a.h2))
     r, hr = h - u * ritz, h2 - h * ritz
-    norms, vectors = torch.linalg.eigh(r.T @ r / len(r))
-    keep = norms > RESIDUAL_CUT * norms[-1]
-    vectors, sizes = vectors[:, keep], norms[keep].sqrt()
-    among = (vectors / sizes).T @ (r.T @ hr / len(r)) @ (vectors / sizes)
-    return vectors * sizes, (among + among.T) / 2
+    norms, vectors = _largest(r.T @ r / len(r), RESIDUAL_CUT, size)
+    scaled = vectors / norms.sqrt()
+    among = scaled.T @ (r.T @ hr / len(r)) @ scaled
+    return vectors * norms.sqrt(), (among + among.T) / 2
+
+
+def _largest(gram: Tensor, cut: float, size: int | None) -> tuple[Tensor, Tensor]:
+    """The ``size`` largest eigenvalues of ``gram``, by default those above ``cut`` of the largest, and the vectors."""
+    norms, vectors = torch.linalg.eigh(gram)
+    size = int((norms > cut * norms[-1]).sum()) if size is None else size
+    return norms[-size:].clamp_min(cut**2 * norms[-1]), vectors[:, -size:]
 
 
 def _jackknife(values: Tensor) -> tuple[Tensor, Tensor]:
