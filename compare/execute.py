@@ -18,10 +18,10 @@ from exact.propagate import steps_of
 from .distances import distances
 from .errors import errors
 from .provenance import peak_memory_mib, provenance, restart_peak_memory
-from .record import FOLDER, Record, columns
+from .record import FOLDER, UNFINISHED, Record, columns
 from .references import Reference, reference
 from .systems import build_system
-from .task import Run
+from .task import Budget, Run
 
 if TYPE_CHECKING:
     from neural.runner import Track
@@ -124,10 +124,11 @@ def execute(
 ) -> tuple[Path, list[str]]:
     """Do ``run`` and write its record under ``folder``; returns its path and the warnings on the way.
 
-    Raises ``InputError`` for bad input, a budget that ran out or a run that diverged; nothing is written then.
+    Raises ``InputError`` for bad input, a budget that ran out or a run that diverged. Of the last two, what there was
+    until then is kept apart, under ``UNFINISHED``, and a finished run takes its place.
     """
     from neural import distributed, track
-    from neural.trackers import Diverged
+    from neural.trackers import Unfinished
 
     task = run.task
     system = build_system(task.system, run.shape, task.params)
@@ -152,26 +153,53 @@ def execute(
                 dtype=task.dtype,
                 out=checkpoint,
                 resume=resume,
-                progress=_within(task.budget.seconds, progress),
+                progress=_within(task.budget, progress),
                 watch=watch,
             )
-        except Diverged as error:
-            raise InputError(f"{run.label} diverged: {error} Take a smaller learning rate or time step.") from error
+            why = None
+        except Unfinished as error:
+            result, why = error.so_far, error
     cost: dict[str, Any] = {
         "wall_s": round(time.perf_counter() - began, 3),
         "cpu_s": round(time.process_time() - began_cpu, 3),
     }
     record = assemble(run, system, result, known, cost)
-    path = folder / FOLDER / run.path
+    path, cut = folder / FOLDER / run.path, folder / UNFINISHED / run.path
+    if why is not None:
+        _keep(record, result, why, cut)
+        raise InputError(_sentence(run, why)) from why
     if distributed.rank() == 0:
         record.save(path)
+        cut.unlink(missing_ok=True)
     return path, [str(w.message) for w in caught if issubclass(w.category, UserWarning)]
+
+
+def _keep(record: Record, result: Track, why: Exception, path: Path) -> None:
+    """Save what there is of a run that ended early, with how and when it ended."""
+    from neural import distributed
+    from neural.trackers import Diverged
+
+    record.diagnostics["ended"] = "diverged" if isinstance(why, Diverged) else "out of budget"
+    record.diagnostics["ended_t"] = float(result.log["t"].max()) if len(result.log) else 0.0
+    record.distances = {}  # those at the last time
+    if distributed.rank() == 0:
+        record.save(path)
+
+
+def _sentence(run: Run, why: Exception) -> str:
+    from neural.trackers import Diverged
+
+    if isinstance(why, Diverged):
+        return f"{run.label} diverged: {why} Take a smaller learning rate or time step."
+    return str(why)
 
 
 def assemble(run: Run, system: System, result: Track, known: Reference, cost: dict[str, Any]) -> Record:
     """The record of a finished run."""
     task = run.task
-    compared = errors(result.records, known.continuous, known.scheme, system.n_sites, known.scheme_notes)
+    compared = result.records  # empty where the first report time was not reached
+    if len(result.records):
+        compared = errors(result.records, known.continuous, known.scheme, system.n_sites, known.scheme_notes)
     return Record(
         task=task.name,
         task_hash=task.hash,
@@ -225,13 +253,20 @@ def _at_times(log: pd.DataFrame, times: list[float]) -> pd.DataFrame:
     return log[near].reset_index(drop=True)
 
 
-def _within(seconds: float | None, progress: Progress | None) -> Progress:
+def _within(budget: Budget, progress: Progress | None) -> Progress:
     """``progress`` that also stops a run when its budget is spent."""
-    began = time.monotonic()
+    from neural.trackers import Unfinished
+
+    clocks = {"seconds": time.monotonic, "cpu_seconds": time.process_time}
+    began = {name: clock() for name, clock in clocks.items()}
 
     def report(step: int, total: int, message: str) -> None:
-        if seconds is not None and time.monotonic() - began > seconds:
-            raise InputError(f"the budget of {seconds:g} s ran out at step {step} of {total}: raise budget.seconds.")
+        for name, clock in clocks.items():
+            most = getattr(budget, name)
+            if most is not None and clock() - began[name] > most:
+                unit = name.replace("_", " ").replace("cpu", "CPU")
+                told = f"the budget of {most:g} {unit} ran out at step {step} of {total}: raise budget.{name}."
+                raise Unfinished(told)
         if progress is not None:
             progress(step, total, message)
 

@@ -1,15 +1,17 @@
 """Which goals a suite reached: the largest error over a task's times, and what it cost.
 
-    python -m compare.goals DIR [--out FILE.md] [--plot FILE.png]
+    python -m compare.goals DIR [--out FILE.md] [--plot FILE.png] [--cross]
 
 The error is that of ``ln Z``, or of the quantities that the goal names, as `compare.errors` defines it (spins:
 absolute), against exact continuous time: the references of the run, or where it has none, for ``ln Z``, the stored
 tables of `exact.library` at the times they share. Where neither is, it is measured from the clones of the same folder
-(tracker ``clones`` on the same system, shape, ``s`` and times), whose own standard error stands beside it.
+(tracker ``clones`` on the same system, shape, ``s`` and times), whose own standard error stands beside it. Of a run
+that its budget cut off, or that diverged, the row says so: the error is that of the report times it reached.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,7 +25,8 @@ from exact import InputError
 from exact.library import CASES, FOLDER, read
 
 from .parse import shape_text
-from .record import Record, records
+from .record import FOLDER as RECORDS
+from .record import Record, records, unfinished, write_text
 
 HEADINGS = {
     "task": "case",
@@ -34,6 +37,7 @@ HEADINGS = {
     "network": "network",
     "parameters": "parameters",
     "seeds": "seeds",
+    "ended": "ended early",
     "error": "largest error (median)",
     "stderr": "clones' own error",
     "goal_error": "goal",
@@ -41,6 +45,8 @@ HEADINGS = {
     "goal_seconds": "goal (s)",
     "reached": "reached",
 }
+COLOURS = ["tab:blue", "tab:orange", "tab:green", "tab:red", "tab:purple", "tab:brown", "tab:pink", "tab:olive"]
+COLOURS += ["tab:cyan", "gold", "navy"]
 
 
 def goals(folder: Path) -> pd.DataFrame:
@@ -48,27 +54,33 @@ def goals(folder: Path) -> pd.DataFrame:
 
     Raises ``InputError`` where there are no records.
     """
-    found = [record for _, record in records(folder)]
-    clones = {_question(record): record for record in found if record.tracker == "clones"}
+    early = unfinished(folder)
+    finished = [] if early and not (folder / RECORDS).is_dir() else [record for _, record in records(folder)]
+    found = finished + early
+    clones = {_question(record): record for record in finished if record.tracker == "clones"}
     rows = pd.DataFrame([_row(record, clones.get(_question(record))) for record in found])
     keys = ["task", "shape", "tracker", "network"]
     out = []
     for _, group in rows.groupby(keys, sort=False):
         first, error, cost = group.iloc[0].to_dict(), group.error.median(), group.cpu_s.median()
+        first["ended"] = ", ".join(sorted(set(group.ended) - {""}))
+        first["t"] = group.t.min()
         reached = "" if pd.isna(first["goal_error"]) else _verdict(error, cost, first)
         out.append({**first, "seeds": len(group), "error": error, "cpu_s": cost, "reached": reached})
-    return pd.DataFrame(out)[list(HEADINGS)].sort_values(["task", "tracker"]).reset_index(drop=True)
+    return pd.DataFrame(out)[list(HEADINGS)].sort_values(["task", "tracker", "network"]).reset_index(drop=True)
 
 
 def _row(record: Record, clones: Record | None) -> dict[str, Any]:
     goal = {"error": None, "seconds": None, "quantities": ["ln_Z"], **(record.config.get("goal") or {})}
     errors = record.frame("errors")
+    if errors.empty:  # ended before the first report time
+        errors = pd.DataFrame({"quantity": [], "t": [], "error": []}, dtype=float)
     errors = errors[errors.quantity.isin(goal["quantities"])]
     error, stderr = errors.error.max(), np.nan
     of_ln_z = goal["quantities"] == ["ln_Z"]
-    if not np.isfinite(error) and of_ln_z:
+    if not np.isfinite(error) and of_ln_z and len(errors):
         error = _from_library(record)
-    if not np.isfinite(error) and of_ln_z and clones is not None and clones is not record:
+    if not np.isfinite(error) and of_ln_z and len(errors) and clones is not None and clones is not record:
         error, stderr = _from_clones(record, clones)
     return {
         "of": ", ".join(goal["quantities"]),
@@ -78,12 +90,19 @@ def _row(record: Record, clones: Record | None) -> dict[str, Any]:
         "tracker": record.tracker,
         "network": record.label if record.diagnostics.get("n_parameters") else "–",
         "parameters": record.diagnostics.get("n_parameters"),
+        "ended": _ended(record.diagnostics),
         "error": error,
         "stderr": stderr,
         "goal_error": goal["error"],
         "cpu_s": record.cpu_s,
         "goal_seconds": goal["seconds"],
     }
+
+
+def _ended(diagnostics: dict[str, Any]) -> str:
+    """How a run ended before its last time; "" for one that did not."""
+    how = diagnostics.get("ended")
+    return f"{how} at t = {diagnostics['ended_t']:.3g}" if how else ""
 
 
 def _from_library(record: Record) -> float:
@@ -116,6 +135,8 @@ def _question(record: Record) -> str:
 
 
 def _verdict(error: float, cost: float, goal: dict[str, Any]) -> str:
+    if goal["ended"]:
+        return "no: " + goal["ended"]
     if not np.isfinite(error):
         return "no reference"
     missed = [
@@ -143,29 +164,58 @@ def _cell(name: str, value: Any) -> str:
     return f"{value:.0f}" if name in ("seeds", "parameters") or value >= 100 else f"{value:.3g}"
 
 
-def plot(table: pd.DataFrame, path: Path) -> None:
-    """Error against CPU seconds, a marker for each tracker, a label for each network."""
-    from matplotlib.figure import Figure
+def cross(table: pd.DataFrame) -> str:
+    """Networks down, tasks across: the largest error, how the run ended if early, CPU seconds."""
+    cells = {}
+    for row in table.to_dict("records"):
+        text = "–" if pd.isna(row["error"]) else f"{row['error']:.1e}"
+        if row["ended"]:
+            text += f" ({row['ended']})"
+        cells[row["network"], row["task"]] = f"{text}, {row['cpu_s']:.3g} s"
+    networks, tasks = (list(dict.fromkeys(table[name])) for name in ("network", "task"))
+    rows = [[network, *(cells.get((network, task), "") for task in tasks)] for network in networks]
+    return tabulate(rows, ["network", *tasks], tablefmt="pipe", disable_numparse=True) + "\n"
 
-    figure = Figure(figsize=(7, 5), layout="constrained")
+
+def plot(table: pd.DataFrame, path: Path) -> None:
+    """Error against CPU seconds: a marker a tracker, a colour a network, hollow where the run ended early.
+
+    What has no error (ended before the first report time) stands in the table alone.
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+    from matplotlib.ticker import ScalarFormatter
+
+    trackers, networks = (list(dict.fromkeys(table[name])) for name in ("tracker", "network"))
+    markers = dict(zip(trackers, itertools.cycle("osD^vP*X<>ph")))
+    colours = {**dict(zip(networks, itertools.cycle(COLOURS))), "–": "black"}
+    figure = Figure(figsize=(8, 5.5), layout="constrained")
     axis = figure.subplots()
-    for (tracker, group), marker in zip(table.groupby("tracker"), "osD^vP*X<>"):
-        axis.loglog(group.cpu_s, group.error, marker, label=tracker)
-        for row in group.itertuples():
-            axis.annotate(
-                str(row.network), (row.cpu_s, row.error), xytext=(4, 3), textcoords="offset points", fontsize=7
-            )
-    axis.set_xlabel("CPU time (s)")
-    axis.set_ylabel("largest error")
-    axis.legend()
+    for row in table[table.error > 0].to_dict("records"):
+        face = "none" if row["ended"] else colours[row["network"]]
+        axis.loglog(row["cpu_s"], row["error"], markers[row["tracker"]], color=colours[row["network"]], mfc=face, ms=7)
+    axis.set(xlabel="CPU time (s)", ylabel="largest error")
+    for which in (axis.xaxis.set_major_formatter, axis.xaxis.set_minor_formatter):
+        which(ScalarFormatter())  # ticks as plain numbers
+    axis.grid(alpha=0.3)
+    shown = [Line2D([], [], ls="", marker=markers[name], color="grey", label=name) for name in trackers]
+    if (table.ended != "").any():
+        shown.append(Line2D([], [], ls="", marker="o", color="grey", mfc="none", label="hollow: ended early"))
+    shown += [
+        Line2D([], [], ls="-", lw=5, color=colours[name], label=name.replace("–", "no network")) for name in networks
+    ]
+    figure.legend(handles=shown, loc="outside right upper", fontsize=8)
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=150)
+    figure.savefig(path, dpi=120)
 
 
 def main(
     folder: Annotated[list[Path], typer.Argument(help="Folders that `vanbench run --out` wrote.")],
     out: Annotated[Path | None, typer.Option(help="Markdown file; standard output if left out.")] = None,
-    figure: Annotated[Path | None, typer.Option("--plot", help="PNG of error against CPU time.")] = None,
+    figure: Annotated[
+        Path | None, typer.Option("--plot", help="PNG of error against CPU time; the data beside it, as CSV.")
+    ] = None,
+    crossed: Annotated[bool, typer.Option("--cross", help="First a table with a column for each task.")] = False,
 ) -> None:
     """Which goals the tasks of suites reached."""
     try:
@@ -173,7 +223,7 @@ def main(
     except InputError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from error
-    text = markdown(table)
+    text = f"{cross(table)}\n{markdown(table)}" if crossed else markdown(table)
     if out is None:
         typer.echo(text)
     else:
@@ -181,6 +231,7 @@ def main(
         out.write_text(text)
     if figure is not None:
         plot(table, figure)
+        write_text(figure.with_suffix(".csv"), table.to_csv(index=False, float_format="%.4g"))
 
 
 if __name__ == "__main__":

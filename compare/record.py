@@ -25,6 +25,7 @@ from .task import checked
 SCHEMA = 1
 MOST_DIGITS = 20  # of a whole number: more than 64 bits hold, and no float overflows
 FOLDER = "records"
+UNFINISHED = "_unfinished"  # records of runs that were cut off or diverged; no task can have this name
 Columns = dict[str, list[float | int | str | None]]
 
 
@@ -117,11 +118,18 @@ def records(folder: Path) -> Iterator[tuple[Path, Record]]:
         yield path, Record.load(path)
 
 
+def unfinished(folder: Path) -> list[Record]:
+    """What there is of the runs in ``folder`` that ended early; `records` leaves them out."""
+    return [Record.load(path) for path in sorted((folder / UNFINISHED).rglob("*.json"))]
+
+
 def _record_files(folder: Path) -> Iterator[Path]:
     """Under ``folder/records``, or in a folder of several runs: whatever JSON is not another file of a run."""
     root = folder / FOLDER if (folder / FOLDER).is_dir() else folder
     for path in root.rglob("*.json"):
-        if path.name != "suite.json" and path.parent.name not in ("references", "baselines"):
+        if path.name == "suite.json" or path.parent.name in ("references", "baselines"):
+            continue
+        if UNFINISHED not in path.relative_to(root).parts:
             yield path
 
 

@@ -23,7 +23,7 @@ from exact import InputError
 from . import execute, references
 from .cluster import connect, require_shared, run_jobs_on
 from .pool import Job, Outcome, cores, run_jobs
-from .record import FOLDER, Record, write_json
+from .record import FOLDER, UNFINISHED, Record, write_json
 from .task import Architecture, Run, Suite, load_suite
 
 Ended = Callable[[Outcome], None]
@@ -175,5 +175,6 @@ def require_empty_or_run_folder(out: Path) -> None:
     """Raise ``InputError`` where ``out`` is a file, or a folder that holds something else than runs."""
     if out.is_file():
         raise InputError(f"{str(out)!r} is a file: give a folder.")
-    if out.is_dir() and any(out.iterdir()) and not any((out / name).exists() for name in (FOLDER, "suite.json")):
+    ours = (FOLDER, UNFINISHED, "suite.json", "checkpoint")
+    if out.is_dir() and any(out.iterdir()) and not any((out / name).exists() for name in ours):
         raise InputError(f"{str(out)!r} holds other files: give a new folder, or one of an earlier run.")

@@ -31,7 +31,7 @@ import hashlib
 import json
 import math
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -67,9 +67,10 @@ class Architecture(Model):
 
 
 class Budget(Model):
-    """What one run may spend; a run that spends more is stopped and leaves no record."""
+    """What one run may spend; a run that spends more is stopped, and kept apart from the finished ones."""
 
     seconds: float | None = Field(default=None, gt=0)
+    cpu_seconds: float | None = Field(default=None, gt=0)  # of its process: the same on a busy machine
 
 
 class Goal(Model):
@@ -206,6 +207,14 @@ class Suite(Model):
     version: int = SUITE_VERSION
     description: str = ""
     tasks: list[Task] = Field(min_length=1)
+
+    def only(self, names: Sequence[str]) -> Suite:
+        """With the tasks of these names alone; all of them where none is given. Raises ``InputError``."""
+        known = [task.name for task in self.tasks]
+        for name in names:
+            if name not in known:
+                raise unknown(f"task of suite {self.name}", name, known)
+        return self.model_copy(update={"tasks": [task for task in self.tasks if task.name in names or not names]})
 
 
 def load_suite(name: str) -> Suite:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,7 +86,8 @@ def track(
 
     Raises ``InputError`` for unknown names, times that are no multiples of the step, or a start a network cannot take,
     before any training; ``Diverged`` when a step turns non-finite: with ``out``, the networks and the log before it
-    are kept there.
+    are kept there. It, and any other ``Unfinished`` that ``progress`` or ``watch`` raises, carries what there is
+    ``so_far``.
     """
     options, grid = dict(tracker_options or {}), np.unique(np.asarray(times, float))
     strict = bool(options.pop("strict", False))
@@ -123,7 +125,11 @@ def track(
             generator.set_state(stored["generator"].cpu())
             log = RunLog.from_dict(stored["log"])
     written = out if distributed.rank() == 0 else None
-    _Run(problem, runner, log, list(s), grid, tuple(quantities), strict, written, config, progress, watch).go()
+    try:
+        _Run(problem, runner, log, list(s), grid, tuple(quantities), strict, written, config, progress, watch).go()
+    except trackers.Unfinished as error:
+        error.so_far = _result(problem, log, list(s), trackers.uses_network(tracker))
+        raise
     return _result(problem, log, list(s), trackers.uses_network(tracker))
 
 
@@ -140,6 +146,7 @@ class _Run:
     config: dict[str, Any]
     progress: Callable[[int, int, str], None] | None
     watch: Callable[[list[Row]], None] | None = None
+    warned: bool = False
 
     def go(self) -> None:
         began, saved = time.perf_counter() - self.log.wall, time.perf_counter()
@@ -186,13 +193,14 @@ class _Run:
             self.log.frame().to_json(self.out / "metrics.jsonl", orient="records", lines=True)
 
     def _warn(self, step: trackers.Step) -> None:
+        if step.warning and not self.warned:
+            warnings.warn(f"t = {self.log.t:.4g}: {step.warning}.", stacklevel=2)
+            self.warned = True
         if not step.negative or (self.log.negative and not self.strict):
             return
         text = f"{step.negative} negative targets at t = {self.log.t:.4g}: dt below {1 / step.steepest:.4g} avoids them"
         if self.strict:
             raise InputError(text + " (strict).")
-        import warnings
-
         warnings.warn(text + "; they were clamped as published.", stacklevel=2)
 
     def _save(self) -> None:

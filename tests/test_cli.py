@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -15,8 +16,9 @@ import pytest
 
 from compare import parse
 from compare.cli import main
+from compare.goals import goals
 from compare.pool import Job, Outcome, run_jobs
-from compare.record import Record, records
+from compare.record import Record, records, unfinished
 from compare.task import load_suite
 from exact import InputError, build, solve
 
@@ -175,6 +177,7 @@ def test_exact_on_the_temperature_axis(capsys: pytest.CaptureFixture) -> None:
         (["exact", "east", "--shape", "60"], "GiB"),
         (["exact", "fa", "--shape", "4", "-p", "edges=nowhere.csv"], "cannot be read"),
         (["exact", "east", "--shape", "4", "--temperatures", "1"], "ising"),
+        (["exact", "ising", "--shape", "4", "--temperatures", "1", "--s", "0.1"], "takes no --s"),
         (["exact", "nowhere.py:make", "--shape", "4"], "does not exist"),
         (["list", "networks"], "unknown list"),
         (["run", "nothing"], "unknown suite"),
@@ -313,6 +316,51 @@ def test_a_run_out_of_budget_leaves_no_record(suite: Path, tmp_path: Path, capsy
     assert run("run", suite, "--out", tmp_path / "out", "-j", "1", "-q") == 5
     assert "budget" in capsys.readouterr().err
     assert not list((tmp_path / "out").rglob("records/**/*.json"))
+    assert run("table", tmp_path / "out") == 2
+
+
+def test_a_run_cut_off_is_kept_apart_until_it_is_finished(suite: Path, tmp_path: Path, monkeypatch) -> None:
+    out, options = tmp_path / "out", ("-j", "1", "-q")
+    suite.write_text(TINY_SUITE.replace("seeds = 3", "seeds = 1").replace("0.2]", "0.8]").replace("[2], [3]", "[2]"))
+    whole = suite.read_text()
+    suite.write_text(whole + "budget = {cpu_seconds = 3.5}\n")
+    with monkeypatch.context() as patched:
+        patched.setattr("compare.execute.time.process_time", itertools.count(0.0).__next__)  # a second a step
+        assert run("run", suite, "--out", out, *options) == 5
+    (kept,) = unfinished(out)
+    assert (kept.diagnostics["ended"], kept.diagnostics["ended_t"]) == ("out of budget", pytest.approx(0.4))
+    row = goals(out).iloc[0]
+    assert (row.t, row.ended) == (0.1, "out of budget at t = 0.4")
+    assert row.error == pytest.approx(kept.frame("errors").query("quantity == 'ln_Z'").error.max())
+    suite.write_text(whole)  # the budget is no part of the question
+    assert run("run", suite, "--out", out, *options) == 0
+    assert not unfinished(out)
+    assert goals(out).iloc[0].ended == ""
+
+
+def test_run_of_one_task(suite: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    assert run("run", suite, "--out", tmp_path / "out", "--task", "nothing", "-q") == 2
+    assert "Known:" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    other = TINY_SUITE.split("version = 1")[-1].replace('name = "', 'name = "other-')
+    suite.write_text(TINY_SUITE + other)
+    assert run("run", suite, "--out", tmp_path / "out", "--task", "other-tiny", "-j", "1", "-q") == 0
+    assert [path.name for path in (tmp_path / "out" / "records").iterdir()] == ["other-tiny"]
+
+
+def test_a_killed_track_goes_on_from_its_checkpoint(tmp_path: Path, monkeypatch) -> None:
+    """Killed before there was a record: the folder holds the checkpoint alone."""
+    options = ["track", "east", "--shape", "3", "--s", "0.1", "--times", "0.1,0.3", "--dt", "0.1", "--samples", "20"]
+    options += ["--epochs", "5", "--tracker-option", "first_epochs=5", "--architecture", "bernoulli", "-q"]
+    assert run(*options, "--out", tmp_path / "whole") == 0
+    with monkeypatch.context() as patched:
+        patched.setattr("neural.runner.CHECKPOINT_SECONDS", 0.0)
+        patched.setattr("neural.log.RunLog.frame", lambda self: os.kill(os.getpid(), signal.SIGINT))
+        assert run(*options, "--out", tmp_path / "killed") != 0
+    assert [path.name for path in (tmp_path / "killed").iterdir()] == ["checkpoint"]
+    assert run(*options, "--out", tmp_path / "killed", "--resume") == 0
+    (whole,), (resumed,) = ([one.rows for _, one in records(tmp_path / name)] for name in ("whole", "killed"))
+    assert resumed == whole
 
 
 def test_track_prints_one_object_and_writes_one_record(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from compare.luo import __main__ as luo
-from compare.luo.collect import SPINS, base_name, losses, summary, values
+from compare.luo.collect import COUNTING, SPINS, base_name, counting, counts, losses, summary, values
 from compare.run import run_suite
 from compare.task import load_suite, suites
 from exact import InputError, build, solve
@@ -40,6 +40,16 @@ vary = {g = [0.5, 1.0]}
 times = [5, 10]
 tracker = "steady"
 reference = []
+
+[[tasks]]
+name = "jumps"
+system = "tfim"
+shapes = [[2]]
+s = [-0.5, 0.5]
+times = [0.5, 1.0]
+quantities = ["ln_Z"]
+tracker = "tdvp"
+tracker_options = {dt = 0.1}
 
 [[tasks]]
 name = "objective"
@@ -85,11 +95,22 @@ def test_errors_against_exact_states_and_trajectories(run):
     assert set(losses([run / "run"]).task) == {"ising", "objective"}
 
 
+def test_jump_counts_against_exact_ones(run):
+    frame = counts([run / "run"])
+    exact = solve(build("tfim", (2,)), [-0.5, 0.5], [0.5, 1.0], ["ln_Z"])
+    merged = frame.merge(exact, on=["s", "t"])
+    assert len(merged) == 4
+    np.testing.assert_allclose(merged.exact, merged.value_y, atol=1e-9)
+    row = counting(frame).iloc[0]
+    assert row.error == pytest.approx(frame.error.max())
+    assert row.rate == pytest.approx((frame.error / (2 * frame.t)).max())
+
+
 def test_pages_and_pictures(run, tmp_path):
     found = CliRunner().invoke(luo_app(), [str(run / "run"), "--out", str(tmp_path), "--references", str(run)])
     assert found.exit_code == 0, found.output
     text = (tmp_path / "README.md").read_text()
-    for name in ("ring", "ising", "repeats", "losses"):
+    for name in ("ring", "ising", "repeats", "losses", "jumps"):
         assert (tmp_path / f"{name}.png").stat().st_size > 5000
         assert f"({name}.png)" in text
     assert text.count("Not run yet.") == 3
@@ -111,7 +132,7 @@ def test_no_records(tmp_path):
 
 
 def test_every_task_of_the_suites_has_its_place():
-    known = {task for _, tasks in luo.PARTS.values() for task in tasks}
+    known = {task for _, tasks in luo.PARTS.values() for task in tasks} | set(COUNTING)
     for name in suites():
         if name.startswith("luo2022-") and name != "luo2022-published":
             for task in load_suite(name).tasks:

@@ -206,9 +206,10 @@ def test_runge_kutta_follows_at_fourth_order():
 # -- the network for weakly correlated outcomes --------------------------------------------------------------------
 
 
-def test_matrix_product_scores_are_its_gradients():
+@pytest.mark.parametrize(("name", "option"), [("matrix-product", {"bond": 6}), ("polynomial", {"order": 2})])
+def test_scores_are_gradients(name, option):
     torch.manual_seed(1)
-    net = network("matrix-product", (5,), 4, bond=6).double()
+    net = network(name, (5,), 4, **option).double()
     with torch.no_grad():
         for p in net.parameters():
             p.add_(0.2 * torch.randn_like(p))
@@ -216,6 +217,26 @@ def test_matrix_product_scores_are_its_gradients():
     each = vmap(grad(lambda p, y: functional_call(net, p, (y[None],))[0]), in_dims=(None, 0))
     expected = torch.cat([g.flatten(1) for g in each(dict(net.named_parameters()), x).values()], 1)
     torch.testing.assert_close(net.scores(x), expected, atol=1e-12, rtol=1e-12)
+
+
+def test_a_polynomial_of_the_highest_order_follows_exactly_and_one_of_pairs_does_not():
+    system, times = build("heisenberg", (3,), **RING), [0.5]
+    want = spins(solve(system, 0.0, times, SPINS))
+    pairs, triples = (
+        track(
+            system, [0.0], times, observable="jumps", quantities=SPINS,
+            architecture="polynomial", architecture_options={"order": order}, tracker="tdvp",
+            tracker_options={"dt": 0.05, "order": 4, "damping": 1e-9, "full_summation": True},
+        )
+        for order in (1, 2)
+    )  # fmt: skip
+    assert abs(spins(triples.records) - want).max() < 1e-3  # Runge-Kutta steps in parameters, from starts near zero
+    assert abs(spins(pairs.records) - want).max() > 1e-2
+
+
+def test_a_polynomial_of_too_many_products_is_refused():
+    with pytest.raises(InputError, match="products"):
+        network("polynomial", (100,), 4, order=3)
 
 
 def test_fitted_steps_of_a_matrix_product_follow_the_lindblad_equation():

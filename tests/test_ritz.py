@@ -7,8 +7,13 @@ import pytest
 import torch
 
 from exact import InputError, StateSpace, build, generator, solve
-from neural import track
-from neural.trackers.span import _jackknife, calibrated
+from neural import architectures, track
+from neural.ensemble import Ensemble
+from neural.trackers.base import Problem
+from neural.trackers.calibration import calibrated, controls
+from neural.trackers.span import _jackknife
+from neural.trackers.symmetry import symmetries
+from neural.trackers.tdvp_symmetric import SymmetricTDVP
 
 torch.set_num_threads(1)
 OPTIONS = {"flow_samples": 200, "samples": 200, "starts": (1.5,), "growth": 2.0, "still": 2e-3}
@@ -52,14 +57,71 @@ def test_observables_are_those_of_the_squared_amplitude():
     assert row.value == pytest.approx(density, abs=0.02)  # four errors of about 4000 correlated configurations
 
 
-def test_calibrated_weights_meet_every_average():
+def test_the_square_of_h_on_a_network_is_that_of_the_matrix():
+    system = build("fa", (2, 3), c=0.3)
+    net = architectures.build("sitewise", (2, 3), 2).double().restrict(system.pinned, system.support)
+    problem = Problem(system, [0.2, 0.4], "activity", Ensemble(net.initialise(system.initial), 2), torch.Generator())
+    for value in problem.ensemble.parameters.values():
+        value.data += 0.3 * torch.randn(value.shape, generator=torch.Generator().manual_seed(5), dtype=value.dtype)
+    flow, x = SymmetricTDVP(problem, samples=20), problem.all_states()
+    log_phi = problem.log_prob(x)
+    twice = flow.twice(x, log_phi, flow.local(x, log_phi))
+    root = np.sqrt(np.prod(np.where(StateSpace(system).configurations() == 1, 0.3, 0.7), axis=1))
+    for r, s in enumerate(problem.s):
+        h = generator(system, s).toarray() * root / root[:, None]
+        psi = np.exp(log_phi[r].numpy() / 2)
+        assert np.allclose(twice[r].numpy() * psi, h @ h @ psi, rtol=1e-9, atol=1e-12)
+
+
+def test_calibrated_weights_meet_every_average_with_and_without_each_block():
     rng = torch.Generator().manual_seed(0)
     raw = torch.rand(500, 4, generator=rng, dtype=torch.float64)
-    ratios = 4 * raw / raw.sum(1, keepdim=True)  # bounded by K, adding up to K, as in a span
-    w = calibrated(ratios)
-    assert torch.allclose(w @ ratios, torch.ones(4, dtype=torch.float64), atol=1e-12)
-    assert float(w.sum()) == pytest.approx(1, abs=1e-12)
-    assert float((w * 500 - 1).abs().max()) < 0.5
+    misses = 4 * raw / raw.sum(1, keepdim=True) - 1  # of ratios as in a span: bounded, adding up to zero
+    w = calibrated(misses, 10)
+    assert torch.allclose(w @ misses, torch.zeros(11, 4, dtype=torch.float64), atol=1e-12)
+    assert torch.allclose(w.sum(1), torch.ones(11, dtype=torch.float64), atol=1e-12)
+    assert float((w[0] * 500 - 1).abs().max()) < 0.5
+    assert all((w[1 + b, b::10] == 0).all() and (w[1 + b] != 0).sum() == 450 for b in range(10))
+
+
+def test_in_a_span_of_eigenvectors_the_symmetry_of_h_leaves_no_noise():
+    rng = np.random.default_rng(3)
+    h = rng.normal(size=(40, 40))
+    vectors = np.linalg.eigh(h + h.T)[1]
+    psi = vectors[:, -3:] @ rng.normal(size=(3, 3))
+    psi /= np.linalg.norm(psi, axis=0)
+    density = psi**2
+    m = density.mean(1)
+    x = rng.choice(40, size=300, p=m / m.sum())
+    u, hu = (torch.as_tensor(a[x] / np.sqrt(m[x])[:, None]) for a in (psi, (h + h.T) @ psi))
+    ratios = torch.as_tensor(density[x] / m[x, None])
+    w = calibrated(controls(ratios, u, hu), 10)[0]
+    overlap = u.T @ (w[:, None] * u)
+    # the overlaps of different eigenvectors are known to vanish, and their norms follow from the densities
+    assert torch.allclose(overlap, torch.as_tensor(psi.T @ psi), atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "order", "options"),
+    [
+        ("fa", (3, 3), 8, {}),
+        ("fa", (2, 3), 4, {}),
+        ("fa", (3, 3), 2, {"pinned": "first"}),
+        ("east", (3, 3), 2, {}),
+        ("east", (2, 2, 2), 6, {}),
+        ("east", (5,), 1, {}),
+    ],
+)
+def test_the_symmetries_are_those_of_the_lattice_that_the_generator_has(name, shape, order, options):
+    system = build(name, shape, **options)
+    group = symmetries(system, [0.3, 0.5], "activity")
+    assert len(group) == order
+    assert (group[0] == np.arange(system.n_sites)).all()
+    states, w = StateSpace(system).configurations(), generator(system, 0.3)
+    place = {state.tobytes(): i for i, state in enumerate(states)}
+    for image in group:
+        to = [place[np.ascontiguousarray(state[image]).tobytes()] for state in states]
+        assert abs(w[to][:, to] - w).max() < 1e-14
 
 
 def test_the_jackknife_knows_the_error_and_removes_the_bias():
@@ -94,7 +156,12 @@ def test_a_killed_run_resumed_gives_the_same_numbers(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"samples": 50}, "at least 100"), ({"growth": 1.0}, "above 1"), ({"starts": ("a",)}, "finite numbers")],
+    [
+        ({"samples": 50}, "at least 100"),
+        ({"second": 400}, "from 20 to"),
+        ({"growth": 1.0}, "above 1"),
+        ({"starts": ("a",)}, "finite numbers"),
+    ],
 )
 def test_bad_options_are_refused(options, message):
     with pytest.raises(InputError, match=message):

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from compare.execute import execute
 from compare.tang import bands, critical, phases, protocol, voter
 from compare.tang.__main__ import main
-from compare.tang.values import Curves, derivatives, exact_curves, noise
+from compare.tang.values import Curves, derivatives, exact_curves, noise, stored, table_of, trusted
 from compare.task import load_suite
 from exact import solve
 from exact.library import FOLDER
@@ -62,6 +62,48 @@ def test_the_noise_of_k_is_the_spread_over_repetitions():
     np.testing.assert_allclose(noise(s, t, stderr, n), spread, rtol=0.06)  # five standard errors of 4000 repetitions
 
 
+def test_clones_are_trusted_where_their_errors_leave_k_and_where_k_falls_with_s():
+    exact = exact_curves("east", (4, 4))
+    assert exact is not None
+    clones = replace(as_network(exact, "clones"), stderr=np.full_like(exact.ln_z, 1e-6))
+    assert trusted(clones).k == pytest.approx(clones.k)
+    rising = clones.k.copy()
+    rising[-1, 3] = rising[0, 3]  # against the convexity of ln Z
+    assert np.isnan(trusted(replace(clones, k=rising)).k).all(0).nonzero()[0].tolist() == [3]
+    blurred = replace(clones, stderr=np.where(exact.s[:, None] > 0.5, 1.0, 1e-6) * np.ones_like(exact.ln_z))
+    assert np.isnan(trusted(blurred).k[-1]).any()
+    assert not np.isnan(trusted(blurred).k[0]).any()
+
+
+def test_stored_values_are_read_back_but_for_what_is_run_again(tmp_path):
+    exact = exact_curves("east", (3, 3))
+    assert exact is not None
+    one = replace(as_network(exact), cpu_s=7.0)
+    table_of(one).to_csv(tmp_path / "values.csv", index=False)
+    (back,) = stored(tmp_path / "values.csv", [])
+    assert (back.system, back.shape, back.source, back.cpu_s) == ("east", (3, 3), "network", 7.0)
+    for name in ("s", "t", "ln_z", "k", "chi"):
+        assert getattr(back, name) == pytest.approx(getattr(one, name))
+    assert stored(tmp_path / "values.csv", [one]) == stored(tmp_path / "none.csv", []) == []
+
+
+def test_the_error_bar_of_a_critical_field_is_its_spread_over_repetitions():
+    exact = exact_curves("east", (4, 4))
+    assert exact is not None
+    late = exact.t >= 100
+    part = replace(exact, t=exact.t[late], **{n: getattr(exact, n)[:, late] for n in ("ln_z", "k", "chi", "stderr")})
+    clones = replace(as_network(part, "clones"), stderr=np.outer(exact.s, np.full(late.sum(), 0.02)))
+    told = critical.peaks(clones)
+    rng, found = np.random.default_rng(5), []
+    for _ in range(60):
+        again = replace(clones, ln_z=clones.ln_z + clones.stderr * rng.standard_normal(clones.ln_z.shape))
+        found.append(critical.peaks(replace(as_network(again), source="network")).set_index("t").s_c)
+    spread = pd.concat(found, axis=1).std(axis=1)
+    # both are estimates: of 200 and of 60 draws, 5 and 9 % of the spread
+    assert told.set_index("t").s_c_stderr.loc[100.0] == pytest.approx(spread.loc[100.0], rel=0.4)
+    assert critical.peaks(exact).s_c_stderr.isna().all()
+
+
 def test_the_peak_of_the_table_is_the_peak_of_exact_vectors():
     exact = exact_curves("east", (3, 3))
     assert exact is not None
@@ -78,7 +120,15 @@ def test_exponents_of_power_laws_are_found():
     times = np.array([10.0, 20.0, 50.0])
     rows = pd.concat(
         pd.DataFrame(
-            {"system": "east", "shape": f"{n}x{n}", "n_sites": n * n, "source": "exact", "t": times, "s_c": 9 / times}
+            {
+                "system": "east",
+                "shape": f"{n}x{n}",
+                "n_sites": n * n,
+                "source": "exact",
+                "t": times,
+                "s_c": 9 / times,
+                "s_c_stderr": np.nan,
+            }
         )
         for n in (4, 5)
     )
@@ -162,6 +212,10 @@ def test_figures_from_a_run(tmp_path, capsys, monkeypatch):
     assert main() == 0
     assert (tmp_path / "out" / "phases.png").read_bytes().startswith(b"\x89PNG")
     errors = pd.read_csv(tmp_path / "out" / "phases.csv")
+    monkeypatch.setattr("sys.argv", ["compare.tang", "phases", "--out", str(tmp_path / "out")])  # from what is stored
+    assert main() == 0
+    again = pd.read_csv(tmp_path / "out" / "phases.csv")
+    pd.testing.assert_frame_equal(again, errors, atol=3e-6)  # ln Z was stored with six digits
     # full summation: the error of the time steps alone
     assert errors["ln Z, largest"].max() < 0.02
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import pytest
 import torch
 
@@ -126,3 +128,28 @@ def test_a_killed_run_resumed_gives_the_same_numbers(tmp_path, tracker, monkeypa
     resumed = track(system, **arguments, tracker_options=SAMPLED, out=tmp_path, resume=True)
     columns = [c for c in whole.log.columns if c != "wall"]
     assert resumed.log[columns].equals(whole.log[columns])
+
+
+def test_a_step_above_the_stability_bound_is_warned_about_once_and_one_below_it_not():
+    """The all-up state of four sites leaves at rate 4: explicit steps of second order go wrong above dt = 0.5."""
+    system, exact = build("fa", (4,)), solve(build("fa", (4,)), 0.2, 12.0, ["ln_Z"]).value.iloc[0]
+    told, errors = {}, {}
+    for dt in (0.4, 0.6):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            row = ln_z(system, 0.2, 12.0, architecture="table", tracker="log-ratio", options={**SUMMED, "dt": dt})
+        told[dt] = [str(w.message) for w in caught if "explicit steps" in str(w.message)]
+        errors[dt] = abs(row.value / exact - 1)
+    assert told[0.4] == []
+    assert errors[0.4] < 1e-3
+    assert len(told[0.6]) == 1
+    assert "take dt below 0.5" in told[0.6][0]
+    assert errors[0.6] > 0.1
+
+
+def test_the_symmetric_flow_bears_twice_the_step():
+    table = {"architecture": "table", "tracker_options": {**SUMMED, "dt": 0.8}, "tracker": "tdvp-symmetric"}
+    log = track(build("fa", (4,)), [0.2], [4.0], **table).log
+    assert log.stiffness.max() == pytest.approx(0.8 * 4 / 2)
+    open_system = {"observable": "jumps", "quantities": ["ln_Z"], "tracker": "tdvp"}
+    assert track(build("tfim", (2,)), [0.0], [0.2], **open_system).log.stiffness.max() == 0  # no bound is claimed

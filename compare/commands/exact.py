@@ -23,6 +23,11 @@ Any size, with error bars: vanbench exact east --shape 8x8 --s 0.1 --times 10 --
 
 Temperature axis: vanbench exact ising --shape 4x4 --temperatures 1:4:0.5"""
 
+METHODS = (
+    "How to compute it; auto chooses. Others: dense, sparse, lanczos, krylov, cloning; open quantum systems: "
+    "liouvillian, povm, qutip."
+)
+
 
 def register(app: typer.Typer) -> None:
     app.command("exact", epilog=EXAMPLE)(exact)
@@ -37,7 +42,7 @@ def exact(
     quantities: Annotated[str | None, typer.Option(help="Names joined by commas.")] = None,
     scheme: Annotated[str, typer.Option(help="continuous, or euler with --dt.")] = "continuous",
     dt: Annotated[float | None, typer.Option(help="Time step of the Euler scheme.")] = None,
-    method: Annotated[str, typer.Option(help="How to compute it; auto chooses.")] = "auto",
+    method: Annotated[str, typer.Option(help=METHODS)] = "auto",
     observable: common.Observable = "activity",
     initial: common.Initial = None,
     temperatures: Annotated[str | None, typer.Option(help="Equilibrium Ising: temperatures, like 1:4:0.1.")] = None,
@@ -54,6 +59,8 @@ def exact(
     params = common.parameters(param, initial)
     asked = None if quantities is None else parse.names(quantities)
     if temperatures is not None or system == "ising":
+        if (s, times, scheme, dt, out, processes) != ("0", "1", "continuous", None, None, 1):
+            raise InputError("ising in equilibrium takes no --s, --times, --scheme, --dt, --out, --processes.")
         _equilibrium(system, lengths, params, temperatures, asked, method, seed, form)
         return
     built = build_system(system, lengths, params)

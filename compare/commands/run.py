@@ -32,6 +32,7 @@ def run(
         list[str] | None, typer.Option(help="A name, or my_package.my_module:MyNet, instead of the suite's own.")
     ] = None,
     arch_option: Annotated[list[str] | None, typer.Option(help="NAME=VALUE, a hyperparameter of that network.")] = None,
+    task: Annotated[list[str] | None, typer.Option(help="Only this task of the suite; may be given again.")] = None,
     seed: common.Seed = 1,
     jobs: Annotated[int | None, typer.Option("--jobs", "-j", help="Processes at once; by default one a core.")] = None,
     scheduler: Annotated[
@@ -46,7 +47,7 @@ def run(
 
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise InputError("torchrun shares out one run, `vanbench track`: spread a suite with --jobs or --scheduler.")
-    declared = load_suite(suite)
+    declared = load_suite(suite).only(task or [])
     out = out or Path("runs") / declared.name
     require_empty_or_run_folder(out)
     if jobs is not None and jobs < 1:

@@ -18,14 +18,23 @@ from .notes import HEAD
 
 OUT = Path("results/luo2022")
 PARTS = {
-    "ring": ("(a) Heisenberg ring from -y: B = 1, Jx = 2, Jy = 0, Jz = 1", ("ring", "ring-large", "ring-dynamics")),
+    "ring": (
+        "(a) Heisenberg ring from -y: B = 1, Jx = 2, Jy = 0, Jz = 1",
+        ("ring", "ring-sampled", "ring-large", "ring-dynamics"),
+    ),
     "lattice": ("(b) 3x3 Heisenberg lattice from all up", ("lattice", "lattice-dynamics")),
-    "ising": ("(c) Steady states of the Ising ring, V = 2, 4-Pauli", ("ising", "ising-large", "ising-steady")),
+    "ising": (
+        "(c) Steady states of the Ising ring, V = 2, 4-Pauli",
+        ("ising", "ising-sampled", "ising-large", "ising-steady"),
+    ),
     "steady": (
         "(d) Steady states of the Heisenberg lattice by method, network and strings",
-        ("steady-var", "steady-dyn", "steady-var-dyn", "steady-strings", "lattice-steady"),
+        ("steady-var", "steady-dyn", "steady-var-dyn", "steady-gates", "steady-strings", "lattice-steady"),
     ),
-    "energy": ("(e) The ring at ten times the energy", ("large-energy-short", "large-energy-long")),
+    "energy": (
+        "(e) The ring at ten times the energy",
+        ("large-energy-short", "large-energy-long", "large-energy-trapezoid"),
+    ),
     "repeats": (
         "(f) Repeated runs, their average, and interpolated objectives",
         ("objective", "objective-norms", "objective-residuals"),
@@ -60,6 +69,11 @@ def write(folders: list[Path], out: Path, references: Path) -> list[Path]:
         _draw(name, own, found, picture)
         written.append(picture)
         text.append(f"## {title}\n\n{_markdown(table[table.task.isin(tasks)])}\n![{title}]({picture.name})\n")
+    counted = collect.counts(folders)
+    if len(counted):
+        written += [_csv(out / "jumps.csv", counted), out / "jumps.png"]
+        figures.counting(counted, written[-1])
+        text.append(f"## Quantum jumps counted\n\n{_of_counts(collect.counting(counted))}\n![ln Z](jumps.png)\n")
     loss = collect.losses(folders)
     if len(loss):
         written += [_csv(out / "losses.csv", loss), out / "losses.png"]
@@ -93,6 +107,13 @@ def _markdown(table: pd.DataFrame) -> str:
         for row in table.to_dict("records")
     ]
     return tabulate(rows, [HEADINGS[name] for name in shown], tablefmt="pipe", disable_numparse=True) + "\n"
+
+
+def _of_counts(table: pd.DataFrame) -> str:
+    """``ln Z`` of the jump count over a range of ``s``."""
+    names = {"error": "error of ln Z", "rate": "over N t", "cpu_s": "CPU s"}
+    table = table.drop(columns="n_sites").rename(columns=names)
+    return tabulate(table, "keys", tablefmt="pipe", showindex=False, floatfmt=".3g") + "\n"
 
 
 def _cell(name: str, value: object) -> str:

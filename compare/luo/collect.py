@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from ..record import Record, records
 
 SPINS = ("sigma_x", "sigma_y", "sigma_z")
 CASE = ["task", "shape", "tracker", "network"]
+COUNTING = ("jumps", "jumps-sampled")  # tasks that count quantum jumps
 TRAJECTORIES = "tfim-16-steady.csv"
 
 
@@ -27,7 +29,7 @@ def values(folders: Sequence[Path], references: Path) -> pd.DataFrame:
     found = [record for folder in folders for _, record in records(folder)]
     if not found:
         raise InputError("no records in " + ", ".join(str(folder) for folder in folders) + ".")
-    frame = pd.concat([_spins(record) for record in found], ignore_index=True)
+    frame = pd.concat([_spins(r) for r in found if set(SPINS) & set(r.config["quantities"])], ignore_index=True)
     return _with_trajectories(frame, references / TRAJECTORIES)
 
 
@@ -62,7 +64,7 @@ def _spins(record: Record) -> pd.DataFrame:
 def base_name(task: str) -> tuple[str, str]:
     """``"lattice-Jy1.8"`` -> ``("lattice", "Jy")``; ``"ring-large"`` -> ``("ring-large", "")``."""
     head, _, tail = task.rpartition("-")
-    varied = next((key for key in ("Jy", "g") if tail.startswith(key)), "")
+    varied = next((key for key in ("Jy", "g") if re.fullmatch(rf"{key}-?[\d.e-]+", tail)), "")
     return (head, varied) if varied else (task, "")
 
 
@@ -86,6 +88,31 @@ def losses(folders: Sequence[Path]) -> pd.DataFrame:
                 labels = {"task": base_name(record.task)[0], "shape": shape_text(record.shape), "network": record.label}
                 parts.append(log[["t", "loss"]].assign(**labels, tracker=record.tracker, seed=record.seed))
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["task", "t", "loss"])
+
+
+def counts(folders: Sequence[Path]) -> pd.DataFrame:
+    """``ln Z`` of the jump count, one row a run, ``s`` and report time, with what was run."""
+    parts = []
+    for folder in folders:
+        for _, record in records(folder):
+            if record.task in COUNTING:
+                errors = record.frame("errors")
+                own = errors[errors.quantity == "ln_Z"][["s", "t", "value", "stderr", "exact"]]
+                labels = {"task": record.task, "shape": shape_text(record.shape), "n_sites": record.n_sites}
+                labels |= {"tracker": record.tracker, "network": record.label, "cpu_s": record.cpu_s}
+                parts.append(own.assign(error=(own.value - own.exact).abs(), **labels))
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+
+
+def counting(frame: pd.DataFrame) -> pd.DataFrame:
+    """One row a run: the largest error over times and ``s`` of ``ln Z``, absolute and per spin and unit of time."""
+    rows = []
+    for key, group in frame.groupby([*CASE, "n_sites"], sort=True):
+        row = dict(zip([*CASE, "n_sites"], key))
+        row |= {"s": f"{group.s.min():g} to {group.s.max():g}", "to t": group.t.max()}
+        rate = group.error / (group.t * group.n_sites)
+        rows.append({**row, "error": group.error.max(), "rate": rate.max(), "cpu_s": group.cpu_s.median()})
+    return pd.DataFrame(rows)
 
 
 def last_only(frame: pd.DataFrame) -> pd.DataFrame:

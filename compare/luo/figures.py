@@ -100,6 +100,32 @@ def repeated(frame: pd.DataFrame, path: Path) -> None:
     _save(figure, path)
 
 
+def counting(frame: pd.DataFrame, path: Path) -> None:
+    """A panel for each size: ``ln Z / (N t)`` of the jump count against ``s``, a line of exact values for each time."""
+    sizes = list(frame.groupby("n_sites"))
+    figure, axes = _canvas(len(sizes))
+    for (_, group), axis in zip(sizes, axes):
+        for t, one in group.groupby("t"):
+            exact, per = one.drop_duplicates("s").sort_values("s"), one.n_sites.iloc[0] * float(str(t))
+            axis.plot(exact.s, exact.exact / per, "-", color="0.6", lw=1)
+            for (name, run), marker in zip(one.groupby("task"), "os"):
+                first = t == group.t.min()
+                axis.plot(
+                    run.s, run.value / per, marker, ms=4, mfc="none", color=_colour(name), label=name if first else None
+                )
+        axis.set_title(
+            f"{group['shape'].iloc[0]}, t = {', '.join(f'{t:g}' for t in sorted(group.t.unique()))}", fontsize=9
+        )
+        axis.set_xlabel("s")
+    axes[0].set_ylabel("ln Z / (N t)")
+    axes[0].legend(fontsize=7)
+    _save(figure, path)
+
+
+def _colour(task: str) -> str:
+    return "tab:red" if task.endswith("sampled") else "tab:blue"
+
+
 def _legend(axis: Axes) -> None:
     for spin, colour in COLOURS.items():
         axis.plot([], [], "o-", color=colour, ms=3.5, label=LABELS[spin])

@@ -8,6 +8,9 @@ python -m compare.tang bands    runs/tang2024-d                    (d) densities
 python -m compare.tang protocol runs/tang2024-e                    (e) the published algorithm
 python -m compare.tang chains   runs/tang2024-e-1d                 (e) the transition of the 1D chains
 python -m compare.tang voter    runs/tang2024-f                    (f) the voter model
+
+Of `phases`, `critical`, `chains` and `protocol`, what the folders lack is taken from the tables that an earlier call
+left in --out: a task that was run alone replaces its own part, and without folders the figures are drawn again.
 """
 
 from __future__ import annotations
@@ -24,10 +27,11 @@ from exact import InputError
 
 from ..record import write_text
 from . import bands, critical, draw, phases, protocol, voter
-from .values import curves, runs, table_of
+from .values import Curves, curves, runs, stored, table_of
 
 app = typer.Typer(add_completion=False, help=__doc__, no_args_is_help=True)
 Folders = Annotated[list[Path], typer.Argument(help="Folders that `vanbench run tang2024-...` wrote.")]
+Some = Annotated[list[Path] | None, typer.Argument(help="Such folders; the rest is from the stored tables.")]
 Out = Annotated[Path, typer.Option(help="Where figures and tables go.")]
 HERE = Path("results/tang2024")
 
@@ -43,33 +47,43 @@ def _md(frame: pd.DataFrame, path: Path, digits: int = 3) -> None:
 
 
 @app.command("phases")
-def phases_(folders: Folders, out: Out = HERE) -> None:
+def phases_(folders: Some = None, out: Out = HERE) -> None:
     """(a) k_t(s) over (s, t)."""
     _write_phases(folders, out, "phases")
 
 
 @app.command("chains")
-def chains(folders: Folders, out: Out = HERE) -> None:
+def chains(folders: Some = None, out: Out = HERE) -> None:
     """(e) The finite-time transition of the FA and East chains."""
     _write_phases(folders, out, "chains")
 
 
-def _write_phases(folders: list[Path], out: Path, name: str) -> None:
-    besides = [("fa", (4, 4))] if name == "phases" else []
-    groups = phases.grouped([curves(record) for record in runs(*folders)], besides)
+def _curves(folders: list[Path] | None, values: Path) -> list[Curves]:
+    """Of the runs in the folders, and of what else the table ``values`` has."""
+    new = [curves(record) for record in runs(*(folders or []))]
+    every = new + stored(values, new)
+    if not every:
+        raise InputError(f"there is no {str(values)!r}: give folders that `vanbench run tang2024-...` wrote.")
+    return every
+
+
+def _write_phases(folders: list[Path] | None, out: Path, name: str) -> None:
+    groups = phases.grouped(_curves(folders, out / f"{name}-values.csv"))
     certain = [sources for sources in groups if phases.reference(sources).source == "exact"]
     for part, stem in ((certain, name), ([g for g in groups if g not in certain], f"{name}-large")):
         if part:
             draw.save(phases.heat_maps(part), out / f"{stem}.png")
     _md(phases.errors(groups), out / f"{name}.md")
     found = [one for sources in groups for source, one in sources.items() if source != "exact"]
-    _csv(pd.concat([table_of(one) for one in found]), out / f"{name}-values.csv")
+    values = pd.concat([table_of(one) for one in found])
+    fields = values.s.map("{:.10g}".format)  # exact tables are met at the same fields
+    _csv(values.assign(s=fields), out / f"{name}-values.csv")
 
 
 @app.command("critical")
-def critical_(folders: Folders, out: Out = HERE) -> None:
+def critical_(folders: Some = None, out: Out = HERE) -> None:
     """(b), (c) The critical field and its exponents."""
-    rows = critical.table([curves(record) for record in runs(*folders)])
+    rows = critical.table(_curves(folders, out / "phases-values.csv"))
     long = critical.steady(rows)
     found = critical.exponents(rows, long)
     draw.save(critical.figure(rows, long, critical.ALPHA, critical.BETA), out / "critical.png")
@@ -91,9 +105,9 @@ def bands_(
 
 
 @app.command("protocol")
-def protocol_(folders: Folders, out: Out = HERE) -> None:
+def protocol_(folders: Some = None, out: Out = HERE) -> None:
     """(e) The published algorithm: errors over time, settings, cost, ranking."""
-    rows = protocol.table(runs(*folders))
+    rows = protocol.with_stored(protocol.table(runs(*(folders or []))), out / "protocol-runs.csv")
     found = protocol.summary(rows)
     draw.save(protocol.over_time(rows), out / "protocol-errors.png")
     draw.save(protocol.settings(found), out / "protocol-settings.png")

@@ -18,7 +18,7 @@ from exact.library import FOLDER
 
 from ..parse import shape_text
 from . import draw
-from .values import Curves, exact_curves
+from .values import Curves, derivatives, exact_curves
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -27,6 +27,7 @@ ALPHA, BETA = 1.39, 0.99  # published, 2D South-East
 STILL = 1.5  # a peak within this factor of the long-time one is no longer moving with t
 MIN_T = 5.0  # before it there is no peak of its own, only that at s = 0
 STANDS = 1.5
+DRAWS = 200  # of the clones' ln Z within its standard errors
 FAMILIES = {("east", 2): "2D South-East", ("fa", 2): "2D FA", ("east", 3): "3D South-East-Front"}
 SIZES = {("east", 2): (3, 4, 5), ("fa", 2): (3, 4), ("east", 3): (2,)}  # with an exact table
 
@@ -34,18 +35,39 @@ SIZES = {("east", 2): (3, 4, 5), ("fa", 2): (3, 4), ("east", 3): (2,)}  # with a
 def peaks(found: Curves) -> pd.DataFrame:
     """``t, s_c, height`` wherever ``-chi`` has a maximum inside the grid of ``s`` that stands ``STANDS`` times above
     its value at the smallest field: a lower one is lost in the noise of second derivatives. Between the fields it is
-    a parabola in ``ln s`` through the highest three."""
+    a parabola in ``ln s`` through the highest three. Of clones with the spread over draws of ``ln Z`` within its
+    standard errors, and the share of the draws that have a peak at all."""
     rows = []
+    drawn = _drawn(found) if found.source == "clones" else None
     for j, t in enumerate(found.t):
         known = np.isfinite(found.chi[:, j])
         if t < MIN_T or np.isclose(t, 999.05) or known.sum() < 5:
             continue
-        x, value = np.log(found.s[known]), found.chi[known, j]
-        best = int(np.argmax(value))
-        if 0 < best < len(x) - 1 and value[best] > STANDS * value[0]:
-            place, height = _top(x[best - 1 : best + 2], value[best - 1 : best + 2])
-            rows.append({"t": t, "s_c": np.exp(place), "height": height})
-    return pd.DataFrame(rows, columns=["t", "s_c", "height"])
+        s = found.s[known]
+        peak = _peak(s, found.chi[known, j])
+        if peak is None:
+            continue
+        row = {"t": t, "s_c": peak[0], "height": peak[1]}
+        if drawn is not None:
+            others = [one[0] for chi in drawn[:, known, j] if (one := _peak(s, chi)) is not None]
+            row |= {"s_c_stderr": np.std(others, ddof=1), "share": len(others) / DRAWS}
+        rows.append(row)
+    return pd.DataFrame(rows, columns=["t", "s_c", "height", "s_c_stderr", "share"])
+
+
+def _drawn(found: Curves) -> np.ndarray:
+    """``-chi`` of ``DRAWS`` copies of ``ln Z`` with its noise once more, ``(DRAWS, n_s, n_t)``; independent fields."""
+    noise = np.random.default_rng(1).standard_normal((DRAWS, *found.ln_z.shape)) * found.stderr
+    return np.stack([derivatives(found.s, found.t, found.ln_z + one, found.n)[1] for one in noise])
+
+
+def _peak(s: np.ndarray, value: np.ndarray) -> tuple[float, float] | None:
+    """Place and height of the maximum, None where it is at an end or does not stand out."""
+    best = int(np.argmax(value))
+    if not (0 < best < len(s) - 1 and value[best] > STANDS * value[0]):
+        return None
+    place, height = _top(np.log(s[best - 1 : best + 2]), value[best - 1 : best + 2])
+    return float(np.exp(place)), height
 
 
 def _top(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
@@ -55,7 +77,8 @@ def _top(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
 
 
 def table(found: Sequence[Curves]) -> pd.DataFrame:
-    """``system, shape, n_sites, source, t, s_c, height`` of every run and of the exact tables of the same families."""
+    """``system, shape, n_sites, source`` and the columns of `peaks`: of every run, and of the exact tables of the same
+    families."""
     every = list(found)
     for (system, dimension), lengths in SIZES.items():
         exact = [exact_curves(system, (length,) * dimension) for length in lengths]
@@ -66,7 +89,7 @@ def table(found: Sequence[Curves]) -> pd.DataFrame:
         if (one.system, len(one.shape)) in FAMILIES
     ]
     both = pd.concat([part for part in parts if len(part)], ignore_index=True)
-    return both[["system", "shape", "n_sites", "source", "t", "s_c", "height"]]
+    return both[["system", "shape", "n_sites", "source", "t", "s_c", "height", "s_c_stderr", "share"]]
 
 
 def steady(rows: pd.DataFrame, folder: Path = FOLDER) -> pd.DataFrame:
@@ -136,6 +159,7 @@ def _dimension(rows: pd.DataFrame) -> pd.Series:
     return rows["shape"].str.count("x") + 1
 
 
+FIELDS = (0.03, 0.05, 0.1, 0.2)  # ticks
 MARKS = {"exact": "-", "clones": "x", "network": "o"}
 
 
@@ -145,12 +169,14 @@ def _over_time(axis, rows: pd.DataFrame, long: pd.DataFrame, name: str) -> None:
         for source, line in group.groupby("source"):
             line = line.sort_values("t")
             axis.plot(line.t, line.s_c, MARKS[source], color=colour, ms=4, mfc="none", label=f"{shape}, {source}")
+            axis.errorbar(line.t, line.s_c, line.s_c_stderr, fmt="none", color=colour, elinewidth=0.8, capsize=2)
         for field in long[long["shape"] == shape].s_c:
             axis.axhline(field, color=colour, ls=":", lw=1)
-    t = np.array([10.0, 300.0])
+    t = np.array([10.0, 60.0])
     axis.plot(t, 1.2 * t**-BETA, "k--", lw=1, label=f"t^-{BETA}")
     axis.set(xscale="log", yscale="log", xlabel="t", ylabel="s_c(N, t)", title=name)
-    axis.legend()
+    draw.plain_ticks(axis.yaxis, FIELDS)
+    axis.legend(loc="lower right", fontsize=6, ncols=2)
 
 
 def _over_size(axis, rows: pd.DataFrame, long: pd.DataFrame) -> None:
@@ -160,6 +186,8 @@ def _over_size(axis, rows: pd.DataFrame, long: pd.DataFrame) -> None:
         n = np.array([long.n_sites.min(), long.n_sites.max()], float)
         axis.plot(n, long.s_c.iloc[-1] * (n / long.n_sites.iloc[-1]) ** -ALPHA, "k--", lw=1, label=f"N^-{ALPHA}")
     axis.set(xscale="log", yscale="log", xlabel="N", ylabel="s_c(N), long times")
+    draw.plain_ticks(axis.xaxis, sorted(set(long.n_sites)))
+    draw.plain_ticks(axis.yaxis, FIELDS)
     axis.legend()
 
 
@@ -172,7 +200,9 @@ def _collapse(axis, rows: pd.DataFrame, long: pd.DataFrame, alpha: float, beta: 
         for source, line in group.groupby("source"):
             line = line.sort_values("t")
             x = line.n_sites.astype(float) ** -alpha * line.t**beta
-            axis.plot(x, line.s_c / fields[shape], MARKS[source], color=colour, ms=4, mfc="none", label=f"{shape}")
+            y, bar = line.s_c / fields[shape], line.s_c_stderr / fields[shape]
+            axis.plot(x, y, MARKS[source], color=colour, ms=4, mfc="none")
+            axis.errorbar(x, y, bar, fmt="none", color=colour, elinewidth=0.8, capsize=2)
     axis.axhline(1.0, color="k", lw=0.8)
     axis.set(xscale="log", yscale="log", xlabel="N^-α t^β", ylabel="s_c(N, t) / s_c(N)")
     axis.set_title(f"α = {alpha:.2f}, β = {beta:.2f}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import matplotlib
 import numpy as np
 import pandas as pd
 from scipy.interpolate import CubicSpline
@@ -19,10 +20,9 @@ if TYPE_CHECKING:
 SHOWN_TIMES = 5  # lines of a panel of curves
 
 
-def grouped(found: Sequence[Curves], besides: Sequence[tuple[str, tuple[int, ...]]] = ()) -> list[dict[str, Curves]]:
-    """The sources of each system and shape: ``network``, ``clones``, and ``exact`` from the stored tables; ``besides``
-    are shown with their exact table alone where no run is."""
-    groups: dict[tuple[str, tuple[int, ...]], dict[str, Curves]] = {key: {} for key in besides}
+def grouped(found: Sequence[Curves]) -> list[dict[str, Curves]]:
+    """The sources of each system and shape: ``network``, ``clones``, and ``exact`` from the stored tables."""
+    groups: dict[tuple[str, tuple[int, ...]], dict[str, Curves]] = {}
     for one in found:
         groups.setdefault((one.system, one.shape), {})[one.source] = one
     for (system, shape), sources in groups.items():
@@ -46,31 +46,41 @@ def heat_maps(groups: Sequence[dict[str, Curves]]) -> Figure:
     for row, sources in zip(axes, groups):
         known, network = reference(sources), sources.get("network")
         top = float(np.nanmax(known.k))
-        for axis, one in zip(row, (known, network)):
-            if one is None or (one is known and known is network):
-                axis.set_axis_off()
-                continue
-            image = _map(axis, one, top)
-            axis.set_title(f"{one.title}: {one.source}")
-            figure.colorbar(image, ax=axis, label="k")
+        shown = [one for one in (known, network) if one is not None and (one is known or known is not network)]
+        images = [_map(axis, one, top) for axis, one in zip(row, shown)]
+        for axis in row[:2]:  # the same axes, so that the maps can be laid over each other
+            axis.set(xlim=row[0].get_xlim(), ylim=row[0].get_ylim())
+        for axis in row[len(shown) : 2]:
+            axis.set_axis_off()
+        bar = figure.colorbar(images[-1], ax=row[len(shown) - 1], pad=0.02)
+        bar.ax.set_title("k")
         _lines(row[2], known, network)
     return figure
 
 
 def _map(axis: Any, found: Curves, top: float) -> Any:
     inside = (found.t >= 1) & (found.t <= 1000) & ~np.isclose(found.t, 999.05)
+    colours = matplotlib.colormaps["viridis"].with_extremes(bad="lightgrey")  # clones too noisy
+    s, t = _edges(found.s), _edges(found.t[inside])
     image = axis.pcolormesh(
-        found.s, found.t[inside], found.k[:, inside].T, shading="nearest", vmin=0, vmax=top, rasterized=True
+        s, t, np.ma.masked_invalid(found.k[:, inside].T), vmin=0, vmax=top, cmap=colours, rasterized=True
     )
-    axis.set(xscale="log", yscale="log", xlabel="s", ylabel="t", xlim=(found.s[0] / 1.2, found.s[-1] * 1.2))
-    axis.set_facecolor("lightgrey")  # clones too noisy
+    axis.set(xscale="log", yscale="log", xlabel="s", ylabel="t", xlim=(s[0], s[-1]), ylim=(t[0], t[-1]))
+    axis.set_title(f"{found.title}: {found.source}")
     axis.grid(False)
     return image
 
 
+def _edges(values: np.ndarray) -> np.ndarray:
+    """Of cells around ``values`` that meet half-way on a logarithmic axis."""
+    x = np.log(values)
+    middle = (x[1:] + x[:-1]) / 2
+    return np.exp(np.concatenate([[2 * x[0] - middle[0]], middle, [2 * x[-1] - middle[-1]]]))
+
+
 def _lines(axis: Any, known: Curves, network: Curves | None) -> None:
     shown = known if network is None else network
-    times = [t for t in shown.t if known.at(t) >= 0][-SHOWN_TIMES:]
+    times = [t for t in shown.t if known.at(t) >= 0 and np.isfinite(known.k[:, known.at(t)]).any()][-SHOWN_TIMES:]
     for colour, t in zip(draw.shades(len(times)), times):
         axis.plot(known.s, known.k[:, known.at(t)], "-", color=colour, label=f"t = {t:g}")
         if network is not None and network is not known:

@@ -8,10 +8,13 @@ steps: the divergence of each fit from its target, in nats.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+
+from exact import InputError
 
 from ..parse import shape_text
 from ..record import Record
@@ -38,6 +41,15 @@ SIGNIFICANT = 2.0  # standard errors of a difference
 def table(found: Sequence[Record]) -> pd.DataFrame:
     """One row for each run and time: the errors of ``ln Z`` (relative), the excess loss, the settings, the cost."""
     return pd.DataFrame([row for record in found for row in _rows(record)])
+
+
+def with_stored(rows: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """``rows``, and those of the CSV ``path`` of other tasks. Raises ``InputError`` where both are empty."""
+    old = pd.read_csv(path) if path.exists() else pd.DataFrame({"task": []})
+    both = pd.concat([old[~old.task.isin(rows.task if len(rows) else [])], rows], ignore_index=True)
+    if both.empty:
+        raise InputError(f"there is no {str(path)!r}: give folders that `vanbench run tang2024-e` wrote.")
+    return both
 
 
 def _rows(record: Record) -> Iterator[dict[str, Any]]:

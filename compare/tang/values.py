@@ -2,12 +2,13 @@
 
 ``k = -(1/(N t)) d ln Z/ds`` and ``-chi = (1/(N t)) d^2 ln Z/ds^2`` of a run come from a cubic spline through its fields
 and through ``ln Z(0) = 0``. The networks of one run share their random numbers, which such differences need. Clones do
-not once they were resampled: where their standard errors leave ``k`` open by a tenth of its largest value it is NaN.
+not once they were resampled: where that leaves ``k`` open by a tenth of its largest value it is NaN (`trusted`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -72,11 +73,38 @@ def curves(record: Record) -> Curves:
     shape = tuple(record.shape)
     k, chi = derivatives(s, t, ln_z.to_numpy(), int(np.prod(shape)))
     source = "network" if record.diagnostics.get("n_parameters") else "clones"
-    if source == "clones":
-        open_ = noise(s, t, stderr.to_numpy(), int(np.prod(shape))) > BLUR * k.max()
-        k[open_] = chi[open_] = np.nan
-    name = record.system
-    return Curves(source, name, shape, s, t, ln_z.to_numpy(), stderr.to_numpy(), k, chi, record.cpu_s)
+    found = Curves(source, record.system, shape, s, t, ln_z.to_numpy(), stderr.to_numpy(), k, chi, record.cpu_s)
+    return trusted(found)
+
+
+def trusted(found: Curves) -> Curves:
+    """Of clones, ``k`` and ``chi`` are NaN where their standard errors leave ``k`` open, and at times at which ``k``
+    grows with ``s`` by as much: ``ln Z`` is convex, so there the clones have lost the trajectories that decide it."""
+    if found.source != "clones":
+        return found
+    top = BLUR * np.nanmax(found.k)
+    lost = np.fmax.reduce(found.k - np.fmin.accumulate(found.k, axis=0), axis=0) > top
+    bad = (noise(found.s, found.t, found.stderr, found.n) > top) | lost
+    return replace(found, k=np.where(bad, np.nan, found.k), chi=np.where(bad, np.nan, found.chi))
+
+
+def stored(path: Path, besides: Sequence[Curves]) -> list[Curves]:
+    """What `table_of` wrote into the CSV ``path`` before, of the systems, shapes and sources not ``besides``."""
+    if not path.exists():
+        return []
+    table = pd.read_csv(path, dtype={"shape": str})
+    known = {(one.system, shape_text(one.shape), one.source) for one in besides}
+    out = []
+    for (system, shape, source), group in table.groupby(["system", "shape", "source"]):
+        if (system, shape, source) in known:
+            continue
+        grids = [group.pivot(index="s", columns="t", values=name) for name in ("ln_Z", "stderr", "k", "minus_chi")]
+        s, t = grids[0].index.to_numpy(float), grids[0].columns.to_numpy(float)
+        lengths = tuple(int(n) for n in str(shape).split("x"))
+        ln_z, stderr, k, chi = (grid.to_numpy(float) for grid in grids)
+        cpu_s = float(group.cpu_s.iloc[0])
+        out.append(trusted(Curves(str(source), str(system), lengths, s, t, ln_z, stderr, k, chi, cpu_s)))
+    return out
 
 
 def derivatives(s: np.ndarray, t: np.ndarray, ln_z: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
@@ -129,4 +157,4 @@ def table_of(found: Curves) -> pd.DataFrame:
     frame.insert(0, "source", found.source)
     frame.insert(0, "shape", shape_text(found.shape))
     frame.insert(0, "system", found.system)
-    return frame
+    return frame.assign(cpu_s=found.cpu_s)

@@ -21,6 +21,7 @@ from .made import MADE
 from .matrix_product import MatrixProduct
 from .mixture import Mixture
 from .pixelcnn import PixelCNN
+from .polynomial import Polynomial
 from .sitewise import Sitewise
 from .table import Table
 from .transformer import Transformer
@@ -37,6 +38,7 @@ ARCHITECTURES: dict[str, type[Autoregressive]] = {
     "gated-pixelcnn": GatedPixelCNN,
     "transformer": Transformer,
     "matrix-product": MatrixProduct,
+    "polynomial": Polynomial,
     "mixture": Mixture,
     "graph": Graph,
 }

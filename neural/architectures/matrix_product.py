@@ -8,9 +8,12 @@ from torch import Tensor, nn
 
 from exact import InputError
 
+from ..autoregressive import FLOOR
+from ..tensor_train import TensorTrain
 from .incremental import Incremental
 
 SOFT = 2e-2  # below about this a conditional weight, 1 for a product distribution, bends away from zero
+FEATURE = 1e-2  # of states made from a tensor train: short enough not to be shortened
 LARGEST = 20.0  # length that no state exceeds: after a value of next to no weight it would be anything
 
 
@@ -29,6 +32,7 @@ class MatrixProduct(Incremental):
         super().__init__(shape, local_dim)
         if bond < 1:
             raise InputError(f"bond = {bond}: it must be at least 1.")
+        self.bond = bond
         n, d = self.n_sites, local_dim
         sizes = [min(bond, d ** min(k, n - k, 20)) for k in range(n + 1)]
         self.cores = nn.ParameterList(_start(d, sizes[k], sizes[k + 1]) for k in range(n))
@@ -116,11 +120,37 @@ class MatrixProduct(Incremental):
             back = (through + upward @ core[:, 0])[:, 1:]
         return torch.cat([residual.flatten(1), *reversed(parts)], 1)
 
+    @staticmethod
+    def parameters_of(train: TensorTrain) -> dict[str, Tensor]:
+        """Parameters that make the network the normalised ``train``, where its conditionals are not negative.
+
+        With ``R_k``, the sum over all values of the sites from ``k`` on, the state is ``h = G_k l / (R_k l)`` for the
+        product ``l`` of the matrices so far, and ``A_kv = G_{k+1} C_kv^T G_k^-1 / m_kv`` with the marginals ``m``.
+        Arrays may be smaller than the network's: the rest is zero. Moves the centre of the train to its last site.
+        """
+        train.move(len(train.cores) - 1)
+        marginals, rights = np.maximum(train.marginals(), FLOOR), train.rights()
+        found = {"site_bias": torch.from_numpy(np.log(marginals))}
+        before = np.ones((1, 1))
+        for k, core in enumerate(train.cores):
+            after = _gauge(rights[k + 1])
+            changed = np.einsum("ab,cvb,cd->vad", after, core, np.linalg.inv(before), optimize=True)
+            found[f"cores.{k}"] = torch.from_numpy(changed / marginals[k][:, None, None])
+            before = after
+        return found
+
 
 def _positive(f: Tensor) -> Tensor:
     """``(f + sqrt(f^2 + 4 SOFT^2)) / 2``: ``f`` where it is clearly positive, small and positive elsewhere."""
     root = (f.square() + 4 * SOFT**2).sqrt()
     return torch.where(f > 0, (f + root) / 2, 2 * SOFT**2 / (root - f))  # without cancellation on either side
+
+
+def _gauge(right: np.ndarray) -> np.ndarray:
+    """``G``: ``right`` and, ``FEATURE`` times as long, vectors orthogonal to it and to each other."""
+    length = np.linalg.norm(right)
+    across = np.linalg.svd(right[None])[2][1:]
+    return np.concatenate([right[None], FEATURE * length * across])
 
 
 def _shrinking(state: Tensor) -> Tensor:

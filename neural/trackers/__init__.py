@@ -8,8 +8,9 @@ from typing import Any
 
 from exact.errors import unknown
 
-from .base import Diverged, Problem, Step, Tracker
+from .base import Diverged, Problem, Step, Tracker, Unfinished
 from .clones import Clones
+from .gates import Gates, SteadyGates
 from .guided_clones import GuidedClones
 from .kl import KL
 from .log_ratio import LogRatio
@@ -21,7 +22,7 @@ from .tdvp import TDVP
 from .tdvp_symmetric import SymmetricTDVP
 from .trapezoid import Trapezoid
 
-__all__ = ["TRACKERS", "Diverged", "Problem", "Step", "Tracker", "build"]
+__all__ = ["TRACKERS", "Diverged", "Problem", "Step", "Tracker", "Unfinished", "build"]
 
 TRACKERS: dict[str, Callable[..., Tracker]] = {
     "kl": KL,
@@ -29,6 +30,8 @@ TRACKERS: dict[str, Callable[..., Tracker]] = {
     "tdvp": TDVP,
     "tdvp-symmetric": SymmetricTDVP,
     "log-ratio": LogRatio,
+    "gates": Gates,
+    "gates-steady": SteadyGates,
     "ritz": Ritz,
     "scgf": SCGF,
     "trapezoid": Trapezoid,

@@ -19,7 +19,13 @@ MAX_SUMMED = 1 << 16  # states over which sums over all configurations are affor
 CHUNK = 1 << 14  # configurations a network sees in one call where no gradient is kept
 
 
-class Diverged(RuntimeError):
+class Unfinished(RuntimeError):
+    """A run that ended before its last time; `neural.track` puts what it has until then into ``so_far``."""
+
+    so_far: Any = None  # a Track
+
+
+class Diverged(Unfinished):
     """A step gave values that are not finite; the parameters were put back to the last good ones."""
 
 
@@ -33,6 +39,7 @@ class Step:
     diagnostics: dict[str, Tensor] = field(default_factory=dict)  # each (R,): loss, ess, ...
     negative: int = 0
     steepest: float = 0.0  # largest -(W_s p)(x)/p(x) seen: dt must stay below its inverse
+    warning: str = ""  # one sentence, told once a run
     summed: Tensor | None = None  # (R,): the increment without sampling noise, summed over all configurations
 
 

@@ -195,6 +195,48 @@ class L1Fit:
             (factor * self.problem.ensemble.log_prob(part)).sum().backward()
 
 
+class L1Tracker:
+    """What trackers that fit in the L1 norm have in common: ``fit``, and fresh samples for the observables.
+
+    samples, learning_rate
+        configurations an iteration draws, and Adam's rate.
+    neighbours
+        neighbours of each configuration that are differentiated, drawn in proportion to their share of the gradient;
+        0: all, as published (costly).
+    measure
+        samples for the observables; ``4 samples`` by default.
+    full_summation
+        sum over all configurations instead of sampling (up to 2^16 states).
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        samples: int = 1000,
+        learning_rate: float = 1e-2,
+        neighbours: int = 8,
+        measure: int | None = None,
+        full_summation: bool = False,
+    ):
+        self.fit = L1Fit(problem, samples, neighbours, learning_rate, full_summation)
+        self.problem, self.measure, self.states = problem, measure or 4 * samples, self.fit.states
+        self._measured: Tensor | None = None
+
+    @property
+    def measured(self) -> Tensor:
+        """Fresh configurations of the network as it is, drawn when first asked for."""
+        if self._measured is None:
+            self._measured = self.problem.sample(self.measure)
+        return self._measured
+
+    def state(self) -> Mapping[str, Any]:
+        return {"fit": self.fit.state(), "measured": self._measured}
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        self.fit.load(state["fit"])
+        self._measured = state["measured"]
+
+
 def cooled(progress: float, decay: float) -> float:
     """The learning rate over its start at ``progress`` in [0, 1]: 1 for the first half, then down to ``decay``."""
     return float(decay ** max(0.0, 2 * min(progress, 1.0) - 1))

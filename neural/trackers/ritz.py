@@ -31,8 +31,8 @@ class Ritz:
 
     dt, flow_samples, damping
         of the flows, as ``dt``, ``samples``, ``damping`` of `SymmetricTDVP`.
-    samples
-        configurations of each network of the span.
+    samples, second
+        configurations of each network of the span, and those of them for the next power of ``H`` (see `span`).
     starts
         tilts towards value 0 that the other flows start from, one flow for each.
     first, growth
@@ -48,7 +48,8 @@ class Ritz:
         dt: float = 0.4,
         flow_samples: int = 800,
         damping: float = 1e-3,
-        samples: int = 500,
+        samples: int = 300,
+        second: int = 50,
         starts: tuple[float, ...] | float = (0.7, 1.4, 2.8),
         first: float = 0.5,
         growth: float = 1.5,
@@ -56,6 +57,8 @@ class Ritz:
     ):
         if samples < 10 * BLOCKS:
             raise InputError(f"samples = {samples}: ritz needs at least {10 * BLOCKS} of each network.")
+        if not 2 * BLOCKS <= second <= samples:
+            raise InputError(f"second = {second}: it must lie from {2 * BLOCKS} to samples.")
         if not (first > 0 and growth > 1 and still > 0):
             raise InputError("first and still must be positive, growth above 1.")
         self.problem, self.first, self.growth, self.still = problem, first, growth, still
@@ -68,13 +71,14 @@ class Ritz:
             own = options if tilt == 0.0 else {**options, "tilts": ()}
             self.flows.append(SymmetricTDVP(problem, **own))
             self.networks.append(problem.ensemble.frozen())
-        self.span = Span(problem, self.flows[0].local, samples - samples % BLOCKS)
+        self.span = Span(problem, self.flows[0], samples - samples % BLOCKS, second - second % BLOCKS)
         for network in self.networks:
             problem.ensemble.load(network)
             self.span.add()
         problem.ensemble.load(beginning)
         self.now, self.flowed, self.quiet = 0.0, 0.0, 0
         self.ahead: Tensor | None = None
+        self.warning = ""
         self.ln_z, self.covariance = self._estimate(0.0)
 
     @property
@@ -108,7 +112,7 @@ class Ritz:
             "flowed": torch.full_like(top, self.flowed),
             "networks": torch.full_like(top, len(self.span)),
         }
-        return Step(dt, {"ritz": increment}, "ritz", told)
+        return Step(dt, {"ritz": increment}, "ritz", told, warning=self.warning)
 
     def _extend(self, time: float) -> None:
         """Flow on to ``time``, take the networks into the span, and see whether that changed anything."""
@@ -116,7 +120,8 @@ class Ritz:
             self.problem.ensemble.load(self.networks[i])
             at = self.flowed
             while at < time * (1 - 1e-12):
-                at += flow.step(time - at).dt
+                step = flow.step(time - at)
+                at, self.warning = at + step.dt, self.warning or step.warning
             self.networks[i] = self.problem.ensemble.frozen()
             self.span.add()
         self.problem.ensemble.load(self.networks[0])

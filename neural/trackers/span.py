@@ -5,16 +5,28 @@ For amplitudes ``psi_1 .. psi_K`` with ``|psi_k| = 1`` the matrices ``S_jk = <ps
 and an error in the *weight* of a rare phase, which a flow of parameters carries along for ever, is none at all: weights
 are solved for anew.
 
-All sums run over equally many configurations of each ``psi_k^2``, that is over ``m = mean_k psi_k^2``. The ratios
-``psi_k^2 / m`` are bounded by ``K`` and average to 1 exactly, which makes them control variates: the configurations
-are weighted so that every one of these averages is met (calibration; Deville and Saerndal, J. Am. Stat. Assoc. 87, 376
-(1992)). Errors are those of the jackknife, which also takes out the bias of first order in ``1/n``.
+A network breaks the symmetries of the system; its amplitude is averaged over the images of a configuration, which
+leaves only the part that ``exp(t H) v`` can have.
+
+All sums run over equally many configurations of each network and its images, that is over their mean density ``m``.
+The ratios of each density to ``m`` are bounded by ``K`` and average to 1 exactly; and because ``H`` is symmetric,
+``psi_j (H psi_k) / m - psi_k (H psi_j) / m`` averages to 0. Both make control variates: the configurations are weighted
+so that every one of these averages is met (calibration). Where the span holds an eigenvector its noise is then none.
+On 2D FA, L = 4, with 21 networks the second kind takes the error of sampling from 9e-4 to 2e-4 at t = 10.
+
+The span is then doubled by the residuals ``(H - E) psi`` of its Ritz vectors ``psi``: what they leave out, to the next
+power of ``H``, as a step of block Lanczos would. Their norms and energies, which need the neighbours of neighbours,
+are plain averages over fewer configurations, for they make only a correction. On 2D FA, L = 4, t = 10 it takes the
+error of 21 symmetrised networks, summed over all states, from 1.7e-3 to 6e-4.
+
+Errors are those of the jackknife, which also takes out the bias of first order in ``1/n``.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -22,26 +34,34 @@ from torch import Tensor
 
 from ..ensemble import Parameters
 from .base import Problem
+from .calibration import calibrated, controls, main_directions
+from .symmetry import symmetries
+from .tdvp_symmetric import SymmetricTDVP
 
 BLOCKS = 10  # of the jackknife
 CUT = 1e-6  # directions of the span with less of its largest squared norm are left out: they are noise
+RESIDUAL_CUT = 1e-4  # the same for residuals, whose matrices are noisier
+EVALUATED = ("log_density", "log_psi", "energy", "energy2")
 
 
 class Span:
     """``K`` networks for each of ``R`` counting fields, and what each of them is on the configurations of all.
 
-    local
-        ``(x, ln phi) -> (H psi / psi)(x)`` of the ensemble's networks as they are, ``(R, n)``.
-    samples
-        configurations of each network.
+    flow
+        gives ``H psi / psi`` of the ensemble's networks as they are.
+    samples, second
+        configurations of each network, and those of them that the residuals are measured on.
     """
 
-    def __init__(self, problem: Problem, local: Callable[[Tensor, Tensor], Tensor], samples: int):
-        self.problem, self.local, self.samples = problem, local, samples
+    def __init__(self, problem: Problem, flow: SymmetricTDVP, samples: int, second: int):
+        self.problem, self.flow, self.samples, self.second = problem, flow, samples, second
+        images = symmetries(problem.system, problem.s, problem.observable)
+        self.images = torch.as_tensor(images, device=problem.ensemble.device)
         self.networks: list[Parameters] = []
         self.x: Tensor | None = None
-        self.log_phi = torch.zeros(len(problem.s), 0, 0)  # (R, n, K)
-        self.energy = torch.zeros(len(problem.s), 0, 0)
+        empty = torch.zeros(len(problem.s), 0, 0, dtype=torch.float64)
+        # of the images' averages: (R, n, K), and ``(H^2 psi / psi)(x)`` of the first ``second`` of each network
+        self.log_density, self.log_psi, self.energy, self.energy2 = empty, empty, empty, empty
         self.parts: list[list[Part]] = []
 
     def __len__(self) -> int:
@@ -52,17 +72,20 @@ class Span:
         ensemble = self.problem.ensemble
         new, x = ensemble.frozen(), self.problem.sample(self.samples)
         self.networks.append(new)
+        turns = torch.arange(self.samples, device=x.device) % len(self.images)
+        x = x.gather(2, self.images[turns].expand_as(x))  # equally many of each image
         if self.x is not None:
             rows = [self._evaluate(network, x) for network in self.networks[:-1]]
-            phi, energy = (torch.stack(part, 2) for part in zip(*rows))
-            self.log_phi = torch.cat([self.log_phi, phi], 1)
-            self.energy = torch.cat([self.energy, energy], 1)
+            self._append([torch.stack(part, 2) for part in zip(*rows)], 1)
             x = torch.cat([self.x, x], 1)
         self.x = x
-        phi, energy = (part[..., None] for part in self._evaluate(new, x))
-        self.log_phi = torch.cat([self.log_phi, phi], 2) if self.log_phi.numel() else phi
-        self.energy = torch.cat([self.energy, energy], 2) if self.energy.numel() else energy
+        self._append([part[..., None] for part in self._evaluate(new, x)], 2)
         self.parts = []
+
+    def _append(self, found: Sequence[Tensor], dim: int) -> None:
+        for name, new in zip(EVALUATED, found):
+            old = getattr(self, name)
+            setattr(self, name, torch.cat([old, new], dim) if old.numel() else new)
 
     def ln_z(self, t: float) -> tuple[Tensor, Tensor]:
         """``ln <v|exp(t H)|v>`` of the first network ``v``, ``(R,)``, and its influences ``(R, BLOCKS)``.
@@ -89,33 +112,58 @@ class Span:
         w = self.weights(t)
         return 1 / (w.square().sum(1) * w.shape[1])
 
-    def _evaluate(self, network: Parameters, x: Tensor) -> tuple[Tensor, Tensor]:
+    def _evaluate(self, network: Parameters, x: Tensor) -> tuple[Tensor, ...]:
+        """What `EVALUATED` names for one network on configurations ``(R, n, n_sites)``, ``n`` whole sets of samples.
+
+        With the average over images ``psi``: ``ln`` of the density and of ``psi``, ``H psi / psi``, ``H^2 psi / psi``.
+        """
         ensemble = self.problem.ensemble
         kept = ensemble.frozen()
         ensemble.load(network)
-        log_phi = self.problem.log_prob(x)
-        energy = self.local(x, log_phi)
+        images = torch.stack([x[..., image] for image in self.images], 1)  # (R, images, n, n_sites)
+        log_phi = self.problem.log_prob(images.flatten(1, 2))
+        energy = self.flow.local(images.flatten(1, 2), log_phi)
+        log_phi, energy = (part.double().unflatten(1, images.shape[1:3]) for part in (log_phi, energy))
+        some = self._some(x.shape[1])
+        few = [part[:, :, some].flatten(1, 2) for part in (images, log_phi, energy)]
+        energy2 = self.flow.twice(*few).unflatten(1, (len(self.images), -1))
         ensemble.load(kept)
-        return log_phi.double(), energy.double()
+        share = torch.softmax(log_phi / 2, 1)
+        logs = [part - math.log(len(self.images)) for part in (log_phi.logsumexp(1), (log_phi / 2).logsumexp(1))]
+        return (*logs, (share * energy).sum(1), (share[:, :, some] * energy2).sum(1))
+
+    def _some(self, n: int) -> Tensor:
+        """Which of ``n`` configurations the residuals are measured on: the first ones of each network's."""
+        return torch.arange(n) % self.samples < self.second
+
+    def _log_m(self) -> Tensor:
+        return self.log_density.logsumexp(2, keepdim=True) - math.log(len(self))
 
     def _amplitudes(self) -> Tensor:
         """``psi_k(x) / sqrt(m(x))``, ``(R, n, K)``."""
-        log_m = self.log_phi.logsumexp(2, keepdim=True) - math.log(len(self))
-        return ((self.log_phi - log_m) / 2).exp()
+        return (self.log_psi - self._log_m() / 2).exp()
 
     def _solved(self) -> list[list[Part]]:
         """For each counting field the solution from all configurations, then from all but each block."""
         if not self.parts:
-            u = self._amplitudes().cpu()
-            h = u * self.energy.cpu()
-            block = torch.arange(u.shape[1]) % BLOCKS
-            choices = [block >= 0, *(block != b for b in range(BLOCKS))]
-            self.parts = [[Part(a[keep], b[keep]) for keep in choices] for a, b in zip(u, h)]
+            amplitudes = self._amplitudes().cpu()
+            ratios = (self.log_density - self._log_m()).exp().cpu()
+            some = self._some(amplitudes.shape[1])
+            block = torch.arange(len(some)) % BLOCKS
+            for r, u in enumerate(amplitudes):
+                main = main_directions(u, CUT)
+                h, h2 = (u * self.energy[r].cpu()) @ main, (u[some] * self.energy2[r].cpu()) @ main
+                powers = Powers(main, u[:, 0], u @ main, h, some, h2)
+                weights = calibrated(controls(ratios[r], powers.u, powers.h), BLOCKS)
+                left_out = [(block == b)[some] for b in (-1, *range(BLOCKS))]
+                whole = Part(powers, weights[0], ~left_out[0])
+                less = [Part(powers, w, ~out, whole.sizes) for w, out in zip(weights[1:], left_out[1:])]
+                self.parts.append([whole, *less])
         return self.parts
 
     def state(self) -> Mapping[str, Any]:
         networks = [dict(network) for network in self.networks]
-        return {"networks": networks, "x": self.x, "log_phi": self.log_phi, "energy": self.energy}
+        return {"networks": networks, "x": self.x, **{name: getattr(self, name) for name in EVALUATED}}
 
     def load(self, state: Mapping[str, Any]) -> None:
         for name, value in state.items():
@@ -123,36 +171,68 @@ class Span:
         self.parts = []
 
 
-class Part:
-    """The solution from one set of configurations: Ritz values, and the first amplitude's share in each vector."""
+@dataclass
+class Powers:
+    """The first amplitude, the main directions of the span, and ``H`` and ``H^2`` on them, divided by ``sqrt(m)``."""
 
-    def __init__(self, u: Tensor, h: Tensor):
-        w = calibrated(u.square())
-        overlap, energy = u.T @ (w[:, None] * u), u.T @ (w[:, None] * h)
-        norms, vectors = torch.linalg.eigh(overlap)
-        keep = norms > CUT * norms[-1]
-        basis = vectors[:, keep] / norms[keep].sqrt()
+    directions: Tensor  # (K, D)
+    first: Tensor  # (n,)
+    u: Tensor  # (n, D)
+    h: Tensor  # (n, D)
+    some: Tensor  # (n,): on which of the configurations there is
+    h2: Tensor  # (n2, D)
+
+
+class Part:
+    """The solution from one set of configurations: eigenvalues, and the first amplitude's share in each vector.
+
+    ``sizes``: how many directions of the span and of its residuals are kept, those of the largest norms; without each
+    block as many as of the whole, or what the jackknife sees would be directions that come and go.
+    """
+
+    def __init__(self, a: Powers, w: Tensor, use: Tensor, sizes: tuple[int, int] | None = None):
+        overlap, energy = a.u.T @ (w[:, None] * a.u), a.u.T @ (w[:, None] * a.h)
+        norms, vectors = _largest(overlap, CUT, sizes[0] if sizes else None)
+        basis = vectors / norms.sqrt()
         reduced = basis.T @ energy @ basis
-        self.values, rotation = torch.linalg.eigh((reduced + reduced.T) / 2)
-        self.basis = basis @ rotation
-        self.start = self.basis.T @ overlap[:, 0]
+        ritz, rotation = torch.linalg.eigh((reduced + reduced.T) / 2)
+        basis = basis @ rotation
+        start = basis.T @ (a.u.T @ (w * a.first))
+        coupling, among = _residuals(a, basis, ritz, use, sizes[1] if sizes else None)
+        self.sizes = coupling.shape[0], coupling.shape[1]
+        doubled = torch.cat([torch.cat([ritz.diag(), coupling], 1), torch.cat([coupling.T, among], 1)])
+        self.values, self.vectors = torch.linalg.eigh(doubled)
+        self.start = self.vectors[: len(ritz)].T @ start
+        self.basis = a.directions @ basis
         self.norm = float(self.start.square().sum())
 
     def ln_z(self, t: float) -> float:
         return float((2 * self.start.abs().log() + t * self.values).logsumexp(0)) - math.log(self.norm)
 
     def coefficients(self, t: float) -> Tensor:
-        """Of ``exp(t H / 2) v`` in the amplitudes, up to a factor, ``(K,)``."""
-        return self.basis @ (self.start * torch.exp(t / 2 * (self.values - self.values[-1])))
+        """Of ``exp(t H / 2) v`` in the amplitudes, without residuals and up to a factor, ``(K,)``."""
+        grown = self.start * torch.exp(t / 2 * (self.values - self.values[-1]))
+        return self.basis @ (self.vectors[: self.basis.shape[1]] @ grown)
 
 
-def calibrated(ratios: Tensor) -> Tensor:
-    """Weights ``(n,)`` close to ``1/n`` under which every column of ``ratios`` ``(n, K)`` averages to exactly 1."""
-    n = len(ratios)
-    miss = ratios.mean(0) - 1
-    centred = ratios - ratios.mean(0)
-    gram = centred.T @ centred / n
-    return (1 - centred @ (torch.linalg.pinv(gram, rtol=1e-10, hermitian=True) @ miss)) / n
+def _residuals(a: Powers, basis: Tensor, ritz: Tensor, use: Tensor, size: int | None) -> tuple[Tensor, Tensor]:
+    """``H`` between Ritz vectors and the normalised residuals, and among the latter.
+
+    ``<r_j|H|psi_k> = <r_j|r_k>``, because a residual is orthogonal to the span.
+    """
+    u, h, h2 = (part[use] @ basis for part in (a.u[a.some], a.h[a.some], a.h2))
+    r, hr = h - u * ritz, h2 - h * ritz
+    norms, vectors = _largest(r.T @ r / len(r), RESIDUAL_CUT, size)
+    scaled = vectors / norms.sqrt()
+    among = scaled.T @ (r.T @ hr / len(r)) @ scaled
+    return vectors * norms.sqrt(), (among + among.T) / 2
+
+
+def _largest(gram: Tensor, cut: float, size: int | None) -> tuple[Tensor, Tensor]:
+    """The ``size`` largest eigenvalues of ``gram``, by default those above ``cut`` of the largest, and the vectors."""
+    norms, vectors = torch.linalg.eigh(gram)
+    size = int((norms > cut * norms[-1]).sum()) if size is None else size
+    return norms[-size:].clamp_min(cut**2 * norms[-1]), vectors[:, -size:]
 
 
 def _jackknife(values: Tensor) -> tuple[Tensor, Tensor]:

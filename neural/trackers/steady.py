@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from torch import Tensor
-
 from exact import InputError
 
 from ..ensemble import Parameters
 from .base import Problem, Step
-from .l1 import L1Fit, Residual, cooled
+from .l1 import L1Fit, L1Tracker, Residual, cooled
 from .trapezoid import Trapezoid, conserved
 
 BETWEEN = ("norms", "residuals")
 
 
-class Steady:
+class Steady(L1Tracker):
     """``min |L p|_1`` by Adam. Its time counts iterations: ``--times 100,500`` reports after 100 and after 500.
 
     With ``mix = w > 0`` the objective lies between that of the steady state and that of a trapezoidal time step of
@@ -31,7 +29,7 @@ class Steady:
     these two are our own.)
 
     samples, learning_rate, neighbours, measure, full_summation
-        as of `Trapezoid`; 12000 samples and 500 iterations are published.
+        as of `L1Tracker`; 12000 samples and 500 iterations are published.
     decay, horizon
         the learning rate falls to the fraction ``decay`` in the second half of ``horizon`` iterations and stays there.
     """
@@ -42,39 +40,30 @@ class Steady:
     def __init__(
         self,
         problem: Problem,
-        samples: int = 1000,
-        learning_rate: float = 1e-2,
         decay: float = 0.02,
         horizon: int = 500,
         mix: float = 0.0,
         between: str = "norms",
         span: float = 0.1,
         refresh: int = 10,
-        neighbours: int = 8,
-        measure: int | None = None,
-        full_summation: bool = False,
+        **options: Any,
     ):
         if not (0 < decay <= 1 and horizon >= 1 and 0 <= mix <= 1 and span > 0 and refresh >= 1):
             raise InputError("decay must be in (0, 1], mix in [0, 1], span positive, horizon and refresh at least 1.")
         if between not in BETWEEN:
             raise InputError(f"between = {between!r}: take one of {', '.join(BETWEEN)}.")
+        super().__init__(problem, **options)
         self.residuals = interpolated(mix, between, span)
-        self.fit = L1Fit(problem, samples, neighbours, learning_rate, full_summation)
-        self.problem, self.decay, self.horizon, self.refresh = problem, decay, horizon, refresh
-        self.measure, self.states = measure or 4 * samples, self.fit.states
+        self.decay, self.horizon, self.refresh = decay, horizon, refresh
         self.iterations = 0
         self.before: Parameters = problem.ensemble.frozen()
-        self._measured: Tensor | None = None
-
-    measured = Trapezoid.measured
 
     def state(self) -> Mapping[str, Any]:
-        own = {"iterations": self.iterations, "before": dict(self.before), "measured": self._measured}
-        return {"fit": self.fit.state(), **own}
+        return {**super().state(), "iterations": self.iterations, "before": dict(self.before)}
 
     def load(self, state: Mapping[str, Any]) -> None:
-        self.fit.load(state["fit"])
-        self.iterations, self.before, self._measured = state["iterations"], state["before"], state["measured"]
+        super().load(state)
+        self.iterations, self.before = state["iterations"], state["before"]
 
     def step(self, limit: float) -> Step:
         """One iteration."""

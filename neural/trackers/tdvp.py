@@ -23,6 +23,7 @@ from .regression import Velocity, regress, scores
 
 # where the stages after the first stand in the step, each reached along the velocity before it, and all their weights
 STAGES = {2: ((0.5,), (0.0, 1.0)), 4: ((0.5, 0.5, 1.0), (1 / 6, 1 / 3, 1 / 3, 1 / 6))}
+STABLE = {2: 2.0, 4: 2.785}  # by order: explicit steps amplify what decays faster than this divided by dt
 
 
 class TDVP:
@@ -49,6 +50,8 @@ class TDVP:
     full_summation
         sum over all configurations instead of sampling (up to 2^16 states).
     """
+
+    pace = 1.0  # of what is stepped, in units of the generator
 
     def __init__(
         self,
@@ -130,13 +133,30 @@ class TDVP:
         if not torch.isfinite(rate.value).all():
             self.problem.ensemble.load(before)
             raise Diverged("the step is not finite; the last good networks were kept: take more damping or samples.")
+        stiffness = self._stiffness(dt)
         ess = 1 / (self.batch.mean.square().sum(1) * self.batch.mean.shape[1])
         self.batch, self._measured = self._draw(), None
         increment = Increment(dt * rate.value, dt**2 * rate.covariance)
         self.ln_z = self.ln_z + increment.value
         self._adapt(dt, euler, rate)
-        diagnostics = {"ess": ess, **diagnostics, "dt": torch.full_like(self.ln_z, dt)}
-        return Step(dt, {"regression": increment}, "regression", diagnostics)
+        diagnostics = {"ess": ess, **diagnostics, "dt": torch.full_like(self.ln_z, dt), "stiffness": stiffness}
+        return Step(dt, {"regression": increment}, "regression", diagnostics, warning=self._warning(dt, stiffness))
+
+    def _stiffness(self, dt: float) -> Tensor:
+        """``dt`` times the largest rate that the samples show, ``(R,)``: of a classical generator the largest escape
+        rate, which where detailed balance holds no decay rate of the whole falls short of; 0 of an open system."""
+        if self.problem.system.quantum is not None:
+            return torch.zeros_like(self.ln_z)
+        return -dt * self.pace * self.problem.connections.diagonal(self.batch.x).amin(1).double()
+
+    def _warning(self, dt: float, stiffness: Tensor) -> str:
+        largest, most = float(stiffness.max()), STABLE[self.order]
+        if largest <= most:
+            return ""
+        return (
+            f"dt = {dt:.3g} times the largest rate seen is {largest:.2g}: explicit steps are unstable above {most:.2g} "
+            f"and may go wrong without another sign; take dt below {dt * most / largest:.2g}"
+        )
 
     def _adapt(self, dt: float, euler: Increment, rate: Increment) -> None:
         """The next step: the difference between the Euler and the second-order increment grows like its square."""

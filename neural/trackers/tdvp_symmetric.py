@@ -16,7 +16,7 @@ from torch import Tensor
 
 from exact import InputError
 
-from .base import Problem
+from .base import CHUNK, Problem
 from .tdvp import TDVP
 
 
@@ -26,6 +26,8 @@ class SymmetricTDVP(TDVP):
     The tracked distribution is ``phi``, not ``P``: observables other than ``ln Z`` and its derivatives are those of
     the middle of the trajectory in the s-ensemble. Raises ``InputError`` where detailed balance does not hold.
     """
+
+    pace = 0.5  # the amplitude moves by exp(t H / 2)
 
     def __init__(self, problem: Problem, **options: Any):
         start = torch.as_tensor(np.log(np.maximum(problem.system.initial, 1e-300)))
@@ -37,9 +39,29 @@ class SymmetricTDVP(TDVP):
         """``(H psi)(x) / psi(x)``, from ``W_s`` and ``p = sqrt(pi phi)``: the same ratio, ``(W_s p)(x) / p(x)``."""
 
         def amplitude(y: Tensor) -> Tensor:
-            return (self.problem.log_prob(y) + self._log_equilibrium(y)) / 2
+            return self._amplitude(y, self.problem.log_prob(y))
 
-        return self.problem.local_ratio_of(x, amplitude, (log_prob + self._log_equilibrium(x)) / 2)
+        return self.problem.local_ratio_of(x, amplitude, self._amplitude(x, log_prob))
+
+    def twice(self, x: Tensor, log_prob: Tensor, local: Tensor) -> Tensor:
+        """``(H^2 psi)(x) / psi(x)``, ``(R, batch)``, from ``(H psi) / psi`` there, ``local``, and at the neighbours."""
+        c, parts = self.problem.connections, []
+        size = max(1, CHUNK // max(1, c.n_moves))
+        for part, here, energy in zip(x.split(size, 1), log_prob.split(size, 1), local.split(size, 1)):
+            rates = c.incoming_rates(part)
+            used = (rates != 0).any(0)
+            there = c.sources(part)[:, used]
+            log_there = self.problem.log_prob(there)
+            ratio = self._amplitude(there, log_there) - self._amplitude(part, here)[..., None].expand_as(rates)[:, used]
+            flow = torch.zeros_like(rates)
+            found = rates[:, used] * ratio.exp() * self.local(there, log_there)
+            flow[:, used] = torch.where(rates[:, used] != 0, found, 0.0)
+            parts.append(c.diagonal(part) * energy + flow.sum(-1))
+        return torch.cat(parts, 1)
+
+    def _amplitude(self, x: Tensor, log_prob: Tensor) -> Tensor:
+        """``ln p`` of ``p = sqrt(pi phi)``."""
+        return (log_prob + self._log_equilibrium(x)) / 2
 
     def _log_equilibrium(self, x: Tensor) -> Tensor:
         sites = torch.arange(x.shape[-1], device=x.device)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -14,10 +13,10 @@ from exact import InputError
 from ..ensemble import Parameters
 from ..estimators import Increment
 from .base import Problem, Step
-from .l1 import L1Fit, Residual, cooled
+from .l1 import L1Tracker, Residual, cooled
 
 
-class Trapezoid:
+class Trapezoid(L1Tracker):
     """``(1 - dt L/2) p_{t+dt} = (1 + dt L/2) p_t`` by minimising the L1 norm of the difference with Adam.
 
     Second order and stable for any step; any generator, signed or not, at ``s = 0``. ``dt`` is twice the published
@@ -25,19 +24,14 @@ class Trapezoid:
 
     dt
         the largest time step; a report time is met by equal shorter ones.
-    samples, epochs, learning_rate
-        configurations an iteration draws, iterations a step, and Adam's rate.
+    epochs
+        iterations a step.
     decay
         the learning rate falls to this fraction in the second half of each step; 1 keeps it.
-    neighbours
-        neighbours of each configuration that are differentiated, drawn in proportion to their share of the gradient;
-        0: all, as published (costly).
     window
         the last fraction of the iterations, over which the reported loss is averaged.
-    measure
-        samples for the observables; ``4 samples`` by default.
-    full_summation
-        sum over all configurations instead of sampling (up to 2^16 states).
+    samples, learning_rate, neighbours, measure, full_summation
+        as of `L1Tracker`.
     """
 
     scheme = "trapezoid"
@@ -46,35 +40,15 @@ class Trapezoid:
         self,
         problem: Problem,
         dt: float = 0.016,
-        samples: int = 1000,
         epochs: int = 120,
-        learning_rate: float = 1e-2,
         decay: float = 0.05,
-        neighbours: int = 8,
         window: float = 0.2,
-        measure: int | None = None,
-        full_summation: bool = False,
+        **options: Any,
     ):
         if not (dt > 0 and 0 < decay <= 1 and 0 < window <= 1) or epochs < 1:
             raise InputError("dt must be positive, epochs at least 1, decay and window in (0, 1].")
-        self.fit = L1Fit(problem, samples, neighbours, learning_rate, full_summation)
-        self.problem, self.dt, self.epochs, self.decay, self.window = problem, dt, epochs, decay, window
-        self.measure, self.states = measure or 4 * samples, self.fit.states
-        self._measured: Tensor | None = None
-
-    @property
-    def measured(self) -> Tensor:
-        """Fresh configurations of the network as it is, drawn when first asked for."""
-        if self._measured is None:
-            self._measured = self.problem.sample(self.measure)
-        return self._measured
-
-    def state(self) -> Mapping[str, Any]:
-        return {"fit": self.fit.state(), "measured": self._measured}
-
-    def load(self, state: Mapping[str, Any]) -> None:
-        self.fit.load(state["fit"])
-        self._measured = state["measured"]
+        super().__init__(problem, **options)
+        self.dt, self.epochs, self.decay, self.window = dt, epochs, decay, window
 
     def step(self, limit: float) -> Step:
         dt = limit / max(1, math.ceil(limit / self.dt - 1e-9))

@@ -1,0 +1,138 @@
+"""A vector over all configurations as a product of small tensors, on which local matrices act one after another.
+
+``v(x) = C_1[x_1] C_2[x_2] ... C_n[x_n]`` with matrices ``C_k[x_k]`` of at most ``bond`` rows and columns. A matrix on
+two neighbouring sites is applied exactly and the bond between them cut back by a singular value decomposition, the best
+cut in the Euclidean norm while the other tensors are isometries (Vidal, Phys. Rev. Lett. 93, 040502 (2004); mixed
+states: Zwolak and Vidal, Phys. Rev. Lett. 93, 207205 (2004)).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+
+class TensorTrain:
+    """``cores``: one ``(left, d, right)`` a site; all but that at ``centre`` are isometries towards it.
+
+    bond
+        largest size between two sites.
+    cutoff
+        a bond is made smaller while the squares of what is cut stay below this fraction.
+    """
+
+    def __init__(self, cores: Sequence[np.ndarray], bond: int, cutoff: float):
+        self.cores, self.bond, self.cutoff = list(cores), bond, cutoff
+        self.lost = 0.0  # squares of what was cut, each as a fraction, since `forget`
+        self.centre = len(self.cores) - 1
+        self.move(0)
+
+    @staticmethod
+    def product(distribution: np.ndarray, bond: int, cutoff: float) -> TensorTrain:
+        """Of a product ``(n_sites, d)``."""
+        return TensorTrain([row[None, :, None] for row in distribution], bond, cutoff)
+
+    @staticmethod
+    def combination(weights: Sequence[float], products: Sequence[np.ndarray], bond: int, cutoff: float) -> TensorTrain:
+        """Of a weighted sum of products, each ``(n_sites, d)``; at least two sites."""
+        rows = np.array(products)  # (terms, n_sites, d)
+        terms = len(rows)
+        cores = [np.einsum("ab,av->avb", np.eye(terms), rows[:, k]) for k in range(rows.shape[1])]
+        cores[0] = np.einsum("a,avb->vb", np.array(weights), cores[0])[None]
+        cores[-1] = cores[-1].sum(2, keepdims=True)
+        return TensorTrain(cores, bond, cutoff)
+
+    @property
+    def bonds(self) -> list[int]:
+        """Sizes between the sites, ``n_sites - 1`` of them."""
+        return [core.shape[2] for core in self.cores[:-1]]
+
+    def move(self, site: int) -> None:
+        """Bring the centre to ``site``."""
+        while self.centre < site:
+            core = self.cores[self.centre]
+            q, r = np.linalg.qr(core.reshape(-1, core.shape[2]))
+            self.cores[self.centre] = q.reshape(*core.shape[:2], -1)
+            self.cores[self.centre + 1] = np.tensordot(r, self.cores[self.centre + 1], 1)
+            self.centre += 1
+        while self.centre > site:
+            core = self.cores[self.centre]
+            q, r = np.linalg.qr(core.reshape(core.shape[0], -1).T)
+            self.cores[self.centre] = q.T.reshape(-1, *core.shape[1:])
+            self.cores[self.centre - 1] = np.tensordot(self.cores[self.centre - 1], r.T, 1)
+            self.centre -= 1
+
+    def apply(self, sites: tuple[int, ...], matrix: np.ndarray) -> None:
+        """A matrix ``(d^k, d^k)``, column = from, on one site or two, the first most significant.
+
+        Two sites apart are brought side by side by exchanges and taken back.
+        """
+        if len(sites) == 1:
+            self.move(sites[0])
+            self.cores[sites[0]] = np.einsum("ij,ljr->lir", matrix, self.cores[sites[0]])
+            return
+        first, last = min(sites), max(sites)
+        d = self.cores[0].shape[1]
+        if sites[0] > sites[1]:
+            matrix = matrix.reshape(d, d, d, d).transpose(1, 0, 3, 2).reshape(d * d, d * d)
+        for k in range(last - 1, first, -1):
+            self._exchange(k)
+        self._join(first, matrix)
+        for k in range(first + 1, last):
+            self._exchange(k)
+
+    def _exchange(self, k: int) -> None:
+        """The values of sites ``k`` and ``k + 1``."""
+        self._split(k, self._pair(k).transpose(0, 2, 1, 3))
+
+    def _join(self, k: int, matrix: np.ndarray) -> None:
+        pair = self._pair(k)
+        left, d, _, right = pair.shape
+        changed = np.tensordot(matrix, pair.transpose(1, 2, 0, 3).reshape(d * d, -1), 1)
+        self._split(k, changed.reshape(d, d, left, right).transpose(2, 0, 1, 3))
+
+    def _pair(self, k: int) -> np.ndarray:
+        """``(left, d, d, right)`` of sites ``k`` and ``k + 1``, the centre among them."""
+        if self.centre < k:
+            self.move(k)
+        elif self.centre > k + 1:
+            self.move(k + 1)
+        return np.tensordot(self.cores[k], self.cores[k + 1], 1)
+
+    def _split(self, k: int, pair: np.ndarray) -> None:
+        left, d, _, right = pair.shape
+        u, sizes, v = np.linalg.svd(pair.reshape(left * d, d * right), full_matrices=False)
+        squares = sizes**2
+        beyond = np.append(np.cumsum(squares[::-1])[::-1], 0.0) / squares.sum()  # lost if that many are kept
+        keep = max(1, min(self.bond, int(np.argmax(beyond <= self.cutoff))))
+        self.lost += float(beyond[keep])
+        self.cores[k] = u[:, :keep].reshape(left, d, keep)
+        self.cores[k + 1] = (sizes[:keep, None] * v[:keep]).reshape(keep, d, right)
+        self.centre = k + 1
+
+    def forget(self) -> float:
+        """What was cut since the last call."""
+        lost, self.lost = self.lost, 0.0
+        return lost
+
+    def rights(self) -> list[np.ndarray]:
+        """``R_k``, ``(size of bond k,)``: the sum over all values of the sites from ``k`` on; ``k = 0..n_sites``."""
+        out = [np.ones(1)]
+        for core in reversed(self.cores):
+            out.append(core.sum(1) @ out[-1])
+        return out[::-1]
+
+    def normalise(self) -> float:
+        """Divide by the sum over all configurations, and return it."""
+        total = float(self.rights()[0][0])
+        self.cores[self.centre] = self.cores[self.centre] / total
+        return total
+
+    def marginals(self) -> np.ndarray:
+        """The distribution of each site, ``(n_sites, d)``, of a train that is normalised."""
+        rights, left, out = self.rights(), np.ones(1), []
+        for k, core in enumerate(self.cores):
+            out.append(np.tensordot(left, core, 1) @ rights[k + 1])
+            left = left @ core.sum(1)
+        return np.array(out)

@@ -1,0 +1,148 @@
+"""Time-evolving block decimation: local gates on a matrix-product network, without samples and without training.
+
+``exp(dt W_s)`` is split into ``exp(dt w)`` of the local terms ``w`` (Trotter, second order; Suzuki, fourth order), and
+each of them acts exactly on the tensors of the sites it touches (Vidal, Phys. Rev. Lett. 93, 040502 (2004)). What is
+cut from a bond that has reached the network's size is the only other error. Signed generators will do.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.linalg import expm
+from torch import Tensor
+
+from exact import Excluding, FixedSum, InputError, System
+
+from ..architectures.matrix_product import MatrixProduct
+from ..estimators import Increment
+from ..tensor_train import TensorTrain
+from .base import Diverged, Problem, Step
+
+SUZUKI = 1 / (4 - 4 ** (1 / 3))  # four steps of this fraction and one, backwards, of the rest are of fourth order
+
+
+class Gates:
+    """Follows ``dP/dt = W_s P`` with the architecture ``matrix-product``; terms on one site or two.
+
+    dt
+        the largest time step; a report time is met by equal shorter ones.
+    order
+        2: each step goes through the terms and back; 4: five such steps, one of them backwards in time.
+    cutoff
+        squares of what is cut from a bond, as a fraction, that are not missed although the bond has room.
+    measure
+        samples of the network for the observables.
+    full_summation
+        observables summed over all configurations instead (up to 2^16 states).
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        dt: float = 0.05,
+        order: int = 2,
+        cutoff: float = 1e-18,
+        measure: int = 20000,
+        full_summation: bool = False,
+    ):
+        net, system = problem.ensemble.net, problem.system
+        if not (dt > 0 and 0 <= cutoff < 1 and measure >= 2):
+            raise InputError("dt must be positive, cutoff in [0, 1), measure at least 2.")
+        if order not in (2, 4):
+            raise InputError(f"order = {order}: it must be 2 (Trotter) or 4 (Suzuki).")
+        if not isinstance(net, MatrixProduct):
+            raise InputError(f"gates act on the architecture matrix-product, not on {type(net).__name__}.")
+        if isinstance(system.support, FixedSum) or any(len(term.sites) > 2 for term in system.terms):
+            raise InputError("gates need terms on one site or two, and no fixed sum of the values.")
+        self.problem, self.dt, self.order, self.measure = problem, dt, order, measure
+        self.states = problem.all_states() if full_summation else None
+        self.trains = [_start(system, net.bond, cutoff) for _ in problem.s]
+        self.generators = [_local(problem, s) for s in problem.s]
+        self._exponentials: dict[tuple[int, float], list[tuple[tuple[int, ...], np.ndarray]]] = {}
+        self._measured: Tensor | None = None
+
+    @property
+    def measured(self) -> Tensor:
+        """Fresh configurations of the network as it is, drawn when first asked for."""
+        if self._measured is None:
+            self._measured = self.problem.sample(self.measure)
+        return self._measured
+
+    def state(self) -> Mapping[str, Any]:
+        trains = [[torch.from_numpy(core) for core in train.cores] for train in self.trains]
+        return {"trains": trains, "centres": [train.centre for train in self.trains], "measured": self._measured}
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        for train, cores, centre in zip(self.trains, state["trains"], state["centres"]):
+            train.cores, train.centre = [core.numpy() for core in cores], centre
+        self._measured = state["measured"]
+
+    def step(self, limit: float) -> Step:
+        dt = limit / max(1, math.ceil(limit / self.dt - 1e-9))
+        growth, lost = np.zeros(len(self.trains)), np.zeros(len(self.trains))
+        for r, train in enumerate(self.trains):
+            for fraction in [1.0] if self.order == 2 else [SUZUKI, SUZUKI, 1 - 4 * SUZUKI, SUZUKI, SUZUKI]:
+                gates = self._gates(r, fraction * dt / 2)
+                for sites, matrix in [*gates, *reversed(gates)]:
+                    train.apply(sites, matrix)
+            total = train.normalise()
+            if not (np.isfinite(total) and total > 0):
+                raise Diverged("the total probability is not positive: take a larger bond or a smaller dt.")
+            growth[r], lost[r] = math.log(total), train.forget()
+        self._hand_over()
+        increment = Increment.certain(torch.as_tensor(growth))
+        bonds = torch.tensor([float(max(train.bonds, default=1)) for train in self.trains])
+        return Step(dt, {"gates": increment}, "gates", {"lost": torch.as_tensor(lost), "bond": bonds})
+
+    def _gates(self, r: int, span: float) -> list[tuple[tuple[int, ...], np.ndarray]]:
+        """``exp(span w)`` of the terms, in the order in which they are applied."""
+        key = (r, round(span, 15))
+        if key not in self._exponentials:
+            self._exponentials[key] = [(sites, expm(span * matrix)) for sites, matrix in self.generators[r]]
+        return self._exponentials[key]
+
+    def _hand_over(self) -> None:
+        """The networks become what the trains are."""
+        found = [MatrixProduct.parameters_of(train) for train in self.trains]
+        for name, value in self.problem.ensemble.parameters.items():
+            with torch.no_grad():
+                for r, parameters in enumerate(found):
+                    value[r].zero_()
+                    part = parameters[name]
+                    value[r][tuple(slice(0, size) for size in part.shape)] = part.to(value)
+        self._measured = None
+
+
+def _start(system: System, bond: int, cutoff: float) -> TensorTrain:
+    """The product start, conditioned on the support."""
+    if not isinstance(system.support, Excluding):
+        return TensorTrain.product(system.initial, bond, cutoff)
+    excluded = np.atleast_2d(system.support.configurations)
+    sites = np.arange(system.n_sites)
+    single = [np.eye(system.local_dim)[x] for x in excluded]
+    weights = [-float(system.initial[sites, x].prod()) for x in excluded]
+    train = TensorTrain.combination([1.0, *weights], [system.initial, *single], bond, cutoff)
+    train.normalise()
+    return train
+
+
+def _local(problem: Problem, s: float) -> list[tuple[tuple[int, ...], np.ndarray]]:
+    """Tilted terms with those on the same sites added up, from the first sites to the last."""
+    found: dict[tuple[int, ...], np.ndarray] = {}
+    for term in problem.system.terms:
+        found[term.sites] = found.get(term.sites, 0.0) + term.tilted(problem.observable, s)
+    return sorted(found.items(), key=lambda item: (min(item[0]), max(item[0])))
+
+
+class SteadyGates(Gates):
+    """The steady state as where `Gates` in time ends: report times are compared with the steady state.
+
+    What the splitting into gates adds to it is of the order ``dt^order``.
+    """
+
+    stationary = True

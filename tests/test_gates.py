@@ -1,0 +1,151 @@
+"""Gates on tensor trains: exact where nothing is cut, up to the splitting; the best cut where something is."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from exact import InputError, build, solve
+from neural import track
+from neural.architectures.matrix_product import MatrixProduct
+from neural.tensor_train import TensorTrain
+
+SPINS = ["sigma_x", "sigma_y", "sigma_z"]
+RING = {"Jx": 2.0, "Jy": 0.0, "Jz": 1.0, "B": 1.0, "initial": "-y"}
+
+
+def follow(
+    system, s, times, quantities, bond=16, observable="jumps", out=None, resume=False, tracker="gates", **options
+):
+    return track(
+        system, s, times, observable=observable, quantities=quantities, architecture="matrix-product",
+        architecture_options={"bond": bond}, tracker=tracker, tracker_options=options, out=out, resume=resume,
+    )  # fmt: skip
+
+
+def difference(found, exact, quantities):
+    merged = found.records.merge(exact, on=["quantity", "s", "t"])
+    assert set(merged.quantity) == set(quantities)
+    return (merged.value_x - merged.value_y).abs().max()
+
+
+def test_jump_counts_and_spins_of_a_square_are_exact_where_no_bond_is_cut():
+    """Two of the four bonds join sites that are not neighbours in the chain."""
+    system, s, times, quantities = build("heisenberg", (2, 2), **RING), [0.0, 0.3], [0.5, 1.0], [*SPINS, "ln_Z"]
+    found = follow(system, s, times, quantities, dt=0.1, order=4, full_summation=True)
+    exact = solve(system, s, times, quantities)
+    assert difference(found, exact[exact.quantity == "ln_Z"], ["ln_Z"]) < 5e-6  # second order: 1e-3
+    assert difference(found, exact[exact.quantity != "ln_Z"], SPINS) < 1e-4  # weights near 0 bend in the network
+
+
+def test_second_order_steps():
+    system = build("tfim", (3,), V=2.0, g=1.0, initial="down", povm="4-pauli")  # starts with outcomes of probability 0
+    exact = solve(system, 0.0, [1.0], SPINS)
+    errors = [
+        difference(follow(system, [0.0], [1.0], SPINS, dt=dt, full_summation=True), exact, SPINS) for dt in (0.1, 0.05)
+    ]
+    assert errors[1] < 1e-3
+    assert 3 < errors[0] / errors[1] < 5
+
+
+@pytest.mark.parametrize(("shape", "bends"), [((6,), 1e-5), ((2, 3), 4e-4)])
+def test_classical_generators(shape, bends):
+    """The second without its all-down state: a conditional weight of exactly 0, which the network bends to `SOFT`."""
+    system, quantities = build("fa", shape, c=0.3), ["ln_Z", "density"]
+    exact = solve(system, [0.1], [2.0], quantities)
+    options = {"observable": "activity", "dt": 0.2, "order": 4, "full_summation": True}
+    found = follow(system, [0.1], [2.0], quantities, bond=8, **options)
+    assert difference(found, exact[exact.quantity == "ln_Z"], ["ln_Z"]) < 1e-7
+    assert difference(found, exact[exact.quantity == "density"], ["density"]) < bends
+
+
+def test_samples_agree_with_sums():
+    system = build("heisenberg", (3,), **RING)
+    rows = [
+        follow(system, [0.0], [0.5], SPINS, measure=4000, full_summation=full).records.query("quantity in @SPINS")
+        for full in (True, False)
+    ]
+    away = (rows[0].value.to_numpy() - rows[1].value.to_numpy()) / rows[1].stderr.to_numpy()
+    assert abs(away).max() < 4
+
+
+def test_steady_states_are_compared_with_the_steady_state():
+    system = build("tfim", (3,), V=2.0, g=2.5)
+    want = solve(system, quantities=[f"steady_{name}" for name in SPINS]).sort_values("quantity").value.to_numpy()
+    found = follow(system, [0.0], [20.0], SPINS, tracker="gates-steady", dt=0.1, order=4, full_summation=True)
+    got = found.records.query("quantity in @SPINS").sort_values("quantity").value.to_numpy()
+    assert abs(got - want).max() < 2e-4  # exp(-20 gap) with a gap of about a half, and the splitting
+
+
+@pytest.mark.parametrize("sites", [(1,), (0, 1), (3, 1), (0, 4), (4, 2)])
+def test_a_matrix_on_any_sites_is_the_dense_one(sites):
+    rng = np.random.default_rng(1)
+    train = TensorTrain(
+        [rng.normal(size=shape) for shape in [(1, 3, 4), (4, 3, 5), (5, 3, 5), (5, 3, 2), (2, 3, 1)]], 81, 0.0
+    )
+    matrix, k = rng.normal(size=(3 ** len(sites),) * 2), len(sites)
+    moved = np.moveaxis(dense(train), sites, range(k))
+    want = np.moveaxis((matrix @ moved.reshape(3**k, -1)).reshape(moved.shape), range(k), sites)
+    train.apply(sites, matrix)
+    assert np.allclose(dense(train), want, rtol=1e-12, atol=1e-9)
+
+
+def dense(train: TensorTrain) -> np.ndarray:
+    out = np.ones((1, 1))
+    for core in train.cores:
+        out = np.tensordot(out, core, 1).reshape(-1, core.shape[2])
+    return out.reshape([core.shape[1] for core in train.cores])
+
+
+def test_what_is_cut_is_what_is_lost():
+    rng = np.random.default_rng(2)
+    train = TensorTrain([rng.normal(size=shape) for shape in [(1, 2, 2), (2, 2, 4), (4, 2, 2), (2, 2, 1)]], 3, 0.0)
+    before = dense(train)
+    train.apply((1, 2), np.eye(4))
+    assert train.bonds[1] == 3
+    share = np.square(before - dense(train)).sum() / np.square(before).sum()
+    assert np.isclose(share, train.forget(), rtol=1e-9)
+    smallest = np.linalg.svd(before.reshape(4, 4), compute_uv=False)[-1]
+    assert np.isclose(share, smallest**2 / np.square(before).sum(), rtol=1e-9)  # and no cut loses less
+
+
+def test_a_network_becomes_the_train():
+    rng = np.random.default_rng(3)
+    train = TensorTrain(
+        [rng.uniform(0.2, 1, size=shape) for shape in [(1, 2, 2), (2, 2, 3), (3, 2, 2), (2, 2, 1)]], 4, 0.0
+    )
+    train.normalise()
+    net = MatrixProduct((4,), bond=3).double()
+    net.load_state_dict(MatrixProduct.parameters_of(train), strict=False)
+    x = torch.tensor(np.indices((2,) * 4).reshape(4, -1).T.astype(np.int8).copy())
+    p = net.log_prob(x).exp().detach().numpy()
+    assert np.allclose(p, dense(train).ravel(), rtol=5e-3)  # weights near 0 bend, by (SOFT/f)^2
+
+
+def test_a_stopped_run_goes_on_with_the_same_numbers(tmp_path, monkeypatch):
+    system = build("heisenberg", (4,), **RING)
+    monkeypatch.setattr("neural.runner.CHECKPOINT_SECONDS", 0.0)
+    whole = follow(system, [0.0, 0.2], [0.4], [*SPINS, "ln_Z"], bond=6, dt=0.1, measure=100)
+    follow(system, [0.0, 0.2], [0.2], [*SPINS, "ln_Z"], bond=6, dt=0.1, measure=100, out=tmp_path)
+    again = follow(system, [0.0, 0.2], [0.4], [*SPINS, "ln_Z"], bond=6, dt=0.1, measure=100, out=tmp_path, resume=True)
+    ours, theirs = (run.log.filter(regex="ln_Z|lost") for run in (whole, again))
+    assert (ours.to_numpy() == theirs.to_numpy()).all()
+
+
+@pytest.mark.parametrize(
+    ("system", "architecture", "options", "says"),
+    [
+        (("east", (4,)), "made", {}, "matrix-product"),
+        (("ssep", (4,)), "matrix-product", {"dt": 0.0}, "dt must be positive"),
+        (("east", (4,)), "matrix-product", {"order": 3}, "order = 3"),
+    ],
+)
+def test_what_gates_cannot_do_is_refused(system, architecture, options, says):
+    with pytest.raises(InputError, match=says):
+        track(build(*system), [0.1], architecture=architecture, tracker="gates", tracker_options=options)
+
+
+def test_a_fixed_sum_is_refused():
+    with pytest.raises(InputError, match="fixed sum"):
+        track(build("ssep", (4,), boundary="periodic"), [0.1], architecture="matrix-product", tracker="gates")
