@@ -128,6 +128,15 @@ def test_steady_trackers_are_compared_with_the_steady_state():
     assert sorted(set(found.t)) == [5.0, 10.0]
 
 
+def test_regressed_dynamics_end_in_the_steady_state():
+    found = track(
+        two_spins(), [0.0], [16.0], observable="jumps", quantities=SPINS, architecture="table", tracker="tdvp-steady",
+        tracker_options={"dt": 0.2, "order": 4, "damping": 1e-8, "full_summation": True},
+    )  # fmt: skip
+    want = solve(two_spins(), quantities=[f"steady_{name}" for name in SPINS]).sort_values("quantity").value
+    assert abs(spins(found.records) - want.to_numpy()).max() < 2e-3  # exp(-t/2) at t = 16 is 3e-4
+
+
 # -- what is reported about the spins ------------------------------------------------------------------------------
 
 

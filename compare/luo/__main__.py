@@ -25,7 +25,7 @@ PARTS = {
     "lattice": ("(b) 3x3 Heisenberg lattice from all up", ("lattice", "lattice-dynamics")),
     "ising": (
         "(c) Steady states of the Ising ring, V = 2, 4-Pauli",
-        ("ising", "ising-sampled", "ising-large", "ising-steady"),
+        ("ising", "ising-sampled", "ising-large", "ising-steady", "ising-steady-sampled"),
     ),
     "steady": (
         "(d) Steady states of the Heisenberg lattice by method, network and strings",

@@ -23,10 +23,10 @@ EXACT_SPINS = 8  # drawn as a fine curve; beyond, at the report times
 
 def dynamics(frame: pd.DataFrame, found: dict[tuple[str, str], Record], path: Path) -> None:
     """A panel for each task, parameter and size: markers with error bars for the networks, lines for exact states."""
-    panels = list(frame.groupby(["task", "parameter", "shape", "n_sites"], dropna=False, sort=False))
+    panels = list(frame.groupby(["task", "parameter", "shape", "n_sites", "network"], dropna=False, sort=False))
     panels.sort(key=lambda item: (item[0][0], item[0][1], item[0][3]))
     figure, axes = _canvas(len(panels))
-    for ((task, parameter, shape, _), group), axis in zip(panels, axes):
+    for ((task, parameter, shape, *_), group), axis in zip(panels, axes):
         _exact_curve(axis, found.get((task, shape)), group, parameter)
         for spin, one in group.groupby("quantity"):
             mean = one.groupby("t").agg(value=("value", "mean"), stderr=("stderr", "mean"))
@@ -56,18 +56,32 @@ def _exact_curve(axis: Axes, record: Record | None, group: pd.DataFrame, paramet
 def steady(frame: pd.DataFrame, path: Path) -> None:
     """A panel for each size and spin: the end of each run against the varied parameter, a marker for each method."""
     end = last_only(frame)
-    kinds = [(shape, spin) for shape in end["shape"].unique() for spin in SPINS]
-    figure, axes = _canvas(len(kinds))
+    methods = list(end.groupby(["task", "network"]).groups)
+    looks = {method: ("osD^vP*X<>"[i % 10], f"C{i % 10}") for i, method in enumerate(methods)}
+    shapes = end.sort_values("n_sites")["shape"].unique()
+    kinds = [(shape, spin) for shape in shapes for spin in SPINS]
+    figure, axes = _canvas(len(kinds), columns=len(SPINS))
     for (shape, spin), axis in zip(kinds, axes):
         here = end[(end["shape"] == shape) & (end.quantity == spin)]
         known = here.dropna(subset=["exact"]).groupby("parameter").first()
         axis.errorbar(known.index, known.exact, known.exact_stderr, fmt="k-", lw=1, capsize=2, label="reference")
-        for ((task, network), one), marker in zip(here.groupby(["task", "network"]), "osD^vP*X<>"):
+        for (task, network), one in here.groupby(["task", "network"]):
+            marker, colour = looks[(task, network)]
             mean = one.groupby("parameter").agg(value=("value", "mean"), stderr=("stderr", "mean"))
-            axis.errorbar(mean.index, mean.value, mean.stderr, fmt=marker, ms=4, label=f"{task}, {network}", alpha=0.8)
+            axis.errorbar(
+                mean.index,
+                mean.value,
+                mean.stderr,
+                fmt=marker,
+                color=colour,
+                ms=4,
+                label=f"{task}, {network}",
+                alpha=0.8,
+            )
         axis.set_title(f"{LABELS[spin]}, {shape}", fontsize=9)
         axis.set_xlabel(here.varied.iloc[0])
-    axes[0].legend(fontsize=6)
+    handles = {label: handle for axis in axes for handle, label in zip(*axis.get_legend_handles_labels())}
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=3, fontsize=7)
     _save(figure, path)
 
 
@@ -132,8 +146,8 @@ def _legend(axis: Axes) -> None:
     axis.legend(fontsize=7)
 
 
-def _canvas(panels: int) -> tuple[Figure, list[Axes]]:
-    columns = min(4, panels)
+def _canvas(panels: int, columns: int = 4) -> tuple[Figure, list[Axes]]:
+    columns = min(columns, panels)
     rows = -(-panels // columns)
     figure = Figure(figsize=(3.1 * columns, 2.7 * rows), layout="constrained")
     axes = list(np.ravel(figure.subplots(rows, columns, squeeze=False)))

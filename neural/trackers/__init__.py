@@ -18,7 +18,7 @@ from .natural_gradient import NaturalGradient
 from .ritz import Ritz
 from .scgf import SCGF
 from .steady import Steady, SteadyDynamics
-from .tdvp import TDVP
+from .tdvp import TDVP, SteadyTDVP
 from .tdvp_symmetric import SymmetricTDVP
 from .trapezoid import Trapezoid
 
@@ -28,6 +28,7 @@ TRACKERS: dict[str, Callable[..., Tracker]] = {
     "kl": KL,
     "natural-gradient": NaturalGradient,
     "tdvp": TDVP,
+    "tdvp-steady": SteadyTDVP,
     "tdvp-symmetric": SymmetricTDVP,
     "log-ratio": LogRatio,
     "gates": Gates,

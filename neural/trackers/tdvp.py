@@ -184,3 +184,12 @@ class TDVP:
             size = value[0].numel()
             value.copy_(start[name] + span * direction[:, at : at + size].view_as(value))
             at += size
+
+
+class SteadyTDVP(TDVP):
+    """The steady state as where `TDVP` in time ends: report times are compared with the steady state.
+
+    The noise of a step is that of ``(L p)/p``, which vanishes there.
+    """
+
+    stationary = True
