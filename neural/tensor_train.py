@@ -111,6 +111,27 @@ class TensorTrain:
         self.cores[k + 1] = (sizes[:keep, None] * v[:keep]).reshape(keep, d, right)
         self.centre = k + 1
 
+    def at(self, x: np.ndarray) -> float:
+        """The entry at the configuration ``x``, ``(n_sites,)``."""
+        row = np.ones(1)
+        for core, value in zip(self.cores, x):
+            row = row @ core[:, value]
+        return float(row[0])
+
+    def clear(self, x: np.ndarray) -> None:
+        """Make the entry at ``x`` zero, as far as the bonds have room for it."""
+        weights, last = [-self.at(x), *[1.0] * (len(x) - 1)], len(x) - 1
+        for k, (core, value, weight) in enumerate(zip(self.cores, x, weights)):
+            left, d, right = core.shape
+            grown = np.zeros((left + (k > 0), d, right + (k < last)))
+            grown[:left, :, :right] = core
+            grown[-1, value, -1] += weight
+            self.cores[k] = grown
+        self.centre = last
+        self.move(0)
+        for k in range(last):
+            self._split(k, self._pair(k))
+
     def forget(self) -> float:
         """What was cut since the last call."""
         lost, self.lost = self.lost, 0.0

@@ -56,7 +56,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> list[dict]:
     for process in processes:
         process.start()
     for process in processes:
-        process.join(120)
+        process.join(600)
     return [read_json(folder / f"{rank}.json") for rank in (0, 1)]
 
 

@@ -110,6 +110,25 @@ def test_what_is_cut_is_what_is_lost():
     assert np.isclose(share, smallest**2 / np.square(before).sum(), rtol=1e-9)  # and no cut loses less
 
 
+def test_an_entry_is_cleared():
+    rng = np.random.default_rng(4)
+    cores = [rng.normal(size=shape) for shape in [(1, 2, 2), (2, 2, 3), (3, 2, 2), (2, 2, 1)]]
+    train = TensorTrain(cores, 4, 0.0)
+    want = dense(train)
+    assert train.at(np.array([0, 1, 1, 0])) == pytest.approx(want[0, 1, 1, 0], rel=1e-12)
+    want[0, 1, 1, 0] = 0.0
+    train.clear(np.array([0, 1, 1, 0]))
+    assert np.allclose(dense(train), want, rtol=1e-12, atol=1e-12)
+
+
+def test_an_excluded_configuration_does_not_come_back():
+    """Cut bonds lead to it, and it does not decay: at t = 40 it would be all there is."""
+    system = build("fa", (2, 3))
+    found = follow(system, [0.5], [40.0], ["ln_Z"], bond=4, observable="activity", dt=0.2, measure=10)
+    exact = solve(system, 0.5, [40.0], ["ln_Z"])
+    assert found.records.value[0] == pytest.approx(exact.value[0], rel=2e-2)  # bond 8 would be exact
+
+
 def test_a_network_becomes_the_train():
     rng = np.random.default_rng(3)
     train = TensorTrain(

@@ -61,6 +61,8 @@ class Gates:
             raise InputError("gates need terms on one site or two, and no fixed sum of the values.")
         self.problem, self.dt, self.order, self.measure = problem, dt, order, measure
         self.states = problem.all_states() if full_summation else None
+        support = system.support
+        self.excluded = np.atleast_2d(support.configurations) if isinstance(support, Excluding) else []
         self.trains = [_start(system, net.bond, cutoff) for _ in problem.s]
         self.generators = [_local(problem, s) for s in problem.s]
         self._exponentials: dict[tuple[int, float], list[tuple[tuple[int, ...], np.ndarray]]] = {}
@@ -90,6 +92,8 @@ class Gates:
                 gates = self._gates(r, fraction * dt / 2)
                 for sites, matrix in [*gates, *reversed(gates)]:
                     train.apply(sites, matrix)
+            for x in self.excluded:  # no term leads there, but what is cut does, and next to the rest it grows
+                train.clear(x)
             total = train.normalise()
             if not (np.isfinite(total) and total > 0):
                 raise Diverged("the total probability is not positive: take a larger bond or a smaller dt.")
