@@ -184,7 +184,7 @@ def plot(table: pd.DataFrame, path: Path) -> None:
     """
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
-    from matplotlib.ticker import ScalarFormatter
+    from matplotlib.ticker import LogLocator, NullFormatter
 
     trackers, networks = (list(dict.fromkeys(table[name])) for name in ("tracker", "network"))
     markers = dict(zip(trackers, itertools.cycle("osD^vP*X<>ph")))
@@ -195,8 +195,9 @@ def plot(table: pd.DataFrame, path: Path) -> None:
         face = "none" if row["ended"] else colours[row["network"]]
         axis.loglog(row["cpu_s"], row["error"], markers[row["tracker"]], color=colours[row["network"]], mfc=face, ms=7)
     axis.set(xlabel="CPU time (s)", ylabel="largest error")
-    for which in (axis.xaxis.set_major_formatter, axis.xaxis.set_minor_formatter):
-        which(ScalarFormatter())  # ticks as plain numbers
+    axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.xaxis.set_major_formatter("{x:g}")
+    axis.xaxis.set_minor_formatter(NullFormatter())
     axis.grid(alpha=0.3)
     shown = [Line2D([], [], ls="", marker=markers[name], color="grey", label=name) for name in trackers]
     if (table.ended != "").any():
