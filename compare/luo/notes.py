@@ -34,5 +34,5 @@ products of earlier outcomes.
 To be seen below: minimising |dp/dt|_1 often ends in states that hardly move but are far from the steady state, with
 sigma_x and sigma_y of either sign where symmetry makes them zero; following the dynamics does not. Sampled regressions
 reach steady states of the Ising ring with pairs of outcomes alone, and fail on the Heisenberg ring from -y, whose
-correlations of many spins no sampled network here can follow.
+correlations of many spins no sampled network tried here has followed.
 """
