@@ -15,7 +15,8 @@ from compare.cli import app, main
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 BLOCKS = dict(re.findall(r"```python\n# (\w+\.py)\n(.*?)```", README, re.DOTALL))
-COMMANDS = re.findall(r"^    (?:\$ )?(vanbench (?!COMMAND).*?)(?:\s+#.*|\s+>.*|&)?$", README, re.MULTILINE)
+COMPACT = re.sub(r" \\\n *", " ", README)  # commands that go on in the next line
+COMMANDS = re.findall(r"^    (?:\$ )?(vanbench (?!COMMAND).*?)(?:\s+#.*|\s+>.*|&)?$", COMPACT, re.MULTILINE)
 
 
 def call(line: str, capsys: pytest.CaptureFixture) -> tuple[int, str]:

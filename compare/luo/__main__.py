@@ -20,7 +20,7 @@ OUT = Path("results/luo2022")
 PARTS = {
     "ring": (
         "(a) Heisenberg ring from -y: B = 1, Jx = 2, Jy = 0, Jz = 1",
-        ("ring", "ring-sampled", "ring-large", "ring-dynamics"),
+        ("ring", "ring-sampled", "ring-orders", "ring-large", "ring-dynamics"),
     ),
     "lattice": ("(b) 3x3 Heisenberg lattice from all up", ("lattice", "lattice-dynamics")),
     "ising": (

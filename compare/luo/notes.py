@@ -30,4 +30,9 @@ It uses what no other network offers, that a local gate on it is a small matrix 
 reached by gates; its runs with other seeds differ only by the samples that the observables are read from. `mixture` is
 the string state: string 0 the raster path, strings 1..k the images of the snake; `polynomial` has logits linear in
 products of earlier outcomes.
+
+To be seen below: minimising |dp/dt|_1 often ends in states that hardly move but are far from the steady state, with
+sigma_x and sigma_y of either sign where symmetry makes them zero; following the dynamics does not. Sampled regressions
+reach steady states of the Ising ring with pairs of outcomes alone, and fail on the Heisenberg ring from -y, whose
+correlations of many spins no sampled network tried here has followed.
 """

@@ -46,7 +46,7 @@ def heat_maps(groups: Sequence[dict[str, Curves]]) -> Figure:
     for row, sources in zip(axes, groups):
         known, network = reference(sources), sources.get("network")
         top = float(np.nanmax(known.k))
-        shown = [one for one in (known, network) if one is not None and (one is known or known is not network)]
+        shown = [known] if network in (None, known) else [known, network]
         images = [_map(axis, one, top) for axis, one in zip(row, shown)]
         for axis in row[:2]:  # the same axes, so that the maps can be laid over each other
             axis.set(xlim=row[0].get_xlim(), ylim=row[0].get_ylim())

@@ -62,7 +62,7 @@ class Gates:
         self.problem, self.dt, self.order, self.measure = problem, dt, order, measure
         self.states = problem.all_states() if full_summation else None
         support = system.support
-        self.excluded = np.atleast_2d(support.configurations) if isinstance(support, Excluding) else []
+        self.excluded = list(np.atleast_2d(support.configurations)) if isinstance(support, Excluding) else []
         self.trains = [_start(system, net.bond, cutoff) for _ in problem.s]
         self.generators = [_local(problem, s) for s in problem.s]
         self._exponentials: dict[tuple[int, float], list[tuple[tuple[int, ...], np.ndarray]]] = {}
