@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import scipy.linalg
 
-from exact import InputError, build, generator, solve
+from exact import InputError, StateSpace, build, generator, solve
 from exact.matrixfree import derivatives
 from exact.matrixfree import lanczos as lanczos_module
 from exact.matrixfree import symmetric as symmetric_module
@@ -18,6 +18,7 @@ from exact.matrixfree.eigenvectors import doob, leading_vectors
 from exact.matrixfree.kernel import Layout
 from exact.matrixfree.lanczos import lanczos
 from exact.matrixfree.quadrature import Tridiagonal, continuous, euler
+from exact.matrixfree.solve_lanczos import unstable
 from exact.matrixfree.symmetric import Symmetric, applies
 from exact.matrixfree.symmetrise import equilibrium
 from exact.scan import scan
@@ -367,3 +368,20 @@ def test_a_profile_run_that_was_cut_off_goes_on(tmp_path, monkeypatch):
         times, profile=True, progress=lambda _: 1 / 0, folder=tmp_path / "deep" / "folder"
     )
     assert (read.profile(times)[0] == found.profile(times)[0]).all()
+
+
+def test_euler_bounds_near_its_limit_stay_small_at_long_times():
+    """Where ``dt`` times the crude bound of the spectrum passes 2 but ``dt |lambda_min|`` does not."""
+    system, dt, steps = build("south-east", (4, 4)), 0.1, np.array([101, 40001])
+    engine = Symmetric(system, 0.1)
+    assert dt * engine.op.bound > 2
+    run = engine.run(steps * dt, theta=True)
+    assert unstable(engine, run, dt) == ""
+    values, bounds = run.ln_z(steps * dt, dt)
+    assert (bounds < 1e-9).all()
+    w, p = generator(system, 0.1), StateSpace(system).initial()
+    for _ in range(steps[0]):
+        p = p + dt * (w @ p)
+    assert abs(values[0] - np.log(p.sum())) < bounds[0] + 1e-13 * steps[0]
+    rate = (values[1] - values[0]) / (steps[1] - steps[0])
+    assert rate == pytest.approx(np.log1p(dt * run.tri.theta()[0]), rel=1e-3)
