@@ -43,6 +43,21 @@ class Step:
     summed: Tensor | None = None  # (R,): the increment without sampling noise, summed over all configurations
 
 
+class Measuring:
+    """The ``measure`` configurations from which observables are estimated, where training left none that would do."""
+
+    problem: Problem
+    measure: int
+    _measured: Tensor | None = None
+
+    @property
+    def measured(self) -> Tensor:
+        """Fresh configurations of the network as it is, drawn when first asked for."""
+        if self._measured is None:
+            self._measured = self.problem.sample(self.measure)
+        return self._measured
+
+
 class Tracker(Protocol):
     """Made as ``MyTracker(problem, **options)``; ``step`` changes the ensemble in place."""
 

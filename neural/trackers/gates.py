@@ -14,19 +14,18 @@ from typing import Any
 import numpy as np
 import torch
 from scipy.linalg import expm
-from torch import Tensor
 
 from exact import Excluding, FixedSum, InputError, System
 
 from ..architectures.matrix_product import MatrixProduct
 from ..estimators import Increment
 from ..tensor_train import TensorTrain
-from .base import Diverged, Problem, Step
+from .base import Diverged, Measuring, Problem, Step
 
 SUZUKI = 1 / (4 - 4 ** (1 / 3))  # four steps of this fraction and one, backwards, of the rest are of fourth order
 
 
-class Gates:
+class Gates(Measuring):
     """Follows ``dP/dt = W_s P`` with the architecture ``matrix-product``; terms on one site or two.
 
     dt
@@ -66,14 +65,6 @@ class Gates:
         self.trains = [_start(system, net.bond, cutoff) for _ in problem.s]
         self.generators = [_local(problem, s) for s in problem.s]
         self._exponentials: dict[tuple[int, float], list[tuple[tuple[int, ...], np.ndarray]]] = {}
-        self._measured: Tensor | None = None
-
-    @property
-    def measured(self) -> Tensor:
-        """Fresh configurations of the network as it is, drawn when first asked for."""
-        if self._measured is None:
-            self._measured = self.problem.sample(self.measure)
-        return self._measured
 
     def state(self) -> Mapping[str, Any]:
         trains = [[torch.from_numpy(core) for core in train.cores] for train in self.trains]

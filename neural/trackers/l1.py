@@ -24,7 +24,7 @@ from exact.sparse import generator
 
 from ..distributed import mine, total
 from ..ensemble import Parameters
-from .base import MAX_SUMMED, Diverged, Problem
+from .base import MAX_SUMMED, Diverged, Measuring, Problem
 
 BETAS = (0.9, 0.98)  # of Adam, as published
 GRADIENT_CHUNK = 1 << 13  # configurations whose activations are kept for one backward pass
@@ -195,7 +195,7 @@ class L1Fit:
             (factor * self.problem.ensemble.log_prob(part)).sum().backward()
 
 
-class L1Tracker:
+class L1Tracker(Measuring):
     """What trackers that fit in the L1 norm have in common: ``fit``, and fresh samples for the observables.
 
     samples, learning_rate
@@ -220,14 +220,6 @@ class L1Tracker:
     ):
         self.fit = L1Fit(problem, samples, neighbours, learning_rate, full_summation)
         self.problem, self.measure, self.states = problem, measure or 4 * samples, self.fit.states
-        self._measured: Tensor | None = None
-
-    @property
-    def measured(self) -> Tensor:
-        """Fresh configurations of the network as it is, drawn when first asked for."""
-        if self._measured is None:
-            self._measured = self.problem.sample(self.measure)
-        return self._measured
 
     def state(self) -> Mapping[str, Any]:
         return {"fit": self.fit.state(), "measured": self._measured}
