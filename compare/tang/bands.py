@@ -30,7 +30,7 @@ SHOWN = ["source", "system", "shape", "s", "nu", "t", "density", "contrast"]
 
 def profiles(found: Sequence[Record]) -> pd.DataFrame:
     """Tidy ``source, system, shape, s, t, site, value`` of the networks."""
-    parts = []
+    parts = [pd.DataFrame({"source": pd.Series(dtype=str), "shape": pd.Series(dtype=str)})]
     for record in found:
         rows = record.frame("rows")
         rows = rows[rows.quantity == "density_profile"][["s", "t", "site", "value", "stderr"]]
@@ -46,16 +46,19 @@ def exact_profiles(system: str, shape: tuple[int, ...], s: Sequence[float], time
 
 
 def with_exact(rows: pd.DataFrame, largest: int, stored: Path) -> pd.DataFrame:
-    """``rows`` and the exact profiles of every size up to ``2^largest`` states; those of size 5 are kept in ``stored``,
-    where they are computed if they are missing (minutes)."""
+    """``rows`` and the exact profiles of every size up to ``2^largest`` states that they lack; those of size 5 are in
+    ``stored``, if `compare.tang bands-exact` was run."""
     parts = [rows]
-    for (system, shape), group in rows.groupby(["system", "shape"]):
+    network = rows[rows.source == "network"]
+    known = set(map(tuple, rows[rows.source == "exact"][["system", "shape"]].to_numpy()))
+    for (system, shape), group in network.groupby(["system", "shape"]):
         lengths = tuple(int(n) for n in str(shape).split("x"))
-        if np.prod(lengths) - 1 <= largest:
+        if np.prod(lengths) - 1 <= largest and (system, shape) not in known:
             fields, times = sorted(group.s.unique()), sorted(group.t.unique())
             parts.append(exact_profiles(str(system), lengths, fields, times))
     if stored.exists():
-        parts.append(pd.read_csv(stored))
+        new = pd.read_csv(stored)
+        parts.append(new[[pair not in known for pair in zip(new.system, new["shape"])]])
     return pd.concat(parts, ignore_index=True)
 
 

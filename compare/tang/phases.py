@@ -17,7 +17,7 @@ from .values import Curves, exact_curves
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-SHOWN_TIMES = 5  # lines of a panel of curves
+SHOWN_TIMES = 6  # lines of a panel of curves
 
 
 def grouped(found: Sequence[Curves]) -> list[dict[str, Curves]]:
@@ -48,8 +48,10 @@ def heat_maps(groups: Sequence[dict[str, Curves]]) -> Figure:
         top = float(np.nanmax(known.k))
         shown = [known] if network in (None, known) else [known, network]
         images = [_map(axis, one, top) for axis, one in zip(row, shown)]
+        limits = [(*axis.get_xlim(), *axis.get_ylim()) for axis in row[: len(shown)]]
+        left, right, low, high = np.array(limits).T
         for axis in row[:2]:  # the same axes, so that the maps can be laid over each other
-            axis.set(xlim=row[0].get_xlim(), ylim=row[0].get_ylim())
+            axis.set(xlim=(left.min(), right.max()), ylim=(low.min(), high.max()))
         for axis in row[len(shown) : 2]:
             axis.set_axis_off()
         bar = figure.colorbar(images[-1], ax=row[len(shown) - 1], pad=0.02)
@@ -79,13 +81,19 @@ def _edges(values: np.ndarray) -> np.ndarray:
 
 
 def _lines(axis: Any, known: Curves, network: Curves | None) -> None:
+    """``k`` over ``s`` at some of the times, the first and the last among them; where only the network has one, its
+    points are joined by a thin line."""
     shown = known if network is None else network
-    times = [t for t in shown.t if known.at(t) >= 0 and np.isfinite(known.k[:, known.at(t)]).any()][-SHOWN_TIMES:]
+    every = [t for t in shown.t if np.isfinite(shown.k[:, shown.at(t)]).any()]
+    times = [every[i] for i in sorted({*np.linspace(0, len(every) - 1, SHOWN_TIMES).round().astype(int)})]
     for colour, t in zip(draw.shades(len(times)), times):
-        axis.plot(known.s, known.k[:, known.at(t)], "-", color=colour, label=f"t = {t:g}")
+        if known.at(t) >= 0:
+            axis.plot(known.s, known.k[:, known.at(t)], "-", color=colour)
         if network is not None and network is not known:
-            axis.plot(network.s, network.k[:, network.at(t)], "o", color=colour, ms=3.5)
-    axis.set(xscale="log", xlabel="s", ylabel="k")
+            thin = "o" if known.at(t) >= 0 else "o-"
+            axis.plot(network.s, network.k[:, network.at(t)], thin, color=colour, ms=3.5, lw=0.5)
+        axis.plot([], [], "-", color=colour, label=f"t = {t:g}")
+    axis.set(xscale="log", xlabel="s", ylabel="k", xlim=(shown.s[0] / 1.1, shown.s[-1] * 1.1))
     axis.legend()
     axis.set_title(f"lines: {known.source}" + ("" if network in (None, known) else ", points: network"))
 

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from scipy.interpolate import CubicSpline
 
+from exact import InputError
 from exact.library import CASES, FOLDER, read
 
 from ..parse import shape_text
@@ -105,6 +106,18 @@ def stored(path: Path, besides: Sequence[Curves]) -> list[Curves]:
         cpu_s = float(group.cpu_s.iloc[0])
         out.append(trusted(Curves(str(source), str(system), lengths, s, t, ln_z, stderr, k, chi, cpu_s)))
     return out
+
+
+def completed(new: pd.DataFrame, path: Path, keys: Sequence[str]) -> pd.DataFrame:
+    """``new`` and, of the CSV ``path`` that an earlier call wrote, the rows with other ``keys``. Raises ``InputError``
+    where both are empty."""
+    old = pd.read_csv(path, dtype={"shape": str}) if path.exists() else pd.DataFrame({key: [] for key in keys})
+    known = set(zip(*(new[key] for key in keys))) if len(new) else set()
+    kept = old[[row not in known for row in zip(*(old[key] for key in keys))]] if len(old) else old
+    both = pd.concat([part for part in (new, kept) if len(part)] or [new], ignore_index=True)
+    if both.empty:
+        raise InputError(f"there is no {str(path)!r}: give folders that `vanbench run tang2024-...` wrote.")
+    return both
 
 
 def derivatives(s: np.ndarray, t: np.ndarray, ln_z: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
