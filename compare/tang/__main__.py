@@ -3,7 +3,8 @@
 vanbench run tang2024-a --out runs/tang2024-a        and so on with -b, -d, -e, -e-1d, -f; then
 
 python -m compare.tang phases   runs/tang2024-a runs/tang2024-b    (a) heat maps
-python -m compare.tang critical runs/tang2024-a runs/tang2024-b    (b), (c) critical fields, exponents, collapse
+python -m compare.tang critical runs/tang2024-a runs/tang2024-b    (b), (c) critical fields, exponents, collapse; after
+                                                                   `chains`, whose table it takes too
 python -m compare.tang bands    runs/tang2024-d                    (d) densities and profiles at c = 0.05
 python -m compare.tang protocol runs/tang2024-e                    (e) the published algorithm
 python -m compare.tang chains   runs/tang2024-e-1d                 (e) the transition of the 1D chains
@@ -85,10 +86,11 @@ def _write_phases(folders: list[Path] | None, out: Path, name: str) -> None:
 @app.command("critical")
 def critical_(folders: Some = None, out: Out = HERE) -> None:
     """(b), (c) The critical field and its exponents."""
-    rows = critical.table(_curves(folders, out / "phases-values.csv"))
+    every = _curves(folders, out / "phases-values.csv")
+    rows = critical.table([*every, *stored(out / "chains-values.csv", every)])
     long = critical.steady(rows)
     found = critical.exponents(rows, long)
-    draw.save(critical.figure(rows, long, critical.ALPHA, critical.BETA), out / "critical.png")
+    draw.save(critical.figure(rows, long, found), out / "critical.png")
     _csv(pd.concat([rows, long.assign(t="inf")]), out / "critical-fields.csv", 5)
     _md(found, out / "critical.md")
 

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 import matplotlib
 import numpy as np
 import pandas as pd
-from scipy.interpolate import CubicSpline
 
 from ..parse import shape_text
 from . import draw
-from .values import Curves, exact_curves
+from .values import Curves, convex, derivatives, exact_curves
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -141,7 +140,6 @@ def _same_spline(network: Curves, known: Curves, i: list[int], j: list[int], t: 
     """The largest error that the spline alone makes in ``k``: the network's fields, with exact ``ln Z``."""
     if known.source != "exact" or len(i) < len(network.s) or not np.isfinite(known.k).any():
         return float("nan")
-    s, ln_z = network.s, known.ln_z[np.ix_(j, t[1])]
-    spline = CubicSpline(np.concatenate([[0.0], s]), np.concatenate([np.zeros((1, ln_z.shape[1])), ln_z]))
-    k = -spline(s, 1) / (network.n * known.t[t[1]])
+    s, times, ln_z = network.s, known.t[t[1]], known.ln_z[np.ix_(j, t[1])]
+    k = convex(s, times, ln_z, derivatives(s, times, ln_z, network.n)[0], network.n)
     return float(np.nanmax(np.abs(k - known.k[np.ix_(j, t[1])])))

@@ -1,8 +1,9 @@
 """What figures are made of: ``ln Z`` over ``s`` and ``t`` from records and exact tables, and its derivatives in ``s``.
 
 ``k = -(1/(N t)) d ln Z/ds`` and ``-chi = (1/(N t)) d^2 ln Z/ds^2`` of a run come from a cubic spline through its fields
-and through ``ln Z(0) = 0``. The networks of one run share their random numbers, which such differences need. Clones do
-not once they were resampled: where that leaves ``k`` open by a tenth of its largest value it is NaN (`trusted`).
+and through ``ln Z(0) = 0``; ``k`` is kept where the convexity of ``ln Z`` allows it (`convex`). The networks of one run
+share their random numbers, which such differences need. Clones do not once they were resampled: where that leaves ``k``
+open by a tenth of its largest value it is NaN (`trusted`).
 """
 
 from __future__ import annotations
@@ -74,6 +75,8 @@ def curves(record: Record) -> Curves:
     shape = tuple(record.shape)
     k, chi = derivatives(s, t, ln_z.to_numpy(), int(np.prod(shape)))
     source = "network" if record.diagnostics.get("n_parameters") else "clones"
+    if source == "network":
+        k = convex(s, t, ln_z.to_numpy(), k, int(np.prod(shape)))
     found = Curves(source, record.system, shape, s, t, ln_z.to_numpy(), stderr.to_numpy(), k, chi, record.cpu_s)
     return trusted(found)
 
@@ -126,6 +129,14 @@ def derivatives(s: np.ndarray, t: np.ndarray, ln_z: np.ndarray, n: int) -> tuple
     return -spline(s, 1) / (n * t), spline(s, 2) / (n * t)
 
 
+def convex(s: np.ndarray, t: np.ndarray, ln_z: np.ndarray, k: np.ndarray, n: int) -> np.ndarray:
+    """``k`` between the slopes to the fields on either side, where the convexity of ``ln Z`` puts it: across a sharp
+    transition the spline swings beyond."""
+    slopes = -np.diff(ln_z, axis=0, prepend=0.0) / (n * t * np.diff(s, prepend=0.0)[:, None])
+    after = np.concatenate([slopes[1:], np.zeros_like(slopes[:1])])
+    return np.clip(k, after, slopes)
+
+
 def noise(s: np.ndarray, t: np.ndarray, stderr: np.ndarray, n: int) -> np.ndarray:
     """The standard error of ``k`` for independent errors of ``ln Z``, ``(n_s, n_t)``."""
     weights = through_zero(s, np.eye(len(s)))(s, 1)  # d ln Z/ds at each field from ln Z at every field
@@ -154,6 +165,7 @@ def exact_curves(system: str, shape: tuple[int, ...], folder: Path = FOLDER) -> 
     slopes = k.to_numpy(), -chi.to_numpy()
     if not np.isfinite(slopes[0]).all() and len(s) >= ENOUGH:
         slopes = derivatives(s, t, values, int(np.prod(shape)))
+        slopes = convex(s, t, values, slopes[0], int(np.prod(shape))), slopes[1]
         s, values, slopes = s[:-1], values[:-1], (slopes[0][:-1], slopes[1][:-1])  # at the end it has nothing beyond
     return Curves("exact", system, shape, s, t, values, np.zeros_like(values), *slopes)
 
