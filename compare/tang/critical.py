@@ -146,7 +146,7 @@ def exponents(rows: pd.DataFrame, long: pd.DataFrame) -> pd.DataFrame:
         fields = dict(zip(mine["shape"], mine.s_c))
         local = rows[(rows.system == system) & (_dimension(rows) == dimension) & _clear(rows)]
         for (_, shape, source), group in local.groupby(["n_sites", "shape", "source"]):
-            moving = group[group.s_c > STILL * fields.get(shape, 0.0)].sort_values("t")
+            moving = group[group.s_c > STILL * fields.get(shape, group.s_c.min())].sort_values("t")
             moving = moving[moving.t >= moving.t[moving.s_c.idxmax()]] if len(moving) else moving
             if len(moving) >= 2:
                 spread = f"{shape}, {source}, t = {moving.t.min():g} to {moving.t.max():g}"
