@@ -195,7 +195,7 @@ class TensorTrain:
 
 
 def _gram(a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Left singular vectors and the squares of the singular values, the largest first; good to `GRAM` of the largest."""
+    """Left singular vectors and squares of the singular values, the largest first, good to `GRAM` of that."""
     squares, vectors = np.linalg.eigh(a @ a.T)
     return vectors[:, ::-1], np.maximum(squares[::-1], 0.0)
 
