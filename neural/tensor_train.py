@@ -15,7 +15,7 @@ from scipy.linalg.lapack import dgeqrf, dorgqr
 
 Gate = tuple[tuple[int, ...], np.ndarray]  # sites, and the matrix on them
 
-GRAM = 1e-13  # squares of singular values, relative to the largest, that eigenvalues of ``a a^T`` still tell from rounding
+GRAM = 1e-13  # squares of singular values, of the largest, that the eigenvalues of ``a a^T`` tell from rounding
 
 
 class TensorTrain:

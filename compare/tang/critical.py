@@ -204,8 +204,10 @@ def _over_time(axis, rows: pd.DataFrame, long: pd.DataFrame, name: str, beta: fl
             axis.errorbar(line.t, line.s_c, line.s_c_stderr, fmt="none", color=colour, elinewidth=0.8, capsize=2)
         for field in long[long["shape"] == shape].s_c:
             axis.axhline(field, color=colour, ls=":", lw=1)
-    t = np.array([10.0, 100.0])
-    axis.plot(t, rows.s_c.max() * (t / 10.0) ** -beta, "k--", lw=1, label=f"t^-{beta:.2f}")
+    largest = rows[rows.n_sites == rows.n_sites.max()]
+    start = largest.loc[largest.s_c.idxmax()]
+    t = start.t * np.array([1.0, 10.0])
+    axis.plot(t, start.s_c * np.array([1.0, 10.0]) ** -beta, "k--", lw=1, label=f"t^-{beta:.2f}")
     axis.set(xscale="log", yscale="log", xlabel="t", ylabel="s_c(N, t)", title=name)
     draw.plain_ticks(axis.yaxis, FIELDS)
     axis.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=6)
@@ -239,4 +241,5 @@ def _collapse(axis, rows: pd.DataFrame, long: pd.DataFrame, alpha: float, beta: 
     axis.axhline(1.0, color="k", lw=0.8)
     axis.set(xscale="log", yscale="log", xlabel="N^-α t^β", ylabel="s_c(N, t) / s_c(N)")
     draw.plain_ticks(axis.yaxis, (1, 2, 3, 5, 10))
+    draw.plain_ticks(axis.xaxis, 10.0 ** np.arange(-4, 4))
     axis.set_title(f"α = {alpha:.2f}, β = {beta:.2f}")

@@ -93,7 +93,7 @@ def _lines(axis: Any, known: Curves, network: Curves | None) -> None:
             axis.plot(network.s, network.k[:, network.at(t)], thin, color=colour, ms=3.5, lw=0.5)
         axis.plot([], [], "-", color=colour, label=f"t = {t:g}")
     axis.set(xscale="log", xlabel="s", ylabel="k", xlim=(shown.s[0] / 1.1, shown.s[-1] * 1.1))
-    axis.legend()
+    axis.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     axis.set_title(f"lines: {known.source}" + ("" if network in (None, known) else ", points: network"))
 
 
