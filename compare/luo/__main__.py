@@ -30,9 +30,7 @@ PARTS = {
     "steady": (
         "(d) Steady states of the Heisenberg lattice by method, network and strings",
         (
-            "steady-var",
-            "steady-dyn",
-            "steady-var-dyn",
+            *(f"steady-{method}{wide}" for method in ("var", "dyn", "var-dyn") for wide in ("", "-wide")),
             "steady-mix",
             "steady-gates",
             "steady-strings",
