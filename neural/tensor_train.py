@@ -8,9 +8,12 @@ states: Zwolak and Vidal, Phys. Rev. Lett. 93, 207205 (2004)).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
+from scipy.linalg.lapack import dgeqrf, dorgqr
+
+Gate = tuple[tuple[int, ...], np.ndarray]  # sites, and the matrix on them
 
 
 class TensorTrain:
@@ -52,44 +55,52 @@ class TensorTrain:
         """Bring the centre to ``site``."""
         while self.centre < site:
             core = self.cores[self.centre]
-            q, r = np.linalg.qr(core.reshape(-1, core.shape[2]))
+            q, r = _qr(core.reshape(-1, core.shape[2]))
             self.cores[self.centre] = q.reshape(*core.shape[:2], -1)
-            self.cores[self.centre + 1] = np.tensordot(r, self.cores[self.centre + 1], 1)
+            self.cores[self.centre + 1] = _product(r, self.cores[self.centre + 1])
             self.centre += 1
         while self.centre > site:
             core = self.cores[self.centre]
-            q, r = np.linalg.qr(core.reshape(core.shape[0], -1).T)
+            q, r = _qr(core.reshape(core.shape[0], -1).T)
             self.cores[self.centre] = q.T.reshape(-1, *core.shape[1:])
-            self.cores[self.centre - 1] = np.tensordot(self.cores[self.centre - 1], r.T, 1)
+            self.cores[self.centre - 1] = self.cores[self.centre - 1] @ r.T
             self.centre -= 1
 
     def apply(self, sites: tuple[int, ...], matrix: np.ndarray) -> None:
-        """A matrix ``(d^k, d^k)``, column = from, on one site or two, the first most significant.
+        """A matrix ``(d^k, d^k)``, column = from, on one site or two, the first most significant."""
+        self.sweep([(sites, matrix)])
 
-        Two sites apart are brought side by side by exchanges and taken back.
-        """
-        if len(sites) == 1:
-            self.move(sites[0])
-            self.cores[sites[0]] = np.einsum("ij,ljr->lir", matrix, self.cores[sites[0]])
-            return
-        first, last = min(sites), max(sites)
-        d = self.cores[0].shape[1]
-        if sites[0] > sites[1]:
-            matrix = matrix.reshape(d, d, d, d).transpose(1, 0, 3, 2).reshape(d * d, d * d)
-        for k in range(last - 1, first, -1):
-            self._exchange(k)
-        self._join(first, matrix)
-        for k in range(first + 1, last):
-            self._exchange(k)
+    def sweep(self, gates: Iterable[Gate]) -> None:
+        """One such matrix after the other. Sites apart are brought side by side by exchanges, the later to the earlier;
+        only after the last matrix do all go back."""
+        order = list(range(len(self.cores)))  # of the sites as they stand
+        for sites, matrix in gates:
+            if len(sites) == 1:
+                self._alone(order.index(sites[0]), matrix)
+                continue
+            first, last = sorted(order.index(site) for site in sites)
+            for k in range(last - 1, first, -1):
+                self._exchange(k, order, left=True)
+            self._join(first, matrix if order[first] == sites[0] else _turned(matrix, self.cores[0].shape[1]))
+        for start in reversed(range(len(order) - 1)):
+            for k in range(start, len(order) - 1):
+                if order[k] < order[k + 1]:
+                    break
+                self._exchange(k, order)
 
-    def _exchange(self, k: int) -> None:
-        """The values of sites ``k`` and ``k + 1``."""
-        self._split(k, self._pair(k).transpose(0, 2, 1, 3))
+    def _alone(self, k: int, matrix: np.ndarray) -> None:
+        self.move(k)
+        self.cores[k] = np.einsum("ij,ljr->lir", matrix, self.cores[k])
+
+    def _exchange(self, k: int, order: list[int], left: bool = False) -> None:
+        """The sites that stand at ``k`` and ``k + 1``."""
+        self._split(k, self._pair(k).transpose(0, 2, 1, 3), left)
+        order[k], order[k + 1] = order[k + 1], order[k]
 
     def _join(self, k: int, matrix: np.ndarray) -> None:
         pair = self._pair(k)
         left, d, _, right = pair.shape
-        changed = np.tensordot(matrix, pair.transpose(1, 2, 0, 3).reshape(d * d, -1), 1)
+        changed = matrix @ pair.transpose(1, 2, 0, 3).reshape(d * d, -1)
         self._split(k, changed.reshape(d, d, left, right).transpose(2, 0, 1, 3))
 
     def _pair(self, k: int) -> np.ndarray:
@@ -98,18 +109,21 @@ class TensorTrain:
             self.move(k)
         elif self.centre > k + 1:
             self.move(k + 1)
-        return np.tensordot(self.cores[k], self.cores[k + 1], 1)
+        left, d, _ = self.cores[k].shape
+        return _product(self.cores[k].reshape(left * d, -1), self.cores[k + 1]).reshape(left, d, d, -1)
 
-    def _split(self, k: int, pair: np.ndarray) -> None:
+    def _split(self, k: int, pair: np.ndarray, on_left: bool = False) -> None:
+        """Back into two tensors; the centre goes to the second, or to the first."""
         left, d, _, right = pair.shape
         u, sizes, v = np.linalg.svd(pair.reshape(left * d, d * right), full_matrices=False)
         squares = sizes**2
         beyond = np.append(np.cumsum(squares[::-1])[::-1], 0.0) / squares.sum()  # lost if that many are kept
         keep = max(1, min(self.bond, int(np.argmax(beyond <= self.cutoff))))
         self.lost += float(beyond[keep])
-        self.cores[k] = u[:, :keep].reshape(left, d, keep)
-        self.cores[k + 1] = (sizes[:keep, None] * v[:keep]).reshape(keep, d, right)
-        self.centre = k + 1
+        u, v = u[:, :keep], v[:keep]
+        u, v = (u * sizes[:keep], v) if on_left else (u, sizes[:keep, None] * v)
+        self.cores[k], self.cores[k + 1] = u.reshape(left, d, keep), v.reshape(keep, d, right)
+        self.centre = k if on_left else k + 1
 
     def at(self, x: np.ndarray) -> float:
         """The entry at the configuration ``x``, ``(n_sites,)``."""
@@ -137,6 +151,16 @@ class TensorTrain:
         lost, self.lost = self.lost, 0.0
         return lost
 
+    @property
+    def norm(self) -> float:
+        """The Euclidean norm."""
+        return float(np.linalg.norm(self.cores[self.centre]))
+
+    def times(self, weights: np.ndarray) -> TensorTrain:
+        """Each entry times ``weights[k, x_k]`` of every site ``k``; ``(n_sites, d)``."""
+        cores = [core * row[:, None] for core, row in zip(self.cores, weights)]
+        return TensorTrain(cores, self.bond, self.cutoff)
+
     def rights(self) -> list[np.ndarray]:
         """``R_k``, ``(size of bond k,)``: the sum over all values of the sites from ``k`` on; ``k = 0..n_sites``."""
         out = [np.ones(1)]
@@ -144,11 +168,16 @@ class TensorTrain:
             out.append(core.sum(1) @ out[-1])
         return out[::-1]
 
-    def normalise(self) -> float:
-        """Divide by the sum over all configurations, and return it."""
-        total = float(self.rights()[0][0])
-        self.cores[self.centre] = self.cores[self.centre] / total
-        return total
+    def total(self, weights: np.ndarray) -> float:
+        """The sum over all configurations of the entry times ``weights[k, x_k]`` of every site ``k``."""
+        row = np.ones(1)
+        for core, weight in zip(reversed(self.cores), weights[::-1]):
+            row = (core @ row) @ weight
+        return float(row[0])
+
+    def divide(self, number: float) -> None:
+        """Every entry by ``number``."""
+        self.cores[self.centre] = self.cores[self.centre] / number
 
     def marginals(self) -> np.ndarray:
         """The distribution of each site, ``(n_sites, d)``, of a train that is normalised."""
@@ -157,3 +186,20 @@ class TensorTrain:
             out.append(np.tensordot(left, core, 1) @ rights[k + 1])
             left = left @ core.sum(1)
         return np.array(out)
+
+
+def _turned(matrix: np.ndarray, d: int) -> np.ndarray:
+    """A matrix on two sites with the sites exchanged."""
+    return matrix.reshape(d, d, d, d).transpose(1, 0, 3, 2).reshape(d * d, d * d)
+
+
+def _product(matrix: np.ndarray, core: np.ndarray) -> np.ndarray:
+    """``matrix`` on the left of a core ``(left, d, right)``."""
+    return (matrix @ core.reshape(core.shape[0], -1)).reshape(-1, *core.shape[1:])
+
+
+def _qr(a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """As `numpy.linalg.qr`, which takes three times as long for small matrices."""
+    k = min(a.shape)
+    packed, tau, _, _ = dgeqrf(a)
+    return dorgqr(packed[:, :k], tau)[0], np.triu(packed[:k])

@@ -33,7 +33,7 @@ def difference(found, exact, quantities):
 def test_jump_counts_and_spins_of_a_square_are_exact_where_no_bond_is_cut():
     """Two of the four bonds join sites that are not neighbours in the chain."""
     system, s, times, quantities = build("heisenberg", (2, 2), **RING), [0.0, 0.3], [0.5, 1.0], [*SPINS, "ln_Z"]
-    found = follow(system, s, times, quantities, dt=0.1, order=4, full_summation=True)
+    found = follow(system, s, times, quantities, dt=0.05, order=4, full_summation=True)
     exact = solve(system, s, times, quantities)
     assert difference(found, exact[exact.quantity == "ln_Z"], ["ln_Z"]) < 5e-6  # second order: 1e-3
     assert difference(found, exact[exact.quantity != "ln_Z"], SPINS) < 1e-4  # weights near 0 bend in the network
@@ -134,7 +134,7 @@ def test_a_network_becomes_the_train():
     train = TensorTrain(
         [rng.uniform(0.2, 1, size=shape) for shape in [(1, 2, 2), (2, 2, 3), (3, 2, 2), (2, 2, 1)]], 4, 0.0
     )
-    train.normalise()
+    train.divide(train.total(np.ones((4, 2))))
     net = MatrixProduct((4,), bond=3).double()
     net.load_state_dict(MatrixProduct.parameters_of(train), strict=False)
     x = torch.tensor(np.indices((2,) * 4).reshape(4, -1).T.astype(np.int8).copy())

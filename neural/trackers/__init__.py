@@ -11,6 +11,7 @@ from exact.errors import unknown
 from .base import Diverged, Problem, Step, Tracker, Unfinished
 from .clones import Clones
 from .gates import Gates, SteadyGates
+from .gates_symmetric import SymmetricGates
 from .guided_clones import GuidedClones
 from .kl import KL
 from .log_ratio import LogRatio
@@ -33,6 +34,7 @@ TRACKERS: dict[str, Callable[..., Tracker]] = {
     "log-ratio": LogRatio,
     "gates": Gates,
     "gates-steady": SteadyGates,
+    "gates-symmetric": SymmetricGates,
     "ritz": Ritz,
     "scgf": SCGF,
     "trapezoid": Trapezoid,

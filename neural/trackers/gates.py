@@ -16,13 +16,15 @@ import torch
 from scipy.linalg import expm
 
 from exact import Excluding, FixedSum, InputError, System
+from exact.matrixfree.local import Local, merged
 
 from ..architectures.matrix_product import MatrixProduct
 from ..estimators import Increment
-from ..tensor_train import TensorTrain
+from ..tensor_train import Gate, TensorTrain
 from .base import Diverged, Measuring, Problem, Step
 
 SUZUKI = 1 / (4 - 4 ** (1 / 3))  # four steps of this fraction and one, backwards, of the rest are of fourth order
+Group = list[Gate]  # on sites that no two of them share
 
 
 class Gates(Measuring):
@@ -34,11 +36,16 @@ class Gates(Measuring):
         2: each step goes through the terms and back; 4: five such steps, one of them backwards in time.
     cutoff
         squares of what is cut from a bond, as a fraction, that are not missed although the bond has room.
+    balanced
+        bonds are cut where ``P / sqrt(P_0)``, not ``P``, loses least: it weighs the configurations that are rare at the
+        start, which an s-ensemble may live on. The same for a uniform start.
     measure
         samples of the network for the observables.
     full_summation
         observables summed over all configurations instead (up to 2^16 states).
     """
+
+    pace = 1.0  # of what is stepped, in units of the generator
 
     def __init__(
         self,
@@ -46,6 +53,7 @@ class Gates(Measuring):
         dt: float = 0.05,
         order: int = 2,
         cutoff: float = 1e-18,
+        balanced: bool = False,
         measure: int = 20000,
         full_summation: bool = False,
     ):
@@ -62,9 +70,13 @@ class Gates(Measuring):
         self.states = problem.all_states() if full_summation else None
         support = system.support
         self.excluded = list(np.atleast_2d(support.configurations)) if isinstance(support, Excluding) else []
-        self.trains = [_start(system, net.bond, cutoff) for _ in problem.s]
-        self.generators = [_local(problem, s) for s in problem.s]
-        self._exponentials: dict[tuple[int, float], list[tuple[tuple[int, ...], np.ndarray]]] = {}
+        start = np.asarray(system.initial, dtype=float)
+        self.scale = np.sqrt(np.where(start > 0, start, 1.0)) if balanced else np.ones_like(start)
+        self.trains = [_start(system, self.scale, net.bond, cutoff) for _ in problem.s]
+        for train in self.trains:
+            self._shorten(train)
+        self.groups = [_groups(_local(problem, s, self.scale)) for s in problem.s]
+        self._exponentials: dict[tuple[int, float], list[Group]] = {}
 
     def state(self) -> Mapping[str, Any]:
         trains = [[torch.from_numpy(core) for core in train.cores] for train in self.trains]
@@ -80,30 +92,42 @@ class Gates(Measuring):
         growth, lost = np.zeros(len(self.trains)), np.zeros(len(self.trains))
         for r, train in enumerate(self.trains):
             for fraction in [1.0] if self.order == 2 else [SUZUKI, SUZUKI, 1 - 4 * SUZUKI, SUZUKI, SUZUKI]:
-                gates = self._gates(r, fraction * dt / 2)
-                for sites, matrix in [*gates, *reversed(gates)]:
-                    train.apply(sites, matrix)
+                for group in self._gates(r, fraction * self.pace * dt):
+                    train.sweep(group if train.centre < len(train.cores) / 2 or _apart(group) > 1 else group[::-1])
             for x in self.excluded:  # no term leads there, but what is cut does, and next to the rest it grows
                 train.clear(x)
-            total = train.normalise()
-            if not (np.isfinite(total) and total > 0):
-                raise Diverged("the total probability is not positive: take a larger bond or a smaller dt.")
-            growth[r], lost[r] = math.log(total), train.forget()
-        self._hand_over()
+            growth[r], lost[r] = self._shorten(train), train.forget()
+        if dt == limit:  # a report time
+            self._hand_over()
         increment = Increment.certain(torch.as_tensor(growth))
         bonds = torch.tensor([float(max(train.bonds, default=1)) for train in self.trains])
         return Step(dt, {"gates": increment}, "gates", {"lost": torch.as_tensor(lost), "bond": bonds})
 
-    def _gates(self, r: int, span: float) -> list[tuple[tuple[int, ...], np.ndarray]]:
-        """``exp(span w)`` of the terms, in the order in which they are applied."""
+    def _gates(self, r: int, span: float) -> list[Group]:
+        """``exp(span W_s)``: half of each group, all of the last, and the others' halves back."""
         key = (r, round(span, 15))
         if key not in self._exponentials:
-            self._exponentials[key] = [(sites, expm(span * matrix)) for sites, matrix in self.generators[r]]
+            *before, last = self.groups[r]
+            halves = [[(sites, expm(span / 2 * matrix)) for sites, matrix in group] for group in before]
+            whole = [(sites, expm(span * matrix)) for sites, matrix in last]
+            self._exponentials[key] = [*halves, whole, *reversed(halves)]
         return self._exponentials[key]
+
+    def _shorten(self, train: TensorTrain) -> float:
+        """Make the total probability one; by how much ``ln Z`` has grown."""
+        total = train.total(self.scale)
+        if not (np.isfinite(total) and total > 0):
+            raise Diverged("the total probability is not positive: take a larger bond or a smaller dt.")
+        train.divide(total)
+        return math.log(total)
 
     def _hand_over(self) -> None:
         """The networks become what the trains are."""
-        found = [MatrixProduct.parameters_of(train) for train in self.trains]
+        found = []
+        for train in self.trains:
+            probability = train.times(self.scale)
+            probability.divide(train.total(self.scale))
+            found.append(MatrixProduct.parameters_of(probability))
         for name, value in self.problem.ensemble.parameters.items():
             with torch.no_grad():
                 for r, parameters in enumerate(found):
@@ -113,25 +137,46 @@ class Gates(Measuring):
         self._measured = None
 
 
-def _start(system: System, bond: int, cutoff: float) -> TensorTrain:
-    """The product start, conditioned on the support."""
+def _start(system: System, scale: np.ndarray, bond: int, cutoff: float) -> TensorTrain:
+    """The product start, conditioned on the support, over ``scale``; not normalised."""
+    rows = np.asarray(system.initial) / scale
     if not isinstance(system.support, Excluding):
-        return TensorTrain.product(system.initial, bond, cutoff)
+        return TensorTrain.product(rows, bond, cutoff)
     excluded = np.atleast_2d(system.support.configurations)
     sites = np.arange(system.n_sites)
     single = [np.eye(system.local_dim)[x] for x in excluded]
-    weights = [-float(system.initial[sites, x].prod()) for x in excluded]
-    train = TensorTrain.combination([1.0, *weights], [system.initial, *single], bond, cutoff)
-    train.normalise()
-    return train
+    weights = [-float(rows[sites, x].prod()) for x in excluded]
+    return TensorTrain.combination([1.0, *weights], [rows, *single], bond, cutoff)
 
 
-def _local(problem: Problem, s: float) -> list[tuple[tuple[int, ...], np.ndarray]]:
-    """Tilted terms with those on the same sites added up, from the first sites to the last."""
-    found: dict[tuple[int, ...], np.ndarray] = {}
-    for term in problem.system.terms:
-        found[term.sites] = found.get(term.sites, 0.0) + term.tilted(problem.observable, s)
-    return sorted(found.items(), key=lambda item: (min(item[0]), max(item[0])))
+def _local(problem: Problem, s: float, scale: np.ndarray) -> list[Local]:
+    """The tilted terms on ``P / scale``, those on the same sites added up."""
+    system = problem.system
+    found = merged((Local(t.sites, t.tilted(problem.observable, s)) for t in system.terms), system.local_dim)
+    out = []
+    for local in found:
+        weights = np.ones(1)
+        for site in local.sites:
+            weights = np.kron(weights, scale[site])
+        out.append(Local(local.sites, local.matrix * weights / weights[:, None]))
+    return out
+
+
+def _groups(terms: list[Local]) -> list[Group]:
+    """By the distance of their sites, and those of one distance in two groups within which no two share a site. The
+    last group, which a step goes through once, is of the largest distance: that costs most."""
+    found: dict[tuple[int, int], Group] = {}
+    for local in terms:
+        apart = local.sites[-1] - local.sites[0]
+        key = (apart, -(local.sites[0] // apart % 2) if apart else 0)
+        found.setdefault(key, []).append((local.sites, local.matrix))
+    return [sorted(found[key], key=lambda gate: gate[0]) for key in sorted(found)]
+
+
+def _apart(group: Group) -> int:
+    """The distance of the sites of its gates."""
+    sites = group[0][0]
+    return sites[-1] - sites[0]
 
 
 class SteadyGates(Gates):
