@@ -67,6 +67,10 @@ class Ensemble:
         """``ln p_r(x)`` for ``x`` of shape ``(R, batch, n_sites)``; ``(R, batch)``."""
         return self._call(self.parameters if parameters is None else parameters, x, "log_prob")
 
+    def log_prob_all(self, x: Tensor, parameters: Parameters | None = None) -> Tensor:
+        """``ln p_r`` of all configurations ``x`` ``(R, d**n_sites, n_sites)``, row-major; ``(R, d**n_sites)``."""
+        return self._call(self.parameters if parameters is None else parameters, x, "log_prob_all")
+
     def log_prob_moves(
         self, x: Tensor, deltas: np.ndarray, parameters: Parameters | None = None, used: Tensor | None = None
     ) -> Tensor:

@@ -21,6 +21,7 @@ from exact import InputError, System
 from exact.quantum.observables import distribution_purity, pairs_by_distance, smallest_eigenvalue
 
 from .autoregressive import Autoregressive
+from .tables import configurations
 
 SPINS = ("sigma_x", "sigma_y", "sigma_z")
 PROFILES = tuple(f"{name}_profile" for name in SPINS)
@@ -134,10 +135,8 @@ class Outcomes:
     def _whole_state(self, purity: bool, eigenvalue: bool) -> Iterator[Row]:
         assert self.system.quantum is not None
         povm, n = self.system.quantum.povm, self.system.n_sites
-        grid = np.indices((4,) * n, dtype=np.int8).reshape(n, -1).T
-        states = torch.as_tensor(np.ascontiguousarray(grid), device=self.x.device)
         with torch.no_grad():
-            p = torch.cat([self.net.log_prob(part).double().exp() for part in states.split(CHUNK)]).cpu().numpy()
+            p = self.net.log_prob_all(configurations(n, 4, self.x.device)).double().exp().cpu().numpy()
         if purity:
             yield {"quantity": "purity", "value": distribution_purity(p, povm), "stderr": 0.0}
         if eigenvalue:

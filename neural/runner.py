@@ -290,7 +290,7 @@ class _Run:
         """Configurations to average over, with weights where they are all configurations."""
         states = getattr(self.runner, "states", None)
         if states is not None:
-            return states, self.problem.log_prob(states).double().exp()
+            return states, self.problem.log_prob_all(states).double().exp()
         return self.runner.measured, None
 
 

@@ -29,7 +29,13 @@ PARTS = {
     ),
     "steady": (
         "(d) Steady states of the Heisenberg lattice by method, network and strings",
-        ("steady-var", "steady-dyn", "steady-var-dyn", "steady-gates", "steady-strings", "lattice-steady"),
+        (
+            *(f"steady-{method}{wide}" for method in ("var", "dyn", "var-dyn") for wide in ("", "-wide")),
+            "steady-mix",
+            "steady-gates",
+            "steady-strings",
+            "lattice-steady",
+        ),
     ),
     "energy": (
         "(e) The ring at ten times the energy",

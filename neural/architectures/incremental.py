@@ -81,6 +81,25 @@ class Incremental(Autoregressive):
             totals.append(total)
         return torch.stack(totals, 1)
 
+    def log_prob_all(self, x: Tensor) -> Tensor:
+        """As in the base; every prefix is met once, so that each site costs less than the last one alone."""
+        if self._pinned or self._total is not None:
+            return super().log_prob_all(x)
+        z, total, cache = x.new_zeros(1, self.n_sites), self.site_bias.new_zeros(1), None
+        for k in range(self.n_sites):
+            logits, cache = self.advance(z, k, k + 1, cache)
+            chosen = torch.log_softmax(logits[:, 0] + self.site_bias[self.order[k]], -1)
+            total = (total[:, None] + chosen).flatten()
+            z = z.repeat_interleave(self.local_dim, 0)
+            z[:, k] = torch.arange(self.local_dim, device=x.device, dtype=x.dtype).repeat(len(chosen))
+            if k + 1 < self.n_sites:
+                cache = tree_map(self._branched, cache)
+        by_rank = total.view((self.local_dim,) * self.n_sites)
+        return self._on_support(x, by_rank.permute(self._site_to_rank.tolist()).flatten())
+
+    def _branched(self, part: Any) -> Any:
+        return part.repeat_interleave(self.local_dim, 0) if isinstance(part, Tensor) else part
+
     def _finish(self, z: Tensor, logits: Tensor, first: int) -> Tensor:
         """Add the site biases and the way to a fixed sum to logits of the ranks from ``first`` on."""
         logits = logits + self._ranked(self.site_bias, 0)[first:]

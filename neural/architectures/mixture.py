@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.func import functional_call
 
 from exact import InputError
 
@@ -90,6 +91,16 @@ class Mixture(Autoregressive):
             logits = logits + torch.stack(ways)
         taken = self._free_sum(self._taken(logits, y), self._free[self._places][:, None])
         return taken.logsumexp(0) - math.log(strings)
+
+    def log_prob_all(self, x: Tensor) -> Tensor:
+        """As in the base, string by string; the network's table of values along a string, its axes put to the sites."""
+        if self._pinned or self._total is not None:
+            return super().log_prob_all(x)
+        parts = []
+        for places, back in zip(self._places, self._back.tolist()):
+            along = functional_call(self.net, {"site_bias": self.site_bias[places]}, (x, "log_prob_all"))
+            parts.append(along.view((self.local_dim,) * self.n_sites).permute(back).flatten())
+        return self._on_support(x, torch.stack(parts).logsumexp(0) - math.log(len(parts)))
 
     def _count_ways(self, product: Tensor) -> None:
         self._ways = torch.stack([self._ways_along(path, product) for path in self._paths])

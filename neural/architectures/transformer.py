@@ -12,6 +12,8 @@ from exact import InputError
 
 from .incremental import Incremental
 
+GEMM = 16  # members of a group from which a matrix product is faster than broadcasting
+
 
 class Block(nn.Module):
     """Attention to the tokens up to here, then a layer on each token; both normalised before and added."""
@@ -35,8 +37,42 @@ class Block(nn.Module):
         # mask, scale and product in one pass over the scores
         scores = torch.baddbmm(later, q.flatten(0, 1), k.flatten(0, 1).mT, alpha=q.shape[-1] ** -0.5)
         seen = torch.softmax(scores, -1) @ v.flatten(0, 1)
-        h = h + self.mix(seen.view(q.shape).transpose(1, 2).flatten(2))
-        return h + self.contract(torch.relu(self.expand(self.normal_forward(h)))), (k, v)
+        return self._forward(h + self.mix(seen.view(q.shape).transpose(1, 2).flatten(2))), (k, v)
+
+    def _forward(self, h: Tensor) -> Tensor:
+        return h + self.contract(torch.relu(self.expand(self.normal_forward(h))))
+
+    def branch(self, h: Tensor, known: list[tuple[Tensor, Tensor]]) -> Tensor:
+        """The tokens of all prefixes of one length, ``(d**k, width)``, in order; ``known`` gets their keys and values.
+
+        Prefixes that begin alike attend to the same keys of the ranks before, which are therefore not copied:
+        ``known[j]`` has ``(heads, d**j, width/heads)``.
+        """
+        split = self.queries(self.normal_attention(h)).unflatten(-1, (3, self.heads, -1)).permute(1, 2, 0, 3)
+        q, k, v = split.contiguous().unbind()
+        known.append((k, v))
+        weights = torch.softmax(q.shape[-1] ** -0.5 * torch.stack([_scores(q, k) for k, _ in known]), 0)
+        seen = torch.zeros_like(q)
+        for weight, (_, v) in zip(weights, known):
+            seen = _add_values(seen, weight, v)
+        return self._forward(h + self.mix(seen.transpose(0, 1).flatten(1)))
+
+
+def _scores(q: Tensor, k: Tensor) -> Tensor:
+    """Products of queries ``(heads, n, e)`` with each one's group's key, of ``(heads, groups, e)``: ``(heads, n)``."""
+    grouped = q.view(k.shape[0] * k.shape[1], -1, k.shape[2])
+    keys = k.reshape(-1, k.shape[2])
+    if grouped.shape[1] < GEMM:
+        return (grouped * keys[:, None]).sum(-1).view(q.shape[:2])
+    return (grouped @ keys[..., None]).view(q.shape[:2])
+
+
+def _add_values(seen: Tensor, weights: Tensor, v: Tensor) -> Tensor:
+    """``seen`` ``(heads, n, e)`` plus, weighted by ``(heads, n)``, the value of the group of each."""
+    grouped = seen.view(v.shape[0] * v.shape[1], -1, v.shape[2])
+    factors, values = weights.reshape(len(grouped), -1, 1), v.reshape(len(grouped), 1, -1)
+    add = torch.addcmul if grouped.shape[1] < GEMM else torch.baddbmm
+    return add(grouped, factors, values).view(seen.shape)
 
 
 class Transformer(Incremental):
@@ -65,3 +101,20 @@ class Transformer(Incremental):
             h, pair = block(h, before)
             known.append(pair)
         return self.output(self.normal(h)), known
+
+    def log_prob_all(self, x: Tensor) -> Tensor:
+        """As in `Incremental`, without a copy of the keys and values for each prefix: half the time at 4^9."""
+        if self._pinned or self._total is not None:
+            return super().log_prob_all(x)
+        known: list[list] = [[] for _ in self.blocks]
+        total, values = self.site_bias.new_zeros(1), self.encode(x[: self.local_dim, -1:])[:, 0]
+        for k in range(self.n_sites):
+            h = self.site[k : k + 1]
+            if k:  # the last value runs fastest
+                h = (h + self.value(values)).repeat(len(total) // self.local_dim, 1)
+            for block, levels in zip(self.blocks, known):
+                assert isinstance(block, Block)
+                h = block.branch(h, levels)
+            chosen = torch.log_softmax(self.output(self.normal(h)) + self.site_bias[k], -1)
+            total = (total[:, None] + chosen).flatten()
+        return self._on_support(x, total)

@@ -108,6 +108,13 @@ class Problem:
         return whole(torch.cat(parts, 1), x.shape[1])
 
     @torch.no_grad()
+    def log_prob_all(self, x: Tensor) -> Tensor:
+        """``ln p`` of all configurations on the support, ``x`` as from `all_states`, without gradients."""
+        if x.shape[1] == self.system.local_dim**self.system.n_sites:
+            return self.ensemble.log_prob_all(x)
+        return self.log_prob(x)
+
+    @torch.no_grad()
     def local_ratio(self, x: Tensor, parameters: Parameters, log_prob: Tensor) -> Tensor:
         """``(W_s p)(x) / p(x)`` of the networks with ``parameters``, ``(R, batch)``, a chunk at a time.
 
