@@ -61,9 +61,9 @@ class SymmetricTDVP(TDVP):
 
     def _amplitude(self, x: Tensor, log_prob: Tensor) -> Tensor:
         """``ln p`` of ``p = sqrt(pi phi)``."""
-        return (log_prob + self._log_equilibrium(x)) / 2
+        return (log_prob + self.log_equilibrium(x)) / 2
 
-    def _log_equilibrium(self, x: Tensor) -> Tensor:
+    def log_equilibrium(self, x: Tensor) -> Tensor:
         sites = torch.arange(x.shape[-1], device=x.device)
         return self.log_pi[sites, x.long()].sum(-1)
 
@@ -76,8 +76,8 @@ class SymmetricTDVP(TDVP):
         returning = connections.outgoing_rates(flat).view(*out.shape, -1)
         undo = self._inverse_moves()
         m = torch.arange(connections.n_moves, device=x.device)
-        forward = out * torch.exp(self._log_equilibrium(x))[..., None]
-        backward = returning[..., m, undo] * torch.exp(self._log_equilibrium(targets))
+        forward = out * torch.exp(self.log_equilibrium(x))[..., None]
+        backward = returning[..., m, undo] * torch.exp(self.log_equilibrium(targets))
         if not torch.allclose(forward, backward, rtol=1e-9, atol=1e-14):
             raise InputError("tdvp-symmetric needs detailed balance with the start as equilibrium: take 'tdvp'.")
 
