@@ -185,6 +185,14 @@ def test_contrast_is_zero_on_a_slope_and_four_for_stripes():
     assert bands.contrast(0.5 + 0.5 * (-1.0) ** (i + j)) == pytest.approx(4, rel=0.3)
 
 
+def test_asymmetry_is_one_for_noise_and_more_for_a_slope():
+    rng, stderr = np.random.default_rng(1), np.full((30, 30), 0.1)
+    noise = rng.normal(scale=0.1, size=(30, 30))
+    assert bands.asymmetry(noise, stderr) == pytest.approx(1, abs=0.1)  # 435 pairs: three standard errors
+    assert bands.asymmetry(noise + np.linspace(0, 1, 30), stderr) > 2
+    assert np.isnan(bands.asymmetry(noise, 0 * stderr))
+
+
 def test_the_closed_form_of_the_voter_model_is_that_of_exact_vectors():
     params = {"boundary": "open", "initial": "bernoulli:0.3", "pinned": "first"}
     for shape in ((5,), (2, 3)):
