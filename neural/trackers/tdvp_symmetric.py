@@ -19,6 +19,8 @@ from exact import InputError
 from .base import CHUNK, Problem
 from .tdvp import TDVP
 
+NEEDY = "tdvp-symmetric, ritz and guided-clones"
+
 
 class SymmetricTDVP(TDVP):
     """As `TDVP`, for the activity of detailed-balance systems from their equilibrium measure.
@@ -79,7 +81,7 @@ class SymmetricTDVP(TDVP):
         forward = out * torch.exp(self.log_equilibrium(x))[..., None]
         backward = returning[..., m, undo] * torch.exp(self.log_equilibrium(targets))
         if not torch.allclose(forward, backward, rtol=1e-9, atol=1e-14):
-            raise InputError("tdvp-symmetric needs detailed balance with the start as equilibrium: take 'tdvp'.")
+            raise InputError(f"{NEEDY} need detailed balance with the start as equilibrium: take 'tdvp'.")
 
     def _inverse_moves(self) -> Tensor:
         deltas, d = self.problem.connections.deltas, self.problem.system.local_dim
@@ -87,5 +89,5 @@ class SymmetricTDVP(TDVP):
         try:
             inverse = [index[tuple((-delta) % d for delta in row)] for row in deltas.tolist()]
         except KeyError as error:
-            raise InputError("tdvp-symmetric needs every move to have its reverse: take 'tdvp'.") from error
+            raise InputError(f"{NEEDY} need every move to have its reverse: take 'tdvp'.") from error
         return torch.tensor(inverse, device=self.problem.ensemble.device)
