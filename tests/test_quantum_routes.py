@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import qutip
 from scipy.linalg import expm
+from scipy.sparse.linalg import eigs
 
 from exact import StateSpace, build, generator, solve
 from exact.matrixfree.kernel import operator
@@ -128,6 +129,15 @@ def test_leading_eigenvalues_iterative(s, monkeypatch):
     dense = steady.leading_eigenvalues(model, s, 2)
     monkeypatch.setattr(steady, "DENSE_SPINS", 0)
     np.testing.assert_allclose(steady.leading_eigenvalues(model, s, 2).real, dense.real, atol=AGREE)
+
+
+def test_the_gap_against_shift_and_invert_in_the_povm_basis():
+    """Arnoldi on ``exp(L)`` of density matrices, and on ``(W - 0.05)^-1`` of outcome distributions."""
+    system = build("heisenberg", (5,), Jx=0.9, Jy=1.8, B=0.3)
+    values, residuals = steady.leading_pairs(system.quantum.model)
+    found = eigs(generator(system).tocsc(), k=4, sigma=0.05, return_eigenvectors=False)
+    assert (residuals < 1e-9).all()
+    np.testing.assert_allclose(values.real, np.sort(found.real)[::-1][:2], atol=AGREE)
 
 
 def test_schemes_on_exact_states():
