@@ -112,7 +112,7 @@ def losses(folders: Sequence[Path]) -> pd.DataFrame:
             log = record.frame("log")
             if "loss" in log:
                 task, varied = base_name(record.task)
-                labels = {"task": task, "shape": shape_text(record.shape), "network": record.label}
+                labels: dict = {"task": task, "shape": shape_text(record.shape), "network": record.label}
                 labels["parameter"] = record.params[varied] if varied else np.nan
                 parts.append(log[["t", "loss"]].assign(**labels, tracker=record.tracker, seed=record.seed))
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["task", "t", "loss"])

@@ -19,6 +19,7 @@ MARKERS = "osD^vP*X<>"
 CURVES = {"ring": "exact-ring.csv", "lattice": "exact-lattice.csv", "large-energy": "exact-large-energy.csv"}
 STEADY_CURVES = {"3x3": "exact-lattice-steady.csv"}
 LINE = Line2D([], [], color="k", lw=1.2, label="lines: exact")
+DOTTED = Line2D([], [], color="k", lw=1.2, ls=":", label="dotted: exact, of the largest ring with exact values")
 
 
 def dynamics(frame: pd.DataFrame, path: Path, references: Path) -> Path:
@@ -29,8 +30,9 @@ def dynamics(frame: pd.DataFrame, path: Path, references: Path) -> Path:
     figure, axes = _canvas(len(panels))
     for ((task, parameter, shape, _), group), axis in zip(panels, axes):
         known = _exact_curve(str(task), group, references)
+        style = "-" if group.exact.notna().any() else ":"
         for spin, one in known.groupby("quantity"):
-            axis.plot(one.t, one.exact, "-", color=COLOURS[str(spin)], lw=1.2)
+            axis.plot(one.t, one.exact, style, color=COLOURS[str(spin)], lw=1.2)
         for (network, spin), one in group.groupby(["network", "quantity"]):
             mean = one.groupby("t").agg(value=("value", "mean"), stderr=("stderr", "mean"))
             axis.errorbar(
@@ -38,28 +40,33 @@ def dynamics(frame: pd.DataFrame, path: Path, references: Path) -> Path:
                 mfc="none",
             )  # fmt: skip
         name = f"{task}, {shape}" + ("" if np.isnan(parameter) else f", {group.varied.iloc[0]} = {parameter:g}")
-        axis.set_title(f"{name}, {group.tracker.iloc[0]}" + ("" if len(known) else "\n(no exact values)"), fontsize=8)
+        axis.set_title(f"{name}, {group.tracker.iloc[0]}", fontsize=8)
         axis.set_xlabel("t")
         axis.set_ylabel("spin average")
     spins = [Line2D([], [], color=colour, lw=2, label=LABELS[spin]) for spin, colour in COLOURS.items()]
     points = [Line2D([], [], color="k", ls="", marker=m, mfc="none", ms=4, label=name) for name, m in looks.items()]
-    return _finish(figure, path, [LINE, _points(), *spins, *points])
+    lines = [LINE, DOTTED] if frame.exact.isna().any() else [LINE]
+    return _finish(figure, path, [*lines, _points(), *spins, *points])
 
 
 def _exact_curve(task: str, group: pd.DataFrame, references: Path) -> pd.DataFrame:
-    """``quantity, t, exact`` up to the last time: from the stored curves, else as the runs have it at their times."""
+    """``quantity, t, exact`` up to the last time: from the stored curves, else as the runs have it at their times.
+
+    Rings that are too large for exact values: the largest stored ring.
+    """
     known = group.dropna(subset=["exact"])
-    if known.empty:
-        return known
-    family = next(name for name in ("large-energy", "lattice", "ring") if task.startswith(name))
-    fine = pd.read_csv(references / CURVES[family]) if (references / CURVES[family]).exists() else pd.DataFrame()
-    for name, value in (("n_sites", group.n_sites.iloc[0]), ("Jy", group.parameter.iloc[0])):
-        if name in fine and not np.isnan(value):
-            fine = fine[fine[name] == value]
-    if fine.empty or fine.t.max() < group.t.max() or (family == "lattice" and np.isnan(group.parameter.iloc[0])):
-        return known.drop_duplicates(["quantity", "t"]).sort_values("t")[["quantity", "t", "exact"]]
-    wide = fine[fine.t <= group.t.max()].melt("t", list(SPINS), "quantity", "exact")
-    return wide
+    own = known.drop_duplicates(["quantity", "t"]).sort_values("t")[["quantity", "t", "exact"]]
+    stored = references / next(CURVES[name] for name in CURVES if task.startswith(name))
+    if not stored.exists():
+        return own
+    fine = pd.read_csv(stored)
+    if "Jy" in fine:
+        fine = fine[fine.Jy == group.parameter.iloc[0]]
+    else:
+        fine = fine[fine.n_sites == (fine.n_sites.max() if known.empty else group.n_sites.iloc[0])]
+    if fine.empty or fine.t.max() < group.t.max():
+        return own
+    return fine[fine.t <= group.t.max()].melt("t", list(SPINS), "quantity", "exact")
 
 
 def steady(frame: pd.DataFrame, path: Path, references: Path) -> Path:
