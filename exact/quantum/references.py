@@ -64,10 +64,10 @@ def lattice_steady() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def lattice_gap() -> pd.DataFrame:
+def lattice_gap(shapes: tuple[tuple[int, int], ...] = ((2, 2), (2, 3), (3, 3))) -> pd.DataFrame:
     """The second eigenvalue of the Liouvillian, by Arnoldi on ``exp(L)`` beyond four spins, with its residual."""
     rows = []
-    for shape in ((2, 2), (2, 3), (3, 3)):
+    for shape in shapes:
         for jy in (1.0, 1.8):
             origin = heisenberg(shape, Jx=0.9, Jy=jy, Jz=1.0).quantum
             assert origin is not None
