@@ -72,12 +72,8 @@ def lattice_gap(shapes: tuple[tuple[int, int], ...] = ((2, 2), (2, 3), (3, 3))) 
             origin = heisenberg(shape, Jx=0.9, Jy=jy, Jz=1.0).quantum
             assert origin is not None
             values, residuals = leading_pairs(origin.model)
-            row = {
-                "shape": f"{shape[0]}x{shape[1]}",
-                "Jy": jy,
-                "gap": -values[1].real,
-                "frequency": abs(values[1].imag),
-            }
+            row = {"rows": shape[0], "columns": shape[1], "Jy": jy}
+            row |= {"gap": -values[1].real, "frequency": abs(values[1].imag)}
             rows.append({**row, "residual": residuals[1]})
     return pd.DataFrame(rows)
 
@@ -167,7 +163,8 @@ def main() -> None:
 
 
 def _write(frame: pd.DataFrame, path: Path) -> None:
-    (frame.round(12) + 0.0).to_csv(path, index=False, float_format="%.12g")
+    exact = {name: 12 for name in frame if name != "residual"}
+    (frame.round(exact) + 0.0).to_csv(path, index=False, float_format="%.12g")
     path.with_name("REFERENCES.md").write_text(_guide(path.parent), encoding="utf-8")
     print(f"wrote {path}: {len(frame)} rows")
 
