@@ -1,6 +1,6 @@
 """Which goals a suite reached: the largest error over a task's times, and what it cost.
 
-    python -m compare.goals DIR [--out FILE.md] [--plot FILE.png] [--cross]
+    python -m compare.goals DIR [--out FILE.md] [--plot FILE.png [--keep]] [--cross]
 
 The error is that of ``ln Z``, or of the quantities that the goal names, as `compare.errors` defines it (spins:
 absolute), against exact continuous time: the references of the run, or where it has none, for ``ln Z``, the stored
@@ -45,6 +45,7 @@ HEADINGS = {
     "goal_seconds": "goal (s)",
     "reached": "reached",
 }
+KEYS = ["task", "shape", "tracker", "network"]
 COLOURS = ["tab:blue", "tab:orange", "tab:green", "tab:red", "tab:purple", "tab:brown", "tab:pink", "tab:olive"]
 COLOURS += ["tab:cyan", "gold", "navy"]
 
@@ -59,15 +60,22 @@ def goals(folder: Path) -> pd.DataFrame:
     found = finished + early
     clones = {_question(record): record for record in finished if record.tracker == "clones"}
     rows = pd.DataFrame([_row(record, clones.get(_question(record))) for record in found])
-    keys = ["task", "shape", "tracker", "network"]
     out = []
-    for _, group in rows.groupby(keys, sort=False):
+    for _, group in rows.groupby(KEYS, sort=False):
         first, error, cost = group.iloc[0].to_dict(), group.error.median(), group.cpu_s.median()
         first["ended"] = ", ".join(sorted(set(group.ended) - {""}))
         first["t"] = group.t.min()
         reached = "" if pd.isna(first["goal_error"]) else _verdict(error, cost, first)
         out.append({**first, "seeds": len(group), "error": error, "cpu_s": cost, "reached": reached})
     return pd.DataFrame(out)[list(HEADINGS)].sort_values(["task", "tracker", "network"]).reset_index(drop=True)
+
+
+def joined(table: pd.DataFrame, stored: Path) -> pd.DataFrame:
+    """The table with the rows of a ``stored`` one (CSV) that it lacks."""
+    old = pd.read_csv(stored, dtype={"shape": str, "ended": str, "reached": str}).fillna({"ended": "", "reached": ""})
+    new = set(table[KEYS].itertuples(index=False, name=None))
+    rest = old[[row not in new for row in old[KEYS].itertuples(index=False, name=None)]]
+    return pd.concat([table, rest], ignore_index=True).sort_values(KEYS).reset_index(drop=True)
 
 
 def _row(record: Record, clones: Record | None) -> dict[str, Any]:
@@ -217,10 +225,15 @@ def main(
         Path | None, typer.Option("--plot", help="PNG of error against CPU time; the data beside it, as CSV.")
     ] = None,
     crossed: Annotated[bool, typer.Option("--cross", help="First a table with a column for each task.")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep rows of that CSV that the folders lack.")] = False,
 ) -> None:
     """Which goals the tasks of suites reached."""
     try:
         table = pd.concat([goals(one) for one in folder], ignore_index=True)
+        if keep:
+            if figure is None or not figure.with_suffix(".csv").is_file():
+                raise InputError("--keep needs a --plot FILE.png with its CSV beside it.")
+            table = joined(table, figure.with_suffix(".csv"))
     except InputError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from error

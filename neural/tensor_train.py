@@ -15,6 +15,8 @@ from scipy.linalg.lapack import dgeqrf, dorgqr
 
 Gate = tuple[tuple[int, ...], np.ndarray]  # sites, and the matrix on them
 
+GRAM = 1e-13  # squares of singular values, of the largest, that the eigenvalues of ``a a^T`` tell from rounding
+
 
 class TensorTrain:
     """``cores``: one ``(left, d, right)`` a site; all but that at ``centre`` are isometries towards it.
@@ -115,13 +117,17 @@ class TensorTrain:
     def _split(self, k: int, pair: np.ndarray, on_left: bool = False) -> None:
         """Back into two tensors; the centre goes to the second, or to the first."""
         left, d, _, right = pair.shape
-        u, sizes, v = np.linalg.svd(pair.reshape(left * d, d * right), full_matrices=False)
-        squares = sizes**2
+        a = pair.reshape(left * d, d * right)
+        if self.cutoff >= GRAM:  # half the time
+            isometry, squares = _gram(a.T if on_left else a)
+        else:
+            u, sizes, vh = np.linalg.svd(a, full_matrices=False)
+            isometry, squares = vh.T if on_left else u, sizes**2
         beyond = np.append(np.cumsum(squares[::-1])[::-1], 0.0) / squares.sum()  # lost if that many are kept
         keep = max(1, min(self.bond, int(np.argmax(beyond <= self.cutoff))))
         self.lost += float(beyond[keep])
-        u, v = u[:, :keep], v[:keep]
-        u, v = (u * sizes[:keep], v) if on_left else (u, sizes[:keep, None] * v)
+        isometry = isometry[:, :keep]
+        u, v = (a @ isometry, isometry.T) if on_left else (isometry, isometry.T @ a)
         self.cores[k], self.cores[k + 1] = u.reshape(left, d, keep), v.reshape(keep, d, right)
         self.centre = k if on_left else k + 1
 
@@ -186,6 +192,12 @@ class TensorTrain:
             out.append(np.tensordot(left, core, 1) @ rights[k + 1])
             left = left @ core.sum(1)
         return np.array(out)
+
+
+def _gram(a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Left singular vectors and squares of the singular values, the largest first, good to `GRAM` of that."""
+    squares, vectors = np.linalg.eigh(a @ a.T)
+    return vectors[:, ::-1], np.maximum(squares[::-1], 0.0)
 
 
 def _turned(matrix: np.ndarray, d: int) -> np.ndarray:

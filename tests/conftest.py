@@ -1,11 +1,21 @@
-"""Shared by every test: a generator with a fixed seed."""
+"""Shared by tests: a generator with a fixed seed, a suite of one tiny task."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+from command_line import TINY_SUITE
 
 
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(20240607)
+
+
+@pytest.fixture
+def suite(tmp_path: Path) -> Path:
+    path = tmp_path / "tiny.toml"
+    path.write_text(TINY_SUITE)
+    return path

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 
+import pandas as pd
 import pytest
+import typer
 from example_records import EXACT, example
 from typer.testing import CliRunner
 
-from compare.goals import goals, markdown, plot
+from compare.goals import goals, main, markdown
 from compare.record import FOLDER, columns
 from compare.task import Task, load_suite, suites
 from exact.library import CASES, read
 from exact.library import FOLDER as library
+
+command = typer.Typer()
+command.command()(main)
 
 
 def stored(folder, *made):
@@ -32,6 +37,21 @@ def test_medians_over_seeds_against_the_goal(tmp_path):
     assert goals(tmp_path).iloc[0].reached == "no: error, time"
 
 
+def test_a_rerun_of_some_rows_keeps_the_others(tmp_path):
+    figure = tmp_path / "goals.png"
+    both = [example(4, 0, EXACT[4] * 1.01), example(4, 0, EXACT[4] * 1.02, task="other")]
+    words = ["--plot", figure, "--keep", "--out", tmp_path / "goals.md"]
+    missing = CliRunner().invoke(command, [str(w) for w in [stored(tmp_path / "a", *both), *words]])
+    assert missing.exit_code == 2
+    assert "CSV beside it" in missing.output
+    CliRunner().invoke(command, [str(w) for w in [tmp_path / "a", *words] if w != "--keep"])
+    again = stored(tmp_path / "b", example(4, 0, EXACT[4] * 1.03, task="other"))
+    result = CliRunner().invoke(command, [str(w) for w in [again, *words]])
+    assert result.exit_code == 0, result.output
+    table = pd.read_csv(figure.with_suffix(".csv")).set_index("task")
+    assert table.error.to_dict() == pytest.approx({both[0].task: 0.01, "other": 0.03})
+
+
 def test_without_exact_vectors_the_clones_of_the_folder_are_the_measure(tmp_path):
     network, clones = example(4, 0, -0.404), example(4, 0, -0.400, task="clones", tracker="clones", reference=[])
     for record in (network, clones):
@@ -44,20 +64,13 @@ def test_without_exact_vectors_the_clones_of_the_folder_are_the_measure(tmp_path
 
 
 def test_table_and_plot_by_command(tmp_path):
-    from compare import goals as module
-
     stored(tmp_path / "run", example(4), example(4, task="other", architecture="gru"))
-    import typer
-
-    app = typer.Typer()
-    app.command()(module.main)
     figure, text = tmp_path / "a.png", tmp_path / "new" / "a.md"
-    told = CliRunner().invoke(app, [str(tmp_path / "run"), "--out", str(text), "--plot", str(figure)])
+    told = CliRunner().invoke(command, [str(tmp_path / "run"), "--out", str(text), "--plot", str(figure)])
     assert told.exit_code == 0
     assert text.read_text().count("\n") == 4
     assert figure.stat().st_size > 1000
-    assert CliRunner().invoke(app, [str(tmp_path / "none")]).exit_code == 2
-    assert plot is module.plot
+    assert CliRunner().invoke(command, [str(tmp_path / "none")]).exit_code == 2
 
 
 def test_a_goal_changes_no_hash_and_every_suite_loads():

@@ -14,6 +14,7 @@ import typer
 from compare.cli import app, main
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
+RESULTS = Path(__file__).parents[1] / "results" / "tang2024"
 BLOCKS = dict(re.findall(r"```python\n# (\w+\.py)\n(.*?)```", README, re.DOTALL))
 COMPACT = re.sub(r" \\\n *", " ", README)  # commands that go on in the next line
 COMMANDS = re.findall(r"^    (?:\$ )?(vanbench (?!COMMAND).*?)(?:\s+#.*|\s+>.*|&)?$", COMPACT, re.MULTILINE)
@@ -87,3 +88,34 @@ def test_an_open_system_of_ones_own_by_three_methods(place: Path, capsys: pytest
     assert len(values[0]) == 2
     for other in values[1:]:
         assert other == pytest.approx(values[0], abs=1e-8)
+
+
+CASES = {"4x4, t <= 10": "south-east-4", "5x5, t <= 10": "south-east-5", "4x4, t <= 100": "south-east-4-long"}
+TABLES = {"tdvp-symmetric": ["accuracy.md"], "ritz": ["accuracy-long.md"], "gates": ["accuracy-gates.md"]}
+
+
+def rows(text: str) -> list[dict[str, str]]:
+    """The rows of a Markdown table by their headings."""
+    lines = [
+        [cell.strip() for cell in line.strip()[1:-1].split("|")] for line in text.splitlines() if line.startswith("|")
+    ]
+    return [dict(zip(lines[0], line)) for line in lines[2:]]
+
+
+def test_the_table_of_trackers_holds_the_stored_results() -> None:
+    """Errors to the digits shown, CPU seconds rounded to whole ones."""
+    shown = rows(README.split("## Which tracker")[1].split("    $ ")[0])
+    seen = 0
+    for row in shown:
+        for heading, case in CASES.items():
+            if not re.fullmatch(r"[\d.e-]+, \d+ s", row[heading]):
+                continue
+            error, cost = row[heading].removesuffix(" s").split(", ")
+            tracker = row["tracker"].strip("`")
+            stored = [r for name in TABLES[tracker] for r in rows((RESULTS / name).read_text()) if r["case"] == case]
+            assert [r["tracker"] for r in stored] == [tracker]
+            digits = len(error.split("e")[0].partition(".")[2])
+            assert float(error) == float(f"{float(stored[0]['largest error (median)']):.{digits}e}")
+            assert int(cost) == round(float(stored[0]["CPU s (median)"]))
+            seen += 1
+    assert seen >= 6

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from compare.execute import execute
 from compare.tang import bands, critical, phases, protocol, voter
 from compare.tang.__main__ import main
-from compare.tang.values import Curves, derivatives, exact_curves, noise, stored, table_of, trusted
+from compare.tang.values import Curves, convex, derivatives, exact_curves, noise, stored, table_of, trusted
 from compare.task import load_suite
 from exact import solve
 from exact.library import FOLDER
@@ -43,6 +43,20 @@ def test_the_spline_gives_the_activity_of_the_tables():
     row = phases.errors([{"network": found, "exact": exact}]).iloc[0]
     assert row["ln Z, largest"] == 0
     assert row["k, largest"] == pytest.approx(row["of it spline"])
+
+
+def test_k_stays_where_convexity_allows_it():
+    """A transition between two fields: the spline swings above the k of the active phase, which is 1."""
+    s, t, n = np.array([0.01, 0.02, 0.03, 0.05, 0.1]), np.array([100.0]), 4
+    ln_z = -n * t * np.minimum(s, 0.022)[:, None]
+    k = derivatives(s, t, ln_z, n)[0]
+    assert k.max() > 1.1
+    kept = convex(s, t, ln_z, k, n)
+    assert kept.max() == pytest.approx(1.0)
+    assert (np.diff(kept[:, 0]) <= 1e-12).all()
+    exact = exact_curves("east", (4, 4))  # with its own k, which no bound cuts
+    assert exact is not None
+    np.testing.assert_allclose(convex(exact.s, exact.t, exact.ln_z, exact.k, exact.n), exact.k, rtol=1e-6)
 
 
 def test_the_reference_is_the_table_where_it_has_k_and_the_clones_elsewhere():
@@ -128,6 +142,7 @@ def test_exponents_of_power_laws_are_found():
                 "t": times,
                 "s_c": 9 / times,
                 "s_c_stderr": np.nan,
+                "share": np.nan,
             }
         )
         for n in (4, 5)
@@ -138,7 +153,7 @@ def test_exponents_of_power_laws_are_found():
     found = critical.exponents(rows, long)
     assert found[found.exponent == "alpha"].value.iloc[0] == pytest.approx(1.5)
     assert found[found.exponent == "beta"].value.to_numpy() == pytest.approx(1.0)
-    assert isinstance(critical.figure(rows.assign(height=1.0), long, 1.5, 1.0), Figure)
+    assert isinstance(critical.figure(rows.assign(height=1.0), long, found), Figure)
 
 
 def test_the_long_time_field_is_the_stored_one():
@@ -168,6 +183,14 @@ def test_contrast_is_zero_on_a_slope_and_four_for_stripes():
     i, j = np.indices((5, 5))
     assert bands.contrast(1.0 + (i + j)) == pytest.approx(0)
     assert bands.contrast(0.5 + 0.5 * (-1.0) ** (i + j)) == pytest.approx(4, rel=0.3)
+
+
+def test_asymmetry_is_one_for_noise_and_more_for_a_slope():
+    rng, stderr = np.random.default_rng(1), np.full((30, 30), 0.1)
+    noise = rng.normal(scale=0.1, size=(30, 30))
+    assert bands.asymmetry(noise, stderr) == pytest.approx(1, abs=0.1)  # 435 pairs: three standard errors
+    assert bands.asymmetry(noise + np.linspace(0, 1, 30), stderr) > 2
+    assert np.isnan(bands.asymmetry(noise, 0 * stderr))
 
 
 def test_the_closed_form_of_the_voter_model_is_that_of_exact_vectors():

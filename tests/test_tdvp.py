@@ -17,6 +17,7 @@ torch.set_num_threads(1)
 # the table can follow exactly: what is left is the midpoint rule, of second order in dt
 SUMMED = {"full_summation": True, "damping": 1e-12, "tolerance": 1e9}
 SAMPLED = {"samples": 600, "dt": 0.1}
+NETWORKS = [("made", {"hidden": 16}), ("sitewise", {"units": 2})]
 
 
 def ln_z(system, s, t, **options):
@@ -153,3 +154,19 @@ def test_the_symmetric_flow_bears_twice_the_step():
     assert log.stiffness.max() == pytest.approx(0.8 * 4 / 2)
     open_system = {"observable": "jumps", "quantities": ["ln_Z"], "tracker": "tdvp"}
     assert track(build("tfim", (2,)), [0.0], [0.2], **open_system).log.stiffness.max() == 0  # no bound is claimed
+
+
+def test_a_fit_that_follows_the_noise_of_its_samples_is_warned_about_and_a_good_one_not():
+    """South-East 4x4: with 1328 parameters on 500 samples the residual on those stays small, on fresh ones it grows."""
+    system, options = build("east", (4, 4)), {"samples": 500, "dt": 0.36}
+    settings = {"tracker": "tdvp-symmetric", "tracker_options": options, "quantities": ("ln_Z",), "project": False}
+    wide, small = ({"architecture": name, "architecture_options": sizes} for name, sizes in NETWORKS)
+    with pytest.warns(UserWarning, match="it follows their noise; take more samples than the network has parameters"):
+        noisy = track(system, [0.1], [6.0], **wide, **settings)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        good = track(system, [0.1], [6.0], **small, **settings)
+    exact = solve(system, 0.1, 6.0, ["ln_Z"]).value.iloc[0]
+    errors = [abs(run.records.query("quantity == 'ln_Z'").value.iloc[-1] / exact - 1) for run in (noisy, good)]
+    assert errors[1] < 2e-3 < 1e-2 < errors[0]
+    assert noisy.log.unseen.max() > 8 > 8 * noisy.log.residual.max()

@@ -3,14 +3,15 @@
 vanbench run tang2024-a --out runs/tang2024-a        and so on with -b, -d, -e, -e-1d, -f; then
 
 python -m compare.tang phases   runs/tang2024-a runs/tang2024-b    (a) heat maps
-python -m compare.tang critical runs/tang2024-a runs/tang2024-b    (b), (c) critical fields, exponents, collapse
+python -m compare.tang critical runs/tang2024-a runs/tang2024-b    (b), (c) critical fields, exponents, collapse; after
+                                                                   `chains`, whose table it takes too
 python -m compare.tang bands    runs/tang2024-d                    (d) densities and profiles at c = 0.05
 python -m compare.tang protocol runs/tang2024-e                    (e) the published algorithm
 python -m compare.tang chains   runs/tang2024-e-1d                 (e) the transition of the 1D chains
 python -m compare.tang voter    runs/tang2024-f                    (f) the voter model
 
-Of `phases`, `critical`, `chains` and `protocol`, what the folders lack is taken from the tables that an earlier call
-left in --out: a task that was run alone replaces its own part, and without folders the figures are drawn again.
+What the folders lack is taken from the tables that an earlier call left in --out: a task that was run alone replaces
+its own part, and without folders the figures are drawn again.
 """
 
 from __future__ import annotations
@@ -27,11 +28,13 @@ from exact import InputError
 
 from ..record import write_text
 from . import bands, critical, draw, phases, protocol, voter
-from .values import Curves, curves, runs, stored, table_of
+from .values import Curves, completed, curves, runs, stored, table_of
 
 app = typer.Typer(add_completion=False, help=__doc__, no_args_is_help=True)
-Folders = Annotated[list[Path], typer.Argument(help="Folders that `vanbench run tang2024-...` wrote.")]
-Some = Annotated[list[Path] | None, typer.Argument(help="Such folders; the rest is from the stored tables.")]
+Some = Annotated[
+    list[Path] | None,
+    typer.Argument(help="Folders of `vanbench run tang2024-...`; the rest is from the stored tables."),
+]
 Out = Annotated[Path, typer.Option(help="Where figures and tables go.")]
 HERE = Path("results/tang2024")
 
@@ -83,23 +86,27 @@ def _write_phases(folders: list[Path] | None, out: Path, name: str) -> None:
 @app.command("critical")
 def critical_(folders: Some = None, out: Out = HERE) -> None:
     """(b), (c) The critical field and its exponents."""
-    rows = critical.table(_curves(folders, out / "phases-values.csv"))
+    every = _curves(folders, out / "phases-values.csv")
+    rows = critical.table([*every, *stored(out / "chains-values.csv", every)])
     long = critical.steady(rows)
     found = critical.exponents(rows, long)
-    draw.save(critical.figure(rows, long, critical.ALPHA, critical.BETA), out / "critical.png")
+    draw.save(critical.figure(rows, long, found), out / "critical.png")
     _csv(pd.concat([rows, long.assign(t="inf")]), out / "critical-fields.csv", 5)
     _md(found, out / "critical.md")
 
 
 @app.command("bands")
 def bands_(
-    folders: Folders,
+    folders: Some = None,
     out: Out = HERE,
-    largest: Annotated[int, typer.Option(help="Exact profiles up to 2^LARGEST states; 24 takes minutes.")] = 16,
+    largest: Annotated[int, typer.Option(help="Exact profiles up to 2^LARGEST states.")] = 16,
 ) -> None:
     """(d) Densities and profiles at c = 0.05, s < 0."""
-    rows = bands.with_exact(bands.profiles(runs(*folders)), largest, out / "bands-exact-5.csv")
+    path = out / "bands-profiles.csv"
+    new = completed(bands.profiles(runs(*(folders or []))), path, ["source", "system", "shape"])
+    rows = bands.with_exact(new, largest, out / "bands-exact-5.csv")
     draw.save(bands.figure(rows, float(rows.t.max())), out / "bands.png")
+    _csv(rows, path)
     _csv(bands.summary(rows), out / "bands-densities.csv", 5)
     _md(bands.compared(rows), out / "bands.md")
 
@@ -117,10 +124,15 @@ def protocol_(folders: Some = None, out: Out = HERE) -> None:
 
 
 @app.command("voter")
-def voter_(folders: Folders, out: Out = HERE) -> None:
+def voter_(folders: Some = None, out: Out = HERE) -> None:
     """(f) The voter model."""
-    found = runs(*folders)
-    still, moving = voter.held(found), voter.tilted(found)
+    found = runs(*(folders or []))
+    paths = out / "voter-held.csv", out / "voter-tilted.csv"
+    still, moving = (
+        completed(part, path, ["shape"]) for part, path in zip((voter.held(found), voter.tilted(found)), paths)
+    )
+    for part, path in zip((still, moving), paths):
+        _csv(part, path)
     draw.save(voter.figure(still, moving), out / "voter.png")
     _md(voter.summary(still, moving), out / "voter.md")
 

@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
 PINNED = {"east": {}, "fa": {"pinned": "first"}}
 C = 0.05
-SHOWN = ["source", "system", "shape", "s", "nu", "t", "density", "contrast"]
+SHOWN = ["source", "system", "shape", "s", "nu", "t", "density", "contrast", "asymmetry"]
 
 
 def profiles(found: Sequence[Record]) -> pd.DataFrame:
     """Tidy ``source, system, shape, s, t, site, value`` of the networks."""
-    parts = []
+    parts = [pd.DataFrame({"source": pd.Series(dtype=str), "shape": pd.Series(dtype=str)})]
     for record in found:
         rows = record.frame("rows")
         rows = rows[rows.quantity == "density_profile"][["s", "t", "site", "value", "stderr"]]
@@ -46,26 +46,41 @@ def exact_profiles(system: str, shape: tuple[int, ...], s: Sequence[float], time
 
 
 def with_exact(rows: pd.DataFrame, largest: int, stored: Path) -> pd.DataFrame:
-    """``rows`` and the exact profiles of every size up to ``2^largest`` states; those of size 5 are kept in ``stored``,
-    where they are computed if they are missing (minutes)."""
+    """``rows`` and the exact profiles of every size up to ``2^largest`` states that they lack; those of size 5 are in
+    ``stored``, if `compare.tang bands-exact` was run."""
     parts = [rows]
-    for (system, shape), group in rows.groupby(["system", "shape"]):
+    network = rows[rows.source == "network"]
+    known = set(map(tuple, rows[rows.source == "exact"][["system", "shape"]].to_numpy()))
+    for (system, shape), group in network.groupby(["system", "shape"]):
         lengths = tuple(int(n) for n in str(shape).split("x"))
-        if np.prod(lengths) - 1 <= largest:
+        if np.prod(lengths) - 1 <= largest and (system, shape) not in known:
             fields, times = sorted(group.s.unique()), sorted(group.t.unique())
             parts.append(exact_profiles(str(system), lengths, fields, times))
     if stored.exists():
-        parts.append(pd.read_csv(stored))
+        new = pd.read_csv(stored)
+        parts.append(new[[pair not in known for pair in zip(new.system, new["shape"])]])
     return pd.concat(parts, ignore_index=True)
 
 
 def summary(rows: pd.DataFrame) -> pd.DataFrame:
-    """Mean density and contrast of each profile."""
+    """Mean density, contrast and asymmetry of each profile."""
     out = []
     for (source, system, shape, s, t), group in rows.groupby(["source", "system", "shape", "s", "t"]):
-        image = group.sort_values("site").value.to_numpy().reshape([int(n) for n in str(shape).split("x")])
-        out.append([source, system, shape, s, -np.expm1(s), t, image.mean(), contrast(image)])
+        lengths, group = [int(n) for n in str(shape).split("x")], group.sort_values("site")
+        image, stderr = (group[name].to_numpy().reshape(lengths) for name in ("value", "stderr"))
+        shown = image.mean(), contrast(image), asymmetry(image, stderr)
+        out.append([source, system, shape, s, -np.expm1(s), t, *shown])
     return pd.DataFrame(out, columns=SHOWN)
+
+
+def asymmetry(image: np.ndarray, stderr: np.ndarray) -> float:
+    """Root mean square of the difference of two sites that the exchange of the axes takes to each other, in its
+    standard errors: about 1 for samples of a symmetric distribution. NaN without errors."""
+    above = np.triu_indices(len(image), 1)
+    noise = np.hypot(stderr, stderr.T)[above]
+    if not noise.all():
+        return float("nan")
+    return float(np.sqrt(np.mean(((image - image.T)[above] / noise) ** 2)))
 
 
 def contrast(image: np.ndarray) -> float:
@@ -90,9 +105,13 @@ def compared(rows: pd.DataFrame) -> pd.DataFrame:
 def figure(rows: pd.DataFrame, t: float) -> Figure:
     """Top: density over ``nu``, lines exact and points networks. Below: the profiles at the most negative ``s``."""
     rows = rows[np.isclose(rows.t, t)]
-    drawn, axes = draw.new(4, 3, 3.1, 2.9)
-    _over_nu(axes[0], summary(rows))
     s = rows.s.min()
+    panels = rows[rows.s == s].groupby("system").apply(lambda g: len(g[["shape", "source"]].drop_duplicates()))
+    drawn, axes = draw.new(max(4, panels.max()), 3, 2.6, 2.6)
+    drawn.suptitle("above: lines exact, points networks", fontsize=9)
+    _over_nu(axes[0], summary(rows))
+    for axis in axes[0, 4:]:
+        axis.set_axis_off()
     for row, system in zip(axes[1:], ("east", "fa")):
         mine = rows[(rows.system == system) & (rows.s == s)]
         cases = sorted({(shape, source) for shape, source in zip(mine["shape"], mine.source)})
@@ -102,8 +121,9 @@ def figure(rows: pd.DataFrame, t: float) -> Figure:
             shown = axis.imshow(image.reshape(lengths), cmap="magma", vmin=0, vmax=0.55)
             axis.grid(False)
             axis.set(xticks=[], yticks=[])
-            axis.set_title(f"{title(system, lengths)}: {source}")
-            drawn.colorbar(shown, ax=axis, shrink=0.8)
+            axis.set_title(f"{title(system, lengths)}: {source}", fontsize=8)
+        if cases:
+            drawn.colorbar(shown, ax=row[: len(cases)], shrink=0.8, label="density of up-spins")
         for axis in row[len(cases) :]:
             axis.set_axis_off()
         row[0].set_ylabel(f"s = {s:g}, t = {t:g}")
@@ -111,7 +131,7 @@ def figure(rows: pd.DataFrame, t: float) -> Figure:
 
 
 def _over_nu(axes, found: pd.DataFrame) -> None:
-    for axis, system in zip(axes[::2], ("east", "fa")):
+    for axis, system in zip(axes[:4:2], ("east", "fa")):
         mine = found[found.system == system]
         for colour, (shape, group) in zip(draw.COLOURS, mine.groupby("shape")):
             for source, line in group.groupby("source"):
@@ -121,7 +141,7 @@ def _over_nu(axes, found: pd.DataFrame) -> None:
         axis.set(xlabel="ν = 1 - exp(s)", ylabel="mean density", title="South-East" if system == "east" else "FA")
         if len(mine):
             axis.legend()
-    for axis, system in zip(axes[1::2], ("east", "fa")):
+    for axis, system in zip(axes[1:4:2], ("east", "fa")):
         mine = found[found.system == system]
         for colour, (_, group) in zip(draw.COLOURS, mine.groupby("shape")):
             for source, line in group.groupby("source"):

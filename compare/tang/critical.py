@@ -27,9 +27,18 @@ ALPHA, BETA = 1.39, 0.99  # published, 2D South-East
 STILL = 1.5  # a peak within this factor of the long-time one is no longer moving with t
 MIN_T = 5.0  # before it there is no peak of its own, only that at s = 0
 STANDS = 1.5
+SETTLED = 0.1  # a field that moved by less between the last two times of a run is taken for the long-time one
+CLEAR = 0.95  # of the draws of clones that have a peak: fewer, and it is noise
 DRAWS = 200  # of the clones' ln Z within its standard errors
-FAMILIES = {("east", 2): "2D South-East", ("fa", 2): "2D FA", ("east", 3): "3D South-East-Front"}
+FAMILIES = {
+    ("east", 2): "2D South-East",
+    ("fa", 2): "2D FA",
+    ("east", 3): "3D South-East-Front",
+    ("east", 1): "1D East",
+    ("fa", 1): "1D FA",
+}
 SIZES = {("east", 2): (3, 4, 5), ("fa", 2): (3, 4), ("east", 3): (2,)}  # with an exact table
+SIZES |= {(name, 1): (16, 20, 24) for name in ("east", "fa")}
 
 
 def peaks(found: Curves) -> pd.DataFrame:
@@ -93,12 +102,18 @@ def table(found: Sequence[Curves]) -> pd.DataFrame:
 
 
 def steady(rows: pd.DataFrame, folder: Path = FOLDER) -> pd.DataFrame:
-    """The long-time ``s_c(N)``: of the largest eigenvalue where that is stored, else of the exact table at t = 1000,
-    and the published value of 2D South-East, L = 6."""
+    """The long-time ``s_c(N)``: of the largest eigenvalue where that is stored, else of the exact table at t = 1000 or
+    of a network at its last time, where it no longer moves; and the published value of 2D South-East, L = 6."""
     out = []
     exact = rows[(rows.source == "exact") & np.isclose(rows.t, 1000)]
     for one in exact.itertuples():
         out.append(_steady(one.system, one.shape, one.n_sites, one.s_c, "exact, t = 1000"))
+    certain = set(zip(exact.system, exact["shape"]))
+    for (system, shape), group in rows[rows.source == "network"].groupby(["system", "shape"]):
+        last = group.sort_values("t").tail(2)
+        if (system, shape) not in certain and len(last) == 2 and np.ptp(last.s_c) < SETTLED * last.s_c.iloc[1]:
+            end = last.iloc[1]
+            out.append(_steady(system, shape, end.n_sites, end.s_c, f"network, t = {end.t:g}"))
     for length, value in published.CRITICAL.items():
         shape = f"{length}x{length}"
         if length in published.WINDOW:
@@ -115,21 +130,23 @@ def _steady(system: str, shape: str, n: int, s_c: float, source: str) -> dict[st
 
 
 def exponents(rows: pd.DataFrame, long: pd.DataFrame) -> pd.DataFrame:
-    """``alpha`` from the exact long-time fields (one fit a choice of sizes), ``beta`` from the moving part of
-    ``s_c(N, t)`` of each source and size."""
+    """``alpha`` from the long-time fields measured here (one fit of all sizes, one of the largest two), ``beta`` from
+    the moving part of ``s_c(N, t)`` of each source and size."""
     out = []
     for (system, dimension), name in FAMILIES.items():
-        mine = long[(long.system == system) & (long["shape"].str.count("x") == dimension - 1)]
-        certain = mine[mine.source.str.startswith("exact")].sort_values("n_sites")
-        choices = {len(certain): certain, 2: certain.tail(2)} if len(certain) >= 2 else {}
+        mine = long[(long.system == system) & (_dimension(long) == dimension)]
+        measured = mine[mine.source != "published"].sort_values("n_sites")
+        choices = {len(measured): measured, 2: measured.tail(2)} if len(measured) >= 2 else {}
         for points in choices.values():
             slope = _slope(points.n_sites, points.s_c)
-            sizes = ", ".join(points["shape"])
+            sizes = ", ".join(
+                f"{shape} ({source.split(',')[0]})" for shape, source in zip(points["shape"], points.source)
+            )
             out.append({"model": name, "exponent": "alpha", "value": -slope, "points": len(points), "from": sizes})
         fields = dict(zip(mine["shape"], mine.s_c))
-        local = rows[(rows.system == system) & (rows["shape"].str.count("x") == dimension - 1)]
-        for (shape, source), group in local.groupby(["shape", "source"]):
-            moving = group[group.s_c > STILL * fields.get(shape, 0.0)].sort_values("t")
+        local = rows[(rows.system == system) & (_dimension(rows) == dimension) & _clear(rows)]
+        for (_, shape, source), group in local.groupby(["n_sites", "shape", "source"]):
+            moving = group[group.s_c > STILL * fields.get(shape, group.s_c.min())].sort_values("t")
             moving = moving[moving.t >= moving.t[moving.s_c.idxmax()]] if len(moving) else moving
             if len(moving) >= 2:
                 spread = f"{shape}, {source}, t = {moving.t.min():g} to {moving.t.max():g}"
@@ -138,32 +155,47 @@ def exponents(rows: pd.DataFrame, long: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(out)
 
 
+def _clear(rows: pd.DataFrame) -> pd.Series:
+    """All but the peaks of clones that too few draws have."""
+    return (rows.source != "clones") | (rows.share >= CLEAR)
+
+
 def _slope(x: pd.Series, y: pd.Series) -> float:
     return float(np.polyfit(np.log(x), np.log(y), 1)[0])
 
 
-def figure(rows: pd.DataFrame, long: pd.DataFrame, alpha: float, beta: float) -> Figure:
-    """Left: ``s_c(N, t)``; middle: ``s_c(N)``; right: the collapse of 2D South-East with the exponents given."""
+def figure(rows: pd.DataFrame, long: pd.DataFrame, found: pd.DataFrame) -> Figure:
+    """Left: ``s_c(N, t)``; middle: ``s_c(N)``; right: the collapse, of 2D South-East with the published exponents, of
+    the others with those ``found``: of all sizes, and of the largest."""
     models = [key for key in FAMILIES if ((long.system == key[0]) & (_dimension(long) == key[1])).any()]
     drawn, axes = draw.new(3, len(models), 4.2, 3.2)
     for row, key in zip(axes, models):
-        mine = rows[(rows.system == key[0]) & (_dimension(rows) == key[1])]
+        mine = rows[(rows.system == key[0]) & (_dimension(rows) == key[1]) & _clear(rows)]
         fields = long[(long.system == key[0]) & (_dimension(long) == key[1])]
-        _over_time(row[0], mine, fields, FAMILIES[key])
-        _over_size(row[1], mine, fields)
+        alpha, beta = _of(found, FAMILIES[key])
+        _over_time(row[0], mine, fields, FAMILIES[key], beta)
+        _over_size(row[1], fields, alpha)
         _collapse(row[2], mine, fields, alpha, beta)
     return drawn
+
+
+def _of(found: pd.DataFrame, name: str) -> tuple[float, float]:
+    mine = found[found.model == name]
+    alpha, beta = (mine[mine.exponent == which].value for which in ("alpha", "beta"))
+    if name == "2D South-East" or alpha.empty or beta.empty:
+        return ALPHA, BETA
+    return float(alpha.iloc[0]), float(beta.iloc[-1])
 
 
 def _dimension(rows: pd.DataFrame) -> pd.Series:
     return rows["shape"].str.count("x") + 1
 
 
-FIELDS = (0.03, 0.05, 0.1, 0.2)  # ticks
+FIELDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2)  # ticks
 MARKS = {"exact": "-", "clones": "x", "network": "o"}
 
 
-def _over_time(axis, rows: pd.DataFrame, long: pd.DataFrame, name: str) -> None:
+def _over_time(axis, rows: pd.DataFrame, long: pd.DataFrame, name: str, beta: float) -> None:
     for colour, (_, group) in zip(draw.COLOURS, rows.groupby("n_sites")):
         shape = group["shape"].iloc[0]
         for source, line in group.groupby("source"):
@@ -172,22 +204,25 @@ def _over_time(axis, rows: pd.DataFrame, long: pd.DataFrame, name: str) -> None:
             axis.errorbar(line.t, line.s_c, line.s_c_stderr, fmt="none", color=colour, elinewidth=0.8, capsize=2)
         for field in long[long["shape"] == shape].s_c:
             axis.axhline(field, color=colour, ls=":", lw=1)
-    t = np.array([10.0, 60.0])
-    axis.plot(t, 1.2 * t**-BETA, "k--", lw=1, label=f"t^-{BETA}")
+    largest = rows[rows.n_sites == rows.n_sites.max()]
+    start = largest.loc[largest.s_c.idxmax()]
+    t = start.t * np.array([1.0, 10.0])
+    axis.plot(t, start.s_c * np.array([1.0, 10.0]) ** -beta, "k--", lw=1, label=f"t^-{beta:.2f}")
     axis.set(xscale="log", yscale="log", xlabel="t", ylabel="s_c(N, t)", title=name)
     draw.plain_ticks(axis.yaxis, FIELDS)
-    axis.legend(loc="lower right", fontsize=6, ncols=2)
+    axis.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=6)
 
 
-def _over_size(axis, rows: pd.DataFrame, long: pd.DataFrame) -> None:
+def _over_size(axis, long: pd.DataFrame, alpha: float) -> None:
     for source, group in long.groupby("source"):
         axis.plot(group.n_sites, group.s_c, "s" if source == "published" else "o", mfc="none", label=source)
-    if len(long):
-        n = np.array([long.n_sites.min(), long.n_sites.max()], float)
-        axis.plot(n, long.s_c.iloc[-1] * (n / long.n_sites.iloc[-1]) ** -ALPHA, "k--", lw=1, label=f"N^-{ALPHA}")
+    n = np.array([long.n_sites.min(), long.n_sites.max()], float)
+    middle = np.exp(np.log(long.n_sites).mean()), np.exp(np.log(long.s_c).mean())
+    axis.plot(n, middle[1] * (n / middle[0]) ** -alpha, "k--", lw=1, label=f"N^-{alpha:.2f}")
     axis.set(xscale="log", yscale="log", xlabel="N", ylabel="s_c(N), long times")
     draw.plain_ticks(axis.xaxis, sorted(set(long.n_sites)))
     draw.plain_ticks(axis.yaxis, FIELDS)
+    axis.set_ylim(long.s_c.min() / 1.3, long.s_c.max() * 1.3)
     axis.legend()
 
 
@@ -205,4 +240,6 @@ def _collapse(axis, rows: pd.DataFrame, long: pd.DataFrame, alpha: float, beta: 
             axis.errorbar(x, y, bar, fmt="none", color=colour, elinewidth=0.8, capsize=2)
     axis.axhline(1.0, color="k", lw=0.8)
     axis.set(xscale="log", yscale="log", xlabel="N^-α t^β", ylabel="s_c(N, t) / s_c(N)")
+    draw.plain_ticks(axis.yaxis, (1, 2, 3, 5, 10))
+    draw.plain_ticks(axis.xaxis, 10.0 ** np.arange(-4, 4))
     axis.set_title(f"α = {alpha:.2f}, β = {beta:.2f}")

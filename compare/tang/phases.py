@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING, Any
 import matplotlib
 import numpy as np
 import pandas as pd
-from scipy.interpolate import CubicSpline
 
 from ..parse import shape_text
 from . import draw
-from .values import Curves, exact_curves
+from .values import Curves, convex, derivatives, exact_curves
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-SHOWN_TIMES = 5  # lines of a panel of curves
+SHOWN_TIMES = 6  # lines of a panel of curves
 
 
 def grouped(found: Sequence[Curves]) -> list[dict[str, Curves]]:
@@ -48,8 +47,10 @@ def heat_maps(groups: Sequence[dict[str, Curves]]) -> Figure:
         top = float(np.nanmax(known.k))
         shown = [known] if network in (None, known) else [known, network]
         images = [_map(axis, one, top) for axis, one in zip(row, shown)]
+        limits = [(*axis.get_xlim(), *axis.get_ylim()) for axis in row[: len(shown)]]
+        left, right, low, high = np.array(limits).T
         for axis in row[:2]:  # the same axes, so that the maps can be laid over each other
-            axis.set(xlim=row[0].get_xlim(), ylim=row[0].get_ylim())
+            axis.set(xlim=(left.min(), right.max()), ylim=(low.min(), high.max()))
         for axis in row[len(shown) : 2]:
             axis.set_axis_off()
         bar = figure.colorbar(images[-1], ax=row[len(shown) - 1], pad=0.02)
@@ -79,14 +80,20 @@ def _edges(values: np.ndarray) -> np.ndarray:
 
 
 def _lines(axis: Any, known: Curves, network: Curves | None) -> None:
+    """``k`` over ``s`` at some of the times, the first and the last among them; where only the network has one, its
+    points are joined by a thin line."""
     shown = known if network is None else network
-    times = [t for t in shown.t if known.at(t) >= 0 and np.isfinite(known.k[:, known.at(t)]).any()][-SHOWN_TIMES:]
+    every = [t for t in shown.t if np.isfinite(shown.k[:, shown.at(t)]).any()]
+    times = [every[i] for i in sorted({*np.linspace(0, len(every) - 1, SHOWN_TIMES).round().astype(int)})]
     for colour, t in zip(draw.shades(len(times)), times):
-        axis.plot(known.s, known.k[:, known.at(t)], "-", color=colour, label=f"t = {t:g}")
+        if known.at(t) >= 0:
+            axis.plot(known.s, known.k[:, known.at(t)], "-", color=colour)
         if network is not None and network is not known:
-            axis.plot(network.s, network.k[:, network.at(t)], "o", color=colour, ms=3.5)
-    axis.set(xscale="log", xlabel="s", ylabel="k")
-    axis.legend()
+            thin = "o" if known.at(t) >= 0 else "o-"
+            axis.plot(network.s, network.k[:, network.at(t)], thin, color=colour, ms=3.5, lw=0.5)
+        axis.plot([], [], "-", color=colour, label=f"t = {t:g}")
+    axis.set(xscale="log", xlabel="s", ylabel="k", xlim=(shown.s[0] / 1.1, shown.s[-1] * 1.1))
+    axis.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     axis.set_title(f"lines: {known.source}" + ("" if network in (None, known) else ", points: network"))
 
 
@@ -133,7 +140,6 @@ def _same_spline(network: Curves, known: Curves, i: list[int], j: list[int], t: 
     """The largest error that the spline alone makes in ``k``: the network's fields, with exact ``ln Z``."""
     if known.source != "exact" or len(i) < len(network.s) or not np.isfinite(known.k).any():
         return float("nan")
-    s, ln_z = network.s, known.ln_z[np.ix_(j, t[1])]
-    spline = CubicSpline(np.concatenate([[0.0], s]), np.concatenate([np.zeros((1, ln_z.shape[1])), ln_z]))
-    k = -spline(s, 1) / (network.n * known.t[t[1]])
+    s, times, ln_z = network.s, known.t[t[1]], known.ln_z[np.ix_(j, t[1])]
+    k = convex(s, times, ln_z, derivatives(s, times, ln_z, network.n)[0], network.n)
     return float(np.nanmax(np.abs(k - known.k[np.ix_(j, t[1])])))

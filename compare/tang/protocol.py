@@ -19,6 +19,7 @@ from exact import InputError
 from ..parse import shape_text
 from ..record import Record
 from . import draw
+from .values import title
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -35,6 +36,7 @@ CLAIMS = [  # published: the first is at least as good as the second, or faster
     ("3D: MADE is enough: as good as a transformer", "ranking-south-east-front", "made", "transformer"),
 ]
 MEASURES = {"loss": "excess loss (nats)", "error": "network's error of ln Z"}
+LIMITS = (1e-6, 1e-1)
 SIGNIFICANT = 2.0  # standard errors of a difference
 
 
@@ -135,27 +137,29 @@ def over_time(rows: pd.DataFrame) -> Figure:
     ranked = rows[rows.task.str.startswith(RANKING)]
     short = ranked[[pair not in known for pair in zip(ranked.system, ranked["shape"])]]
     tasks = [*long.task.unique(), *short.task.unique()]
-    drawn, axes = draw.new(max(len(tasks), 1))
+    drawn, axes = draw.new(max(len(tasks), 1), 1, 3.6, 3.2)
     for axis, task in zip(axes[0], tasks):
         mine = rows[rows.task == task]
         for colour, (name, group) in zip(draw.COLOURS, mine.groupby("network", sort=False)):
             mean = group.groupby("t")[["error", "total"]].mean()
-            axis.plot(mean.index, mean.error, "o-", color=colour, ms=4, label=f"{name}: against Euler")
+            axis.plot(mean.index, mean.error, "o-", color=colour, ms=4, label=name)
             axis.plot(mean.index, mean.total, "x", color=colour, ms=4)
         scheme = mine.groupby("t").scheme.mean()
-        axis.plot(scheme.index, scheme, "k--", lw=1, label="exact Euler against continuous time")
-        axis.plot([], [], "kx", ms=4, label="networks against continuous time")
-        axis.set(xscale="log", yscale="log", xlabel="t", ylabel="relative error of ln Z", title=task)
+        axis.plot(scheme.index, scheme, "k--", lw=1)
+        one = mine.iloc[0]
+        shape = tuple(int(n) for n in str(one["shape"]).split("x"))
+        axis.set(xscale="log", yscale="log", xlabel="t", title=title(one.system, shape), ylim=LIMITS)
         draw.plain_ticks(axis.xaxis, mine.t.unique())
-        axis.set_ylim(top=300 * scheme.max())
-        axis.legend(loc="upper right", fontsize=6)
+        axis.legend(loc="lower right", title="against exact Euler", title_fontsize=7)
+    axes[0, 0].set_ylabel("relative error of ln Z")
+    drawn.suptitle("dashed: exact Euler against continuous time; crosses: networks against continuous time", fontsize=8)
     return drawn
 
 
 def settings(found: pd.DataFrame) -> Figure:
     """The network's error and the excess loss against each setting, the others as in the base run."""
     panels = list(_panels(found))
-    drawn, axes = draw.new(len(panels), 2, 2.7, 2.6)
+    drawn, axes = draw.new(len(panels), 2, 2.5, 2.5)
     for column, (label, values, part) in enumerate(panels):
         order = np.argsort(values)
         x, sorted_part = values[order], part.iloc[order]
@@ -165,8 +169,12 @@ def settings(found: pd.DataFrame) -> Figure:
             if label != "layers of 16":
                 axis.set_xscale("log")
             draw.plain_ticks(axis.xaxis, x)
-    axes[0, 0].set_ylabel("network's error of ln Z")
-    axes[1, 0].set_ylabel("excess loss (nats)")
+    for row, name in zip(axes, ("network's error of ln Z", "excess loss (nats)")):
+        ends = np.array([axis.get_ylim() for axis in row])
+        for axis in row:  # one scale, so that the settings can be compared
+            axis.set_ylim(ends[:, 0].min(), ends[:, 1].max())
+        row[0].set_ylabel(name)
+    drawn.suptitle("2D South-East 3x3 (N: 2x2, 3x3, 4x4), MADE, t = 0.5; bars: standard error over 3 seeds", fontsize=8)
     return drawn
 
 

@@ -1,8 +1,9 @@
 """What figures are made of: ``ln Z`` over ``s`` and ``t`` from records and exact tables, and its derivatives in ``s``.
 
 ``k = -(1/(N t)) d ln Z/ds`` and ``-chi = (1/(N t)) d^2 ln Z/ds^2`` of a run come from a cubic spline through its fields
-and through ``ln Z(0) = 0``. The networks of one run share their random numbers, which such differences need. Clones do
-not once they were resampled: where that leaves ``k`` open by a tenth of its largest value it is NaN (`trusted`).
+and through ``ln Z(0) = 0``; ``k`` is kept where the convexity of ``ln Z`` allows it (`convex`). The networks of one run
+share their random numbers, which such differences need. Clones do not once they were resampled: where that leaves ``k``
+open by a tenth of its largest value it is NaN (`trusted`).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 import pandas as pd
 from scipy.interpolate import CubicSpline
 
+from exact import InputError
 from exact.library import CASES, FOLDER, read
 
 from ..parse import shape_text
@@ -73,6 +75,8 @@ def curves(record: Record) -> Curves:
     shape = tuple(record.shape)
     k, chi = derivatives(s, t, ln_z.to_numpy(), int(np.prod(shape)))
     source = "network" if record.diagnostics.get("n_parameters") else "clones"
+    if source == "network":
+        k = convex(s, t, ln_z.to_numpy(), k, int(np.prod(shape)))
     found = Curves(source, record.system, shape, s, t, ln_z.to_numpy(), stderr.to_numpy(), k, chi, record.cpu_s)
     return trusted(found)
 
@@ -107,10 +111,30 @@ def stored(path: Path, besides: Sequence[Curves]) -> list[Curves]:
     return out
 
 
+def completed(new: pd.DataFrame, path: Path, keys: Sequence[str]) -> pd.DataFrame:
+    """``new`` and, of the CSV ``path`` that an earlier call wrote, the rows with other ``keys``. Raises ``InputError``
+    where both are empty."""
+    old = pd.read_csv(path, dtype={"shape": str}) if path.exists() else pd.DataFrame({key: [] for key in keys})
+    known = set(zip(*(new[key] for key in keys))) if len(new) else set()
+    kept = old[[row not in known for row in zip(*(old[key] for key in keys))]] if len(old) else old
+    both = pd.concat([part for part in (new, kept) if len(part)] or [new], ignore_index=True)
+    if both.empty:
+        raise InputError(f"there is no {str(path)!r}: give folders that `vanbench run tang2024-...` wrote.")
+    return both
+
+
 def derivatives(s: np.ndarray, t: np.ndarray, ln_z: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
     """``k`` and ``-chi`` at the fields ``s``, ``(n_s, n_t)``."""
     spline = through_zero(s, ln_z)
     return -spline(s, 1) / (n * t), spline(s, 2) / (n * t)
+
+
+def convex(s: np.ndarray, t: np.ndarray, ln_z: np.ndarray, k: np.ndarray, n: int) -> np.ndarray:
+    """``k`` between the slopes to the fields on either side, where the convexity of ``ln Z`` puts it: across a sharp
+    transition the spline swings beyond."""
+    slopes = -np.diff(ln_z, axis=0, prepend=0.0) / (n * t * np.diff(s, prepend=0.0)[:, None])
+    after = np.concatenate([slopes[1:], np.zeros_like(slopes[:1])])
+    return np.clip(k, after, slopes)
 
 
 def noise(s: np.ndarray, t: np.ndarray, stderr: np.ndarray, n: int) -> np.ndarray:
@@ -141,6 +165,7 @@ def exact_curves(system: str, shape: tuple[int, ...], folder: Path = FOLDER) -> 
     slopes = k.to_numpy(), -chi.to_numpy()
     if not np.isfinite(slopes[0]).all() and len(s) >= ENOUGH:
         slopes = derivatives(s, t, values, int(np.prod(shape)))
+        slopes = convex(s, t, values, slopes[0], int(np.prod(shape))), slopes[1]
         s, values, slopes = s[:-1], values[:-1], (slopes[0][:-1], slopes[1][:-1])  # at the end it has nothing beyond
     return Curves("exact", system, shape, s, t, values, np.zeros_like(values), *slopes)
 

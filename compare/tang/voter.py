@@ -18,6 +18,8 @@ from . import draw
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+EMPTY = pd.DataFrame({"shape": pd.Series(dtype=str)})
+
 
 def closed_form(shape: tuple[int, ...], t: float, **params: object) -> np.ndarray:
     """The density of up-spins at each site, ``(n_sites,)``, of the open lattice with the pinned sites of ``params``."""
@@ -29,7 +31,7 @@ def closed_form(shape: tuple[int, ...], t: float, **params: object) -> np.ndarra
 
 def held(found: Sequence[Record]) -> pd.DataFrame:
     """``shape, t, site, value, stderr, exact`` of the runs at s = 0 with a site held."""
-    parts = []
+    parts = [EMPTY]
     for record in found:
         rows = record.frame("rows")
         rows = rows[rows.quantity == "density_profile"]
@@ -45,7 +47,7 @@ def held(found: Sequence[Record]) -> pd.DataFrame:
 
 def tilted(found: Sequence[Record]) -> pd.DataFrame:
     """``shape, s, t, value, stderr, exact`` of ``ln Z`` and the density against exact vectors."""
-    parts = []
+    parts = [EMPTY]
     for record in found:
         errors = record.frame("errors")
         if "exact" in errors and errors.exact.notna().any():
@@ -59,17 +61,20 @@ def tilted(found: Sequence[Record]) -> pd.DataFrame:
 def figure(still: pd.DataFrame, moving: pd.DataFrame) -> Figure:
     """Lines: closed form or exact vectors. Points: networks."""
     drawn, axes = draw.new(2, 2)
+    drawn.suptitle("lines: exact, points: networks", fontsize=9)
     for axis, (shape, group) in zip(axes[0], still.groupby("shape", sort=False)):
         for colour, (t, line) in zip(draw.shades(group.t.nunique()), group.groupby("t")):
+            line = line.sort_values("site")
             axis.plot(line.site, line.exact, "-", color=colour, label=f"t = {t:g}")
             axis.errorbar(line.site, line.value, line.stderr, fmt="o", ms=3, color=colour)
-        axis.set(xlabel="site", ylabel="mean density", title=f"{shape}, first site up, s = 0: closed form")
+        rows = "site, row by row" if "x" in shape else "site"
+        axis.set(xlabel=rows, ylabel="mean density of up-spins", title=f"{shape} sites, the first held up, s = 0")
         axis.legend()
     for axis, (shape, group) in zip(axes[1], moving[moving.quantity == "ln_Z"].groupby("shape", sort=False)):
         for colour, (s, line) in zip(draw.COLOURS, group.groupby("s")):
             axis.plot(line.t, line.exact, "-", color=colour, label=f"s = {s:g}")
             axis.plot(line.t, line.value, "o", ms=4, color=colour, mfc="none")
-        axis.set(xlabel="t", ylabel="ln Z", title=f"{shape}, tilted: exact vectors")
+        axis.set(xlabel="t", ylabel="ln Z", title=f"{shape} sites, tilted")
         axis.legend()
     return drawn
 

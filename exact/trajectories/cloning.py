@@ -94,11 +94,16 @@ def even_out(x: np.ndarray, counts: np.ndarray, log_weights: np.ndarray, rng: np
     total, size = weights.sum(), len(weights)
     if total**2 > EVEN * size * (weights**2).sum():
         return 0.0
-    places = (rng.random() + np.arange(size)) / size  # systematic: one random number, least variance
-    chosen = np.minimum(np.searchsorted(np.cumsum(weights) / total, places), size - 1)
+    chosen = resampled(weights, size, rng)
     x[:], counts[:] = x[chosen], counts[chosen]
     log_weights[:] = 0.0
     return float(np.log(total / size) + top)
+
+
+def resampled(weights: np.ndarray, number: int, rng: np.random.Generator) -> np.ndarray:
+    """``number`` indices in proportion to ``weights``; systematic: one random number, least variance."""
+    places = (rng.random() + np.arange(number)) / number
+    return np.minimum(np.searchsorted(np.cumsum(weights) / weights.sum(), places), len(weights) - 1)
 
 
 def _summary(s: float, times: np.ndarray, full: np.ndarray, half: np.ndarray, n: int) -> list[dict]:

@@ -1,7 +1,8 @@
 """Moves of a classical system compiled for trajectory samplers, and the one loop that runs them.
 
 A walker jumps with the tilted rates ``W_s[x', x]`` and gathers the weight ``exp(int (W_s^T 1)(x) dt)``: at ``s = 0``
-that weight is 1 and the walk is the plain dynamics (Gillespie, J. Comput. Phys. 22, 403 (1976)).
+that weight is 1 and the walk is the plain dynamics (Gillespie, J. Comput. Phys. 22, 403 (1976)). A guide ``g`` turns
+the rates into ``g(x') W_s[x', x] / g(x)`` and the weight into ``exp(int (W_s^T g)(x) / g(x) dt)``.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from ..errors import InputError
 from ..states import StateSpace
 from ..system import System
 from ..threads import both, pick
+from .guide import NO_GUIDE, Guide
 
 CHUNK = 512  # walkers that share one stream of random numbers
 MOST_DRAWS = 1000  # rounds of rejection before a start on a tiny support is given up
@@ -29,8 +31,13 @@ class JumpTables:
     system: System
 
 
-def compile_moves(system: System, s: float = 0.0, observable: str = "activity") -> JumpTables:
-    """Raises ``InputError`` where a tilted rate is negative (a signed generator has no trajectories)."""
+def compile_moves(
+    system: System, s: float = 0.0, observable: str = "activity", edges: np.ndarray | None = None
+) -> JumpTables:
+    """For walkers without a guide, or for guides over ``edges`` ``(n_edges, 2)``.
+
+    Raises ``InputError`` where a tilted rate is negative (a signed generator has no trajectories).
+    """
     now = Connections(system, s, observable)
     tables, counted = now.tables(), observable in system.observables
     slope = Connections(system, s, observable, 1).tables() if counted else None
@@ -44,16 +51,24 @@ def compile_moves(system: System, s: float = 0.0, observable: str = "activity") 
     feeds = np.zeros((now.n_moves, len(used)), dtype=bool)
     for m in range(now.n_moves):
         feeds[m, term_of[m][filled[m]]] = True
-    touched_moves = (touched_terms.astype(int) @ feeds.T.astype(int)) > 0
+    reads = (feeds.astype(int) @ used) > 0  # (n_moves, n_sites): what the rate of a move depends on
+    guided, guiding = np.zeros((len(changed), 0), dtype=bool), np.zeros((len(changed), 0), dtype=bool)
+    if edges is not None:
+        ends = np.zeros((len(edges), system.n_sites), dtype=bool)
+        ends[np.arange(len(edges))[:, None], edges] = True
+        guided, guiding = changed, (changed[:, None, :] & ends[None]).any(-1)
+        reads |= changed | ((guiding.astype(int) @ ends) > 0)
+    touched_moves = (changed[:, None, :] & reads[None]).any(-1)
     shape = (now.n_moves, now.slots, now.rows)
     outgoing = tables["outgoing"].reshape(shape)
     return JumpTables(
         (
             tables["sites"], tables["strides"], _lists(feeds), _per_term(outgoing, term_of, filled, feeds),
             _per_term(-slope["outgoing"].reshape(shape), term_of, filled, feeds) if slope else np.zeros((1, 1, 1)),
-            tables["column"].reshape(-1, now.rows),
+            tables["diagonal"].reshape(-1, now.rows),
             -slope["diagonal"].reshape(-1, now.rows) if slope else np.zeros((len(used), now.rows)),
             now.deltas, _lists(touched_moves), _lists(touched_terms), system.local_dim,
+            np.zeros((0, 2), dtype=np.int64) if edges is None else edges, _lists(guided), _lists(guiding),
         ),
         system,
     )  # fmt: skip
@@ -68,7 +83,7 @@ def _used_sites(system: System) -> np.ndarray:
 
 def _lists(flags: np.ndarray) -> np.ndarray:
     """The true columns of each row, padded with -1."""
-    width = int(flags.sum(1).max(initial=1))
+    width = int(flags.sum(1).max(initial=min(1, flags.shape[1])))
     out = np.full((len(flags), width), -1, dtype=np.int64)
     for row, line in enumerate(flags):
         found = np.flatnonzero(line)
@@ -103,12 +118,21 @@ def draw_starts(system: System, count: int, rng: np.random.Generator) -> np.ndar
 
 
 def advance(
-    tables: JumpTables, x: np.ndarray, counts: np.ndarray, log_weights: np.ndarray, span: float, seed: int
+    tables: JumpTables,
+    x: np.ndarray,
+    counts: np.ndarray,
+    log_weights: np.ndarray,
+    span: float,
+    seed: int,
+    guide: Guide = NO_GUIDE,
 ) -> None:
-    """Runs every walker for ``span``, in place: configurations, integrated observable, log weights."""
+    """Runs every walker for ``span``, in place: configurations, integrated observable, log weights.
+
+    A ``guide`` must be over the edges that ``tables`` were compiled with.
+    """
     chunks = (len(x) + CHUNK - 1) // CHUNK
     seeds = np.random.SeedSequence(seed).generate_state(chunks)
-    pick(_ADVANCE, 16 * len(x))(x, counts, log_weights, span, seeds, *tables.arrays)
+    pick(_ADVANCE, 16 * len(x))(x, counts, log_weights, span, seeds, *tables.arrays, guide.site, guide.pair)
 
 
 @njit(inline="always")
@@ -131,6 +155,28 @@ def _rate(x, m, table, feeds, sites, strides):  # type: ignore[no-untyped-def]
 
 
 @njit(inline="always")
+def _moved(x, m, i, deltas, d):  # type: ignore[no-untyped-def]
+    value = x[i] + deltas[m, i]
+    return value if value < d else value - d
+
+
+@njit(inline="always")
+def _steer(x, m, edges, guided, guiding, site, pair, deltas, d):  # type: ignore[no-untyped-def]
+    """``g(x') / g(x)`` of move ``m``."""
+    gain = 0.0
+    for i in guided[m]:
+        if i < 0:
+            break
+        gain += site[i, _moved(x, m, i, deltas, d)] - site[i, x[i]]
+    for e in guiding[m]:
+        if e < 0:
+            break
+        a, b = edges[e, 0], edges[e, 1]
+        gain += pair[e, _moved(x, m, a, deltas, d), _moved(x, m, b, deltas, d)] - pair[e, x[a], x[b]]
+    return np.exp(gain)
+
+
+@njit(inline="always")
 def _sum_terms(x, terms, table, sites, strides):  # type: ignore[no-untyped-def]
     total = 0.0
     for t in terms:
@@ -141,10 +187,10 @@ def _sum_terms(x, terms, table, sites, strides):  # type: ignore[no-untyped-def]
 
 
 def _advance(  # type: ignore[no-untyped-def]
-    x, counts, log_weights, span, seeds, sites, strides, feeds, outgoing, increments, column, potential,
-    deltas, touched_moves, touched_terms, d,
+    x, counts, log_weights, span, seeds, sites, strides, feeds, outgoing, increments, diagonal, potential,
+    deltas, touched_moves, touched_terms, d, edges, guided, guiding, site, pair,
 ):  # fmt: skip
-    n_moves, every_term = deltas.shape[0], np.arange(sites.shape[0])
+    n_moves, every_term, steered = deltas.shape[0], np.arange(sites.shape[0]), guided.shape[1] > 0
     for chunk in prange(seeds.size):
         np.random.seed(seeds[chunk])  # noqa: NPY002 (the generator of compiled code)
         rates = np.empty(n_moves)
@@ -153,14 +199,16 @@ def _advance(  # type: ignore[no-untyped-def]
             total = 0.0
             for m in range(n_moves):
                 rates[m] = _rate(here, m, outgoing, feeds, sites, strides)
+                if steered and rates[m] > 0.0:
+                    rates[m] *= _steer(here, m, edges, guided, guiding, site, pair, deltas, d)
                 total += rates[m]
-            growth = _sum_terms(here, every_term, column, sites, strides)
+            staying = _sum_terms(here, every_term, diagonal, sites, strides)
             flow = _sum_terms(here, every_term, potential, sites, strides)
             left, weight, count = span, 0.0, 0.0
             while True:
                 wait = -np.log(1.0 - np.random.random()) / total if total > 0.0 else np.inf  # noqa: NPY002
                 stay = min(wait, left)
-                weight += growth * stay
+                weight += (total + staying) * stay
                 count += flow * stay
                 left -= stay
                 if left <= 0.0:
@@ -171,18 +219,22 @@ def _advance(  # type: ignore[no-untyped-def]
                     m += 1
                 if rates[m] <= 0.0:  # rounding at the upper end of the sum: draw again
                     continue
-                count += _rate(here, m, increments, feeds, sites, strides) / rates[m]
-                growth -= _sum_terms(here, touched_terms[m], column, sites, strides)
+                count += _rate(here, m, increments, feeds, sites, strides) / _rate(
+                    here, m, outgoing, feeds, sites, strides
+                )
+                staying -= _sum_terms(here, touched_terms[m], diagonal, sites, strides)
                 flow -= _sum_terms(here, touched_terms[m], potential, sites, strides)
                 for i in range(here.size):
                     if deltas[m, i]:
                         here[i] = (here[i] + deltas[m, i]) % d
-                growth += _sum_terms(here, touched_terms[m], column, sites, strides)
+                staying += _sum_terms(here, touched_terms[m], diagonal, sites, strides)
                 flow += _sum_terms(here, touched_terms[m], potential, sites, strides)
                 for other in touched_moves[m]:
                     if other < 0:
                         break
                     rates[other] = _rate(here, other, outgoing, feeds, sites, strides)
+                    if steered and rates[other] > 0.0:
+                        rates[other] *= _steer(here, other, edges, guided, guiding, site, pair, deltas, d)
                 total = 0.0  # summed anew: no drift
                 for other in range(n_moves):
                     total += rates[other]

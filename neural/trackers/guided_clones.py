@@ -1,124 +1,184 @@
-"""Clones steered by a network: the same ``Z`` on average, whatever the guide.
+"""Clones steered from the samples of a network, in both directions from the middle of the trajectory.
 
-With a guide ``g(x) > 0`` the clones follow ``g W_s g^-1`` from ``g P_0`` and count ``1 / g`` in the end; the best guide
-is the left vector ``<-|exp((T - t) W_s)|x>``, under which all weights are equal. For detailed balance it tends to
-``p(x) / p_0(x)`` of the tracked distribution. The guide here is its best product, ``prod_i m_i(x_i) / m_i0(x_i)`` from
-the network's site averages: then ``g W_s g^-1`` is again a sum of the same local terms, and the clones stay as fast.
-Nemoto, Bouchet, Jack and Lecomte, Phys. Rev. E 93, 062123 (2016).
+Under detailed balance with the start in equilibrium the left vector is ``l_t(x) = p_t(x) / pi(x)``, and
+
+    Z_t = sum_x pi(x) l_{t/2}(x)^2 .
+
+`SymmetricTDVP` follows ``phi_t``, proportional to the summand. A clone starts from a sample ``x`` of its network and
+walks twice for ``t/2``, towards the start and the end of a trajectory; each walk is guided by an approximate ``l`` of
+the time left to it, and its weight averages to ``l_{t/2}(x)``. So ``Z`` is unbiased whatever network and guide, and
+its noise is what they miss of ``l``. The guides are sums of pair functions (`exact.trajectories.guide`), which walkers
+follow at twice the cost of their own rates, and flow along the best tangent vector on the network's samples.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from exact import InputError, System, Term
-from exact.trajectories.jumptables import compile_moves
+from exact import Connections, InputError
+from exact.trajectories.cloning import even_out, resampled
+from exact.trajectories.guide import Guide, flat, interacting, velocity
+from exact.trajectories.jumptables import JumpTables, advance, compile_moves
 
+from ..estimators import Increment, covariance_of_means
 from .base import Problem, Step
-from .clones import Clones
-from .tdvp import TDVP
+from .proposal import draw
+from .tdvp_symmetric import SymmetricTDVP
 
-LARGEST = 3.0  # of ``|ln g|`` on one site
-SMOOTHING = 1.0  # configurations added to each count of a site's average
+Schedule = list[tuple[float, Guide]]  # spans, each with its guide; the last one is over and has g = 1
+PIECES = 4  # guides of a walk, at least
+POOL = 4  # network samples that each start is chosen from: they make the mean of the first weights
 
 
-class GuidedClones(Clones):
-    """As `Clones`, with a network that follows by `TDVP` and steers them.
+class GuidedClones:
+    """``clones`` pairs of walkers for each report time, steered by a network that follows by `SymmetricTDVP`.
 
-    clones, populations, dt
-        as of `Clones`.
-    strength
-        power of the guide: 0 are plain clones, 1 is the full product.
+    Between report times ``ln Z`` is the network's. Raises ``InputError`` where detailed balance does not hold.
+
+    clones, populations
+        in all, for each ``s``, and the independent parts they are in, whose scatter gives the standard error.
     every
-        time between two updates of the guide.
-    samples
-        configurations a stage of the network's tracker.
+        the longest time that a walker keeps one guide.
+    samples, dt
+        of the network's tracker.
     """
-
-    uses_network = True
 
     def __init__(
         self,
         problem: Problem,
-        clones: int = 100_000,
+        clones: int = 20_000,
         populations: int = 10,
-        dt: float = 0.25,
-        strength: float = 0.5,
-        every: float = 1.0,
+        every: float = 0.25,
         samples: int = 1000,
+        dt: float = 0.2,
     ):
-        if not (0 <= strength <= 1 and every > 0):
-            raise InputError("strength must be between 0 and 1, and every positive.")
-        self.strength, self.every, self.age = strength, every, 0.0
-        self.guide = np.zeros((len(problem.s), problem.system.n_sites, problem.system.local_dim))
-        super().__init__(problem, clones, populations, dt)
-        self.network = TDVP(problem, samples=samples)
+        if populations < 2 or clones < 20 * populations:
+            raise InputError("clones needs at least 2 populations of at least 20 clones each: raise 'clones'.")
+        if not every > 0:
+            raise InputError(f"every = {every}: the time between two guides must be positive.")
+        self.problem, self.every = problem, every
+        self.size, self.populations = clones // populations, populations
+        self.network = SymmetricTDVP(problem, dt=dt, samples=samples)
+        start = self.network.batch  # of networks that still are the equilibrium: the sum of its weights on the support
+        self.log_norm = (self.network.log_equilibrium(start.x) - start.log_prob).mean(1, keepdim=True)
+        self.connections = [Connections(problem.system, s, problem.observable) for s in problem.s]
+        edges = interacting(problem.system)
+        self.tables = [compile_moves(problem.system, s, problem.observable, edges) for s in problem.s]
+        self.knots = [0.0]  # times of the guides
+        self.guides = [[flat(problem.system, edges)] for _ in problem.s]
+        self.ln_z, self.covariance = self.network.ln_z, torch.zeros(2 * (len(problem.s),), dtype=torch.float64)
+        self.ends = self.network.measured
+
+    @property
+    def measured(self) -> Tensor:
+        """The ends of the trajectories in proportion to their weights, ``(R, clones, n_sites)``."""
+        return self.ends
 
     def step(self, limit: float) -> Step:
-        step = super().step(limit)
-        left = step.dt
-        while left > 1e-12:
-            left -= self.network.step(left).dt
-        self.age += step.dt
-        if self.age >= self.every * (1 - 1e-9):
-            self._steer()
-        return step
-
-    def _steer(self) -> None:
-        """A new guide from the network as it is; the weights change with it, so that ``Z`` does not."""
-        x = self.network.measured.cpu().numpy()
-        values = np.arange(self.problem.system.local_dim)
-        counts = (x[..., None] == values).sum(1) + SMOOTHING
-        start = np.log(np.maximum(self.problem.system.initial, SMOOTHING / x.shape[1]))
-        guide = np.clip(self.strength * (np.log(counts / counts.sum(-1, keepdims=True)) - start), -LARGEST, LARGEST)
-        guide[:, list(self.problem.system.pinned)] = 0.0
-        before = self._log_guide()
-        self.guide, self.age = guide, 0.0
-        self.log_weights += self._log_guide() - before
-        self._compile()
-
-    def _compile(self) -> None:
-        problem = self.problem
-        self.tables = [
-            compile_moves(steered(problem.system, guide), s, problem.observable)
-            for s, guide in zip(problem.s, self.guide)
-        ]
-
-    def _log_guide(self) -> np.ndarray:
-        """``ln g`` of every clone, ``(R, clones)``."""
-        sites = np.arange(self.x.shape[-1])
-        return np.stack([guide[sites, x].sum(-1) for guide, x in zip(self.guide, self.x)])
-
-    def _unguided(self) -> np.ndarray:
-        return self.log_weights - self._log_guide()
+        before = self.network.batch.x.cpu().numpy()
+        step = self.network.step(limit)
+        self._guide(step.dt / 2, before, self.network.batch.x.cpu().numpy())
+        increment = step.increments[step.default]
+        ln_z, covariance = self.ln_z + increment.value, self.covariance + increment.covariance
+        if step.dt >= limit * (1 - 1e-9):
+            ln_z, covariance, step.diagnostics["ess"] = self._walk()
+        # the log adds covariances up: a step is given the growth of that of the whole
+        grown = Increment(ln_z - self.ln_z, covariance - self.covariance)
+        self.ln_z, self.covariance = ln_z, covariance
+        return Step(step.dt, {"clones": grown}, "clones", step.diagnostics, warning=step.warning)
 
     def state(self) -> Mapping[str, Any]:
-        own = {"guide": torch.from_numpy(self.guide), "age": self.age}
-        return {**super().state(), **own, "network": dict(self.network.state())}
+        own = {name: getattr(self, name) for name in ("knots", "ln_z", "covariance", "ends", "log_norm")}
+        guides = [[(torch.from_numpy(g.site), torch.from_numpy(g.pair)) for g in guides] for guides in self.guides]
+        return {**own, "guides": guides, "network": dict(self.network.state())}
 
     def load(self, state: Mapping[str, Any]) -> None:
-        self.guide, self.age = state["guide"].cpu().numpy(), state["age"]
         self.network.load(state["network"])
-        self._compile()
-        super().load({name: state[name] for name in ("x", "log_weights", "banked")})
+        self.knots, self.ends, self.log_norm = list(state["knots"]), state["ends"], state["log_norm"]
+        self.ln_z, self.covariance = state["ln_z"], state["covariance"]
+        for r, guides in enumerate(state["guides"]):
+            edges = self.guides[r][0].edges
+            self.guides[r] = [Guide(edges, site.cpu().numpy(), pair.cpu().numpy()) for site, pair in guides]
+
+    def _guide(self, span: float, before: np.ndarray, after: np.ndarray) -> None:
+        """The next guide of each ``s`` by Heun's rule, on the network's samples of both ends of the step."""
+        self.knots.append(self.knots[-1] + span)
+        for guides, connections, start, end in zip(self.guides, self.connections, before, after):
+            first = velocity(guides[-1], connections, start)
+            second = velocity(guides[-1].plus(first, span), connections, end)
+            guides.append(guides[-1].plus(first, span / 2).plus(second, span / 2))
+
+    def _walk(self) -> tuple[Tensor, Tensor, Tensor]:
+        """``ln Z`` ``(R,)`` at the time of the last knot, its covariance, and the clones' least effective part."""
+        generator = self.problem.generator
+        seed = int(torch.randint(2**62, (1,), generator=generator, device=generator.device))
+        schedules = [self._schedule(guides) for guides in self.guides]
+        pool = draw(self.problem, POOL * self.size * self.populations, self.network.tilts, self.network.share)
+        log_equilibrium = self.network.log_equilibrium(pool.x) - self.log_norm
+        ratio = (log_equilibrium - pool.log_prob).double()
+        found = []
+        for p in range(self.populations):
+            part = (slice(None), slice(p, None, self.populations))
+            weights = pool.mean[part].log().log_softmax(1) + ratio[part]
+            pools = zip(schedules, self.tables, pool.x[part].cpu().numpy(), weights.cpu().numpy())
+            found += [population(*each, self.size, np.random.default_rng([seed, p])) for each in pools]
+        ln_z, ess, ends = zip(*found)  # the same random numbers for each s
+        by_field = (self.populations, len(self.guides))
+        self.ends = torch.from_numpy(np.concatenate(np.stack(ends).reshape(*by_field, self.size, -1), 1)).to(self.ends)
+        values = torch.tensor(ln_z, dtype=torch.float64).view(by_field).T
+        whole = values.logsumexp(1) - np.log(self.populations)
+        covariance = covariance_of_means(torch.exp(values - whole[:, None]))
+        return whole, covariance, torch.tensor(ess, dtype=torch.float64).view(by_field).amin(0)
+
+    def _schedule(self, guides: list[Guide]) -> Schedule:
+        """Spans from the middle outwards, each with the guide of the middle of the time that is left in it."""
+        last = self.knots[-1]
+        pieces = max(PIECES, int(np.ceil(last / self.every - 1e-9)))
+        out = []
+        for left in (np.arange(pieces, 0, -1) - 0.5) * last / pieces:
+            at = int(np.searchsorted(self.knots, left))
+            low, high = self.knots[at - 1], self.knots[at]
+            out.append(
+                (last / pieces, guides[at - 1].plus(guides[at].plus(guides[at - 1], -1.0), (left - low) / (high - low)))
+            )
+        return [*out, (0.0, guides[0])]
 
 
-def steered(system: System, guide: np.ndarray) -> System:
-    """The system of ``g W g^-1`` for ``ln g(x) = sum_i guide[i, x_i]``: each local matrix between its factors."""
-    terms = []
-    for term in system.terms:
-        log_g = np.zeros(1)
-        for site in term.sites:  # row-major, the first site most significant
-            log_g = np.add.outer(log_g, guide[site]).ravel()
-        gauge = np.exp(log_g[:, None] - log_g[None, :])
-        counters = {
-            name: tuple((increment, jump * gauge) for increment, jump in counter)
-            for name, counter in term.counters.items()
-        }
-        terms.append(Term(term.sites, term.matrix * gauge, counters, term.potentials))
-    return replace(system, terms=tuple(terms))
+def population(
+    schedule: Schedule,
+    tables: JumpTables,
+    pool: np.ndarray,
+    log_equilibrium: np.ndarray,
+    size: int,
+    rng: np.random.Generator,
+) -> tuple[float, float, np.ndarray]:
+    """``ln Z`` from ``size`` pairs of walkers, their least effective part, and ends in proportion to the weights.
+
+    Sums over the ``pool`` with the weights ``exp(log_equilibrium)`` are averages over the equilibrium.
+    """
+    weights = log_equilibrium + np.log(len(pool)) + 2 * schedule[0][1].log(pool)
+    starts, banked = chosen(pool, weights, size, rng)
+    pairs = np.repeat(starts[:, None], 2, 1)  # towards the start and towards the end of the trajectory
+    walkers, weights, least = pairs.reshape(2 * size, -1), np.zeros(size), 1.0
+    for (span, now), (_, after) in pairwise(schedule):
+        gained = np.zeros(2 * size)
+        advance(tables, walkers, np.zeros(2 * size), gained, span, int(rng.integers(2**62)), now)
+        gained += after.plus(now, -1.0).log(walkers)
+        weights += gained.reshape(size, 2).sum(1)
+        least = min(least, float(np.exp(weights).sum() ** 2 / np.exp(2 * weights).sum()) / size)
+        banked += even_out(pairs, np.zeros(size), weights, rng)
+    ends, rest = chosen(pairs[:, 0], weights, size, rng)
+    return banked + rest, least, ends
+
+
+def chosen(x: np.ndarray, log_weights: np.ndarray, size: int, rng: np.random.Generator) -> tuple[np.ndarray, float]:
+    """``size`` of the ``x`` in proportion to their weights, and ``ln`` of the mean weight."""
+    top = log_weights.max()
+    weights = np.exp(log_weights - top)
+    return x[resampled(weights, size, rng)], float(np.log(weights.mean()) + top)

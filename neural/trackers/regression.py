@@ -27,11 +27,13 @@ class Velocity:
     """``direction`` ``(R, n_parameters)``; ``mean``, the rate ``<E>`` as an `Increment`; ``residual``, relative.
 
     ``residual`` ``(R,)`` is ``std(E - a - O v) / std(E)``: 0 where the network can follow exactly, 1 where not at all.
+    ``unseen`` is the same of a velocity fitted on other samples: where it is far above 1, that fit is of their noise.
     """
 
     direction: Tensor
     mean: Increment
     residual: Tensor
+    unseen: Tensor
 
 
 def scores(ensemble: Ensemble, x: Tensor, chunk: int = 512) -> Tensor:
@@ -58,8 +60,10 @@ def scores(ensemble: Ensemble, x: Tensor, chunk: int = 512) -> Tensor:
     return torch.stack(rows)
 
 
-def regress(o: Tensor, e: Tensor, batch: Batch, damping: float) -> Velocity:
+def regress(o: Tensor, e: Tensor, batch: Batch, damping: float, other: Tensor | None = None) -> Velocity:
     """The velocity for scores ``o`` ``(R, share, P)`` of this process and local quantity ``e`` ``(R, n)`` of a batch.
+
+    ``other`` is a velocity from other samples, to be tried on these.
 
     ``damping`` is added to the diagonal of the Fisher matrix, in units of its mean diagonal. The whole matrix is kept
     even for a network of independent parts, whose blocks are uncorrelated on average: on a finite sample the cross
@@ -81,15 +85,26 @@ def regress(o: Tensor, e: Tensor, batch: Batch, damping: float) -> Velocity:
         )  # every pair of rows meets: each process takes a share of the parameters
         dual = _solve(total(_gram(columns.mT)), force, damping, p)
         direction = whole((columns.mT @ dual[..., None])[..., 0], p)
-    rest = e - whole((o @ direction[..., None])[..., 0], n)
-    mean = (batch.mean * rest).sum(1)
-    left = rest - mean[:, None]
+    mean, left = _left(o, e, batch, direction)
     if batch.exact:
         rate = Increment.certain((batch.mean * e).sum(1))
     else:
         rate = Increment(mean, covariance_of_means(batch.mean * left * left.shape[1]))
-    spread = (batch.mean * (e - (batch.mean * e).sum(1, keepdim=True)).square()).sum(1).clamp_min(1e-300)
-    return Velocity(direction, rate, ((batch.mean * left.square()).sum(1) / spread).sqrt())
+    spread = _variance(batch, e - (batch.mean * e).sum(1, keepdim=True)).clamp_min(1e-300)
+    unseen = left if other is None else _left(o, e, batch, other)[1]
+    residuals = [(_variance(batch, part) / spread).sqrt() for part in (left, unseen)]
+    return Velocity(direction, rate, *residuals)
+
+
+def _left(o: Tensor, e: Tensor, batch: Batch, direction: Tensor) -> tuple[Tensor, Tensor]:
+    """The intercept ``a = <E - O v>``, ``(R,)``, and what is left, ``E - O v - a``, ``(R, n)``."""
+    rest = e - whole((o @ direction[..., None])[..., 0], e.shape[1])
+    mean = (batch.mean * rest).sum(1)
+    return mean, rest - mean[:, None]
+
+
+def _variance(batch: Batch, centred: Tensor) -> Tensor:
+    return (batch.mean * centred.square()).sum(1)
 
 
 def _gram(a: Tensor) -> Tensor:

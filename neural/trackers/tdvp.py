@@ -25,6 +25,8 @@ from .regression import Velocity, regress, scores
 STAGES = {2: ((0.5,), (0.0, 1.0)), 4: ((0.5, 0.5, 1.0), (1 / 6, 1 / 3, 1 / 3, 1 / 6))}
 STABLE = {2: 2.0, 4: 2.785}  # by order: explicit steps amplify what decays faster than this divided by dt
 
+OVERFIT = 8.0  # of ``unseen``: in healthy runs it is about 1, at times 5
+
 
 class TDVP:
     """Follows ``dP/dt = W_s P`` with ``samples`` fresh configurations a stage.
@@ -113,13 +115,14 @@ class TDVP:
         stages = [self._velocity(self.batch)]
         for node in nodes:
             self._move(before, stages[-1].direction, node * dt)
-            stages.append(self._velocity(self._draw()))
+            stages.append(self._velocity(self._draw(), stages[-1].direction))
         direction = sum(weight * stage.direction for weight, stage in zip(weights, stages))
         value = sum(weight * stage.mean.value for weight, stage in zip(weights, stages))
         covariance = sum(weight**2 * stage.mean.covariance for weight, stage in zip(weights, stages))
         self._move(before, torch.as_tensor(direction), dt)
         rate = Increment(torch.as_tensor(value), torch.as_tensor(covariance))
-        return self._finish(dt, before, stages[0].mean, rate, {"residual": stages[1].residual})
+        fit = {"residual": stages[1].residual, "unseen": stages[1].unseen}
+        return self._finish(dt, before, stages[0].mean, rate, fit)
 
     def _span(self, limit: float) -> float:
         """The next step: what error control allows, cut so that ``limit`` is met."""
@@ -139,8 +142,9 @@ class TDVP:
         increment = Increment(dt * rate.value, dt**2 * rate.covariance)
         self.ln_z = self.ln_z + increment.value
         self._adapt(dt, euler, rate)
+        warning = self._warning(dt, stiffness, diagnostics.get("unseen", self.ln_z * 0))
         diagnostics = {"ess": ess, **diagnostics, "dt": torch.full_like(self.ln_z, dt), "stiffness": stiffness}
-        return Step(dt, {"regression": increment}, "regression", diagnostics, warning=self._warning(dt, stiffness))
+        return Step(dt, {"regression": increment}, "regression", diagnostics, warning=warning)
 
     def _stiffness(self, dt: float) -> Tensor:
         """``dt`` times the largest rate that the samples show, ``(R,)``: of a classical generator the largest escape
@@ -149,10 +153,16 @@ class TDVP:
             return torch.zeros_like(self.ln_z)
         return -dt * self.pace * self.problem.connections.diagonal(self.batch.x).amin(1).double()
 
-    def _warning(self, dt: float, stiffness: Tensor) -> str:
-        largest, most = float(stiffness.max()), STABLE[self.order]
-        if largest <= most:
+    def _warning(self, dt: float, stiffness: Tensor, unseen: Tensor) -> str:
+        largest, most, off = float(stiffness.max()), STABLE[self.order], float(unseen.max())
+        if largest <= most and off <= OVERFIT:
             return ""
+        if largest <= most:
+            return (
+                f"on fresh samples a velocity fitted on {self.samples} is off by {off:.2g} times what it should "
+                f"explain: it follows their noise; take more samples than the network has parameters, "
+                f"{self.problem.ensemble.n_parameters}, or more damping"
+            )
         return (
             f"dt = {dt:.3g} times the largest rate seen is {largest:.2g}: explicit steps are unstable above {most:.2g} "
             f"and may go wrong without another sign; take dt below {dt * most / largest:.2g}"
@@ -174,9 +184,9 @@ class TDVP:
             return Batch.of_all(self.problem, self.states)
         return draw(self.problem, self.samples, self.tilts, self.share)
 
-    def _velocity(self, batch: Batch) -> Velocity:
+    def _velocity(self, batch: Batch, other: Tensor | None = None) -> Velocity:
         local = self.local(batch.x, batch.log_prob)
-        return regress(scores(self.problem.ensemble, batch.x), local, batch, self.damping)
+        return regress(scores(self.problem.ensemble, batch.x), local, batch, self.damping, other)
 
     def _move(self, start: Mapping[str, Tensor], direction: Tensor, span: float) -> None:
         at = 0

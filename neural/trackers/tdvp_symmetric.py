@@ -19,6 +19,8 @@ from exact import InputError
 from .base import CHUNK, Problem
 from .tdvp import TDVP
 
+NEEDY = "tdvp-symmetric, ritz and guided-clones"
+
 
 class SymmetricTDVP(TDVP):
     """As `TDVP`, for the activity of detailed-balance systems from their equilibrium measure.
@@ -61,9 +63,9 @@ class SymmetricTDVP(TDVP):
 
     def _amplitude(self, x: Tensor, log_prob: Tensor) -> Tensor:
         """``ln p`` of ``p = sqrt(pi phi)``."""
-        return (log_prob + self._log_equilibrium(x)) / 2
+        return (log_prob + self.log_equilibrium(x)) / 2
 
-    def _log_equilibrium(self, x: Tensor) -> Tensor:
+    def log_equilibrium(self, x: Tensor) -> Tensor:
         sites = torch.arange(x.shape[-1], device=x.device)
         return self.log_pi[sites, x.long()].sum(-1)
 
@@ -76,10 +78,10 @@ class SymmetricTDVP(TDVP):
         returning = connections.outgoing_rates(flat).view(*out.shape, -1)
         undo = self._inverse_moves()
         m = torch.arange(connections.n_moves, device=x.device)
-        forward = out * torch.exp(self._log_equilibrium(x))[..., None]
-        backward = returning[..., m, undo] * torch.exp(self._log_equilibrium(targets))
+        forward = out * torch.exp(self.log_equilibrium(x))[..., None]
+        backward = returning[..., m, undo] * torch.exp(self.log_equilibrium(targets))
         if not torch.allclose(forward, backward, rtol=1e-9, atol=1e-14):
-            raise InputError("tdvp-symmetric needs detailed balance with the start as equilibrium: take 'tdvp'.")
+            raise InputError(f"{NEEDY} need detailed balance with the start as equilibrium: take 'tdvp'.")
 
     def _inverse_moves(self) -> Tensor:
         deltas, d = self.problem.connections.deltas, self.problem.system.local_dim
@@ -87,5 +89,5 @@ class SymmetricTDVP(TDVP):
         try:
             inverse = [index[tuple((-delta) % d for delta in row)] for row in deltas.tolist()]
         except KeyError as error:
-            raise InputError("tdvp-symmetric needs every move to have its reverse: take 'tdvp'.") from error
+            raise InputError(f"{NEEDY} need every move to have its reverse: take 'tdvp'.") from error
         return torch.tensor(inverse, device=self.problem.ensemble.device)
