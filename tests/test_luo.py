@@ -8,7 +8,19 @@ import pytest
 from typer.testing import CliRunner
 
 from compare.luo import __main__ as luo
-from compare.luo.collect import COUNTING, SPINS, base_name, counting, counts, losses, summary, values
+from compare.luo.collect import (
+    COUNTING,
+    SPINS,
+    base_name,
+    between_networks,
+    counting,
+    counts,
+    losses,
+    store,
+    stored,
+    summary,
+    values,
+)
 from compare.run import run_suite
 from compare.task import load_suite, suites
 from exact import InputError, build, solve
@@ -116,6 +128,36 @@ def test_pages_and_pictures(run, tmp_path):
     assert text.count("Not run yet.") == 3
     assert "g = 0.5" in text
     assert len(pd.read_csv(tmp_path / "errors.csv")) == 4
+    pictures = {path.name: path.read_bytes() for path in tmp_path.glob("*.png")}
+    for path in (*tmp_path.glob("*.png"), tmp_path / "README.md"):
+        path.unlink()
+    again = CliRunner().invoke(luo_app(), ["--out", str(tmp_path), "--references", str(run)])  # without records
+    assert again.exit_code == 0, again.output
+    assert (tmp_path / "README.md").read_text() == text
+    assert {path.name: path.read_bytes() for path in tmp_path.glob("*.png")} == pictures
+    nothing = CliRunner().invoke(luo_app(), ["--out", str(tmp_path / "none")])
+    assert nothing.exit_code == 2
+
+
+def test_what_is_stored_is_what_was_run(run, tmp_path):
+    frame = values([run / "run"], run)
+    store(frame, tmp_path)
+    found = stored(tmp_path)
+    for name in ("value", "exact", "t", "parameter", "seed"):
+        np.testing.assert_allclose(found[name], frame[name], rtol=1e-6, atol=1e-12)  # seven digits are kept
+    assert (found.task == frame.task).all()
+    assert (found.network == frame.network).all()
+
+
+def test_two_networks_without_exact_values_are_compared_with_each_other():
+    rows = [
+        {"task": "ring-large", "shape": "20", "network": name, "quantity": q, "t": t, "value": value, "exact": np.nan}
+        for name, shift in (("a", 0.0), ("b", 0.25))
+        for q in SPINS
+        for t, value in ((1.0, 0.5), (2.0, 0.5 + shift * (q == "sigma_y")))
+    ]
+    row = between_networks(pd.DataFrame(rows)).iloc[0]
+    assert (row.sigma_x, row.sigma_y, row.sigma_z) == (0.0, 0.25, 0.0)
 
 
 def luo_app():

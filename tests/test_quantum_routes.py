@@ -130,6 +130,15 @@ def test_leading_eigenvalues_iterative(s, monkeypatch):
     np.testing.assert_allclose(steady.leading_eigenvalues(model, s, 2).real, dense.real, atol=AGREE)
 
 
+def test_the_gap_against_all_eigenvalues_in_the_povm_basis():
+    """Arnoldi on ``exp(L)`` of density matrices, and the dense generator of outcome distributions."""
+    system = build("heisenberg", (5,), Jx=0.9, Jy=1.8, B=0.3)
+    values, residuals = steady.leading_pairs(system.quantum.model)
+    found = np.linalg.eigvals(generator(system).toarray())
+    assert (residuals < 1e-9).all()
+    np.testing.assert_allclose(values.real, np.sort(found.real)[::-1][:2], atol=AGREE)
+
+
 def test_schemes_on_exact_states():
     """Euler and trapezoid steps against their matrices in the POVM basis."""
     system, dt, steps = build("tfim", (2,), g=2.0, initial="+y"), 0.05, 6

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
+import json
 
+import pytest
+from typer.testing import CliRunner
+
+from compare.cli import app
 from exact import InputError, build, solve
 from neural import track
 
@@ -33,3 +37,10 @@ def test_an_open_system_reports_spins_not_up_spins():
     system = build("tfim", (2,))
     with pytest.raises(InputError, match="sigma_z"):
         track(system, [0.0], [0.1], observable="jumps", quantities=["density"], tracker="tdvp")
+
+
+def test_spins_are_what_track_reports_by_itself(tmp_path):
+    words = "track tfim --shape 2 --s 0 --times 0.1 --tracker tdvp --architecture table --samples 50 -q --format json"
+    found = CliRunner().invoke(app, [*words.split(), "--out", str(tmp_path / "run")])
+    assert found.exit_code == 0, found.output
+    assert {row["quantity"] for row in json.loads(found.stdout)["records"]} >= {"ln_Z", *SPINS}

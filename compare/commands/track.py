@@ -14,6 +14,7 @@ from .. import execute, live, parse
 from ..output import check_format, emit
 from ..record import Record
 from ..run import require_empty_or_run_folder
+from ..systems import build_system
 from ..task import Run, Task, checked
 from . import common
 
@@ -36,7 +37,9 @@ def track(
         float | None, typer.Option(help="Last time, the only one reported; --times gives several.")
     ] = None,
     times: Annotated[str | None, typer.Option(help="Report times, like 1,10 or 0.5:5:0.5.")] = None,
-    quantities: Annotated[str, typer.Option(help="Names joined by commas.")] = "ln_Z,density",
+    quantities: Annotated[
+        str | None, typer.Option(help="Names joined by commas; by default ln_Z and the density, or the three spins.")
+    ] = None,
     architecture: Annotated[str, typer.Option(help="A name, or my_package.my_module:MyNet.")] = "made",
     arch_option: Annotated[list[str] | None, typer.Option(help="NAME=VALUE, a hyperparameter of the network.")] = None,
     tracker: Annotated[str, typer.Option(help="A name (see `vanbench list trackers`).")] = "kl",
@@ -65,10 +68,14 @@ def track(
     direct = {"dt": dt, "samples": samples, "epochs": epochs}
     options.update({name: value for name, value in direct.items() if value is not None})
     options.update({name: True for name, on in (("full_summation", full_summation), ("strict", strict)) if on})
+    params = common.parameters(param, initial)
+    if quantities is None:
+        spins = build_system(system, lengths, params).quantum is not None
+        quantities = "ln_Z,sigma_x,sigma_y,sigma_z" if spins else "ln_Z,density"
     declared: dict[str, Any] = {
         "name": "".join(c if c.isalnum() or c in "-_." else "-" for c in Path(system).name),
         "system": system,
-        "params": common.parameters(param, initial),
+        "params": params,
         "shapes": [lengths],
         "s": parse.numbers(s, "--s"),
         "times": _times(times, t_final),

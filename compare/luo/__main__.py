@@ -1,4 +1,4 @@
-"""``python -m compare.luo RUNS... --out results/luo2022``: figures, tables and README from the suites' records."""
+"""``python -m compare.luo [RUNS...]``: tables from the suites' records; figures and README from the tables alone."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from tabulate import tabulate
 
 from exact import InputError
 
-from ..record import Record, records
 from . import collect, figures
 from .notes import HEAD
 
 OUT = Path("results/luo2022")
+STRINGS = "steady-strings"
 PARTS = {
     "ring": (
         "(a) Heisenberg ring from -y: B = 1, Jx = 2, Jy = 0, Jz = 1",
@@ -46,7 +46,10 @@ PARTS = {
         ("objective", "objective-norms", "objective-residuals"),
     ),
 }
-DRAWN = {"ring": "dynamics", "lattice": "dynamics", "energy": "dynamics", "ising": "steady", "steady": "steady"}
+PICTURES = {
+    "ring": figures.dynamics, "lattice": figures.dynamics, "energy": figures.dynamics,
+    "ising": figures.steady, "steady": figures.steady, "repeats": figures.repeated,
+}  # fmt: skip
 HEADINGS = {
     "task": "task", "shape": "shape", "varied": "", "tracker": "tracker", "network": "network", "samples": "samples",
     "to t": "to t", "seeds": "seeds", "sigma_x": "error x", "sigma_y": "error y", "sigma_z": "error z",
@@ -56,51 +59,49 @@ HEADINGS = {
 }  # fmt: skip
 
 
-def write(folders: list[Path], out: Path, references: Path) -> list[Path]:
-    """Everything under ``out``; returns the files. Raises ``InputError`` where there are no records."""
+def collected(folders: list[Path], out: Path, references: Path) -> list[Path]:
+    """The tables of numbers in ``out`` from records; returns the files. ``InputError`` where there are no records."""
     frame = collect.values(folders, references)
-    table = collect.summary(frame)
     out.mkdir(parents=True, exist_ok=True)
-    found = {
-        (collect.base_name(r.task)[0], "x".join(map(str, r.shape))): r for folder in folders for _, r in records(folder)
-    }
-    written = [_csv(out / "spins.csv", frame.drop(columns=["system"])), _csv(out / "errors.csv", table)]
-    text = [HEAD]
+    written = [*collect.store(frame, out), collect.write_csv(out / "errors.csv", collect.summary(frame))]
+    for name, numbers in (("jumps", collect.counts(folders)), ("losses", collect.losses(folders))):
+        if len(numbers):
+            written.append(collect.write_csv(out / f"{name}.csv", numbers))
+    return written
+
+
+def drawn(out: Path, references: Path) -> list[Path]:
+    """Figures and README in ``out`` from its tables and the exact curves in ``references``; returns the files."""
+    frame = collect.stored(out)
+    table = collect.summary(frame)
+    written, text = [], [HEAD]
     for name, (title, tasks) in PARTS.items():
         own = frame[frame.task.isin(tasks)]
         if own.empty:
             text.append(f"## {title}\n\nNot run yet.\n")
             continue
-        picture = out / f"{name}.png"
-        _draw(name, own, found, picture)
-        written.append(picture)
-        text.append(f"## {title}\n\n{_markdown(table[table.task.isin(tasks)])}\n![{title}]({picture.name})\n")
-    counted = collect.counts(folders)
-    if len(counted):
-        written += [_csv(out / "jumps.csv", counted), out / "jumps.png"]
-        figures.counting(counted, written[-1])
+        text.append(f"## {title}\n\n{_markdown(table[table.task.isin(tasks)])}")
+        apart = collect.between_networks(own)
+        if len(apart):
+            text.append(
+                f"Largest differences between two networks, where there are no exact values:\n\n{_plain(apart)}"
+            )
+        numbers = own.task == STRINGS
+        if numbers.any():
+            written.append(figures.strings(own[numbers], out / "strings.png"))
+            text.append("![Steady states by number of strings](strings.png)\n")
+        written.append(PICTURES[name](own[~numbers], out / f"{name}.png", references))
+        text.append(f"![{title}]({name}.png)\n")
+    if (out / "jumps.csv").exists():
+        counted = pd.read_csv(out / "jumps.csv", dtype={"shape": str})
+        written.append(figures.counting(counted, out / "jumps.png"))
         text.append(f"## Quantum jumps counted\n\n{_of_counts(collect.counting(counted))}\n![ln Z](jumps.png)\n")
-    loss = collect.losses(folders)
-    if len(loss):
-        written += [_csv(out / "losses.csv", loss), out / "losses.png"]
-        figures.curves(loss[loss.tracker == "steady"] if (loss.tracker == "steady").any() else loss, written[-1])
+    if (out / "losses.csv").exists():
+        loss = pd.read_csv(out / "losses.csv", dtype={"shape": str})
+        written.append(figures.curves(loss[loss.tracker == "steady"], out / "losses.png"))
         text.append("## Loss curves\n\n![Objective over iterations](losses.png)\n\nData: `losses.csv`\n")
     (out / "README.md").write_text("\n".join(text))
     return [*written, out / "README.md"]
-
-
-def _draw(name: str, own: pd.DataFrame, found: dict[tuple[str, str], Record], path: Path) -> None:
-    if DRAWN.get(name) == "dynamics":
-        figures.dynamics(own, found, path)
-    elif DRAWN.get(name) == "steady" and own.parameter.notna().any():
-        figures.steady(own[own.parameter.notna()], path)
-    else:
-        figures.repeated(own, path)
-
-
-def _csv(path: Path, frame: pd.DataFrame) -> Path:
-    frame.to_csv(path, index=False, float_format="%.7g")
-    return path
 
 
 def _markdown(table: pd.DataFrame) -> str:
@@ -113,6 +114,10 @@ def _markdown(table: pd.DataFrame) -> str:
         for row in table.to_dict("records")
     ]
     return tabulate(rows, [HEADINGS[name] for name in shown], tablefmt="pipe", disable_numparse=True) + "\n"
+
+
+def _plain(table: pd.DataFrame) -> str:
+    return tabulate(table, "keys", tablefmt="pipe", showindex=False, floatfmt=".2g") + "\n"
 
 
 def _of_counts(table: pd.DataFrame) -> str:
@@ -133,13 +138,15 @@ def _cell(name: str, value: object) -> str:
 
 
 def main(
-    folder: Annotated[list[Path], typer.Argument(help="Folders that `vanbench run luo2022-... --out` wrote.")],
+    folder: Annotated[
+        list[Path] | None, typer.Argument(help="Folders of `vanbench run luo2022-...`; none: from what is stored.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="Where the files go.")] = OUT,
-    references: Annotated[Path, typer.Option(help="Where tfim-16-steady.csv stands.")] = OUT,
+    references: Annotated[Path, typer.Option(help="Where the exact curves and trajectories stand.")] = OUT,
 ) -> None:
-    """Figures, tables and README of the open-system study."""
+    """Tables of numbers from records, then figures and README from those tables (without records: only these)."""
     try:
-        for path in write(folder, out, references):
+        for path in [*(collected(folder, out, references) if folder else []), *drawn(out, references)]:
             typer.echo(path)
     except InputError as error:
         typer.echo(f"error: {error}", err=True)

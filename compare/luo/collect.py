@@ -18,6 +18,7 @@ SPINS = ("sigma_x", "sigma_y", "sigma_z")
 CASE = ["task", "shape", "tracker", "network"]
 COUNTING = ("jumps", "jumps-sampled")  # tasks that count quantum jumps
 TRAJECTORIES = "tfim-16-steady.csv"
+OF_A_VALUE = ["quantity", "t", "value", "stderr", "exact", "exact_stderr"]
 
 
 def values(folders: Sequence[Path], references: Path) -> pd.DataFrame:
@@ -78,14 +79,41 @@ def _with_trajectories(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
     return frame.assign(error=(frame.value - frame.exact).abs())
 
 
+def store(frame: pd.DataFrame, out: Path) -> list[Path]:
+    """``frame`` as two small tables: ``runs.csv``, a row a run, and ``spins.csv`` with what each has at each time."""
+    runs = [name for name in frame.columns if name not in [*OF_A_VALUE, "error"]]
+    numbers = frame.groupby(runs, dropna=False, sort=False).ngroup()
+    of_run = frame[runs].assign(run=numbers).drop_duplicates("run")
+    return [
+        write_csv(out / "runs.csv", of_run[["run", *runs]]),
+        write_csv(out / "spins.csv", frame.assign(run=numbers)[["run", *OF_A_VALUE]]),
+    ]
+
+
+def stored(out: Path) -> pd.DataFrame:
+    """What `store` wrote, as `values` returns it. Raises ``InputError`` where nothing is stored."""
+    if not (out / "runs.csv").exists():
+        raise InputError(f"no runs.csv in {out}: give the folders of the suites' records.")
+    runs = pd.read_csv(out / "runs.csv", dtype={"varied": str, "shape": str}, keep_default_na=True)
+    frame = pd.read_csv(out / "spins.csv").merge(runs.fillna({"varied": ""}), on="run").drop(columns="run")
+    return frame.assign(error=(frame.value - frame.exact).abs())
+
+
+def write_csv(path: Path, frame: pd.DataFrame) -> Path:
+    frame.to_csv(path, index=False, float_format="%.7g")
+    return path
+
+
 def losses(folders: Sequence[Path]) -> pd.DataFrame:
-    """The objective over time or iterations, one row a run and report time: ``task, shape, network, seed, t, loss``."""
+    """The objective over time or iterations, one row a run and report time."""
     parts = []
     for folder in folders:
         for _, record in records(folder):
             log = record.frame("log")
             if "loss" in log:
-                labels = {"task": base_name(record.task)[0], "shape": shape_text(record.shape), "network": record.label}
+                task, varied = base_name(record.task)
+                labels: dict = {"task": task, "shape": shape_text(record.shape), "network": record.label}
+                labels["parameter"] = record.params[varied] if varied else np.nan
                 parts.append(log[["t", "loss"]].assign(**labels, tracker=record.tracker, seed=record.seed))
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["task", "t", "loss"])
 
@@ -112,6 +140,18 @@ def counting(frame: pd.DataFrame) -> pd.DataFrame:
         row |= {"s": f"{group.s.min():g} to {group.s.max():g}", "to t": group.t.max()}
         rate = group.error / (group.t * group.n_sites)
         rows.append({**row, "error": group.error.max(), "rate": rate.max(), "cpu_s": group.cpu_s.median()})
+    return pd.DataFrame(rows)
+
+
+def between_networks(frame: pd.DataFrame) -> pd.DataFrame:
+    """Rings too large for exact values: how far each spin average of two networks is apart, at most over the times."""
+    rows = []
+    for (task, shape), group in frame[frame.exact.isna()].groupby(["task", "shape"]):
+        wide = group.pivot_table(index=["quantity", "t"], columns="network", values="value")
+        if wide.shape[1] == 2:
+            apart = (wide.iloc[:, 0] - wide.iloc[:, 1]).abs()
+            row = {"task": task, "shape": shape, "networks": " and ".join(wide.columns), "to t": group.t.max()}
+            rows.append({**row, **apart.groupby("quantity").max()})
     return pd.DataFrame(rows)
 
 

@@ -97,11 +97,21 @@ def leading_eigenvalues(model: Lindblad, s: float = 0.0, count: int = 2, tau: fl
     Up to 4 spins dense; beyond, ARPACK on ``exp(tau L_s)``, whose largest eigenvalues are those (``L_s`` itself has a
     wide imaginary spectrum that hides them from Krylov methods). ``tau``: one inverse decay rate if not given.
     """
+    return leading_pairs(model, s, count, tau)[0]
+
+
+def leading_pairs(
+    model: Lindblad, s: float = 0.0, count: int = 2, tau: float | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """`leading_eigenvalues` and the residual ``|L v - lambda v| / |v|`` of each."""
     if not any(jump.rate for jump in model.jumps):
-        return np.zeros(count, dtype=complex)  # unitary: every eigenvalue is imaginary, and 2^N of them are 0
+        # unitary: every eigenvalue is imaginary, and 2^N of them are 0
+        return np.zeros(count, dtype=complex), np.zeros(count)
     if model.n_sites <= DENSE_SPINS:
-        values = np.linalg.eigvals(Liouvillian(model, s).sparse().toarray())
-        return values[np.argsort(-values.real)][:count]
+        dense = Liouvillian(model, s).sparse().toarray()
+        values, vectors = np.linalg.eig(dense)
+        first = np.argsort(-values.real)[:count]
+        return values[first], np.linalg.norm((dense @ vectors - values * vectors)[:, first], axis=0)
     require_copies(model, LEADING_COPIES)
     liouvillian = Liouvillian(model, s, copies=1)
     size = 4**model.n_sites
@@ -123,8 +133,9 @@ def leading_eigenvalues(model: Lindblad, s: float = 0.0, count: int = 2, tau: fl
         _, vectors = eigs(operator, k=count, which="LM", v0=to_real(start), **options)
     except ArpackError as error:
         raise InputError(f"ARPACK did not find the leading eigenvalues ({error}).") from error
-    values = np.array([_quotient(liouvillian, v) for v in vectors.T])
-    return values[np.argsort(-values.real)]
+    values, residuals = np.array([_quotient(liouvillian, v) for v in vectors.T]).T
+    order = np.argsort(-values.real)
+    return values[order], residuals[order].real
 
 
 def scgf_and_gap(model: Lindblad, s: float = 0.0) -> tuple[float, float]:
@@ -166,9 +177,10 @@ def _hermitian_noise(dim: int) -> np.ndarray:
     return (noise + noise.conj().T) / dim
 
 
-def _quotient(liouvillian: Liouvillian, v: np.ndarray) -> complex:
-    """``<v|L v> / <v|v>`` of an eigenvector, complex in the real form when its eigenvalue is."""
+def _quotient(liouvillian: Liouvillian, v: np.ndarray) -> tuple[complex, float]:
+    """``<v|L v> / <v|v>`` and its residual; an eigenvector is complex in the real form when its eigenvalue is."""
     image = liouvillian.apply_real(np.ascontiguousarray(v.real)) + 1j * liouvillian.apply_real(
         np.ascontiguousarray(v.imag)
     )
-    return complex(np.vdot(v, image) / np.vdot(v, v))
+    value = complex(np.vdot(v, image) / np.vdot(v, v))
+    return value, float(np.linalg.norm(image - value * v) / np.linalg.norm(v))

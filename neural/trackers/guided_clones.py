@@ -31,7 +31,7 @@ from .base import Problem, Step
 from .proposal import draw
 from .tdvp_symmetric import SymmetricTDVP
 
-Schedule = list[tuple[float, Guide]]  # spans, each with its guide; the last one is over and has g = 1
+Schedule = list[tuple[float, Guide]]  # spans, each with its guide; the last one is none and has g = 1
 PIECES = 4  # guides of a walk, at least
 POOL = 4  # network samples that each start is chosen from: they make the mean of the first weights
 
@@ -137,10 +137,13 @@ class GuidedClones:
         return whole, covariance, torch.tensor(ess, dtype=torch.float64).view(by_field).amin(0)
 
     def _schedule(self, guides: list[Guide]) -> Schedule:
-        """Spans from the middle outwards, each with the guide of the middle of the time that is left in it."""
+        """Spans from the middle outwards, each with the guide of the middle of the time that is left in it.
+
+        First no span, with the guide of the middle of the trajectory itself, which starts are chosen by.
+        """
         last = self.knots[-1]
         pieces = max(PIECES, int(np.ceil(last / self.every - 1e-9)))
-        out = []
+        out = [(0.0, guides[-1])]
         for left in (np.arange(pieces, 0, -1) - 0.5) * last / pieces:
             at = int(np.searchsorted(self.knots, left))
             low, high = self.knots[at - 1], self.knots[at]
@@ -168,7 +171,8 @@ def population(
     walkers, weights, least = pairs.reshape(2 * size, -1), np.zeros(size), 1.0
     for (span, now), (_, after) in pairwise(schedule):
         gained = np.zeros(2 * size)
-        advance(tables, walkers, np.zeros(2 * size), gained, span, int(rng.integers(2**62)), now)
+        if span > 0:
+            advance(tables, walkers, np.zeros(2 * size), gained, span, int(rng.integers(2**62)), now)
         gained += after.plus(now, -1.0).log(walkers)
         weights += gained.reshape(size, 2).sum(1)
         least = min(least, float(np.exp(weights).sum() ** 2 / np.exp(2 * weights).sum()) / size)
