@@ -172,7 +172,7 @@ def population(
     for (span, now), (_, after) in pairwise(schedule):
         gained = np.zeros(2 * size)
         if span > 0:
-            advance(tables, walkers, np.zeros(2 * size), gained, span, int(rng.integers(2**62)), now)
+            advance(tables, walkers, np.zeros(0), gained, span, int(rng.integers(2**62)), now)
         gained += after.plus(now, -1.0).log(walkers)
         weights += gained.reshape(size, 2).sum(1)
         least = min(least, float(np.exp(weights).sum() ** 2 / np.exp(2 * weights).sum()) / size)
