@@ -21,7 +21,8 @@ The fourth command stores what the records say as `runs.csv` (a row a run), `spi
 
 `luo2022-small` has every part of the study at sizes and sample numbers for a CPU, `luo2022-d` the steady states of the
 3x3 lattice, `luo2022-accuracy` the goals of error and CPU time ([which were reached](accuracy.md)); a part that is not
-below was not run to its end, and the same command finishes it. `luo2022-a`, `-b`, `-c`, `-e` and `-f` are the parts at
+below was not run to its end, and the same command finishes it. (The rows of `luo2022-accuracy` were measured before
+the others; their values stand in the tables, their records were not kept.) `luo2022-a`, `-b`, `-c`, `-e` and `-f` are the parts at
 the published sizes, minutes to days of a CPU, and `luo2022-published` is the published protocol (12000 samples, 500
 iterations, N = 40) with GPU budgets that are declarations: neither was run to its end here. The measure is exact states;
 the published figures are not compared point by point.
