@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from compare.execute import execute
 from compare.tang import bands, critical, phases, protocol, voter
 from compare.tang.__main__ import main
-from compare.tang.values import Curves, convex, derivatives, exact_curves, noise, stored, table_of, trusted
+from compare.tang.values import Curves, convex, derivatives, exact_curves, merged, noise, stored, table_of, trusted
 from compare.task import load_suite
 from exact import solve
 from exact.library import FOLDER
@@ -99,6 +99,31 @@ def test_stored_values_are_read_back_but_for_what_is_run_again(tmp_path):
     for name in ("s", "t", "ln_z", "k", "chi"):
         assert getattr(back, name) == pytest.approx(getattr(one, name))
     assert stored(tmp_path / "values.csv", [one]) == stored(tmp_path / "none.csv", []) == []
+
+
+def test_runs_over_other_fields_and_times_are_laid_side_by_side(tmp_path):
+    exact = exact_curves("east", (3, 3))
+    assert exact is not None
+
+    def part(s, t):
+        grids = {name: getattr(exact, name)[s][:, t] for name in ("ln_z", "stderr", "k", "chi")}
+        return replace(exact, source="network", s=exact.s[s], t=exact.t[t], **grids, cpu_s=2.0)
+
+    early, late = part(slice(0, 8), slice(0, 5)), part(slice(2, 12, 3), slice(5, 9))
+    other = replace(early, shape=(9,))
+    both, alone = merged([early, other, late])
+    assert alone is other
+    assert both.cpu_s == 4.0
+    for one in (early, late):
+        i, j = np.isin(both.s, one.s.round(9)), np.isin(both.t, one.t.round(9))
+        assert both.ln_z[np.ix_(i, j)] == pytest.approx(one.ln_z)
+    assert np.isfinite(both.ln_z).sum() == early.ln_z.size + late.ln_z.size
+    table_of(both).to_csv(tmp_path / "values.csv", index=False)
+    (back,) = stored(tmp_path / "values.csv", [])
+    assert back.k == pytest.approx(both.k, nan_ok=True)
+    assert isinstance(phases.heat_maps([{"network": back, "exact": exact}]), Figure)
+    row = phases.errors([{"network": back, "exact": exact}]).iloc[0]
+    assert row["ln Z, largest"] == pytest.approx(0, abs=1e-9)
 
 
 def test_the_error_bar_of_a_critical_field_is_its_spread_over_repetitions():

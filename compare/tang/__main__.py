@@ -28,7 +28,7 @@ from exact import InputError
 
 from ..record import write_text
 from . import bands, critical, draw, phases, protocol, voter
-from .values import Curves, completed, curves, runs, stored, table_of
+from .values import Curves, completed, curves, merged, runs, stored, table_of
 
 app = typer.Typer(add_completion=False, help=__doc__, no_args_is_help=True)
 Some = Annotated[
@@ -63,7 +63,7 @@ def chains(folders: Some = None, out: Out = HERE) -> None:
 
 def _curves(folders: list[Path] | None, values: Path) -> list[Curves]:
     """Of the runs in the folders, and of what else the table ``values`` has."""
-    new = [curves(record) for record in runs(*(folders or []))]
+    new = merged([curves(record) for record in runs(*(folders or []))])
     every = new + stored(values, new)
     if not every:
         raise InputError(f"there is no {str(values)!r}: give folders that `vanbench run tang2024-...` wrote.")

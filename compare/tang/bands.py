@@ -108,7 +108,7 @@ def figure(rows: pd.DataFrame, t: float) -> Figure:
     s = rows.s.min()
     panels = rows[rows.s == s].groupby("system").apply(lambda g: len(g[["shape", "source"]].drop_duplicates()))
     drawn, axes = draw.new(max(4, panels.max()), 3, 2.6, 2.6)
-    drawn.suptitle("above: lines exact, points networks", fontsize=9)
+    drawn.suptitle("above: lines and crosses exact, circles networks", fontsize=9)
     _over_nu(axes[0], summary(rows))
     for axis in axes[0, 4:]:
         axis.set_axis_off()
@@ -136,7 +136,7 @@ def _over_nu(axes, found: pd.DataFrame) -> None:
         for colour, (shape, group) in zip(draw.COLOURS, mine.groupby("shape")):
             for source, line in group.groupby("source"):
                 line = line.sort_values("nu")
-                axis.plot(line.nu, line.density, "-" if source == "exact" else "o", color=colour, mfc="none",
+                axis.plot(line.nu, line.density, "x-" if source == "exact" else "o", color=colour, ms=5, mfc="none",
                           label=f"{shape}, {source}")  # fmt: skip
         axis.set(xlabel="ν = 1 - exp(s)", ylabel="mean density", title="South-East" if system == "east" else "FA")
         if len(mine):
@@ -146,5 +146,5 @@ def _over_nu(axes, found: pd.DataFrame) -> None:
         for colour, (_, group) in zip(draw.COLOURS, mine.groupby("shape")):
             for source, line in group.groupby("source"):
                 line = line.sort_values("nu")
-                axis.plot(line.nu, line.contrast, "-" if source == "exact" else "o", color=colour, mfc="none")
+                axis.plot(line.nu, line.contrast, "x-" if source == "exact" else "o", color=colour, ms=5, mfc="none")
         axis.set(xlabel="ν = 1 - exp(s)", ylabel="contrast of the bands", ylim=(0, 0.9))

@@ -28,7 +28,7 @@ STILL = 1.5  # a peak within this factor of the long-time one is no longer movin
 MIN_T = 5.0  # before it there is no peak of its own, only that at s = 0
 STANDS = 1.5
 SETTLED = 0.1  # a field that moved by less between the last two times of a run is taken for the long-time one
-CLEAR = 0.95  # of the draws of clones that have a peak: fewer, and it is noise
+CLEAR = 0.99  # of the draws of clones that have a peak: fewer, and it is noise
 DRAWS = 200  # of the clones' ln Z within its standard errors
 FAMILIES = {
     ("east", 2): "2D South-East",

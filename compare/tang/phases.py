@@ -46,14 +46,15 @@ def heat_maps(groups: Sequence[dict[str, Curves]]) -> Figure:
         known, network = reference(sources), sources.get("network")
         top = float(np.nanmax(known.k))
         shown = [known] if network in (None, known) else [known, network]
-        images = [_map(axis, one, top) for axis, one in zip(row, shown)]
-        limits = [(*axis.get_xlim(), *axis.get_ylim()) for axis in row[: len(shown)]]
-        left, right, low, high = np.array(limits).T
-        for axis in row[:2]:  # the same axes, so that the maps can be laid over each other
-            axis.set(xlim=(left.min(), right.max()), ylim=(low.min(), high.max()))
-        for axis in row[len(shown) : 2]:
-            axis.set_axis_off()
-        bar = figure.colorbar(images[-1], ax=row[len(shown) - 1], pad=0.02)
+        used = row[1:2] if known is network else row[: len(shown)]  # networks stand in the middle
+        images = [_map(axis, one, top) for axis, one in zip(used, shown)]
+        left, right, low, high = np.array([(*axis.get_xlim(), *axis.get_ylim()) for axis in used]).T
+        for axis in row[:2]:
+            if axis in used:  # the same axes, so that the maps can be laid over each other
+                axis.set(xlim=(left.min(), right.max()), ylim=(low.min(), high.max()))
+            else:
+                axis.set_axis_off()
+        bar = figure.colorbar(images[-1], ax=used[-1], pad=0.02)
         bar.ax.set_title("k")
         _lines(row[2], known, network)
     return figure
@@ -61,7 +62,8 @@ def heat_maps(groups: Sequence[dict[str, Curves]]) -> Figure:
 
 def _map(axis: Any, found: Curves, top: float) -> Any:
     inside = (found.t >= 1) & (found.t <= 1000) & ~np.isclose(found.t, 999.05)
-    colours = matplotlib.colormaps["viridis"].with_extremes(bad="lightgrey")  # clones too noisy
+    missing = "lightgrey" if found.source == "clones" else "white"  # too noisy, or not run
+    colours = matplotlib.colormaps["viridis"].with_extremes(bad=missing)
     s, t = _edges(found.s), _edges(found.t[inside])
     image = axis.pcolormesh(
         s, t, np.ma.masked_invalid(found.k[:, inside].T), vmin=0, vmax=top, cmap=colours, rasterized=True
@@ -86,11 +88,14 @@ def _lines(axis: Any, known: Curves, network: Curves | None) -> None:
     every = [t for t in shown.t if np.isfinite(shown.k[:, shown.at(t)]).any()]
     times = [every[i] for i in sorted({*np.linspace(0, len(every) - 1, SHOWN_TIMES).round().astype(int)})]
     for colour, t in zip(draw.shades(len(times)), times):
-        if known.at(t) >= 0:
+        there = known.at(t) >= 0 and bool(np.isfinite(known.k[:, known.at(t)]).any())
+        if there:
             axis.plot(known.s, known.k[:, known.at(t)], "-", color=colour)
         if network is not None and network is not known:
-            thin = "o" if known.at(t) >= 0 else "o-"
-            axis.plot(network.s, network.k[:, network.at(t)], thin, color=colour, ms=3.5, lw=0.5)
+            run = np.isfinite(network.k[:, network.at(t)])
+            axis.plot(
+                network.s[run], network.k[run, network.at(t)], "o" if there else "o-", color=colour, ms=3.5, lw=0.5
+            )
         axis.plot([], [], "-", color=colour, label=f"t = {t:g}")
     axis.set(xscale="log", xlabel="s", ylabel="k", xlim=(shown.s[0] / 1.1, shown.s[-1] * 1.1))
     axis.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
@@ -118,8 +123,8 @@ def errors(groups: Sequence[dict[str, Curves]]) -> pd.DataFrame:
                     "fields": len(network.s),
                     "against": name,
                     "fields compared": len(i),
-                    "ln Z, largest": np.abs(of / truth - 1).max(),
-                    "ln Z, median": np.median(np.abs(of / truth - 1)),
+                    "ln Z, largest": np.nanmax(np.abs(of / truth - 1)),
+                    "ln Z, median": np.nanmedian(np.abs(of / truth - 1)),
                     "k, largest": np.nanmax(k) if np.isfinite(k).any() else np.nan,
                     "of it spline": same,
                     "largest k": np.nanmax(known.k) if np.isfinite(known.k).any() else np.nan,

@@ -81,6 +81,29 @@ def curves(record: Record) -> Curves:
     return trusted(found)
 
 
+def merged(found: Sequence[Curves]) -> list[Curves]:
+    """One of each system, shape and source: runs over other fields or times side by side, NaN where none was."""
+    groups: dict[tuple, list[Curves]] = {}
+    for one in found:
+        groups.setdefault((one.system, one.shape, one.source), []).append(one)
+    return [_union(parts) if len(parts) > 1 else parts[0] for parts in groups.values()]
+
+
+def _union(parts: Sequence[Curves]) -> Curves:
+    s, t = (np.unique(np.concatenate([getattr(one, name) for one in parts]).round(9)) for name in ("s", "t"))
+    at = [np.ix_(np.searchsorted(s, one.s.round(9)), np.searchsorted(t, one.t.round(9))) for one in parts]
+
+    def grid(name: str) -> np.ndarray:
+        out = np.full((len(s), len(t)), np.nan)
+        for one, place in zip(parts, at):
+            out[place] = getattr(one, name)
+        return out
+
+    cpu_s = sum(one.cpu_s or 0.0 for one in parts)
+    same = parts[0].source, parts[0].system, parts[0].shape
+    return Curves(*same, s, t, grid("ln_z"), grid("stderr"), grid("k"), grid("chi"), cpu_s)
+
+
 def trusted(found: Curves) -> Curves:
     """Of clones, ``k`` and ``chi`` are NaN where their standard errors leave ``k`` open, and at times at which ``k``
     grows with ``s`` by as much: ``ln Z`` is convex, so there the clones have lost the trajectories that decide it."""

@@ -128,7 +128,7 @@ def advance(
 ) -> None:
     """Runs every walker for ``span``, in place: configurations, integrated observable, log weights.
 
-    A ``guide`` must be over the edges that ``tables`` were compiled with.
+    Empty ``counts``: nothing is integrated. A ``guide`` must be over the edges that ``tables`` were compiled with.
     """
     chunks = (len(x) + CHUNK - 1) // CHUNK
     seeds = np.random.SeedSequence(seed).generate_state(chunks)
@@ -190,7 +190,8 @@ def _advance(  # type: ignore[no-untyped-def]
     x, counts, log_weights, span, seeds, sites, strides, feeds, outgoing, increments, diagonal, potential,
     deltas, touched_moves, touched_terms, d, edges, guided, guiding, site, pair,
 ):  # fmt: skip
-    n_moves, every_term, steered = deltas.shape[0], np.arange(sites.shape[0]), guided.shape[1] > 0
+    n_moves, every_term = deltas.shape[0], np.arange(sites.shape[0])
+    steered, counting = guided.shape[1] > 0, counts.shape[0] > 0
     for chunk in prange(seeds.size):
         np.random.seed(seeds[chunk])  # noqa: NPY002 (the generator of compiled code)
         rates = np.empty(n_moves)
@@ -203,7 +204,7 @@ def _advance(  # type: ignore[no-untyped-def]
                     rates[m] *= _steer(here, m, edges, guided, guiding, site, pair, deltas, d)
                 total += rates[m]
             staying = _sum_terms(here, every_term, diagonal, sites, strides)
-            flow = _sum_terms(here, every_term, potential, sites, strides)
+            flow = _sum_terms(here, every_term, potential, sites, strides) if counting else 0.0
             left, weight, count = span, 0.0, 0.0
             while True:
                 wait = -np.log(1.0 - np.random.random()) / total if total > 0.0 else np.inf  # noqa: NPY002
@@ -219,16 +220,17 @@ def _advance(  # type: ignore[no-untyped-def]
                     m += 1
                 if rates[m] <= 0.0:  # rounding at the upper end of the sum: draw again
                     continue
-                count += _rate(here, m, increments, feeds, sites, strides) / _rate(
-                    here, m, outgoing, feeds, sites, strides
-                )
+                if counting:
+                    plain = _rate(here, m, outgoing, feeds, sites, strides)
+                    count += _rate(here, m, increments, feeds, sites, strides) / plain
+                    flow -= _sum_terms(here, touched_terms[m], potential, sites, strides)
                 staying -= _sum_terms(here, touched_terms[m], diagonal, sites, strides)
-                flow -= _sum_terms(here, touched_terms[m], potential, sites, strides)
                 for i in range(here.size):
                     if deltas[m, i]:
                         here[i] = (here[i] + deltas[m, i]) % d
                 staying += _sum_terms(here, touched_terms[m], diagonal, sites, strides)
-                flow += _sum_terms(here, touched_terms[m], potential, sites, strides)
+                if counting:
+                    flow += _sum_terms(here, touched_terms[m], potential, sites, strides)
                 for other in touched_moves[m]:
                     if other < 0:
                         break
@@ -238,7 +240,8 @@ def _advance(  # type: ignore[no-untyped-def]
                 total = 0.0  # summed anew: no drift
                 for other in range(n_moves):
                     total += rates[other]
-            counts[walker] += count
+            if counting:
+                counts[walker] += count
             log_weights[walker] += weight
 
 

@@ -54,7 +54,7 @@ class Clones:
         seed = int(self._rng().integers(2**62))
         for r, tables in enumerate(self.tables):
             x, weights = self.x[r], self.log_weights[r]
-            advance(tables, x, np.zeros(len(x)), weights, dt, seed)
+            advance(tables, x, np.zeros(0), weights, dt, seed)
             for p, part in enumerate(self._parts()):
                 rng = np.random.default_rng([seed, p])
                 self.banked[r, p] += even_out(x[part], np.zeros(self.size), weights[part], rng)
