@@ -39,8 +39,8 @@ products of earlier outcomes.
 To be seen below: minimising |dp/dt|_1 often ends in states that hardly move but are far from the steady state, with
 sigma_x and sigma_y of either sign where symmetry makes them zero; following the dynamics does not. On the 3x3 lattice
 this is no matter of samples, since all 4^9 outcomes are summed over, nor of the path, since it is the same kind of
-state with 1 to 8 strings; the dynamics started there (var+dyn) leaves it slowly. Sampled regressions reach steady states of
-the Ising ring with pairs of outcomes alone, and fail on the Heisenberg ring from -y, whose correlations of many spins
-no sampled network tried here has followed (`ring-orders`: on a ring of five only order = 4, the full table, does; pairs
-alone diverge).
+state with 1 to 8 strings; the dynamics started there (var+dyn) leaves it slowly. Sampled regressions reach steady
+states of the Ising ring with pairs of outcomes alone, and fail on the Heisenberg ring from -y, whose correlations of
+many spins no sampled network tried here has followed (`ring-orders`: on a ring of five only order = 4, the full
+table, does; pairs alone diverge).
 """
