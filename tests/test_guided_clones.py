@@ -10,7 +10,10 @@ from exact import Connections, InputError, StateSpace, build, solve
 from exact.sparse import generator
 from exact.trajectories.guide import Guide, flat, interacting, velocity
 from exact.trajectories.jumptables import advance, compile_moves, draw_starts
-from neural import track
+from neural import Ensemble, track
+from neural import build as network
+from neural.trackers import Problem
+from neural.trackers.guided_clones import GuidedClones
 
 torch.set_num_threads(1)
 SIGMAS = 4.5  # seeds are fixed: this bounds a systematic error, not luck
@@ -117,3 +120,15 @@ def test_what_it_cannot_do_is_refused():
         follow(build("fa", (4,)), [0.2], [0.5], {"clones": 10})
     with pytest.raises(InputError, match="detailed balance"):
         follow(build("voter", (4,)), [0.2], [0.5])
+
+
+def test_a_network_that_misses_what_matters_is_warned_about():
+    system = build("east", (2, 3))
+    torch.manual_seed(0)
+    net = network("sitewise", (2, 3)).double().restrict(system.pinned, system.support)
+    ensemble = Ensemble(net, 1)  # its output is zero at first: the equilibrium of c = 0.5
+    tracker = GuidedClones(Problem(system, [0.2], "activity", ensemble, torch.Generator().manual_seed(1)), clones=2000)
+    assert tracker.step(0.01).warning == ""
+    with torch.no_grad():
+        ensemble.parameters["site_bias"][..., 1] -= 4.0  # next to no up-spins
+    assert "the network misses what matters" in tracker.step(0.01).warning

@@ -33,6 +33,7 @@ from .tdvp_symmetric import SymmetricTDVP
 
 Schedule = list[tuple[float, Guide]]  # spans, each with its guide; the last one is none and has g = 1
 PIECES = 4  # guides of a walk, at least
+FEW = 0.1  # effective part of the clones below which a run is warned about
 POOL = 4  # network samples that each start is chosen from: they make the mean of the first weights
 
 
@@ -86,12 +87,15 @@ class GuidedClones:
         self._guide(step.dt / 2, before, self.network.batch.x.cpu().numpy())
         increment = step.increments[step.default]
         ln_z, covariance = self.ln_z + increment.value, self.covariance + increment.covariance
+        warning = step.warning
         if step.dt >= limit * (1 - 1e-9):
-            ln_z, covariance, step.diagnostics["ess"] = self._walk()
+            ln_z, covariance, ess = self._walk()
+            step.diagnostics["ess"] = ess
+            warning = warning or _warning(float(ess.min()))
         # the log adds covariances up: a step is given the growth of that of the whole
         grown = Increment(ln_z - self.ln_z, covariance - self.covariance)
         self.ln_z, self.covariance = ln_z, covariance
-        return Step(step.dt, {"clones": grown}, "clones", step.diagnostics, warning=step.warning)
+        return Step(step.dt, {"clones": grown}, "clones", step.diagnostics, warning=warning)
 
     def state(self) -> Mapping[str, Any]:
         own = {name: getattr(self, name) for name in ("knots", "ln_z", "covariance", "ends", "log_norm")}
@@ -153,6 +157,12 @@ class GuidedClones:
         return [*out, (0.0, guides[0])]
 
 
+def _warning(ess: float) -> str:
+    if ess >= FEW:
+        return ""
+    return f"{ess:.1%} of the clones carry the weight of all: the network misses what matters, and ln Z may be too low"
+
+
 def population(
     schedule: Schedule,
     tables: JumpTables,
@@ -168,17 +178,23 @@ def population(
     weights = log_equilibrium + np.log(len(pool)) + 2 * schedule[0][1].log(pool)
     starts, banked = chosen(pool, weights, size, rng)
     pairs = np.repeat(starts[:, None], 2, 1)  # towards the start and towards the end of the trajectory
-    walkers, weights, least = pairs.reshape(2 * size, -1), np.zeros(size), 1.0
+    walkers, least, weights = pairs.reshape(2 * size, -1), effective(weights), np.zeros(size)
     for (span, now), (_, after) in pairwise(schedule):
         gained = np.zeros(2 * size)
         if span > 0:
             advance(tables, walkers, np.zeros(0), gained, span, int(rng.integers(2**62)), now)
         gained += after.plus(now, -1.0).log(walkers)
         weights += gained.reshape(size, 2).sum(1)
-        least = min(least, float(np.exp(weights).sum() ** 2 / np.exp(2 * weights).sum()) / size)
+        least = min(least, effective(weights))
         banked += even_out(pairs, np.zeros(size), weights, rng)
     ends, rest = chosen(pairs[:, 0], weights, size, rng)
     return banked + rest, least, ends
+
+
+def effective(log_weights: np.ndarray) -> float:
+    """The effective part of what has these weights, from 0 to 1."""
+    weights = np.exp(log_weights - log_weights.max())
+    return float(weights.sum() ** 2 / (weights**2).sum()) / len(weights)
 
 
 def chosen(x: np.ndarray, log_weights: np.ndarray, size: int, rng: np.random.Generator) -> tuple[np.ndarray, float]:
