@@ -146,7 +146,10 @@ def exponents(rows: pd.DataFrame, long: pd.DataFrame) -> pd.DataFrame:
         fields = dict(zip(mine["shape"], mine.s_c))
         local = rows[(rows.system == system) & (_dimension(rows) == dimension) & _clear(rows)]
         for (_, shape, source), group in local.groupby(["n_sites", "shape", "source"]):
-            moving = group[group.s_c > STILL * fields.get(shape, group.s_c.min())].sort_values("t")
+            group = group.sort_values("t")
+            moving = group[group.s_c > STILL * fields.get(shape, group.s_c.min())]
+            if shape not in fields and len(moving) < 2:
+                moving = group
             moving = moving[moving.t >= moving.t[moving.s_c.idxmax()]] if len(moving) else moving
             if len(moving) >= 2:
                 spread = f"{shape}, {source}, t = {moving.t.min():g} to {moving.t.max():g}"
@@ -166,25 +169,30 @@ def _slope(x: pd.Series, y: pd.Series) -> float:
 
 def figure(rows: pd.DataFrame, long: pd.DataFrame, found: pd.DataFrame) -> Figure:
     """Left: ``s_c(N, t)``; middle: ``s_c(N)``; right: the collapse, of 2D South-East with the published exponents, of
-    the others with those ``found``: of all sizes, and of the largest."""
-    models = [key for key in FAMILIES if ((long.system == key[0]) & (_dimension(long) == key[1])).any()]
+    the others with those ``found``: of all sizes, and of the largest. Where fewer than two sizes have a long-time field
+    the left alone."""
+    models = [key for key in FAMILIES if ((rows.system == key[0]) & (_dimension(rows) == key[1]) & _clear(rows)).any()]
     drawn, axes = draw.new(3, len(models), 4.2, 3.2)
     for row, key in zip(axes, models):
         mine = rows[(rows.system == key[0]) & (_dimension(rows) == key[1]) & _clear(rows)]
         fields = long[(long.system == key[0]) & (_dimension(long) == key[1])]
         alpha, beta = _of(found, FAMILIES[key])
         _over_time(row[0], mine, fields, FAMILIES[key], beta)
-        _over_size(row[1], fields, alpha)
-        _collapse(row[2], mine, fields, alpha, beta)
+        if len(fields) >= 2:
+            _over_size(row[1], fields, alpha)
+            _collapse(row[2], mine, fields, alpha, beta)
+        else:
+            row[1].set_axis_off()
+            row[2].set_axis_off()
     return drawn
 
 
 def _of(found: pd.DataFrame, name: str) -> tuple[float, float]:
     mine = found[found.model == name]
     alpha, beta = (mine[mine.exponent == which].value for which in ("alpha", "beta"))
-    if name == "2D South-East" or alpha.empty or beta.empty:
+    if name == "2D South-East":
         return ALPHA, BETA
-    return float(alpha.iloc[0]), float(beta.iloc[-1])
+    return float(alpha.iloc[0]) if len(alpha) else ALPHA, float(beta.iloc[-1]) if len(beta) else BETA
 
 
 def _dimension(rows: pd.DataFrame) -> pd.Series:
