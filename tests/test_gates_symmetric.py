@@ -57,8 +57,9 @@ def test_observables_are_those_of_the_middle():
 
 
 def test_the_balance_is_checked():
-    with pytest.raises(InputError, match="detailed balance"):
-        follow(build("asep", (4,)), [0.1], [1.0], 4)
+    for system in (build("asep", (4,)), build("fa", (4,), initial="down"), build("free", (3,), initial="down")):
+        with pytest.raises(InputError, match="detailed balance"):
+            follow(system, [0.1], [1.0], 4)
 
 
 def test_weighing_by_the_start_keeps_what_is_rare_there():

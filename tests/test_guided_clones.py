@@ -114,7 +114,7 @@ def test_a_killed_run_resumed_gives_the_same_numbers(tmp_path, monkeypatch):
 
 
 def test_what_it_cannot_do_is_refused():
-    with pytest.raises(InputError, match="must be positive"):
+    with pytest.raises(InputError, match="must be at least"):
         follow(build("fa", (4,)), [0.2], [0.5], {"every": 0.0})
     with pytest.raises(InputError, match="raise 'clones'"):
         follow(build("fa", (4,)), [0.2], [0.5], {"clones": 10})

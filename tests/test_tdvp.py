@@ -66,7 +66,8 @@ def test_sampled_runs_meet_continuous_time_within_a_permille(tracker):
 
 
 def test_the_symmetric_flow_refuses_what_it_cannot_do():
-    for system in (build("asep", (4,), p=1.0, q=0.3), build("east", (4,), initial="bernoulli:0.3")):
+    long = [build("asep", (50,), p=1.0, q=0.3), build("free", (60,), initial="bernoulli:0.4")]  # tiny probabilities
+    for system in (build("asep", (4,), p=1.0, q=0.3), build("east", (4,), initial="bernoulli:0.3"), *long):
         with pytest.raises(InputError, match="detailed balance"):
             track(system, [0.2], [0.2], tracker="tdvp-symmetric", tracker_options=SAMPLED)
 
@@ -170,3 +171,9 @@ def test_a_fit_that_follows_the_noise_of_its_samples_is_warned_about_and_a_good_
     errors = [abs(run.records.query("quantity == 'ln_Z'").value.iloc[-1] / exact - 1) for run in (noisy, good)]
     assert errors[1] < 2e-3 < 1e-2 < errors[0]
     assert noisy.log.unseen.max() > 8 > 8 * noisy.log.residual.max()
+
+
+def test_a_stationary_start_has_nothing_to_miss():
+    """At s = 0 the local quantity is rounding: no part of it is noise that a fit could follow."""
+    run = track(build("east", (6,), c=0.05), [0.0], [1.0], tracker="tdvp", tracker_options={"samples": 100})
+    assert run.log.unseen.max() == 0

@@ -26,6 +26,7 @@ import typer
 
 from exact import InputError
 
+from .. import parse
 from ..record import write_text
 from . import bands, critical, draw, phases, protocol, voter
 from .values import Curves, completed, curves, merged, runs, stored, table_of
@@ -140,22 +141,19 @@ def voter_(folders: Some = None, out: Out = HERE) -> None:
 @app.command("bands-exact")
 def bands_exact(out: Out = HERE, length: int = 5, s: str = "-0.2511886432,-1", t: float = 10.0) -> None:
     """(d) Exact profiles of 2^24 states for `bands` (some CPU minutes a field)."""
-    fields = [float(v) for v in s.split(",")]
+    fields = parse.numbers(s, "--s")
     parts = [bands.exact_profiles(system, (length, length), fields, [t]) for system in ("east", "fa")]
     _csv(pd.concat(parts), out / f"bands-exact-{length}.csv")
 
 
-def main() -> int:
+def main() -> None:
     try:
         with matplotlib.rc_context(draw.STYLE):  # type: ignore[arg-type]
-            app(standalone_mode=False)
-    except typer.Exit as end:
-        return end.exit_code
+            app()  # ends in SystemExit
     except (InputError, OSError) as error:
         print(error, file=sys.stderr)
-        return 2
-    return 0
+        sys.exit(2)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -32,6 +32,7 @@ from .proposal import draw
 from .tdvp_symmetric import SymmetricTDVP
 
 Schedule = list[tuple[float, Guide]]  # spans, each with its guide; the last one is none and has g = 1
+SHORTEST = 1e-3  # time of a guide: a guide costs a look at every walker
 PIECES = 4  # guides of a walk, at least
 FEW = 0.1  # effective part of the clones below which a run is warned about
 POOL = 4  # network samples that each start is chosen from: they make the mean of the first weights
@@ -61,8 +62,8 @@ class GuidedClones:
     ):
         if populations < 2 or clones < 20 * populations:
             raise InputError("clones needs at least 2 populations of at least 20 clones each: raise 'clones'.")
-        if not every > 0:
-            raise InputError(f"every = {every}: the time between two guides must be positive.")
+        if not every >= SHORTEST:
+            raise InputError(f"every = {every}: the time that a walker keeps a guide must be at least {SHORTEST}.")
         self.problem, self.every = problem, every
         self.size, self.populations = clones // populations, populations
         self.network = SymmetricTDVP(problem, dt=dt, samples=samples)
