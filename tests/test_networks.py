@@ -148,3 +148,17 @@ def test_a_16_by_16_lattice_runs(name):
     net = build(name, (16, 16))
     x = net.sample(2)
     assert torch.isfinite(net.log_prob(x)).all()
+
+
+@pytest.mark.parametrize(("dtype", "sharper"), [(torch.float32, 30.0), (torch.float64, 100.0)])
+def test_sharp_attention_of_all_prefixes_at_once_stays_finite(dtype, sharper):
+    """Scores far below the largest of all prefixes are the largest of their own: no exponential may vanish for them."""
+    torch.manual_seed(0)
+    net = build("transformer", (6,)).to(dtype)
+    net.output.weight.data.normal_()
+    net.blocks[0].queries.weight.data *= sharper  # scores of some hundreds in float32, thousands in float64
+    x = torch.as_tensor(list(itertools.product((0, 1), repeat=6)), dtype=torch.int8)
+    at_once = net.log_prob_all(x)
+    assert torch.allclose(at_once, net.log_prob(x), atol=1e-4 if dtype == torch.float32 else 1e-12)
+    at_once.logsumexp(0).backward()
+    assert all(torch.isfinite(p.grad).all() for p in net.parameters() if p.grad is not None)

@@ -57,14 +57,16 @@ class Block(nn.Module):
         known.append((k, v))
         scores = [torch.einsum("hje,hbe->hjb", key, q) * q.shape[-1] ** -0.5 for key, _ in known]
         scores[-1] = scores[-1].diagonal(dim1=1, dim2=2)[:, None]  # a token sees itself, not its siblings
-        largest = torch.stack([part.amax(1) for part in scores]).amax(0)[:, None]
-        above, below = q.new_zeros(1, 1, 1, 1), q.new_zeros(1, 1, 1)
-        for part, (_, value) in zip(scores[:-1], known):
-            factor = (part - largest).exp()
-            above = (above[:, :, None] + (factor[..., None] * value[:, :, None])[:, None]).flatten(1, 2)
-            below = (below[:, :, None] + factor[:, None]).flatten(1, 2)
-        factor = (scores[-1] - largest).exp()
-        seen = (above + factor[..., None] * v[:, None]) / (below + factor)[..., None]  # (heads, prefixes, b, e)
+        # (heads, prefixes, b, ...): above and below the line, in units of the exponential of the largest score so far
+        above, below, top = q.new_zeros(1, 1, 1, 1), q.new_zeros(1, 1, 1), q.new_full((1, 1, 1), -torch.inf)
+        for part, (_, value) in zip(scores, known):
+            above, below, top = above[:, :, None], below[:, :, None], top[:, :, None]
+            now = torch.maximum(top, part.detach()[:, None])
+            before, factor = (top - now).exp(), (part[:, None] - now).exp()
+            values = value[:, None, :, None] if part is not scores[-1] else value[:, None, None]
+            above = (above * before[..., None] + factor[..., None] * values).flatten(1, 2)
+            below, top = (below * before + factor).flatten(1, 2), now.flatten(1, 2)
+        seen = above / below[..., None]
         return self._forward(h + self.mix(seen.permute(1, 2, 0, 3).flatten(2))).flatten(0, 1)
 
     def branch(self, h: Tensor, known: list[tuple[Tensor, Tensor]]) -> Tensor:
