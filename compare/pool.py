@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from typing import Any
 
 from exact import InputError
 
+PATIENCE = 5.0  # seconds that a process which is told to end has for it
 PRELOAD = ["compare.execute", "neural", "torch._dynamo"]  # the last is what torch.optim loads at its first use
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 Report = Callable[[int, int, str], None]
@@ -86,6 +88,9 @@ def run_jobs(
     finally:
         for _, process in running.values():
             process.terminate()
+        for _, process in running.values():
+            process.join(PATIENCE)
+            process.kill()  # still in compiled code
             process.join()
         for name, value in saved.items():
             os.environ.pop(name) if value is None else os.environ.update({name: value})
@@ -107,6 +112,7 @@ def _read(pipe: Any, job: Job, process: Any, on_progress: Any) -> Outcome | None
 
 def _child(job: Job, pipe: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's: it ends this process
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # half a file is taken away again
     import torch
 
     torch.set_num_threads(1)
