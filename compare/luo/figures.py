@@ -73,7 +73,7 @@ def steady(frame: pd.DataFrame, path: Path, references: Path) -> Path:
     """A panel for each size and spin: the end of each run against the varied parameter, a marker for each method."""
     end = last_only(frame[frame.parameter.notna()])
     methods = list(end.groupby(["task", "network"]).groups)
-    looks = {method: (MARKERS[i % 10], f"C{i % 10}") for i, method in enumerate(methods)}
+    looks = {method: (MARKERS[(i + 5 * (i // 10)) % 10], f"C{i % 10}") for i, method in enumerate(methods)}
     shapes = end.sort_values("n_sites")["shape"].unique()
     kinds = [(shape, spin) for shape in shapes for spin in SPINS]
     figure, axes = _canvas(len(kinds), columns=len(SPINS))
@@ -202,5 +202,6 @@ def _canvas(panels: int, columns: int = 4) -> tuple[Figure, list[Axes]]:
 def _finish(figure: Figure, path: Path, handles: list) -> Path:
     """With one legend below, which says what lines and points are."""
     columns = max(1, int(figure.get_figwidth() // 3))
-    figure.legend(handles=handles, loc="outside lower center", ncols=columns, fontsize=7)
+    longest = max(len(handle.get_label()) for handle in handles)
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns if longest < 40 else 2, fontsize=7)
     return save(figure, path)
