@@ -55,14 +55,14 @@ def test_run_from_exact_to_tables_and_again(
 def test_run_with_a_network_of_ones_own(
     suite: Path, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "my_nets.py").write_text(NETWORK_FILE)
+    (tmp_path / "ones_own.py").write_text(NETWORK_FILE)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     code = run(
-        "run", suite, "--out", "o", "-j", "1", "-q", "--architecture", "my_nets:Mine", "--arch-option", "scale=2"
+        "run", suite, "--out", "o", "-j", "1", "-q", "--architecture", "ones_own:Mine", "--arch-option", "scale=2"
     )
     assert code == 0
-    assert "my_nets:Mine(scale=2)" in capsys.readouterr().out
+    assert "ones_own:Mine(scale=2)" in capsys.readouterr().out
 
 
 def test_run_refuses_a_folder_of_other_things(suite: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

@@ -30,7 +30,7 @@ class SymmetricGates(Gates):
 
     pace = 0.5
 
-    def __init__(self, problem: Problem, dt: float = 0.1, order: int = 2, cutoff: float = 1e-18, measure: int = 20000):
+    def __init__(self, problem: Problem, dt: float = 0.8, order: int = 4, cutoff: float = 1e-18, measure: int = 20000):
         super().__init__(problem, dt, order, cutoff, balanced=True, measure=measure)
         gates = [m for groups in self.groups for group in groups for _, m in group]
         everywhere = (problem.system.initial[list(problem.system.free_sites)] > 0).all()
