@@ -109,6 +109,12 @@ def test_what_is_cut_is_what_is_lost():
     assert np.isclose(share, smallest**2 / np.square(before).sum(), rtol=1e-9)  # and no cut loses less
 
 
+def test_a_bond_that_is_too_small_is_told():
+    system = build("heisenberg", (6,), **RING)
+    with pytest.warns(UserWarning, match="from bonds of 4: take a larger bond"):
+        follow(system, [0.0], [1.0], ["ln_Z"], bond=4, measure=10)
+
+
 def test_an_entry_is_cleared():
     rng = np.random.default_rng(4)
     cores = [rng.normal(size=shape) for shape in [(1, 2, 2), (2, 2, 3), (3, 2, 2), (2, 2, 1)]]
@@ -144,9 +150,9 @@ def test_a_network_becomes_the_train():
 def test_a_stopped_run_goes_on_with_the_same_numbers(tmp_path, monkeypatch):
     system = build("heisenberg", (4,), **RING)
     monkeypatch.setattr("neural.runner.CHECKPOINT_SECONDS", 0.0)
-    whole = follow(system, [0.0, 0.2], [0.4], [*SPINS, "ln_Z"], bond=6, dt=0.1, measure=100)
-    follow(system, [0.0, 0.2], [0.2], [*SPINS, "ln_Z"], bond=6, dt=0.1, measure=100, out=tmp_path)
-    again = follow(system, [0.0, 0.2], [0.4], [*SPINS, "ln_Z"], bond=6, dt=0.1, measure=100, out=tmp_path, resume=True)
+    whole = follow(system, [0.0, 0.2], [0.4], [*SPINS, "ln_Z"], bond=10, dt=0.1, measure=100)
+    follow(system, [0.0, 0.2], [0.2], [*SPINS, "ln_Z"], bond=10, dt=0.1, measure=100, out=tmp_path)
+    again = follow(system, [0.0, 0.2], [0.4], [*SPINS, "ln_Z"], bond=10, dt=0.1, measure=100, out=tmp_path, resume=True)
     ours, theirs = (run.log.filter(regex="ln_Z|lost") for run in (whole, again))
     assert (ours.to_numpy() == theirs.to_numpy()).all()
 

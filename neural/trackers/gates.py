@@ -30,6 +30,7 @@ from .base import Diverged, Measuring, Problem, Step
 _S6 = [0.0792036964311957, 0.1303114101821663, 0.2228614958676077, -0.3667132690474257, 0.3246481886897062]
 _S6.append(0.5 - sum(_S6))
 FRACTIONS = {2: [0.5, 0.5], 4: [*_S6, *_S6[::-1]]}
+TOO_MUCH = 1e-3  # cut in one step: stored runs beyond it were off in the second digit of spin averages or of k
 Group = list[Gate]  # on sites that no two of them share
 
 
@@ -107,7 +108,8 @@ class Gates(Measuring):
             self._hand_over()
         increment = Increment.certain(torch.as_tensor(growth))
         bonds = torch.tensor([float(max(train.bonds, default=1)) for train in self.trains])
-        return Step(dt, {"gates": increment}, "gates", {"lost": torch.as_tensor(lost), "bond": bonds})
+        warning = _warning(float(lost.max()), int(bonds.max()))
+        return Step(dt, {"gates": increment}, "gates", {"lost": torch.as_tensor(lost), "bond": bonds}, warning=warning)
 
     def _gates(self, r: int, span: float) -> list[Group]:
         """``exp(span W_s)``, group after group."""
@@ -142,6 +144,12 @@ class Gates(Measuring):
                     part = parameters[name]
                     value[r][tuple(slice(0, size) for size in part.shape)] = part.to(value)
         self._measured = None
+
+
+def _warning(lost: float, bond: int) -> str:
+    if lost <= TOO_MUCH:
+        return ""
+    return f"a step cut {lost:.1g} of the vector's squares from bonds of {bond}: take a larger bond"
 
 
 def _start(system: System, scale: np.ndarray, bond: int, cutoff: float) -> TensorTrain:
