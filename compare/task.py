@@ -27,6 +27,7 @@ on.
 
 from __future__ import annotations
 
+import fnmatch
 import hashlib
 import json
 import math
@@ -209,12 +210,14 @@ class Suite(Model):
     tasks: list[Task] = Field(min_length=1)
 
     def only(self, names: Sequence[str]) -> Suite:
-        """With the tasks of these names alone; all of them where none is given. Raises ``InputError``."""
+        """With the tasks of these names, or patterns (``ring-*``), alone; all where none is given. ``InputError``."""
         known = [task.name for task in self.tasks]
-        for name in names:
-            if name not in known:
+        chosen = {name: fnmatch.filter(known, name) for name in names}
+        for name, found in chosen.items():
+            if not found:
                 raise unknown(f"task of suite {self.name}", name, known)
-        return self.model_copy(update={"tasks": [task for task in self.tasks if task.name in names or not names]})
+        wanted = set().union(*chosen.values()) if names else set(known)
+        return self.model_copy(update={"tasks": [task for task in self.tasks if task.name in wanted]})
 
 
 def load_suite(name: str) -> Suite:

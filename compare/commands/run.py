@@ -32,7 +32,10 @@ def run(
         list[str] | None, typer.Option(help="A name, or my_package.my_module:MyNet, instead of the suite's own.")
     ] = None,
     arch_option: Annotated[list[str] | None, typer.Option(help="NAME=VALUE, a hyperparameter of that network.")] = None,
-    task: Annotated[list[str] | None, typer.Option(help="Only this task of the suite; may be given again.")] = None,
+    task: Annotated[
+        list[str] | None,
+        typer.Option(help="Only this task of the suite, or those of a pattern like 'ring-*'; may be given again."),
+    ] = None,
     seed: common.Seed = 1,
     jobs: Annotated[int | None, typer.Option("--jobs", "-j", help="Processes at once; by default one a core.")] = None,
     scheduler: Annotated[
