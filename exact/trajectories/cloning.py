@@ -100,6 +100,12 @@ def even_out(x: np.ndarray, counts: np.ndarray, log_weights: np.ndarray, rng: np
     return float(np.log(total / size) + top)
 
 
+def effective(log_weights: np.ndarray) -> float:
+    """The effective part of what has these weights, from 0 to 1."""
+    weights = np.exp(log_weights - log_weights.max())
+    return float(weights.sum() ** 2 / (weights**2).sum()) / len(weights)
+
+
 def resampled(weights: np.ndarray, number: int, rng: np.random.Generator) -> np.ndarray:
     """``number`` indices in proportion to ``weights``; systematic: one random number, least variance."""
     places = (rng.random() + np.arange(number)) / number

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from exact import InputError
-from exact.trajectories.cloning import even_out
+from exact.trajectories.cloning import effective, even_out, resampled
 from exact.trajectories.jumptables import advance, compile_moves, draw_starts
 
 from ..estimators import Increment, covariance_of_means
@@ -69,10 +69,9 @@ class Clones:
         """The clones in proportion to their weights, ``(R, clones, n_sites)``."""
         rows = []
         for r, x in enumerate(self.x):
-            log_weights = self._unguided()[r] + np.repeat(self.banked[r], self.size)
-            cumulative = np.cumsum(np.exp(log_weights - log_weights.max()))
-            places = (np.arange(len(x)) + 0.5) / len(x) * cumulative[-1]
-            rows.append(torch.from_numpy(x[np.searchsorted(cumulative, places)]))
+            log_weights = self.log_weights[r] + np.repeat(self.banked[r], self.size)
+            weights = np.exp(log_weights - log_weights.max())
+            rows.append(torch.from_numpy(x[resampled(weights, len(x), np.random.default_rng(0))]))
         return torch.stack(rows)
 
     def state(self) -> Mapping[str, Any]:
@@ -86,22 +85,17 @@ class Clones:
     def _parts(self) -> list[slice]:
         return [slice(p * self.size, (p + 1) * self.size) for p in range(self.populations)]
 
-    def _unguided(self) -> np.ndarray:
-        """``ln`` of the weights that average to ``Z``, ``(R, clones)``."""
-        return self.log_weights
-
     def _estimate(self) -> tuple[Tensor, Tensor]:
         """``ln Z`` ``(R,)`` and its covariance from the scatter of the populations."""
-        weights = torch.from_numpy(self._unguided()).view(len(self.x), self.populations, self.size)
+        weights = torch.from_numpy(self.log_weights).view(len(self.x), self.populations, self.size)
         each = torch.from_numpy(self.banked) + weights.logsumexp(2) - np.log(self.size)
         whole = each.logsumexp(1) - np.log(self.populations)
         return whole, covariance_of_means(torch.exp(each - whole[:, None]))
 
     def _effective(self) -> Tensor:
-        """Effective part of the clones by their weights, the least over the populations, ``(R,)``."""
-        weights = torch.from_numpy(self.log_weights).view(len(self.x), self.populations, self.size)
-        ess = torch.exp(2 * weights.logsumexp(2) - (2 * weights).logsumexp(2)) / self.size
-        return ess.min(1).values
+        """The least effective part of a population, ``(R,)``."""
+        least = [min(effective(row[part]) for part in self._parts()) for row in self.log_weights]
+        return torch.tensor(least, dtype=torch.float64)
 
     def _rng(self) -> np.random.Generator:
         generator = self.problem.generator

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from exact import Connections, InputError
-from exact.trajectories.cloning import even_out, resampled
+from exact.trajectories.cloning import effective, even_out, resampled
 from exact.trajectories.guide import Guide, flat, interacting, velocity
 from exact.trajectories.jumptables import JumpTables, advance, compile_moves
 
@@ -190,12 +190,6 @@ def population(
         banked += even_out(pairs, np.zeros(size), weights, rng)
     ends, rest = chosen(pairs[:, 0], weights, size, rng)
     return banked + rest, least, ends
-
-
-def effective(log_weights: np.ndarray) -> float:
-    """The effective part of what has these weights, from 0 to 1."""
-    weights = np.exp(log_weights - log_weights.max())
-    return float(weights.sum() ** 2 / (weights**2).sum()) / len(weights)
 
 
 def chosen(x: np.ndarray, log_weights: np.ndarray, size: int, rng: np.random.Generator) -> tuple[np.ndarray, float]:
