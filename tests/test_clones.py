@@ -63,19 +63,3 @@ def test_what_it_tells_and_what_it_refuses():
             follow(system, [0.2], [0.5], options)
     with pytest.raises(InputError, match="rates that are not positive"):
         follow(build("tfim", (2,)), [0.2], [0.5], observable="jumps", quantities=("ln_Z",))
-
-
-def test_a_killed_run_resumed_gives_the_same_numbers(tmp_path, monkeypatch):
-    system = build("fa", (4,), c=0.4)
-    whole = follow(system, [0.2, 0.4], [1.5], {"clones": 1000})
-    monkeypatch.setattr("neural.runner.CHECKPOINT_SECONDS", 0.0)
-
-    def killed(step, total, message):
-        if step == 4:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        follow(system, [0.2, 0.4], [1.5], {"clones": 1000}, out=tmp_path, progress=killed)
-    resumed = follow(system, [0.2, 0.4], [1.5], {"clones": 1000}, out=tmp_path, resume=True)
-    columns = [c for c in whole.log.columns if c != "wall"]
-    assert resumed.log[columns].equals(whole.log[columns])

@@ -88,24 +88,6 @@ def test_options_of_the_published_tracker_keep_its_scheme(more):
         assert abs(row.value - want) < 4 * row.stderr + 3e-3 * abs(want)
 
 
-def test_a_killed_run_resumed_gives_the_same_numbers(tmp_path, monkeypatch):
-    system = build("fa", (4,), c=0.4)
-    options = {"dt": 0.1, "samples": 200, "order": 2, "tilts": 2.0}
-    arguments = {"s": [0.2, 0.4], "times": [0.5], "architecture": "sitewise", "tracker": "natural-gradient"}
-    whole = track(system, **arguments, tracker_options=options)
-    monkeypatch.setattr("neural.runner.CHECKPOINT_SECONDS", 0.0)
-
-    def killed(step, total, message):
-        if step == 3:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        track(system, **arguments, tracker_options=options, out=tmp_path, progress=killed)
-    resumed = track(system, **arguments, tracker_options=options, out=tmp_path, resume=True)
-    columns = [c for c in whole.log.columns if c != "wall"]
-    assert resumed.log[columns].equals(whole.log[columns])
-
-
 @pytest.mark.parametrize(
     ("tracker", "options", "message"),
     [

@@ -147,16 +147,6 @@ def test_a_network_becomes_the_train():
     assert np.allclose(p, dense(train).ravel(), rtol=5e-3)  # weights near 0 bend, by (SOFT/f)^2
 
 
-def test_a_stopped_run_goes_on_with_the_same_numbers(tmp_path, monkeypatch):
-    system = build("heisenberg", (4,), **RING)
-    monkeypatch.setattr("neural.runner.CHECKPOINT_SECONDS", 0.0)
-    whole = follow(system, [0.0, 0.2], [0.4], [*SPINS, "ln_Z"], bond=10, dt=0.1, measure=100)
-    follow(system, [0.0, 0.2], [0.2], [*SPINS, "ln_Z"], bond=10, dt=0.1, measure=100, out=tmp_path)
-    again = follow(system, [0.0, 0.2], [0.4], [*SPINS, "ln_Z"], bond=10, dt=0.1, measure=100, out=tmp_path, resume=True)
-    ours, theirs = (run.log.filter(regex="ln_Z|lost") for run in (whole, again))
-    assert (ours.to_numpy() == theirs.to_numpy()).all()
-
-
 @pytest.mark.parametrize(
     ("system", "architecture", "options", "says"),
     [

@@ -96,23 +96,6 @@ def test_agrees_with_exact_within_its_errors(system):
     assert np.allclose(ours.value.to_numpy(), want, atol=0.025)  # 2000 ends: a standard error of 0.005 or so
 
 
-def test_a_killed_run_resumed_gives_the_same_numbers(tmp_path, monkeypatch):
-    system, options = build("fa", (4,), c=0.4), {**FEW, "clones": 400}
-    whole = follow(system, [0.2, 0.4], [1.0, 2.0], options)
-    monkeypatch.setattr("neural.runner.CHECKPOINT_SECONDS", 0.0)
-
-    def killed(step, total, message):
-        if step == 9:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        follow(system, [0.2, 0.4], [1.0, 2.0], options, out=tmp_path, progress=killed)
-    resumed = follow(system, [0.2, 0.4], [1.0, 2.0], options, out=tmp_path, resume=True)
-    columns = [c for c in whole.log.columns if c != "wall"]
-    assert resumed.log[columns].equals(whole.log[columns])
-    assert resumed.records.equals(whole.records)
-
-
 def test_what_it_cannot_do_is_refused():
     with pytest.raises(InputError, match="must be at least"):
         follow(build("fa", (4,)), [0.2], [0.5], {"every": 0.0})

@@ -64,23 +64,6 @@ def test_sampled_runs_meet_continuous_time_within_a_permille(architecture, dtype
     assert found.log["ess"].between(0.5, 1.0 + 1e-6).all()
 
 
-def test_a_killed_run_resumed_gives_the_same_numbers(tmp_path, monkeypatch):
-    system = build("fa", (4,), c=0.4)
-    arguments = {"s": [0.2, 0.4], "times": [0.4], "architecture": "sitewise", "tracker": "log-ratio"}
-    whole = track(system, **arguments, tracker_options=SAMPLED)
-    monkeypatch.setattr("neural.runner.CHECKPOINT_SECONDS", 0.0)
-
-    def killed(step, total, message):
-        if step == 4:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        track(system, **arguments, tracker_options=SAMPLED, out=tmp_path, progress=killed)
-    resumed = track(system, **arguments, tracker_options=SAMPLED, out=tmp_path, resume=True)
-    columns = [c for c in whole.log.columns if c != "wall"]
-    assert resumed.log[columns].equals(whole.log[columns])
-
-
 def test_bad_options_are_refused():
     with pytest.raises(InputError, match="at least 1"):
         track(build("fa", (4,)), [0.1], [0.1], tracker="log-ratio", tracker_options={"iterations": 0})

@@ -136,24 +136,6 @@ def test_the_jackknife_knows_the_error_and_removes_the_bias():
     assert variance == pytest.approx(float(values.var()), rel=0.15)  # 11 % of itself is its own bias
 
 
-def test_a_killed_run_resumed_gives_the_same_numbers(tmp_path, monkeypatch):
-    arguments = {"s": [0.2, 0.4], "times": [1.0, 2.0], "architecture": "sitewise", "tracker": "ritz"}
-    arguments["tracker_options"] = {"flow_samples": 50, "samples": 100, "starts": 1.0}
-    system = build("fa", (4,), c=0.4)
-    whole = track(system, **arguments)
-    monkeypatch.setattr("neural.runner.CHECKPOINT_SECONDS", 0.0)
-
-    def killed(step, total, message):
-        if step == 3:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        track(system, **arguments, out=tmp_path, progress=killed)
-    resumed = track(system, **arguments, out=tmp_path, resume=True)
-    columns = [c for c in whole.log.columns if c != "wall"]
-    assert resumed.log[columns].equals(whole.log[columns])
-
-
 @pytest.mark.parametrize(
     ("options", "message"),
     [

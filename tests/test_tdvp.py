@@ -114,24 +114,6 @@ def test_averages_over_the_tilted_mixture_are_averages_over_the_network():
     assert plain < exact - 0.5  # the tilted part alone sits far lower
 
 
-@pytest.mark.parametrize("tracker", ["tdvp", "tdvp-symmetric"])
-def test_a_killed_run_resumed_gives_the_same_numbers(tmp_path, tracker, monkeypatch):
-    system = build("fa", (4,), c=0.4)
-    arguments = {"s": [0.2, 0.4], "times": [0.5], "architecture": "sitewise", "tracker": tracker}
-    whole = track(system, **arguments, tracker_options=SAMPLED)
-    monkeypatch.setattr("neural.runner.CHECKPOINT_SECONDS", 0.0)
-
-    def killed(step, total, message):
-        if step == 4:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        track(system, **arguments, tracker_options=SAMPLED, out=tmp_path, progress=killed)
-    resumed = track(system, **arguments, tracker_options=SAMPLED, out=tmp_path, resume=True)
-    columns = [c for c in whole.log.columns if c != "wall"]
-    assert resumed.log[columns].equals(whole.log[columns])
-
-
 def test_a_step_above_the_stability_bound_is_warned_about_once_and_one_below_it_not():
     """The all-up state of four sites leaves at rate 4: explicit steps of second order go wrong above dt = 0.5."""
     system, exact = build("fa", (4,)), solve(build("fa", (4,)), 0.2, 12.0, ["ln_Z"]).value.iloc[0]

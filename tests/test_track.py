@@ -118,24 +118,6 @@ def test_negative_targets_are_counted_clamped_and_warned_about_once():
         track(system, [2.0], [2.0], tracker_options={**big, "strict": True})
 
 
-@pytest.mark.parametrize("options", [FAST, {**SUMMED, "epochs": 20, "first_epochs": 30}], ids=["sampled", "summed"])
-def test_a_killed_run_resumed_gives_the_same_numbers(tmp_path, options, monkeypatch):
-    system = build("fa", (5,), c=0.4)
-    whole = track(system, [0.2], [0.6], tracker_options=options)
-    monkeypatch.setattr("neural.runner.CHECKPOINT_SECONDS", 0.0)
-
-    def killed(step, total, message):
-        if step == 4:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        track(system, [0.2], [0.6], tracker_options=options, out=tmp_path, progress=killed)
-    resumed = track(system, [0.2], [0.6], tracker_options=options, out=tmp_path, resume=True)
-    columns = [c for c in whole.log.columns if c != "wall"]
-    assert resumed.log[columns].equals(whole.log[columns])
-    assert resumed.records.value.tolist() == whole.records.value.tolist()
-
-
 @pytest.mark.parametrize(("tracker", "options"), [("kl", FAST), ("tdvp", {"samples": 100, "dt": 0.1})])
 def test_a_step_that_is_not_finite_stops_the_run_and_leaves_the_last_good_state(
     tmp_path, tracker, options, monkeypatch
