@@ -115,6 +115,16 @@ def test_a_bond_that_is_too_small_is_told():
         follow(system, [0.0], [1.0], ["ln_Z"], bond=4, measure=10)
 
 
+def test_a_step_that_is_too_long_is_told():
+    system = build("fa", (6,))
+    exact = solve(system, -3.0, [1.0], ["ln_Z"])
+    with pytest.warns(UserWarning, match="dt = 0.5 is long for rates like these: take dt below 0.2"):
+        long = follow(system, [-3.0], [1.0], ["ln_Z"], observable="activity", dt=0.5, measure=10)
+    short = follow(system, [-3.0], [1.0], ["ln_Z"], observable="activity", dt=0.19, measure=10)
+    errors = [difference(run, exact, ["ln_Z"]) / exact.value.iloc[0] for run in (short, long)]
+    assert errors[0] < 1e-3 < 1e-2 < errors[1]
+
+
 def test_an_entry_is_cleared():
     rng = np.random.default_rng(4)
     cores = [rng.normal(size=shape) for shape in [(1, 2, 2), (2, 2, 3), (3, 2, 2), (2, 2, 1)]]

@@ -31,6 +31,7 @@ _S6 = [0.0792036964311957, 0.1303114101821663, 0.2228614958676077, -0.3667132690
 _S6.append(0.5 - sum(_S6))
 FRACTIONS = {2: [0.5, 0.5], 4: [*_S6, *_S6[::-1]]}
 TOO_MUCH = 1e-3  # cut in one step: stored runs beyond it were off in the second digit of spin averages or of k
+STEEP = {2: 0.4, 4: 4.0}  # the step times the largest rate of a term, where errors of ln Z reach 1e-3 or so
 Group = list[Gate]  # on sites that no two of them share
 
 
@@ -84,6 +85,7 @@ class Gates(Measuring):
         for train in self.trains:
             self._shorten(train)
         self.groups = [_groups(_local(problem, s, self.scale)) for s in problem.s]
+        self.steepest = max(float(abs(m).max()) for groups in self.groups for group in groups for _, m in group)
         self._exponentials: dict[tuple[int, float], list[Group]] = {}
 
     def state(self) -> Mapping[str, Any]:
@@ -108,8 +110,14 @@ class Gates(Measuring):
             self._hand_over()
         increment = Increment.certain(torch.as_tensor(growth))
         bonds = torch.tensor([float(max(train.bonds, default=1)) for train in self.trains])
-        warning = _warning(float(lost.max()), int(bonds.max()))
+        warning = self._warning(dt, float(lost.max()), int(bonds.max()))
         return Step(dt, {"gates": increment}, "gates", {"lost": torch.as_tensor(lost), "bond": bonds}, warning=warning)
+
+    def _warning(self, dt: float, lost: float, bond: int) -> str:
+        if lost > TOO_MUCH:
+            return f"a step cut {lost:.1g} of the vector's squares from bonds of {bond}: take a larger bond"
+        largest = STEEP[self.order] / (self.pace * self.steepest)
+        return f"dt = {dt:.3g} is long for rates like these: take dt below {largest:.2g}" if dt > largest else ""
 
     def _gates(self, r: int, span: float) -> list[Group]:
         """``exp(span W_s)``, group after group."""
@@ -144,12 +152,6 @@ class Gates(Measuring):
                     part = parameters[name]
                     value[r][tuple(slice(0, size) for size in part.shape)] = part.to(value)
         self._measured = None
-
-
-def _warning(lost: float, bond: int) -> str:
-    if lost <= TOO_MUCH:
-        return ""
-    return f"a step cut {lost:.1g} of the vector's squares from bonds of {bond}: take a larger bond"
 
 
 def _start(system: System, scale: np.ndarray, bond: int, cutoff: float) -> TensorTrain:
