@@ -111,7 +111,7 @@ def test_what_is_cut_is_what_is_lost():
 
 def test_a_bond_that_is_too_small_is_told():
     system = build("heisenberg", (6,), **RING)
-    with pytest.warns(UserWarning, match="from bonds of 4: take a larger bond"):
+    with pytest.warns(UserWarning, match="cut from bonds of 4: take a larger bond"):
         follow(system, [0.0], [1.0], ["ln_Z"], bond=4, measure=10)
 
 

@@ -30,7 +30,7 @@ from .base import Diverged, Measuring, Problem, Step
 _S6 = [0.0792036964311957, 0.1303114101821663, 0.2228614958676077, -0.3667132690474257, 0.3246481886897062]
 _S6.append(0.5 - sum(_S6))
 FRACTIONS = {2: [0.5, 0.5], 4: [*_S6, *_S6[::-1]]}
-TOO_MUCH = 1e-3  # cut in one step: stored runs beyond it were off in the second digit of spin averages or of k
+TOO_MUCH = 5e-3  # cut in all: stored runs beyond it were off in the second digit of spin averages or of k
 STEEP = {2: 0.4, 4: 4.0}  # the step times the largest rate of a term, where errors of ln Z reach 1e-3 or so
 Group = list[Gate]  # on sites that no two of them share
 
@@ -86,16 +86,18 @@ class Gates(Measuring):
             self._shorten(train)
         self.groups = [_groups(_local(problem, s, self.scale)) for s in problem.s]
         self.steepest = max(float(abs(m).max()) for groups in self.groups for group in groups for _, m in group)
+        self.cut = torch.zeros(len(self.trains), dtype=torch.float64)  # squares, each as a fraction, so far
         self._exponentials: dict[tuple[int, float], list[Group]] = {}
 
     def state(self) -> Mapping[str, Any]:
         trains = [[torch.from_numpy(core) for core in train.cores] for train in self.trains]
-        return {"trains": trains, "centres": [train.centre for train in self.trains], "measured": self._measured}
+        centres = [train.centre for train in self.trains]
+        return {"trains": trains, "centres": centres, "cut": self.cut, "measured": self._measured}
 
     def load(self, state: Mapping[str, Any]) -> None:
         for train, cores, centre in zip(self.trains, state["trains"], state["centres"]):
             train.cores, train.centre = [core.numpy() for core in cores], centre
-        self._measured = state["measured"]
+        self.cut, self._measured = state["cut"], state["measured"]
 
     def step(self, limit: float) -> Step:
         dt = limit / max(1, math.ceil(limit / self.dt - 1e-9))
@@ -108,14 +110,15 @@ class Gates(Measuring):
             growth[r], lost[r] = self._shorten(train), train.forget()
         if dt == limit:  # a report time
             self._hand_over()
+        self.cut = self.cut + torch.as_tensor(lost)
         increment = Increment.certain(torch.as_tensor(growth))
         bonds = torch.tensor([float(max(train.bonds, default=1)) for train in self.trains])
-        warning = self._warning(dt, float(lost.max()), int(bonds.max()))
-        return Step(dt, {"gates": increment}, "gates", {"lost": torch.as_tensor(lost), "bond": bonds}, warning=warning)
+        diagnostics = {"lost": torch.as_tensor(lost), "bond": bonds}
+        return Step(dt, {"gates": increment}, "gates", diagnostics, warning=self._warning(dt, int(bonds.max())))
 
-    def _warning(self, dt: float, lost: float, bond: int) -> str:
-        if lost > TOO_MUCH:
-            return f"a step cut {lost:.1g} of the vector's squares from bonds of {bond}: take a larger bond"
+    def _warning(self, dt: float, bond: int) -> str:
+        if (cut := float(self.cut.max())) > TOO_MUCH:
+            return f"{cut:.1g} of the vector's squares have been cut from bonds of {bond}: take a larger bond"
         largest = STEEP[self.order] / (self.pace * self.steepest)
         return f"dt = {dt:.3g} is long for rates like these: take dt below {largest:.2g}" if dt > largest else ""
 
