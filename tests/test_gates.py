@@ -136,6 +136,7 @@ def test_an_entry_is_cleared():
     assert np.allclose(dense(train), want, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.filterwarnings("ignore:.*take a larger bond")
 def test_an_excluded_configuration_does_not_come_back():
     """Cut bonds lead to it, and it does not decay: at t = 40 it would be all there is."""
     system = build("fa", (2, 3))
