@@ -10,6 +10,7 @@ from exact import InputError, build, solve
 from neural import track
 from neural.architectures.matrix_product import MatrixProduct
 from neural.tensor_train import TensorTrain
+from neural.trackers import Diverged
 
 SPINS = ["sigma_x", "sigma_y", "sigma_z"]
 RING = {"Jx": 2.0, "Jy": 0.0, "Jz": 1.0, "B": 1.0, "initial": "-y"}
@@ -118,11 +119,24 @@ def test_a_bond_that_is_too_small_is_told():
 def test_a_step_that_is_too_long_is_told():
     system = build("fa", (6,))
     exact = solve(system, -3.0, [1.0], ["ln_Z"])
-    with pytest.warns(UserWarning, match="dt = 0.5 is long for rates like these: take dt below 0.2"):
+    with pytest.warns(UserWarning, match="dt = 0.5 is long for rates like these: take dt below 0.17"):
         long = follow(system, [-3.0], [1.0], ["ln_Z"], observable="activity", dt=0.5, measure=10)
-    short = follow(system, [-3.0], [1.0], ["ln_Z"], observable="activity", dt=0.19, measure=10)
+    short = follow(system, [-3.0], [1.0], ["ln_Z"], observable="activity", dt=0.17, measure=10)
     errors = [difference(run, exact, ["ln_Z"]) / exact.value.iloc[0] for run in (short, long)]
     assert errors[0] < 1e-3 < 1e-2 < errors[1]
+
+
+@pytest.mark.parametrize("s", [-8.0, -300.0])
+def test_a_step_that_overflows_says_which_does_not(s):
+    with pytest.raises(Diverged, match="overflows: take dt below"):
+        follow(build("fa", (4,)), [s], [1.0], ["ln_Z"], observable="activity", measure=10)
+
+
+def test_nothing_happens_where_nothing_can():
+    rates = dict.fromkeys(["p", "alpha", "beta", "gamma", "delta"], 0.0)
+    for system in (build("voter", (1,)), build("ssep", (3,), **rates)):
+        found = follow(system, [0.1], [1.0], ["ln_Z"], observable=system.observables[0], measure=10)
+        assert abs(found.records.value[0]) < 1e-12
 
 
 def test_an_entry_is_cleared():

@@ -30,8 +30,8 @@ class MatrixProduct(Incremental):
 
     def __init__(self, shape: tuple[int, ...], local_dim: int = 2, bond: int = 16):
         super().__init__(shape, local_dim)
-        if bond < 1:
-            raise InputError(f"bond = {bond}: it must be at least 1.")
+        if not (isinstance(bond, int) and bond >= 1):
+            raise InputError(f"bond = {bond}: it must be a whole number, at least 1.")
         self.bond = bond
         n, d = self.n_sites, local_dim
         sizes = [min(bond, d ** min(k, n - k, 20)) for k in range(n + 1)]

@@ -31,12 +31,14 @@ _S6 = [0.0792036964311957, 0.1303114101821663, 0.2228614958676077, -0.3667132690
 _S6.append(0.5 - sum(_S6))
 FRACTIONS = {2: [0.5, 0.5], 4: [*_S6, *_S6[::-1]]}
 TOO_MUCH = 5e-3  # cut in all: stored runs beyond it were off in the second digit of spin averages or of k
-STEEP = {2: 0.4, 4: 4.0}  # the step times the largest rate of a term, where errors of ln Z reach 1e-3 or so
+STEEP = {2: 1.5, 4: 7.0}  # the step times the rates of the terms on a site, where errors of ln Z reach 1e-3 or so
 Group = list[Gate]  # on sites that no two of them share
 
 
 class Gates(Measuring):
     """Follows ``dP/dt = W_s P`` with the architecture ``matrix-product``; terms on one site or two.
+
+    ``lost`` in the log is the sum of the squares, each as a fraction, that bonds have cut so far.
 
     dt
         the largest time step; a report time is met by equal shorter ones.
@@ -85,42 +87,49 @@ class Gates(Measuring):
         for train in self.trains:
             self._shorten(train)
         self.groups = [_groups(_local(problem, s, self.scale)) for s in problem.s]
-        self.steepest = max(float(abs(m).max()) for groups in self.groups for group in groups for _, m in group)
-        self.cut = torch.zeros(len(self.trains), dtype=torch.float64)  # squares, each as a fraction, so far
+        self.longest = STEEP[order] / max(1e-300, *(self.pace * _steepest(groups) for groups in self.groups))
+        self.lost = torch.zeros(len(self.trains), dtype=torch.float64)  # squares cut so far, each as a fraction
         self._exponentials: dict[tuple[int, float], list[Group]] = {}
 
     def state(self) -> Mapping[str, Any]:
-        trains = [[torch.from_numpy(core) for core in train.cores] for train in self.trains]
+        trains = [[torch.from_numpy(np.ascontiguousarray(core)) for core in t.cores] for t in self.trains]
         centres = [train.centre for train in self.trains]
-        return {"trains": trains, "centres": centres, "cut": self.cut, "measured": self._measured}
+        return {"trains": trains, "centres": centres, "lost": self.lost, "measured": self._measured}
 
     def load(self, state: Mapping[str, Any]) -> None:
         for train, cores, centre in zip(self.trains, state["trains"], state["centres"]):
             train.cores, train.centre = [core.numpy() for core in cores], centre
-        self.cut, self._measured = state["cut"], state["measured"]
+        self.lost, self._measured = state["lost"], state["measured"]
 
     def step(self, limit: float) -> Step:
         dt = limit / max(1, math.ceil(limit / self.dt - 1e-9))
-        growth, lost = np.zeros(len(self.trains)), np.zeros(len(self.trains))
+        growth, cut = np.zeros(len(self.trains)), np.zeros(len(self.trains))
         for r, train in enumerate(self.trains):
-            for group in self._gates(r, self.pace * dt):
-                train.sweep(group if train.centre < len(train.cores) / 2 or _apart(group) > 1 else group[::-1])
+            try:
+                for group in self._gates(r, self.pace * dt):
+                    train.sweep(group if train.centre < len(train.cores) / 2 or _apart(group) > 1 else group[::-1])
+            except (np.linalg.LinAlgError, ValueError) as error:  # what is not finite has no factors
+                raise Diverged(f"a step of {dt:.3g} overflows: take dt below {self._shorter()}.") from error
             for x in self.excluded:  # no term leads there, but what is cut does, and next to the rest it grows
                 train.clear(x)
-            growth[r], lost[r] = self._shorten(train), train.forget()
+            growth[r], cut[r] = self._shorten(train), train.forget()
         if dt == limit:  # a report time
             self._hand_over()
-        self.cut = self.cut + torch.as_tensor(lost)
+        self.lost = self.lost + torch.as_tensor(cut)
         increment = Increment.certain(torch.as_tensor(growth))
         bonds = torch.tensor([float(max(train.bonds, default=1)) for train in self.trains])
-        diagnostics = {"lost": torch.as_tensor(lost), "bond": bonds}
+        diagnostics = {"lost": self.lost, "bond": bonds}
         return Step(dt, {"gates": increment}, "gates", diagnostics, warning=self._warning(dt, int(bonds.max())))
 
     def _warning(self, dt: float, bond: int) -> str:
-        if (cut := float(self.cut.max())) > TOO_MUCH:
-            return f"{cut:.1g} of the vector's squares have been cut from bonds of {bond}: take a larger bond"
-        largest = STEEP[self.order] / (self.pace * self.steepest)
-        return f"dt = {dt:.3g} is long for rates like these: take dt below {largest:.2g}" if dt > largest else ""
+        if (lost := float(self.lost.max())) > TOO_MUCH:
+            return f"{lost:.1g} of the vector's squares have been cut from bonds of {bond}: take a larger bond"
+        return (
+            f"dt = {dt:.3g} is long for rates like these: take dt below {self._shorter()}" if dt > self.longest else ""
+        )
+
+    def _shorter(self) -> str:
+        return f"{0.95 * self.longest:.2g}"  # below it also when rounded
 
     def _gates(self, r: int, span: float) -> list[Group]:
         """``exp(span W_s)``, group after group."""
@@ -190,6 +199,15 @@ def _groups(terms: list[Local]) -> list[Group]:
         key = (apart, -(local.sites[0] // apart % 2) if apart else 0)
         found.setdefault(key, []).append((local.sites, local.matrix))
     return [sorted(found[key], key=lambda gate: gate[0]) for key in sorted(found)]
+
+
+def _steepest(groups: list[Group]) -> float:
+    """The largest sum, over the terms on a site, of their spectral radii, which no weighing of ``P`` changes."""
+    total: Counter[int] = Counter()
+    for sites, matrix in (gate for group in groups for gate in group):
+        for site in sites:
+            total[site] += np.abs(np.linalg.eigvals(matrix)).max()
+    return float(max(total.values(), default=0.0))
 
 
 def _onto_pairs(terms: list[Local]) -> list[Local]:
