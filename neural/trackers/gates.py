@@ -105,11 +105,7 @@ class Gates(Measuring):
         dt = limit / max(1, math.ceil(limit / self.dt - 1e-9))
         growth, cut = np.zeros(len(self.trains)), np.zeros(len(self.trains))
         for r, train in enumerate(self.trains):
-            try:
-                for group in self._gates(r, self.pace * dt):
-                    train.sweep(group if train.centre < len(train.cores) / 2 or _apart(group) > 1 else group[::-1])
-            except (np.linalg.LinAlgError, ValueError) as error:  # what is not finite has no factors
-                raise Diverged(f"a step of {dt:.3g} overflows: take dt below {self._shorter()}.") from error
+            self._act(r, train, dt)
             for x in self.excluded:  # no term leads there, but what is cut does, and next to the rest it grows
                 train.clear(x)
             growth[r], cut[r] = self._shorten(train), train.forget()
@@ -120,6 +116,14 @@ class Gates(Measuring):
         bonds = torch.tensor([float(max(train.bonds, default=1)) for train in self.trains])
         diagnostics = {"lost": self.lost, "bond": bonds}
         return Step(dt, {"gates": increment}, "gates", diagnostics, warning=self._warning(dt, int(bonds.max())))
+
+    def _act(self, r: int, train: TensorTrain, dt: float) -> None:
+        try:
+            with np.errstate(over="ignore", invalid="ignore"):
+                for group in self._gates(r, self.pace * dt):
+                    train.sweep(group if train.centre < len(train.cores) / 2 or _apart(group) > 1 else group[::-1])
+        except (np.linalg.LinAlgError, ValueError) as error:  # what is not finite has no factors
+            raise Diverged(f"a step of {dt:.3g} overflows: take dt below {self._shorter()}.") from error
 
     def _warning(self, dt: float, bond: int) -> str:
         if (lost := float(self.lost.max())) > TOO_MUCH:
