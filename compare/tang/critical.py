@@ -37,7 +37,7 @@ FAMILIES = {
     ("east", 1): "1D East",
     ("fa", 1): "1D FA",
 }
-SIZES = {("east", 2): (3, 4, 5), ("fa", 2): (3, 4), ("east", 3): (2,)}  # with an exact table
+SIZES = {("east", 2): (3, 4, 5), ("fa", 2): (3, 4, 5), ("east", 3): (2,)}  # with an exact table
 SIZES |= {(name, 1): (16, 20, 24) for name in ("east", "fa")}
 
 
