@@ -139,7 +139,7 @@ def voter_(folders: Some = None, out: Out = HERE) -> None:
 
 
 @app.command("bands-exact")
-def bands_exact(out: Out = HERE, length: int = 5, s: str = "-0.2511886432,-1", t: float = 10.0) -> None:
+def bands_exact(out: Out = HERE, length: int = 5, s: str = "-0.2511886432,-0.5011872336,-1", t: float = 10.0) -> None:
     """(d) Exact profiles of 2^24 states for `bands` (some CPU minutes a field)."""
     fields = parse.numbers(s, "--s")
     parts = [bands.exact_profiles(system, (length, length), fields, [t]) for system in ("east", "fa")]

@@ -56,10 +56,14 @@ def with_exact(rows: pd.DataFrame, largest: int, stored: Path) -> pd.DataFrame:
         if np.prod(lengths) - 1 <= largest and (system, shape) not in known:
             fields, times = sorted(group.s.unique()), sorted(group.t.unique())
             parts.append(exact_profiles(str(system), lengths, fields, times))
+    every = pd.concat(parts, ignore_index=True)
     if stored.exists():
         new = pd.read_csv(stored)
-        parts.append(new[[pair not in known for pair in zip(new.system, new["shape"])]])
-    return pd.concat(parts, ignore_index=True)
+        pairs = set(zip(new.system, new["shape"]))
+        held = np.array([pair in pairs for pair in zip(every.system, every["shape"])])
+        older = (every.source == "exact").to_numpy() & held
+        every = pd.concat([every[~older], new], ignore_index=True)
+    return every
 
 
 def summary(rows: pd.DataFrame) -> pd.DataFrame:
