@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -71,18 +71,18 @@ def compute(
     case: Case,
     folder: Path = FOLDER,
     stages: tuple[str, ...] = ("values", "derivatives"),
-    at_most: int = len(FIELDS),
+    fields: Sequence[float] = (),
 ) -> None:
-    """Fills the table of ``case`` at its ``at_most`` first counting fields, those of the published figures first."""
+    """Fills the table of ``case`` at ``fields``; none given: all of the grid, those of the published figures first.
+    Several processes may fill one table at different fields."""
     system = case.build()
     layout = Layout(system)
     path = folder / f"{case.name}.csv"
     path.parent.mkdir(parents=True, exist_ok=True)
     steps: dict[float, float] = {}  # of differences in s: those that the fields done so far ended with
     for stage in stages:
-        for s in _first_things_first(case.fields)[:at_most]:
-            table = read(path)
-            if done(table, stage, s):
+        for s in fields or first_things_first(case.fields):
+            if done(read(path), stage, s):
                 continue
             began = time.perf_counter()
             if stage == "values":
@@ -92,17 +92,26 @@ def compute(
                 ask = Question(float(s), TIMES, (), None, "activity", step=step)
                 rows = list(_derivatives(system, layout, ask))
                 steps[float(s)] = ask.step
-            write(path, pd.concat([table, pd.DataFrame(rows, columns=COLUMNS)], ignore_index=True))
+            write(path, pd.concat([read(path), pd.DataFrame(rows, columns=COLUMNS)], ignore_index=True))
             print(
                 f"{case.name}: {stage} at s = {s:g} in {time.perf_counter() - began:.1f} s", file=sys.stderr, flush=True
             )
 
 
-def _first_things_first(fields: np.ndarray) -> np.ndarray:
+def first_things_first(fields: np.ndarray) -> list[float]:
     """The middle of the grid (``|s| = 0.1``), then every fourth value, every second, all: a cut-off table is even."""
     n = len(fields)
     order = [n // 2, *range(0, n, 4), *range(0, n, 2), *range(n)]
-    return fields[list(dict.fromkeys(order))]
+    return [float(fields[i]) for i in dict.fromkeys(order)]
+
+
+def on_grid(case: Case, near: Sequence[float]) -> list[float]:
+    """The fields of the table that were meant by rounded ones."""
+    closest = [float(min(case.fields, key=lambda s: abs(s - value))) for value in near]
+    for value, s in zip(near, closest):
+        if abs(s - value) > 0.02 * abs(s):
+            raise InputError(f"{value:g} is no field of {case.name}: the nearest is {s:g}.")
+    return closest
 
 
 def done(table: pd.DataFrame, stage: str, s: float) -> bool:
@@ -186,6 +195,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("cases", nargs="*", help="names of tables; none: all, smallest first")
     parser.add_argument("--stage", choices=["values", "derivatives"], help="only one half of each table")
     parser.add_argument("--fields", type=int, default=len(FIELDS), help="only so many values of s: 1 is |s| = 0.1")
+    parser.add_argument("--at", type=float, nargs="+", default=[], help="only these values of s of the grid")
     parser.add_argument("--largest", type=int, default=26, help="only tables of at most 2^LARGEST states")
     parser.add_argument("--folder", type=Path, default=FOLDER)
     given = parser.parse_args(arguments)
@@ -198,7 +208,8 @@ def main(arguments: list[str] | None = None) -> int:
             for case in chosen:
                 if len(case.build().free_sites) <= given.largest:
                     stages = (given.stage,) if given.stage else ("values", "derivatives")
-                    compute(case, given.folder, stages, given.fields)
+                    fields = on_grid(case, given.at) or first_things_first(case.fields)[: given.fields]
+                    compute(case, given.folder, stages, fields)
         if given.command == "critical":
             published.critical(given.folder)
         if given.command == "published":
