@@ -14,6 +14,7 @@ from numba import prange
 from exact import FixedSum, InputError, System, Term, build, generator, jumps
 from exact.matrixfree.kernel import Layout, operator
 from exact.matrixfree.kernel_blocked import BlockedKernel
+from exact.matrixfree.kernel_dense import DenseKernel
 from exact.matrixfree.kernel_generic import GenericKernel
 from exact.matrixfree.local import tilted
 from exact.threads import both
@@ -89,9 +90,21 @@ def test_random_terms(seed, d, single):
     assert np.linalg.norm(generator(system, -0.4).toarray(), 2) <= op.bound * (1 + 1e-12)
 
 
-def test_single_flips_take_the_blocked_kernel_and_others_do_not():
+def test_each_system_takes_its_kernel():
     assert isinstance(operator(CASES["voter"]).kernel, BlockedKernel)
     assert isinstance(operator(CASES["asep"]).kernel, GenericKernel)
+    assert isinstance(operator(build("tfim", (3,))).kernel, DenseKernel)
+
+
+@pytest.mark.parametrize(("name", "shape"), [("tfim", (5,)), ("heisenberg", (2, 2)), ("heisenberg", (5,))])
+def test_filled_matrices_by_products_and_by_gathering(name, shape, rng):
+    parts, free = tilted(build(name, shape), 0.2, "jumps"), range(np.prod(shape))
+    dense, plain = DenseKernel(parts, free, 4), GenericKernel(parts, free, 4)
+    v, out = rng.standard_normal((2, dense.size))
+    want = out.copy()
+    assert dense.apply(v, out, 1.5, -0.25) == pytest.approx(plain.apply(v, want, 1.5, -0.25), abs=1e-11)
+    assert out == pytest.approx(want, abs=1e-12)
+    assert dense.diagonal() == pytest.approx(plain.diagonal(), abs=ROUNDING)
 
 
 def test_memory_is_a_twentieth_of_csr():

@@ -20,6 +20,7 @@ from ..sparse import generator
 from ..states import StateSpace, require_memory
 from ..system import Excluding, System
 from .kernel_blocked import BlockedKernel, TooWide
+from .kernel_dense import DenseKernel, filled
 from .kernel_generic import GenericKernel, check_closed
 from .local import Local, tilted, transposed
 
@@ -117,13 +118,7 @@ class Operator:
         self.layout, self.size = layout, layout.size
         self.shape = (self.size, self.size)
         d, free = layout.system.local_dim, layout.space.free
-        self.kernel: BlockedKernel | GenericKernel
-        try:
-            if d != 2 or layout.codes is not None:
-                raise TooWide
-            self.kernel = BlockedKernel(parts, free)
-        except TooWide:
-            self.kernel = GenericKernel(parts, free, d, layout.codes)
+        self.kernel = _kernel(parts, free, d, layout.codes)
         self.bound = norm_bound(parts)
 
     @property
@@ -146,6 +141,19 @@ class Operator:
         return LinearOperator(self.shape, matvec=self.__matmul__, dtype=float)
 
 
+def _kernel(
+    parts: Sequence[Local], free: np.ndarray, d: int, codes: np.ndarray | None
+) -> BlockedKernel | DenseKernel | GenericKernel:
+    if codes is None and d == 2:
+        try:
+            return BlockedKernel(parts, free)
+        except TooWide:
+            pass
+    if codes is None and filled(parts):
+        return DenseKernel(parts, free, d)
+    return GenericKernel(parts, free, d, codes)
+
+
 def norm_bound(parts: Sequence[Local]) -> float:
     """A bound on the 2-norm of the sum: the sum of the local 2-norms."""
     return float(sum(np.linalg.norm(p.matrix, 2) for p in parts))
@@ -156,7 +164,8 @@ def operator(
 ) -> Operator:
     """Matrix-free ``W_s`` (its ``order``-th derivative in ``s``; transposed if asked) on ``Layout(system)``.
 
-    Binary systems whose moves flip one site use the cache-blocked kernel, all others the generic one. Raises
+    Binary systems whose moves flip one site use the cache-blocked kernel, filled local matrices the dense one, all
+    others the generic one. Raises
     ``InputError`` for an unknown observable, a moved pinned site or a support that is not closed.
     """
     layout = Layout(system)
