@@ -29,6 +29,7 @@ from .systems import build
 FOLDER = Path("results/exact")
 TIMES = np.array([0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 999.05, 1000])
 FIELDS = np.round(np.logspace(-2, 0, 21), 10)
+ROUNDED = 0.01  # fields of the grid are 12 % apart
 COLUMNS = ["quantity", "scheme", "s", "t", "value", "bound", "note"]
 
 
@@ -105,13 +106,10 @@ def first_things_first(fields: np.ndarray) -> list[float]:
     return [float(fields[i]) for i in dict.fromkeys(order)]
 
 
-def on_grid(case: Case, near: Sequence[float]) -> list[float]:
-    """The fields of the table that were meant by rounded ones."""
+def meant(case: Case, near: Sequence[float]) -> list[float]:
+    """The fields of the grid that were given rounded; others, between those of the grid, as they are."""
     closest = [float(min(case.fields, key=lambda s: abs(s - value))) for value in near]
-    for value, s in zip(near, closest):
-        if abs(s - value) > 0.02 * abs(s):
-            raise InputError(f"{value:g} is no field of {case.name}: the nearest is {s:g}.")
-    return closest
+    return [s if np.isclose(s, value, rtol=ROUNDED) else value for s, value in zip(closest, near)]
 
 
 def done(table: pd.DataFrame, stage: str, s: float) -> bool:
@@ -195,7 +193,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("cases", nargs="*", help="names of tables; none: all, smallest first")
     parser.add_argument("--stage", choices=["values", "derivatives"], help="only one half of each table")
     parser.add_argument("--fields", type=int, default=len(FIELDS), help="only so many values of s: 1 is |s| = 0.1")
-    parser.add_argument("--at", type=float, nargs="+", default=[], help="only these values of s of the grid")
+    parser.add_argument(
+        "--at", type=float, nargs="+", default=[], help="only these values of s; others than the grid's are added"
+    )
     parser.add_argument("--largest", type=int, default=26, help="only tables of at most 2^LARGEST states")
     parser.add_argument("--folder", type=Path, default=FOLDER)
     given = parser.parse_args(arguments)
@@ -208,7 +208,7 @@ def main(arguments: list[str] | None = None) -> int:
             for case in chosen:
                 if len(case.build().free_sites) <= given.largest:
                     stages = (given.stage,) if given.stage else ("values", "derivatives")
-                    fields = on_grid(case, given.at) or first_things_first(case.fields)[: given.fields]
+                    fields = meant(case, given.at) or first_things_first(case.fields)[: given.fields]
                     compute(case, given.folder, stages, fields)
         if given.command == "critical":
             published.critical(given.folder)
