@@ -155,6 +155,17 @@ def test_the_peak_of_the_table_is_the_peak_of_exact_vectors():
     assert at.height == pytest.approx(chi[1], rel=0.02)
 
 
+def test_a_low_peak_counts_in_exact_tables_alone():
+    """Of 2x2x2, -chi at its maximum is 2 % above its value at s = 0.01."""
+    exact = exact_curves("east", (2, 2, 2))
+    assert exact is not None
+    last = critical.peaks(exact).set_index("t").loc[1000]
+    s = np.geomspace(0.2, 0.4, 41)
+    chi = -np.array([solve(build("east", (2, 2, 2)), one, 1000.0, ("susceptibility",)).value[0] for one in s])
+    assert last.s_c == pytest.approx(s[chi.argmax()], rel=0.05)  # the fields of the table are 26 % apart
+    assert critical.peaks(replace(exact, source="network")).empty
+
+
 def test_exponents_of_power_laws_are_found():
     times = np.array([10.0, 20.0, 50.0])
     rows = pd.concat(

@@ -37,15 +37,15 @@ FAMILIES = {
     ("east", 1): "1D East",
     ("fa", 1): "1D FA",
 }
-SIZES = {("east", 2): (3, 4, 5), ("fa", 2): (3, 4, 5), ("east", 3): (2,)}  # with an exact table
+SIZES = {("east", 2): (3, 4, 5), ("fa", 2): (3, 4, 5), ("east", 3): (2, 3)}  # with an exact table
 SIZES |= {(name, 1): (16, 20, 24) for name in ("east", "fa")}
 
 
 def peaks(found: Curves) -> pd.DataFrame:
     """``t, s_c, height`` wherever ``-chi`` has a maximum inside the grid of ``s`` that stands ``STANDS`` times above
-    its value at the smallest field: a lower one is lost in the noise of second derivatives. Between the fields it is
-    a parabola in ``ln s`` through the highest three. Of clones with the spread over draws of ``ln Z`` within its
-    standard errors, and the share of the draws that have a peak at all."""
+    its value at the smallest field: a lower one is lost in the noise of second derivatives; not so in exact tables,
+    unless it is next to an end. Between the fields it is a parabola in ``ln s`` through the highest three. Of clones
+    with the spread over draws of ``ln Z`` within its standard errors, and the share of the draws that have a peak."""
     rows = []
     drawn = _drawn(found) if found.source == "clones" else None
     for j, t in enumerate(found.t):
@@ -53,7 +53,7 @@ def peaks(found: Curves) -> pd.DataFrame:
         if t < MIN_T or np.isclose(t, 999.05) or known.sum() < 5:
             continue
         s = found.s[known]
-        peak = _peak(s, found.chi[known, j])
+        peak = _peak(s, found.chi[known, j], found.source == "exact")
         if peak is None:
             continue
         row = {"t": t, "s_c": peak[0], "height": peak[1]}
@@ -70,10 +70,11 @@ def _drawn(found: Curves) -> np.ndarray:
     return np.stack([derivatives(found.s, found.t, found.ln_z + one, found.n)[1] for one in noise])
 
 
-def _peak(s: np.ndarray, value: np.ndarray) -> tuple[float, float] | None:
-    """Place and height of the maximum, None where it is at an end or does not stand out."""
+def _peak(s: np.ndarray, value: np.ndarray, exact: bool = False) -> tuple[float, float] | None:
+    """Place and height of the maximum, None where it is at an end or, as `peaks` says, too low to be told."""
     best = int(np.argmax(value))
-    if not (0 < best < len(s) - 1 and value[best] > STANDS * value[0]):
+    told = value[best] > STANDS * value[0] or (exact and 1 < best < len(s) - 2)
+    if not (0 < best < len(s) - 1 and told):
         return None
     place, height = _top(np.log(s[best - 1 : best + 2]), value[best - 1 : best + 2])
     return float(np.exp(place)), height
