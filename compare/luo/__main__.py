@@ -31,6 +31,8 @@ PARTS = {
         "(d) Steady states of the Heisenberg lattice by method, network and strings",
         (
             *(f"steady-{method}{wide}" for method in ("var", "dyn", "var-dyn") for wide in ("", "-wide")),
+            "steady-var-wide-long",
+            "steady-var-longer",
             "steady-mix",
             "steady-gates",
             "steady-strings",

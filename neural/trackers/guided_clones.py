@@ -35,7 +35,6 @@ Schedule = list[tuple[float, Guide]]  # spans, each with its guide; the last one
 SHORTEST = 1e-3  # time of a guide: a guide costs a look at every walker
 PIECES = 4  # guides of a walk, at least
 FEW = 0.1  # effective part of the clones below which a run is warned about
-POOL = 4  # network samples that each start is chosen from: they make the mean of the first weights
 
 
 class GuidedClones:
@@ -124,15 +123,15 @@ class GuidedClones:
         generator = self.problem.generator
         seed = int(torch.randint(2**62, (1,), generator=generator, device=generator.device))
         schedules = [self._schedule(guides) for guides in self.guides]
-        pool = draw(self.problem, POOL * self.size * self.populations, self.network.tilts, self.network.share)
-        log_equilibrium = self.network.log_equilibrium(pool.x) - self.log_norm
-        ratio = (log_equilibrium - pool.log_prob).double()
+        starts = draw(self.problem, self.size * self.populations, self.network.tilts, self.network.share)
+        log_equilibrium = self.network.log_equilibrium(starts.x) - self.log_norm
+        ratio = (log_equilibrium - starts.log_prob).double()
         found = []
         for p in range(self.populations):
             part = (slice(None), slice(p, None, self.populations))
-            weights = pool.mean[part].log().log_softmax(1) + ratio[part]
-            pools = zip(schedules, self.tables, pool.x[part].cpu().numpy(), weights.cpu().numpy())
-            found += [population(*each, self.size, np.random.default_rng([seed, p])) for each in pools]
+            weights = starts.mean[part].log().log_softmax(1) + ratio[part]
+            clones = zip(schedules, self.tables, starts.x[part].cpu().numpy(), weights.cpu().numpy())
+            found += [population(*each, np.random.default_rng([seed, p])) for each in clones]
         ln_z, ess, ends = zip(*found)  # the same random numbers for each s
         by_field = (self.populations, len(self.guides))
         self.ends = torch.from_numpy(np.concatenate(np.stack(ends).reshape(*by_field, self.size, -1), 1)).to(self.ends)
@@ -165,35 +164,26 @@ def _warning(ess: float) -> str:
 
 
 def population(
-    schedule: Schedule,
-    tables: JumpTables,
-    pool: np.ndarray,
-    log_equilibrium: np.ndarray,
-    size: int,
-    rng: np.random.Generator,
+    schedule: Schedule, tables: JumpTables, starts: np.ndarray, log_equilibrium: np.ndarray, rng: np.random.Generator
 ) -> tuple[float, float, np.ndarray]:
-    """``ln Z`` from ``size`` pairs of walkers, their least effective part, and ends in proportion to the weights.
+    """``ln Z`` from a pair of walkers from each of the ``starts``, their least effective part, and ends in proportion
+    to the weights.
 
-    Sums over the ``pool`` with the weights ``exp(log_equilibrium)`` are averages over the equilibrium.
+    Sums over the ``starts`` with the weights ``exp(log_equilibrium)`` are averages over the equilibrium.
     """
-    weights = log_equilibrium + np.log(len(pool)) + 2 * schedule[0][1].log(pool)
-    starts, banked = chosen(pool, weights, size, rng)
+    size, banked = len(starts), 0.0
     pairs = np.repeat(starts[:, None], 2, 1)  # towards the start and towards the end of the trajectory
-    walkers, least, weights = pairs.reshape(2 * size, -1), effective(weights), np.zeros(size)
+    walkers = pairs.reshape(2 * size, -1)
+    weights = log_equilibrium + np.log(size) + 2 * schedule[0][1].log(starts)
+    least = effective(weights)
     for (span, now), (_, after) in pairwise(schedule):
+        banked += even_out(pairs, np.zeros(size), weights, rng)
         gained = np.zeros(2 * size)
         if span > 0:
             advance(tables, walkers, np.zeros(0), gained, span, int(rng.integers(2**62)), now)
         gained += after.plus(now, -1.0).log(walkers)
         weights += gained.reshape(size, 2).sum(1)
         least = min(least, effective(weights))
-        banked += even_out(pairs, np.zeros(size), weights, rng)
-    ends, rest = chosen(pairs[:, 0], weights, size, rng)
-    return banked + rest, least, ends
-
-
-def chosen(x: np.ndarray, log_weights: np.ndarray, size: int, rng: np.random.Generator) -> tuple[np.ndarray, float]:
-    """``size`` of the ``x`` in proportion to their weights, and ``ln`` of the mean weight."""
-    top = log_weights.max()
-    weights = np.exp(log_weights - top)
-    return x[resampled(weights, size, rng)], float(np.log(weights.mean()) + top)
+    top = weights.max()
+    last = np.exp(weights - top)
+    return banked + float(np.log(last.mean()) + top), least, pairs[resampled(last, size, rng), 0]
