@@ -32,7 +32,6 @@ PARTS = {
         (
             *(f"steady-{method}{wide}" for method in ("var", "dyn", "var-dyn") for wide in ("", "-wide")),
             "steady-var-wide-long",
-            "steady-var-longer",
             "steady-mix",
             "steady-gates",
             "steady-strings",
