@@ -8,6 +8,7 @@ from .connections import Connections
 from .errors import InputError
 from .matrixfree import solve_lanczos
 from .matrixfree.kernel import Layout
+from .matrixfree.kernel_dense import SCRATCH
 from .matrixfree.krylov import FEWEST
 from .matrixfree.symmetric import VECTORS, applies
 from .sparse import sparse_bytes
@@ -56,4 +57,4 @@ def needed(system: System, layout: Layout, order: int, method: str) -> float:
         return 8.0 * vector * layout.size * (order + 1) ** 2
     if method == "sparse":
         return (order + 1) * (order + 2) / 2 * sparse_bytes(layout.size, Connections(system).n_moves) + 10 * vector
-    return VECTORS * vector if method == "lanczos" else (order + 1) * (FEWEST + 5) * vector
+    return VECTORS * vector if method == "lanczos" else (order + 1) * (FEWEST + 5 + SCRATCH) * vector

@@ -13,10 +13,11 @@ import numpy as np
 from .local import Local
 
 FILLED = 4.0  # entries a row on average from which this kernel is the faster one (measured, 4^9 states: 8 times at 13)
+SCRATCH = 3  # vectors that are held beside the given ones
 
 
 class DenseKernel:
-    """``out = a * A v + b * out`` for vectors over all codes of the free sites. Holds three vectors beside them."""
+    """``out = a * A v + b * out`` for vectors over all codes of the free sites."""
 
     def __init__(self, parts: Sequence[Local], free: Iterable[int], d: int):
         axis_of = {int(site): axis for axis, site in enumerate(free)}
