@@ -25,6 +25,7 @@ from .matrixfree.solve_lanczos import Question, derivative_values, unstable
 from .matrixfree.symmetric import Run, Symmetric
 from .system import System
 from .systems import build
+from .terms import MAX_EXPONENT
 
 FOLDER = Path("results/exact")
 TIMES = np.array([0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 999.05, 1000])
@@ -108,6 +109,8 @@ def first_things_first(fields: np.ndarray) -> list[float]:
 
 def meant(case: Case, near: Sequence[float]) -> list[float]:
     """The fields of the grid that were given rounded; others, between those of the grid, as they are."""
+    if not all(0 < abs(s) < MAX_EXPONENT for s in near):
+        raise InputError(f"--at takes fields other than 0 and below {MAX_EXPONENT:g}, like 0.1 0.07.")
     closest = [float(min(case.fields, key=lambda s: abs(s - value))) for value in near]
     return [s if np.isclose(s, value, rtol=ROUNDED) else value for s, value in zip(closest, near)]
 
@@ -200,6 +203,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--folder", type=Path, default=FOLDER)
     given = parser.parse_args(arguments)
     try:
+        if given.fields < 1:
+            raise InputError("--fields must be at least 1.")
         for name in given.cases:
             if name not in CASES:
                 raise unknown("table", name, list(CASES))

@@ -23,6 +23,7 @@ from .system import System
 
 FEW = 1024  # states up to which dense powers take seconds
 LONG = 1e5  # products with the matrix above which it is the quicker one
+MANY = 2.0**53  # steps that a double can count
 MAX_LOG_CHANGE = 200.0  # of the total between two rescalings: far inside the range of a double (exp(709))
 
 
@@ -172,6 +173,8 @@ def _product(a: Any, b: Any) -> np.ndarray:
 
 def steps_of(times: np.ndarray, dt: float) -> np.ndarray:
     """Times in whole steps; raises ``InputError`` for one that is no multiple of ``dt``."""
+    if not (times / dt < MANY).all():
+        raise InputError(f"dt = {dt:g} makes {times.max() / dt:.0e} steps to t = {times.max():g}: take a larger one.")
     steps = np.rint(times / dt).astype(int)
     off = np.abs(steps * dt - times) > 1e-9 * np.maximum(1.0, times)
     if off.any():

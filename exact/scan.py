@@ -39,6 +39,9 @@ def scan(
     memory does not hold them. ``options`` go to ``solve``. Raises ``InputError`` if ``folder`` holds another question.
     """
     fields = list(dict.fromkeys(float(value) for value in np.atleast_1d(np.asarray(s, dtype=float))))
+    for value in (min(fields, default=0.0), max(fields, default=0.0)):
+        for term in system.terms:  # raises where exp(-s) overflows, before anything is written
+            term.tilted(options.get("observable", "activity"), value)
     if folder is not None:
         _check_folder(Path(folder), _question(system, times, options))
     found = {value: frame for value in fields if (frame := _stored(folder, value)) is not None}

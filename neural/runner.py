@@ -355,6 +355,8 @@ def _check(
     for name in quantities:
         if name not in (known := quantities_of(system)):
             raise unknown("quantity", name, known)
+    if "purity" in quantities and system.n_sites > quantum.WHOLE:
+        raise InputError(f"purity takes the whole state: up to {quantum.WHOLE} spins.")
     if dtype not in DTYPES:
         raise unknown("dtype", dtype, list(DTYPES))
     if observable not in system.observables:

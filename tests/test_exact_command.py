@@ -54,6 +54,13 @@ def test_clones_agree_with_the_exact_value_within_their_errors():
             assert row["stderr"] < 0.01
 
 
+@pytest.mark.parametrize("system", ["fa", "tfim"])
+def test_a_field_out_of_range_is_refused_before_anything_is_written(tmp_path, system):
+    words = [system, "--shape", "3", "--s", "0.1,-800", "--quantities", "ln_Z", "--out", str(tmp_path / "a")]
+    assert "out of range" in call(*words, code=2)
+    assert not (tmp_path / "a").exists()
+
+
 def test_cloning_refuses_what_it_does_not_give(tmp_path):
     words = ["fa", "--shape", "5", "--s", "0.1", "--method", "cloning"]
     assert "cloning gives ln_Z" in call(*words, "--quantities", "density", code=2)

@@ -16,7 +16,7 @@ from exact.matrixfree.kernel import Layout, operator
 from exact.matrixfree.kernel_blocked import BlockedKernel
 from exact.matrixfree.kernel_dense import DenseKernel
 from exact.matrixfree.kernel_generic import GenericKernel
-from exact.matrixfree.local import tilted
+from exact.matrixfree.local import Local, tilted
 from exact.threads import both
 
 ROUNDING = 1e-13  # sums of some 50 products of numbers of order one
@@ -105,6 +105,14 @@ def test_filled_matrices_by_products_and_by_gathering(name, shape, rng):
     assert dense.apply(v, out, 1.5, -0.25) == pytest.approx(plain.apply(v, want, 1.5, -0.25), abs=1e-11)
     assert out == pytest.approx(want, abs=1e-12)
     assert dense.diagonal() == pytest.approx(plain.diagonal(), abs=ROUNDING)
+
+
+def test_sites_in_falling_order(rng):
+    layout = Layout(build("tfim", (3,)))
+    there = Local((2, 0), rng.standard_normal((16, 16)))
+    v = rng.standard_normal(64)
+    want = np.einsum("acbd,dxb->cxa", there.matrix.reshape(4, 4, 4, 4), v.reshape(4, 4, 4)).ravel()
+    assert layout.operator([there]) @ v == pytest.approx(want, abs=1e-12)
 
 
 def test_memory_is_a_twentieth_of_csr():

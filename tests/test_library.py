@@ -34,4 +34,7 @@ def test_command(tmp_path, capsys):
     assert "| east-4 | 2^4 | 1 of 21 s | missing |" in (tmp_path / "README.md").read_text()
     assert library.main(["compute", "east-5", "--folder", str(tmp_path)]) == 2
     assert "unknown table 'east-5'" in capsys.readouterr().err
+    for wrong in (["--at", "nan"], ["--at", "1e300"], ["--at", "0"], ["--fields", "0"]):
+        assert library.main(["compute", "fa-4", "--folder", str(tmp_path), *wrong]) == 2
+        assert capsys.readouterr().err.count("\n") == 1
     assert np.isfinite(library.read(tmp_path / "fa-4.csv").value.astype(float)).all()

@@ -245,6 +245,12 @@ BAD = {
     "states: every one must be Hermitian": lambda: povm_system(tfim_model((2,)), tetrahedral(), I2 / 2 + X),
     "matrix of numbers": lambda: LocalOperator((0,), [["a", "b"], ["c", "d"]]),
     "not unique": lambda: steady_state(PARTLY),
+    "too slow for rounding": lambda: steady_state(heisenberg_model((2,), gamma=1e-14)),
+    "positive time step: give": lambda: solve(build("tfim", (2,)), scheme="euler", dt=np.inf),
+    "makes 1e": lambda: solve(build("tfim", (2,)), scheme="euler", dt=1e-300),
+    "s = -800 is out of range": lambda: solve(build("tfim", (2,)), -800.0, quantities=["scgf"]),
+    "whole numbers in a tuple": lambda: Jump((0.5,), MINUS),
+    "rate x must be": lambda: Jump((0,), MINUS, "x"),
     "longer than 1": lambda: __import__("exact.quantum.lindblad", fromlist=["x"]).bloch_state((1, 1, 0)),
 }
 
@@ -254,6 +260,13 @@ BAD = {
 def test_bad_input(message):
     with pytest.raises(InputError, match=message):
         BAD[message]()
+
+
+def test_slow_decay_still_has_one_steady_state():
+    """In units of the decay rates nothing is degenerate, whatever the couplings."""
+    slow, fast = (steady_state(heisenberg_model((2,), Jx=1000 * f, Jy=f, Jz=f, gamma=1e-3 * f)) for f in (1e-3, 1.0))
+    assert np.allclose(slow, fast, atol=1e-6)
+    assert np.linalg.norm(Liouvillian(heisenberg_model((2,), Jx=1.0, Jy=1e-3, Jz=1e-3, gamma=1e-6)).apply(slow)) < 1e-9
 
 
 def test_nothing_decays():

@@ -22,7 +22,7 @@ from ..system import Excluding, System
 from .kernel_blocked import BlockedKernel, TooWide
 from .kernel_dense import DenseKernel, filled
 from .kernel_generic import GenericKernel, check_closed
-from .local import Local, tilted, transposed
+from .local import Local, merged, tilted, transposed
 
 STORED = 1 << 14  # states up to which the sparse matrix is at hand at once
 
@@ -118,7 +118,7 @@ class Operator:
         self.layout, self.size = layout, layout.size
         self.shape = (self.size, self.size)
         d, free = layout.system.local_dim, layout.space.free
-        self.kernel = _kernel(parts, free, d, layout.codes)
+        self.kernel = _kernel(merged(parts, d), free, d, layout.codes)
         self.bound = norm_bound(parts)
 
     @property

@@ -81,7 +81,7 @@ def check_scheme(scheme: str, dt: float | None, times: np.ndarray, order: int) -
     """Raise ``InputError`` for a scheme without its time step, or what it does not give."""
     if scheme == "continuous":
         return
-    if dt is None or not dt > 0:
+    if dt is None or not 0 < dt < np.inf:
         raise InputError(f"the {scheme} scheme needs a positive time step: give dt (--dt).")
     steps_of(times, dt)
     if scheme == "trapezoid" and order:

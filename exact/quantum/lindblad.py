@@ -7,8 +7,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+import operator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -31,7 +33,7 @@ class LocalOperator:
     matrix: np.ndarray
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "sites", tuple(self.sites))
+        object.__setattr__(self, "sites", _whole(self.sites))
         object.__setattr__(self, "matrix", as_matrix(self.matrix, f"local operator on sites {self.sites}"))
         size = 2 ** len(self.sites)
         if len(set(self.sites)) != len(self.sites) or not self.sites:
@@ -44,6 +46,13 @@ class LocalOperator:
             raise InputError(f"local operator on sites {self.sites}: the matrix has entries that are not finite.")
 
 
+def _whole(sites: Sequence[int]) -> tuple[int, ...]:
+    try:
+        return tuple(operator.index(site) for site in sites)
+    except TypeError as error:
+        raise InputError(f"sites = {sites!r}: give whole numbers in a tuple, like (0,) or (2, 3).") from error
+
+
 @dataclass(frozen=True, eq=False)
 class Jump(LocalOperator):
     """A jump operator ``G`` with its ``rate >= 0``."""
@@ -52,7 +61,7 @@ class Jump(LocalOperator):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not (np.isfinite(self.rate) and self.rate >= 0):
+        if not (isinstance(self.rate, Real) and 0 <= self.rate < math.inf):
             raise InputError(f"jump on sites {self.sites}: its rate {self.rate} must be a non-negative number.")
 
 

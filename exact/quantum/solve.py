@@ -10,6 +10,7 @@ import pandas as pd
 
 from ..errors import InputError, unknown
 from ..system import System
+from ..terms import MAX_EXPONENT
 from ..tidy import ORDER, Row, tidy
 from . import routes
 from .evolve import SCHEMES, check_scheme
@@ -99,6 +100,8 @@ def _checked(
     fields, grid = np.atleast_1d(np.asarray(s, float)), np.unique(np.atleast_1d(np.asarray(times, float)))
     if not np.isfinite(fields).all():
         raise InputError("s must be finite.")
+    if (np.abs(fields) > MAX_EXPONENT).any():
+        raise InputError(f"s = {fields[np.abs(fields).argmax()]:g} is out of range: take |s| below {MAX_EXPONENT:g}.")
     if observable not in COUNTERS:
         raise unknown(f"observable of {system.name}", observable, list(COUNTERS))
     if not np.isfinite(grid).all() or (grid < 0).any():

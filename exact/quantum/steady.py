@@ -19,6 +19,7 @@ RESTARTS = 200  # of ARPACK
 NOT_UNIQUE = "the steady state is not unique: two or more states do not change in time."
 STEADY_COPIES = RESTART // 2 + 8  # density matrices held: the basis vectors are real, half a matrix each
 LEADING_COPIES = 20
+ROUNDED = 1e-12  # of the norm: what decays more slowly than this is known to no more than four digits
 UNIQUE = 1e-8  # a second eigenvalue this close to 0, in units of the decay rates, makes the steady state ambiguous
 
 
@@ -30,11 +31,12 @@ def steady_state(model: Lindblad, tolerance: float = TOLERANCE) -> np.ndarray:
     is not unique, or when the iteration does not converge.
     """
     require_decay(model)
-    if model.n_sites <= DENSE_SPINS:
-        return _dense_steady(model)
-    require_copies(model, STEADY_COPIES)
+    if model.n_sites > DENSE_SPINS:
+        require_copies(model, STEADY_COPIES)
     if not every_spin_decays(model) and scgf_and_gap(model)[1] < UNIQUE * 2 * _mean_decay(model):
         raise InputError(NOT_UNIQUE)
+    if model.n_sites <= DENSE_SPINS:
+        return _dense_steady(model)
     liouvillian = Liouvillian(model, copies=1)
     size, dim = 4**model.n_sites, model.dim
     shift = _mean_decay(model)
@@ -160,8 +162,10 @@ def damped_inverse(liouvillian: Liouvillian, shift: float):  # type: ignore[no-u
 def _dense_steady(model: Lindblad) -> np.ndarray:
     dense = Liouvillian(model).sparse().toarray()
     _, singular, vectors = np.linalg.svd(dense)
-    if singular[-2] < UNIQUE * singular[0]:
-        raise InputError(NOT_UNIQUE)
+    if singular[-2] < ROUNDED * singular[0]:
+        raise InputError(
+            f"decay is {singular[0] / singular[-2]:.0e} times slower than the rest: too slow for rounding."
+        )
     rho = vectors[-1].conj().reshape(model.dim, model.dim)
     rho = rho / np.trace(rho)
     return (rho + rho.conj().T) / 2

@@ -11,6 +11,7 @@ them drawn in proportion to their weight give the same gradient on average.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -77,7 +78,7 @@ class L1Fit:
     """
 
     def __init__(self, problem: Problem, samples: int, neighbours: int, learning_rate: float, full_summation: bool):
-        if samples < 2 or neighbours < 0 or not learning_rate > 0:
+        if samples < 2 or neighbours < 0 or not 0 < learning_rate < math.inf:
             raise InputError("samples must be at least 2, neighbours not negative and learning_rate positive.")
         if list(problem.s) != [0.0]:
             raise InputError("the L1 objectives follow the plain evolution: take --s 0, or tdvp for a counting field.")
@@ -215,7 +216,7 @@ class L1Tracker(Measuring):
         neighbours of each configuration that are differentiated, drawn in proportion to their share of the gradient;
         0: all, as published (costly).
     measure
-        samples for the observables; ``4 samples`` by default.
+        samples for the observables; 0: ``4 samples``.
     full_summation
         sum over all configurations instead of sampling (up to 2^18 states).
     """
@@ -226,9 +227,11 @@ class L1Tracker(Measuring):
         samples: int = 1000,
         learning_rate: float = 1e-2,
         neighbours: int = 8,
-        measure: int | None = None,
+        measure: int = 0,
         full_summation: bool = False,
     ):
+        if measure < 0:
+            raise InputError(f"measure = {measure} must not be negative.")
         self.fit = L1Fit(problem, samples, neighbours, learning_rate, full_summation)
         self.problem, self.measure, self.states = problem, measure or 4 * samples, self.fit.states
 
