@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 ALPHA, BETA = 1.39, 0.99  # published, 2D South-East
 STILL = 1.5  # a peak within this factor of the long-time one is no longer moving with t
 MIN_T = 5.0  # before it there is no peak of its own, only that at s = 0
-STANDS = 1.5
+STANDS, LATE = 1.5, 200.0
 SETTLED = 0.1  # a field that moved by less between the last two times of a run is taken for the long-time one
 CLEAR = 0.99  # of the draws of clones that have a peak: fewer, and it is noise
 DRAWS = 200  # of the clones' ln Z within its standard errors
@@ -43,9 +43,10 @@ SIZES |= {(name, 1): (16, 20, 24) for name in ("east", "fa")}
 
 def peaks(found: Curves) -> pd.DataFrame:
     """``t, s_c, height`` wherever ``-chi`` has a maximum inside the grid of ``s`` that stands ``STANDS`` times above
-    its value at the smallest field: a lower one is lost in the noise of second derivatives; not so in exact tables,
-    unless it is next to an end. Between the fields it is a parabola in ``ln s`` through the highest three. Of clones
-    with the spread over draws of ``ln Z`` within its standard errors, and the share of the draws that have a peak."""
+    its value at the smallest field: a lower one is lost in the noise of second derivatives, and early on is not yet
+    that of the transition. In exact tables a lower one counts from ``LATE`` on, unless it is next to an end. Between
+    the fields it is a parabola in ``ln s`` through the highest three. Of clones with the spread over draws of ``ln Z``
+    within its standard errors, and the share of the draws that have a peak at all."""
     rows = []
     drawn = _drawn(found) if found.source == "clones" else None
     for j, t in enumerate(found.t):
@@ -53,7 +54,7 @@ def peaks(found: Curves) -> pd.DataFrame:
         if t < MIN_T or np.isclose(t, 999.05) or known.sum() < 5:
             continue
         s = found.s[known]
-        peak = _peak(s, found.chi[known, j], found.source == "exact")
+        peak = _peak(s, found.chi[known, j], found.source == "exact" and t >= LATE)
         if peak is None:
             continue
         row = {"t": t, "s_c": peak[0], "height": peak[1]}
@@ -70,10 +71,10 @@ def _drawn(found: Curves) -> np.ndarray:
     return np.stack([derivatives(found.s, found.t, found.ln_z + one, found.n)[1] for one in noise])
 
 
-def _peak(s: np.ndarray, value: np.ndarray, exact: bool = False) -> tuple[float, float] | None:
+def _peak(s: np.ndarray, value: np.ndarray, low: bool = False) -> tuple[float, float] | None:
     """Place and height of the maximum, None where it is at an end or, as `peaks` says, too low to be told."""
     best = int(np.argmax(value))
-    told = value[best] > STANDS * value[0] or (exact and 1 < best < len(s) - 2)
+    told = value[best] > STANDS * value[0] or (low and 1 < best < len(s) - 2)
     if not (0 < best < len(s) - 1 and told):
         return None
     place, height = _top(np.log(s[best - 1 : best + 2]), value[best - 1 : best + 2])
