@@ -30,7 +30,7 @@ PARTS = {
     "steady": (
         "(d) Steady states of the Heisenberg lattice by method, network and strings",
         (
-            *(f"steady-{method}{wide}" for method in ("var", "mix", "dyn", "var-dyn") for wide in ("", "-wide")),
+            *(f"steady-{method}{wide}" for method in ("var", "mix", "dyn", "var-dyn", "mix-dyn") for wide in ("", "-wide")),
             "steady-var-wide-long",
             "steady-gates",
             "steady-strings",

@@ -9,7 +9,7 @@ from exact import InputError
 
 from ..ensemble import Parameters
 from .base import Problem, Step
-from .l1 import L1Fit, L1Tracker, Residual, cooled
+from .l1 import L1Tracker, Residual, cooled
 from .trapezoid import Trapezoid, conserved
 
 BETWEEN = ("norms", "residuals")
@@ -91,6 +91,8 @@ class SteadyDynamics(Trapezoid):
 
     iterations, steady_rate
         of the steady objective before the first step, and Adam's rate there (falling by ``steady_decay``).
+    mix, between
+        of that objective, as of `Steady`.
     """
 
     stationary = True
@@ -102,12 +104,25 @@ class SteadyDynamics(Trapezoid):
         iterations: int = 500,
         steady_rate: float = 1e-2,
         steady_decay: float = 0.02,
+        mix: float = 0.0,
+        between: str = "norms",
         **options: Any,
     ):
-        if iterations < 0 or not (steady_rate > 0 and 0 < steady_decay <= 1):
-            raise InputError("iterations must not be negative, steady_rate positive, steady_decay in (0, 1].")
+        if iterations < 0:
+            raise InputError("iterations must not be negative.")
         super().__init__(problem, **options)
-        self.iterations, self.steady_rate, self.steady_decay = iterations, steady_rate, steady_decay
+        self.iterations = iterations
+        self.steady = Steady(
+            problem,
+            decay=steady_decay,
+            horizon=max(1, iterations),
+            mix=mix,
+            between=between,
+            samples=self.fit.samples,
+            learning_rate=steady_rate,
+            neighbours=self.fit.neighbours,
+            full_summation=self.states is not None,
+        )
         self.prepared = False
 
     def state(self) -> Mapping[str, Any]:
@@ -119,13 +134,7 @@ class SteadyDynamics(Trapezoid):
 
     def step(self, limit: float) -> Step:
         if not self.prepared:
-            self._prepare()
+            for _ in range(self.iterations):
+                self.steady.step(1.0)
+            self.prepared = True
         return super().step(limit)
-
-    def _prepare(self) -> None:
-        rate, full = self.steady_rate, self.states is not None
-        fit = L1Fit(self.problem, self.fit.samples, self.fit.neighbours, rate, full)
-        for n in range(self.iterations):
-            before = self.problem.ensemble.parameters  # not used: the objective has no p_0
-            fit.iterate(interpolated(0.0, "norms", 1.0), before, cooled(n / self.iterations, self.steady_decay))
-        self.prepared = True
