@@ -17,6 +17,7 @@ from .notes import HEAD
 
 OUT = Path("results/luo2022")
 STRINGS = "steady-strings"
+METHODS = ("var", "mix", "dyn", "var-dyn", "mix-dyn")
 PARTS = {
     "ring": (
         "(a) Heisenberg ring from -y: B = 1, Jx = 2, Jy = 0, Jz = 1",
@@ -30,7 +31,7 @@ PARTS = {
     "steady": (
         "(d) Steady states of the Heisenberg lattice by method, network and strings",
         (
-            *(f"steady-{method}{wide}" for method in ("var", "mix", "dyn", "var-dyn", "mix-dyn") for wide in ("", "-wide")),
+            *(f"steady-{method}{wide}" for method in METHODS for wide in ("", "-wide")),
             "steady-var-wide-long",
             "steady-gates",
             "steady-strings",
