@@ -230,8 +230,6 @@ class L1Tracker(Measuring):
         measure: int = 0,
         full_summation: bool = False,
     ):
-        if measure < 0:
-            raise InputError(f"measure = {measure} must not be negative.")
         self.fit = L1Fit(problem, samples, neighbours, learning_rate, full_summation)
         self.problem, self.measure, self.states = problem, measure or 4 * samples, self.fit.states
 
