@@ -165,8 +165,8 @@ def operator(
     """Matrix-free ``W_s`` (its ``order``-th derivative in ``s``; transposed if asked) on ``Layout(system)``.
 
     Binary systems whose moves flip one site use the cache-blocked kernel, filled local matrices the dense one, all
-    others the generic one. Raises
-    ``InputError`` for an unknown observable, a moved pinned site or a support that is not closed.
+    others the generic one. Raises ``InputError`` for an unknown observable, a moved pinned site or a support that is
+    not closed.
     """
     layout = Layout(system)
     assert layout.closed

@@ -31,8 +31,7 @@ def steady_state(model: Lindblad, tolerance: float = TOLERANCE) -> np.ndarray:
     is not unique, or when the iteration does not converge.
     """
     require_decay(model)
-    if model.n_sites > DENSE_SPINS:
-        require_copies(model, STEADY_COPIES)
+    require_copies(model, STEADY_COPIES)
     if not every_spin_decays(model) and scgf_and_gap(model)[1] < UNIQUE * 2 * _mean_decay(model):
         raise InputError(NOT_UNIQUE)
     if model.n_sites <= DENSE_SPINS:
