@@ -8,7 +8,8 @@ import torch
 
 from exact import Connections, InputError, StateSpace, build, solve
 from exact.sparse import generator
-from exact.trajectories.guide import Guide, flat, interacting, velocity
+from exact.trajectories import steering
+from exact.trajectories.guide import Guide, connected, flat, velocity
 from exact.trajectories.jumptables import advance, compile_moves, draw_starts
 from neural import Ensemble, track
 from neural import build as network
@@ -27,9 +28,8 @@ SYSTEMS = [
 
 
 def any_guide(system, seed=1):
-    rng, edges, d = np.random.default_rng(seed), interacting(system), system.local_dim
-    pair = rng.normal(scale=0.15, size=(len(edges), d, d))
-    return Guide(edges, rng.normal(scale=0.25, size=(system.n_sites, d)), pair)
+    clusters = connected(system, 3)
+    return Guide(clusters, np.random.default_rng(seed).normal(scale=0.2, size=len(clusters.sites)))
 
 
 def follow(system, s, times, options=FEW, **arguments):
@@ -43,7 +43,8 @@ def test_any_guide_leaves_z_as_it_is(system):
     guide, s, t, size = any_guide(system), 0.4, 1.5, 40_000
     start = draw_starts(system, size, np.random.default_rng(0))
     x, log_weights = start.copy(), guide.log(start)
-    advance(compile_moves(system, s, edges=guide.edges), x, np.zeros(size), log_weights, t, 3, guide)
+    tables = compile_moves(system, s, clusters=guide.clusters)
+    advance(tables, x, np.zeros(size), log_weights, t, 3, tables.steering.tables(guide))
     weights = np.exp(log_weights - guide.log(x))
     want = np.exp(solve(system, [s], [t], ["ln_Z"]).value.iloc[0])
     error = weights.std() / np.sqrt(size)
@@ -55,10 +56,10 @@ def test_any_guide_leaves_z_as_it_is(system):
 def test_a_flat_guide_is_none(system):
     x = draw_starts(system, 300, np.random.default_rng(0))
     results = []
-    for edges in (None, interacting(system)):
-        y, log_weights = x.copy(), np.zeros(len(x))
-        guide = () if edges is None else (flat(system, edges),)
-        advance(compile_moves(system, 0.3, edges=edges), y, np.zeros(len(x)), log_weights, 1.0, 5, *guide)
+    for clusters in (None, connected(system, 2)):
+        y, log_weights, tables = x.copy(), np.zeros(len(x)), compile_moves(system, 0.3, clusters=clusters)
+        steer = () if clusters is None else (tables.steering.tables(flat(clusters)),)
+        advance(tables, y, np.zeros(len(x)), log_weights, 1.0, 5, *steer)
         results.append((y, log_weights))
     assert (results[0][0] == results[1][0]).all()
     assert np.allclose(results[0][1], results[1][1], atol=1e-12)
@@ -68,9 +69,30 @@ def test_a_flat_guide_is_none(system):
 def test_the_velocity_of_a_guide_is_the_left_generator_over_it(system):
     """From ``g = 1``, ``(W_s^T 1)(x)`` is a sum over bonds: the fit is exact up to the constant and its ridge."""
     states = StateSpace(system).configurations()
-    found = velocity(flat(system, interacting(system)), Connections(system, 0.4), states).log(states)
+    found = velocity(flat(connected(system, 2)), Connections(system, 0.4), states).log(states)
     want = np.asarray(generator(system, 0.4).sum(0)).ravel()
     assert np.allclose(found - found.mean(), want - want.mean(), atol=2e-3 * np.abs(want).max())
+
+
+@pytest.mark.parametrize("largest", [8, 512])
+@pytest.mark.parametrize("system", [*SYSTEMS, build("free", (3,), c=0.2)], ids=lambda v: v.name)
+def test_the_tables_of_a_move_are_what_the_guide_gains(system, largest, monkeypatch):
+    """However the functions are shared out over tables."""
+    monkeypatch.setattr(steering, "LARGEST", largest)
+    guide, deltas = any_guide(system), Connections(system).deltas
+    compiled = steering.compile_steering(guide.clusters, deltas, system.local_dim)
+    tables, x = compiled.tables(guide), StateSpace(system).configurations()
+    for m, delta in enumerate(deltas):
+        rows = (x[:, compiled.sites[m]] * compiled.strides[m]).sum(-1)  # (batch, n_tables)
+        found = tables[m, np.arange(rows.shape[1]), rows].prod(-1)
+        assert np.allclose(found, np.exp(guide.log((x + delta) % system.local_dim) - guide.log(x)), rtol=1e-12)
+
+
+def test_clusters_hang_together():
+    sites = connected(build("east", (2, 3)), 3).sites
+    by_size = {size: {tuple(sorted(set(one))) for one in sites.tolist() if len(set(one)) == size} for size in (1, 2, 3)}
+    assert [len(by_size[size]) for size in (1, 2, 3)] == [6, 7, 10]  # of the 2x3 grid: sites, bonds, bent and straight
+    assert (0, 1, 5) not in by_size[3]
 
 
 def test_independent_spins_have_a_product_as_their_left_vector():

@@ -1,4 +1,4 @@
-"""A guide of walkers: ``ln g(x) = sum_i site[i, x_i] + sum_(i,j) pair[(i,j), x_i, x_j]`` over edges ``(i, j)``.
+"""A guide of walkers: ``ln g(x) = sum_k factors[k] [x has values[k] on sites[k]]`` over small clusters of sites.
 
 Walkers under ``g W_s g^-1`` from ``g P_0`` that count ``1 / g`` in the end have the same ``Z`` on average for any
 ``g``; the best is the left vector ``<-|exp((T - t) W_s)|x>``, under which all weights are equal (Nemoto, Bouchet, Jack
@@ -8,6 +8,7 @@ and Lecomte, Phys. Rev. E 93, 062123 (2016)). Of it this is the part that walker
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 from numba import njit
@@ -15,71 +16,91 @@ from numba import njit
 from ..connections import Connections
 from ..system import System
 
+BLOCK = 1024  # configurations whose ln g is taken together: they stay in the cache
 RIDGE = 1e-4  # on the mean square of the columns, which are 0 or 1: those that depend on each other share
 
 
 @dataclass(frozen=True, eq=False)
-class Guide:
-    """``site`` ``(n_sites, d)``, ``pair`` ``(n_edges, d, d)`` over ``edges`` ``(n_edges, 2)``."""
+class Clusters:
+    """Functions ``[x has values[k] on sites[k]]``, both ``(n_functions, width)``; smaller clusters repeat a site."""
 
-    edges: np.ndarray
-    site: np.ndarray
-    pair: np.ndarray
+    sites: np.ndarray
+    values: np.ndarray
+
+    def columns(self, x: np.ndarray) -> np.ndarray:
+        """Of configurations ``(batch, n_sites)``: ``(batch, n_functions)`` of 0 and 1."""
+        return (x[:, self.sites] == self.values).all(-1).astype(float)
+
+
+@dataclass(frozen=True, eq=False)
+class Guide:
+    """``ln g``, with one of the ``factors`` for each function of the ``clusters``."""
+
+    clusters: Clusters
+    factors: np.ndarray
 
     def log(self, x: np.ndarray) -> np.ndarray:
         """``ln g``, ``(batch,)``, of configurations ``(batch, n_sites)``."""
-        return _log(x, self.edges, self.site, self.pair)
+        return _log(x, self.clusters.sites, self.clusters.values, self.factors)
 
     def plus(self, other: Guide, factor: float) -> Guide:
         """``ln g + factor ln g'``."""
-        return Guide(self.edges, self.site + factor * other.site, self.pair + factor * other.pair)
+        return Guide(self.clusters, self.factors + factor * other.factors)
 
 
 @njit(cache=True)
-def _log(x, edges, site, pair):  # type: ignore[no-untyped-def]
-    out = np.zeros(len(x))
-    for walker in range(len(x)):
-        here = x[walker]
-        for i in range(len(site)):
-            out[walker] += site[i, here[i]]
-        for e in range(len(edges)):
-            out[walker] += pair[e, here[edges[e, 0]], here[edges[e, 1]]]
+def _log(x, sites, values, factors):  # type: ignore[no-untyped-def]
+    out = np.empty(x.shape[0])
+    for first in range(0, x.shape[0], BLOCK):
+        here = x[first : first + BLOCK].T.copy()  # walkers run fastest: many in one instruction
+        total, agrees = out[first : first + BLOCK], np.empty(here.shape[1], dtype=np.bool_)
+        total[:] = 0.0
+        for k in range(factors.shape[0]):
+            agrees[:] = here[sites[k, 0]] == values[k, 0]
+            for i in range(1, sites.shape[1]):
+                agrees &= here[sites[k, i]] == values[k, i]
+            total += factors[k] * agrees
     return out
 
 
-NO_GUIDE = Guide(np.zeros((0, 2), dtype=np.int64), np.zeros((0, 1)), np.zeros((0, 1, 1)))
+def connected(system: System, size: int) -> Clusters:
+    """All clusters of up to ``size`` sites that hang together by sites that share a term.
+
+    Value 0 is the reference of each site, which no function asks for: they are independent, and 1 is not among them.
+    """
+    beside: list[set[int]] = [set() for _ in range(system.n_sites)]
+    for term in system.terms:
+        for a in term.sites:
+            beside[a] |= set(term.sites) - {a}
+    found = layer = {(i,) for i in range(system.n_sites)}
+    for _ in range(size - 1):
+        layer = {tuple(sorted({*one, b})) for one in layer for a in one for b in beside[a] if b not in one}
+        found = found | layer
+    functions = [
+        (one + one[-1:] * (size - len(one)), values + values[-1:] * (size - len(one)))
+        for one in sorted(found, key=lambda one: (len(one), one))
+        for values in product(range(1, system.local_dim), repeat=len(one))
+    ]
+    sites, values = np.array(functions).swapaxes(0, 1)
+    return Clusters(sites.astype(np.int64), values.astype(np.int8))
 
 
-def interacting(system: System) -> np.ndarray:
-    """The pairs of sites that share a term, ``(n_edges, 2)``."""
-    pairs = {(a, b) for term in system.terms for a in term.sites for b in term.sites if a < b}
-    return np.array(sorted(pairs), dtype=np.int64).reshape(-1, 2)
-
-
-def flat(system: System, edges: np.ndarray) -> Guide:
+def flat(clusters: Clusters) -> Guide:
     """``g = 1``."""
-    d = system.local_dim
-    return Guide(edges, np.zeros((system.n_sites, d)), np.zeros((len(edges), d, d)))
+    return Guide(clusters, np.zeros(len(clusters.sites)))
 
 
 def velocity(guide: Guide, connections: Connections, x: np.ndarray) -> Guide:
     """``d ln g / dt`` of the left vector, ``(W_s^T g)(x) / g(x)``, by its best approximation on the sample ``x``.
 
-    Least squares over site and pair functions (the time-dependent variational principle: ``ln g`` is linear in its
-    parameters); the constant is left out. Value 0 is the reference of each site: its rows and columns stay zero.
+    Least squares over the functions of the guide (the time-dependent variational principle: ``ln g`` is linear in its
+    factors); the constant is left out.
     """
     local = _local(guide, connections, x)
-    d, (n_edges, n) = guide.site.shape[1], (len(guide.edges), len(guide.site))
-    up = (x[..., None] == np.arange(1, d)).astype(float)  # (batch, n, d - 1)
-    pairs = up[:, guide.edges[:, 0], :, None] * up[:, guide.edges[:, 1], None, :]
-    columns = np.concatenate([up.reshape(len(x), -1), pairs.reshape(len(x), -1)], 1)
+    columns = guide.clusters.columns(x)
     columns -= columns.mean(0)
     gram = columns.T @ columns + RIDGE * len(x) * np.eye(columns.shape[1])
-    found = np.linalg.solve(gram, columns.T @ (local - local.mean()))
-    out = Guide(guide.edges, np.zeros_like(guide.site), np.zeros_like(guide.pair))
-    out.site[:, 1:] = found[: n * (d - 1)].reshape(n, d - 1)
-    out.pair[:, 1:, 1:] = found[n * (d - 1) :].reshape(n_edges, d - 1, d - 1)
-    return out
+    return Guide(guide.clusters, np.linalg.solve(gram, columns.T @ (local - local.mean())))
 
 
 def _local(guide: Guide, connections: Connections, x: np.ndarray) -> np.ndarray:

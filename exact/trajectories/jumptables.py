@@ -17,8 +17,10 @@ from ..errors import InputError
 from ..states import StateSpace
 from ..system import System
 from ..threads import both, pick
-from .guide import NO_GUIDE, Guide
+from .guide import Clusters
+from .steering import NO_STEERING, Steering, compile_steering
 
+UNSTEERED = np.zeros((1, 0, 0))
 CHUNK = 512  # walkers that share one stream of random numbers
 MOST_DRAWS = 1000  # rounds of rejection before a start on a tiny support is given up
 
@@ -29,12 +31,13 @@ class JumpTables:
 
     arrays: tuple
     system: System
+    steering: Steering
 
 
 def compile_moves(
-    system: System, s: float = 0.0, observable: str = "activity", edges: np.ndarray | None = None
+    system: System, s: float = 0.0, observable: str = "activity", clusters: Clusters | None = None
 ) -> JumpTables:
-    """For walkers without a guide, or for guides over ``edges`` ``(n_edges, 2)``.
+    """For walkers without a guide, or for guides over ``clusters``.
 
     Raises ``InputError`` where a tilted rate is negative (a signed generator has no trajectories).
     """
@@ -52,12 +55,9 @@ def compile_moves(
     for m in range(now.n_moves):
         feeds[m, term_of[m][filled[m]]] = True
     reads = (feeds.astype(int) @ used) > 0  # (n_moves, n_sites): what the rate of a move depends on
-    guided, guiding = np.zeros((len(changed), 0), dtype=bool), np.zeros((len(changed), 0), dtype=bool)
-    if edges is not None:
-        ends = np.zeros((len(edges), system.n_sites), dtype=bool)
-        ends[np.arange(len(edges))[:, None], edges] = True
-        guided, guiding = changed, (changed[:, None, :] & ends[None]).any(-1)
-        reads |= changed | ((guiding.astype(int) @ ends) > 0)
+    steering = compile_steering(clusters, now.deltas, system.local_dim) if clusters else NO_STEERING
+    if clusters:
+        reads |= steering.read(system.n_sites)
     touched_moves = (changed[:, None, :] & reads[None]).any(-1)
     shape = (now.n_moves, now.slots, now.rows)
     outgoing = tables["outgoing"].reshape(shape)
@@ -68,9 +68,10 @@ def compile_moves(
             tables["diagonal"].reshape(-1, now.rows),
             -slope["diagonal"].reshape(-1, now.rows) if slope else np.zeros((len(used), now.rows)),
             now.deltas, _lists(touched_moves), _lists(touched_terms), system.local_dim,
-            np.zeros((0, 2), dtype=np.int64) if edges is None else edges, _lists(guided), _lists(guiding),
+            steering.sites, steering.strides,
         ),
         system,
+        steering,
     )  # fmt: skip
 
 
@@ -124,15 +125,15 @@ def advance(
     log_weights: np.ndarray,
     span: float,
     seed: int,
-    guide: Guide = NO_GUIDE,
+    steer: np.ndarray = UNSTEERED,
 ) -> None:
     """Runs every walker for ``span``, in place: configurations, integrated observable, log weights.
 
-    Empty ``counts``: nothing is integrated. A ``guide`` must be over the edges that ``tables`` were compiled with.
+    Empty ``counts``: nothing is integrated. ``steer``: ``tables.steering.tables(guide)``.
     """
     chunks = (len(x) + CHUNK - 1) // CHUNK
     seeds = np.random.SeedSequence(seed).generate_state(chunks)
-    pick(_ADVANCE, 16 * len(x))(x, counts, log_weights, span, seeds, *tables.arrays, guide.site, guide.pair)
+    pick(_ADVANCE, 16 * len(x))(x, counts, log_weights, span, seeds, *tables.arrays, steer)
 
 
 @njit(inline="always")
@@ -155,25 +156,15 @@ def _rate(x, m, table, feeds, sites, strides):  # type: ignore[no-untyped-def]
 
 
 @njit(inline="always")
-def _moved(x, m, i, deltas, d):  # type: ignore[no-untyped-def]
-    value = x[i] + deltas[m, i]
-    return value if value < d else value - d
-
-
-@njit(inline="always")
-def _steer(x, m, edges, guided, guiding, site, pair, deltas, d):  # type: ignore[no-untyped-def]
+def _steer(x, m, sites, strides, tables):  # type: ignore[no-untyped-def]
     """``g(x') / g(x)`` of move ``m``."""
-    gain = 0.0
-    for i in guided[m]:
-        if i < 0:
-            break
-        gain += site[i, _moved(x, m, i, deltas, d)] - site[i, x[i]]
-    for e in guiding[m]:
-        if e < 0:
-            break
-        a, b = edges[e, 0], edges[e, 1]
-        gain += pair[e, _moved(x, m, a, deltas, d), _moved(x, m, b, deltas, d)] - pair[e, x[a], x[b]]
-    return np.exp(gain)
+    gain = 1.0
+    for j in range(sites.shape[1]):
+        row = 0
+        for i in range(sites.shape[2]):
+            row += x[sites[m, j, i]] * strides[m, j, i]
+        gain *= tables[m, j, row]
+    return gain
 
 
 @njit(inline="always")
@@ -188,10 +179,10 @@ def _sum_terms(x, terms, table, sites, strides):  # type: ignore[no-untyped-def]
 
 def _advance(  # type: ignore[no-untyped-def]
     x, counts, log_weights, span, seeds, sites, strides, feeds, outgoing, increments, diagonal, potential,
-    deltas, touched_moves, touched_terms, d, edges, guided, guiding, site, pair,
+    deltas, touched_moves, touched_terms, d, steer_sites, steer_strides, steer,
 ):  # fmt: skip
     n_moves, every_term = deltas.shape[0], np.arange(sites.shape[0])
-    steered, counting = guided.shape[1] > 0, counts.shape[0] > 0
+    steered, counting = steer.shape[1] > 0, counts.shape[0] > 0
     for chunk in prange(seeds.size):
         np.random.seed(seeds[chunk])  # noqa: NPY002 (the generator of compiled code)
         rates = np.empty(n_moves)
@@ -201,7 +192,7 @@ def _advance(  # type: ignore[no-untyped-def]
             for m in range(n_moves):
                 rates[m] = _rate(here, m, outgoing, feeds, sites, strides)
                 if steered and rates[m] > 0.0:
-                    rates[m] *= _steer(here, m, edges, guided, guiding, site, pair, deltas, d)
+                    rates[m] *= _steer(here, m, steer_sites, steer_strides, steer)
                 total += rates[m]
             staying = _sum_terms(here, every_term, diagonal, sites, strides)
             flow = _sum_terms(here, every_term, potential, sites, strides) if counting else 0.0
@@ -236,7 +227,7 @@ def _advance(  # type: ignore[no-untyped-def]
                         break
                     rates[other] = _rate(here, other, outgoing, feeds, sites, strides)
                     if steered and rates[other] > 0.0:
-                        rates[other] *= _steer(here, other, edges, guided, guiding, site, pair, deltas, d)
+                        rates[other] *= _steer(here, other, steer_sites, steer_strides, steer)
                 total = 0.0  # summed anew: no drift
                 for other in range(n_moves):
                     total += rates[other]

@@ -7,8 +7,9 @@ Under detailed balance with the start in equilibrium the left vector is ``l_t(x)
 `SymmetricTDVP` follows ``phi_t``, proportional to the summand. A clone starts from a sample ``x`` of its network and
 walks twice for ``t/2``, towards the start and the end of a trajectory; each walk is guided by an approximate ``l`` of
 the time left to it, and its weight averages to ``l_{t/2}(x)``. So ``Z`` is unbiased whatever network and guide, and
-its noise is what they miss of ``l``. The guides are sums of pair functions (`exact.trajectories.guide`), which walkers
-follow at twice the cost of their own rates, and flow along the best tangent vector on the network's samples.
+its noise is what they miss of ``l``. The logarithms of the guides are sums over small clusters of sites
+(`exact.trajectories.guide`), which walkers follow at less than twice the cost of their own rates; they flow along the
+best tangent vector on the network's samples.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from exact import Connections, InputError
+from exact import Connections, InputError, System
 from exact.trajectories.cloning import effective, even_out, resampled
-from exact.trajectories.guide import Guide, flat, interacting, velocity
+from exact.trajectories.guide import Clusters, Guide, connected, flat, velocity
 from exact.trajectories.jumptables import JumpTables, advance, compile_moves
 
 from ..estimators import Increment, covariance_of_means
@@ -31,7 +32,9 @@ from .base import Problem, Step
 from .proposal import draw
 from .tdvp_symmetric import SymmetricTDVP
 
-Schedule = list[tuple[float, Guide]]  # spans, each with its guide; the last one is none and has g = 1
+Schedule = list[tuple[float, Guide, np.ndarray]]  # spans, each with its guide, as itself and as what walkers read
+LARGEST = 3  # sites of the guides' clusters
+ENOUGH = 4  # samples for each function of a guide
 SHORTEST = 1e-3  # time of a guide: a guide costs a look at every walker
 PIECES = 4  # guides of a walk, at least
 FEW = 0.1  # effective part of the clones below which a run is warned about
@@ -55,7 +58,7 @@ class GuidedClones:
         problem: Problem,
         clones: int = 20_000,
         populations: int = 10,
-        every: float = 0.25,
+        every: float = 0.5,
         samples: int = 1000,
         dt: float = 0.2,
     ):
@@ -69,10 +72,10 @@ class GuidedClones:
         start = self.network.batch  # of networks that still are the equilibrium: the sum of its weights on the support
         self.log_norm = (self.network.log_equilibrium(start.x) - start.log_prob).mean(1, keepdim=True)
         self.connections = [Connections(problem.system, s, problem.observable) for s in problem.s]
-        edges = interacting(problem.system)
-        self.tables = [compile_moves(problem.system, s, problem.observable, edges) for s in problem.s]
+        self.clusters = _clusters(problem.system, samples)
+        self.tables = [compile_moves(problem.system, s, problem.observable, self.clusters) for s in problem.s]
         self.knots = [0.0]  # times of the guides
-        self.guides = [[flat(problem.system, edges)] for _ in problem.s]
+        self.guides = [[flat(self.clusters)] for _ in problem.s]
         self.ln_z, self.covariance = self.network.ln_z, torch.zeros(2 * (len(problem.s),), dtype=torch.float64)
         self.ends = self.network.measured
 
@@ -99,16 +102,14 @@ class GuidedClones:
 
     def state(self) -> Mapping[str, Any]:
         own = {name: getattr(self, name) for name in ("knots", "ln_z", "covariance", "ends", "log_norm")}
-        guides = [[(torch.from_numpy(g.site), torch.from_numpy(g.pair)) for g in guides] for guides in self.guides]
+        guides = [[torch.from_numpy(guide.factors) for guide in guides] for guides in self.guides]
         return {**own, "guides": guides, "network": dict(self.network.state())}
 
     def load(self, state: Mapping[str, Any]) -> None:
         self.network.load(state["network"])
         self.knots, self.ends, self.log_norm = list(state["knots"]), state["ends"], state["log_norm"]
         self.ln_z, self.covariance = state["ln_z"], state["covariance"]
-        for r, guides in enumerate(state["guides"]):
-            edges = self.guides[r][0].edges
-            self.guides[r] = [Guide(edges, site.cpu().numpy(), pair.cpu().numpy()) for site, pair in guides]
+        self.guides = [[Guide(self.clusters, one.cpu().numpy()) for one in guides] for guides in state["guides"]]
 
     def _guide(self, span: float, before: np.ndarray, after: np.ndarray) -> None:
         """The next guide of each ``s`` by Heun's rule, on the network's samples of both ends of the step."""
@@ -122,7 +123,7 @@ class GuidedClones:
         """``ln Z`` ``(R,)`` at the time of the last knot, its covariance, and the clones' least effective part."""
         generator = self.problem.generator
         seed = int(torch.randint(2**62, (1,), generator=generator, device=generator.device))
-        schedules = [self._schedule(guides) for guides in self.guides]
+        schedules = [self._schedule(*each) for each in zip(self.guides, self.tables)]
         starts = draw(self.problem, self.size * self.populations, self.network.tilts, self.network.share)
         log_equilibrium = self.network.log_equilibrium(starts.x) - self.log_norm
         ratio = (log_equilibrium - starts.log_prob).double()
@@ -140,21 +141,29 @@ class GuidedClones:
         covariance = covariance_of_means(torch.exp(values - whole[:, None]))
         return whole, covariance, torch.tensor(ess, dtype=torch.float64).view(by_field).amin(0)
 
-    def _schedule(self, guides: list[Guide]) -> Schedule:
+    def _schedule(self, guides: list[Guide], tables: JumpTables) -> Schedule:
         """Spans from the middle outwards, each with the guide of the middle of the time that is left in it.
 
         First no span, with the guide of the middle of the trajectory itself, which starts are chosen by.
         """
         last = self.knots[-1]
         pieces = max(PIECES, int(np.ceil(last / self.every - 1e-9)))
-        out = [(0.0, guides[-1])]
-        for left in (np.arange(pieces, 0, -1) - 0.5) * last / pieces:
-            at = int(np.searchsorted(self.knots, left))
-            low, high = self.knots[at - 1], self.knots[at]
-            out.append(
-                (last / pieces, guides[at - 1].plus(guides[at].plus(guides[at - 1], -1.0), (left - low) / (high - low)))
-            )
-        return [*out, (0.0, guides[0])]
+        left = [last, *(np.arange(pieces, 0, -1) - 0.5) * last / pieces, 0.0]
+        path = np.stack([guide.factors for guide in guides], 1)
+        along = [Guide(self.clusters, np.array(f)) for f in zip(*(np.interp(left, self.knots, one) for one in path))]
+        spans = [0.0, *pieces * [last / pieces], 0.0]
+        return [(span, guide, tables.steering.tables(guide)) for span, guide in zip(spans, along)]
+
+
+def _clusters(system: System, samples: int) -> Clusters:
+    """The largest with few enough functions for a fit to ``samples``."""
+    found = connected(system, 1)
+    for size in range(2, LARGEST + 1):
+        larger = connected(system, size)
+        if ENOUGH * len(larger.sites) > samples:
+            break
+        found = larger
+    return found
 
 
 def _warning(ess: float) -> str:
@@ -176,11 +185,11 @@ def population(
     walkers = pairs.reshape(2 * size, -1)
     weights = log_equilibrium + np.log(size) + 2 * schedule[0][1].log(starts)
     least = effective(weights)
-    for (span, now), (_, after) in pairwise(schedule):
+    for (span, now, steer), (_, after, _) in pairwise(schedule):
         banked += even_out(pairs, np.zeros(size), weights, rng)
         gained = np.zeros(2 * size)
         if span > 0:
-            advance(tables, walkers, np.zeros(0), gained, span, int(rng.integers(2**62)), now)
+            advance(tables, walkers, np.zeros(0), gained, span, int(rng.integers(2**62)), steer)
         gained += after.plus(now, -1.0).log(walkers)
         weights += gained.reshape(size, 2).sum(1)
         least = min(least, effective(weights))
