@@ -27,6 +27,7 @@ from .trackers.base import MAX_SUMMED, Problem
 QUANTITIES = ("ln_Z", "activity", "susceptibility", "density", "density_profile", "instantaneous_activity")
 DTYPES = {"float64": torch.float64, "float32": torch.float32}
 CHECKPOINT_SECONDS = 20.0
+MOST_STEPS = 1e8  # a week of the fastest ones
 
 
 def quantities_of(system: System) -> list[str]:
@@ -370,6 +371,8 @@ def _check(
     trackers.check(tracker, options)
     if trackers.counts_iterations(tracker) and (times % 1).any():
         raise InputError(f"the time of {tracker} counts iterations: give whole numbers, like 100,500.")
+    if 0 < options.get("dt", np.inf) < times.max() / MOST_STEPS:
+        raise InputError(f"dt = {options['dt']} makes more than {MOST_STEPS:.0e} steps to t = {times.max():g}.")
     if "dt" in options and trackers.steps_as_euler(tracker):
         if not options["dt"] > 0:
             raise InputError(f"dt = {options['dt']}: the time step must be positive.")

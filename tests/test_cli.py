@@ -101,6 +101,8 @@ def test_exact_on_the_temperature_axis(capsys: pytest.CaptureFixture) -> None:
         (["exact", "east", "--shape", "4", "-p", "c=half"], "must be a number"),
         (["exact", "east", "--shape", "4", "-p", "c"], "NAME=VALUE"),
         (["exact", "east", "--shape", "4", "-p", "d=1"], "unknown parameter"),
+        (["exact", "east", "--shape", "4", "-p", "shape=3"], "unknown parameter"),
+        (["exact", "tfim", "--shape", "1", "--quantities", "correlation_zz"], "one spin has none"),
         (["exact", "east", "--shape", "4", "-p", "boundary=7"], "boundary"),
         (["exact", "east", "--shape", "4", "--times", "1,x"], "--times"),
         (["exact", "east", "--shape", "4", "--times", "1:0:0.1"], "range"),

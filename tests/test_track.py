@@ -160,6 +160,8 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path):
     ("change", "message"),
     [
         ({"tracker": "lk"}, "did you mean 'kl'"),
+        ({"tracker_options": {"dt": 1e-300}}, "more than 1e.08 steps"),
+        ({"architecture": "mixture", "architecture_options": {"strings": 1.5}}, "a whole number"),
         ({"architecture": "made2"}, "did you mean 'made'"),
         ({"architecture_options": {"hiden": 3}}, "did you mean 'hidden'"),
         ({"tracker_options": {"epoch": 3}}, "did you mean 'epochs'"),

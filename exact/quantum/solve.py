@@ -57,7 +57,7 @@ def solve_quantum(
     origin, taken = origin_of(system), "liouvillian" if method == "auto" else method
     if quantities is None:
         quantities = DEFAULT[1:] if method == "qutip" else DEFAULT
-    fields, grid = _checked(system, s, times, quantities, scheme, dt, observable, method)
+    fields, grid = _checked(system, origin.model.n_sites, s, times, quantities, scheme, dt, observable, method)
     order = max((ORDER.get(name, 0) for name in quantities), default=0)
     routes.check(system, taken, list(quantities), order)
     rows: list[Row] = []
@@ -83,6 +83,7 @@ def solve_quantum(
 
 def _checked(
     system: System,
+    n_spins: int,
     s: Any,
     times: Any,
     quantities: Sequence[str],
@@ -102,6 +103,9 @@ def _checked(
         raise InputError("s must be finite.")
     if (np.abs(fields) > MAX_EXPONENT).any():
         raise InputError(f"s = {fields[np.abs(fields).argmax()]:g} is out of range: take |s| below {MAX_EXPONENT:g}.")
+    pairs = [name for name in quantities if name.removeprefix("steady_") in CORRELATIONS]
+    if n_spins < 2 and pairs:
+        raise InputError(f"{pairs[0]} is of pairs of spins: one spin has none.")
     if observable not in COUNTERS:
         raise unknown(f"observable of {system.name}", observable, list(COUNTERS))
     if not np.isfinite(grid).all() or (grid < 0).any():

@@ -72,7 +72,8 @@ def connected(system: System, size: int) -> Clusters:
     for term in system.terms:
         for a in term.sites:
             beside[a] |= set(term.sites) - {a}
-    found = layer = {(i,) for i in range(system.n_sites)}
+    layer: set[tuple[int, ...]] = {(i,) for i in range(system.n_sites)}
+    found = layer
     for _ in range(size - 1):
         layer = {tuple(sorted({*one, b})) for one in layer for a in one for b in beside[a] if b not in one}
         found = found | layer

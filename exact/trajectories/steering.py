@@ -39,7 +39,8 @@ class Steering:
         return out
 
 
-NO_STEERING = Steering(*2 * [np.zeros((1, 0, 0), dtype=np.int64)], sp.csr_array((0, 0)))
+NOTHING = np.zeros((1, 0, 0), dtype=np.int64)
+NO_STEERING = Steering(NOTHING, NOTHING, sp.csr_array((0, 0)))
 
 
 def compile_steering(clusters: Clusters, deltas: np.ndarray, d: int) -> Steering:

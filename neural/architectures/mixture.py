@@ -130,6 +130,8 @@ class Mixture(Autoregressive):
 
 def _chosen(shape: tuple[int, ...], strings: int | Sequence[int]) -> list[list[int]]:
     known = all_strings(shape)
+    if isinstance(strings, float):
+        raise InputError(f"strings = {strings}: a mixture takes a whole number of them, or their numbers, like 1,2.")
     if isinstance(strings, int):
         numbers = list(range(1, strings + 1)) if strings else [0]
     else:
