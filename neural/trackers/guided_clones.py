@@ -8,7 +8,7 @@ Under detailed balance with the start in equilibrium the left vector is ``l_t(x)
 walks twice for ``t/2``, towards the start and the end of a trajectory; each walk is guided by an approximate ``l`` of
 the time left to it, and its weight averages to ``l_{t/2}(x)``. So ``Z`` is unbiased whatever network and guide, and
 its noise is what they miss of ``l``. The logarithms of the guides are sums over small clusters of sites
-(`exact.trajectories.guide`), which walkers follow at less than twice the cost of their own rates; they flow along the
+(`exact.trajectories.guide`), which walkers follow at about twice the cost of their own rates; they flow along the
 best tangent vector on the network's samples.
 """
 
@@ -76,7 +76,8 @@ class GuidedClones:
         self.tables = [compile_moves(problem.system, s, problem.observable, self.clusters) for s in problem.s]
         self.knots = [0.0]  # times of the guides
         self.guides = [[flat(self.clusters)] for _ in problem.s]
-        self.ln_z, self.covariance = self.network.ln_z, torch.zeros(2 * (len(problem.s),), dtype=torch.float64)
+        self.ln_z = self.network.ln_z
+        self.covariance = torch.zeros(2 * (len(problem.s),), dtype=torch.float64, device=self.ln_z.device)
         self.ends = self.network.measured
 
     @property
@@ -136,7 +137,7 @@ class GuidedClones:
         ln_z, ess, ends = zip(*found)  # the same random numbers for each s
         by_field = (self.populations, len(self.guides))
         self.ends = torch.from_numpy(np.concatenate(np.stack(ends).reshape(*by_field, self.size, -1), 1)).to(self.ends)
-        values = torch.tensor(ln_z, dtype=torch.float64).view(by_field).T
+        values = torch.tensor(ln_z, dtype=torch.float64, device=self.ln_z.device).view(by_field).T
         whole = values.logsumexp(1) - np.log(self.populations)
         covariance = covariance_of_means(torch.exp(values - whole[:, None]))
         return whole, covariance, torch.tensor(ess, dtype=torch.float64).view(by_field).amin(0)

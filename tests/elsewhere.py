@@ -1,0 +1,94 @@
+"""``python elsewhere.py``: every tracker and every network on the CPU and on the pretended device, as JSON.
+
+A process of its own: autograd counts the devices once, at the first gradient.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import traceback
+
+import numpy as np
+import pretended_device
+import torch
+
+from exact import build
+from neural import build as network
+from neural import track
+from neural.architectures import ARCHITECTURES, find, hyperparameters
+from neural.learning.likelihood import Training, fit, log_prob
+from neural.trackers import TRACKERS
+
+EAST = build("east", (2, 2), c=0.4)
+SPINS = build("heisenberg", (2,), Jy=1.8)
+BASE = {"architecture": "sitewise", "tracker": "tdvp", "tracker_options": {"samples": 20, "dt": 0.2}}
+OPTIONS = {
+    "kl": {"samples": 20, "dt": 0.1, "epochs": 2, "first_epochs": 2},
+    "clones": {"clones": 400},
+    "guided-clones": {"clones": 400, "samples": 40},
+    "ritz": {"flow_samples": 100, "samples": 100, "second": 40},
+    "scgf": {"samples": 40},
+    "gates": {},
+    "gates-symmetric": {},
+    "trapezoid": {"samples": 20, "dt": 0.2, "epochs": 2},
+    "steady": {"samples": 20, "horizon": 2},
+    "steady-dynamics": {"samples": 20, "iterations": 2, "dt": 0.2, "epochs": 2},
+    "tdvp-steady": {"samples": 20},
+    "gates-steady": {},
+}
+SMALL = {"width": 4, "layers": 1, "hidden": 8}
+NO_DEVICE = 5  # exit status
+SIGNED = ("trapezoid", "steady", "steady-dynamics", "tdvp-steady", "gates-steady")
+
+
+def cases() -> dict[str, dict]:
+    out: dict[str, dict] = {"learning": {}}
+    for name in TRACKERS:
+        chain = "matrix-product" if name.startswith("gates") else "bernoulli" if name == "clones" else "sitewise"
+        case = {**BASE, "tracker": name, "tracker_options": OPTIONS.get(name, BASE["tracker_options"])}
+        out[f"tracker {name}"] = {**case, "architecture": chain, "system": SPINS if name in SIGNED else EAST}
+    for name in ARCHITECTURES:
+        known = hyperparameters(find(name)) or {}
+        options = {key: value for key, value in SMALL.items() if key in known}
+        out[f"network {name}"] = {**BASE, "architecture": name, "architecture_options": options, "system": EAST}
+    return out
+
+
+def learned(device: str) -> list[float]:
+    """Log-probabilities after maximum likelihood."""
+    x = np.random.default_rng(0).integers(2, size=(200, 4)).astype(np.int8)
+    torch.manual_seed(1)
+    net = network("made", (2, 2)).double().to(device)
+    fit(net, x, Training(epochs=2, batches=4))
+    return log_prob(net, x).tolist()
+
+
+def values(case: dict, device: str) -> list[float]:
+    if not case:
+        return learned(device)
+    case = dict(case)
+    system = case.pop("system")
+    spins = system.quantum is not None
+    times = [2.0] if case["tracker"] == "steady" else [0.2]
+    quantities = ("sigma_z", "purity") if spins else ("ln_Z", "activity", "density")
+    found = track(system, [0.0] if spins else [0.1, 0.3], times, "jumps" if spins else "activity", quantities,
+                  device=device, **case)  # fmt: skip
+    return found.records.value.tolist()
+
+
+def both(case: dict) -> dict:
+    try:
+        here = values(case, "cpu")
+        with pretended_device.pretended() as name:
+            return {"here": here, "there": values(case, name)}
+    except Exception:
+        return {"failed": traceback.format_exc()}
+
+
+if __name__ == "__main__":
+    if not pretended_device.possible():
+        raise SystemExit(NO_DEVICE)
+    torch.set_num_threads(1)
+    pretended_device.register()
+    json.dump({name: both(case) for name, case in cases().items()}, sys.stdout)

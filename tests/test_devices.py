@@ -1,0 +1,82 @@
+"""Every tracker and every network on another device than the CPU: a pretended one anywhere, CUDA where there is one."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import elsewhere
+import pretended_device
+import pytest
+import torch
+
+from exact import build
+from neural import track
+
+HERE = Path(__file__).parent
+TIMED = 300  # s; half a minute on a quiet core
+SUMMED = {
+    "kl": {"dt": 0.1, "epochs": 5, "first_epochs": 5},
+    "tdvp": {},
+    "natural-gradient": {},
+    "tdvp-symmetric": {},
+    "log-ratio": {},
+}
+
+
+@pytest.fixture(scope="module")
+def results():
+    path = os.pathsep.join([str(HERE), str(HERE.parent)])
+    environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+    found = subprocess.run(
+        [sys.executable, HERE / "elsewhere.py"], capture_output=True, text=True, timeout=TIMED, env=environment
+    )
+    if found.returncode == elsewhere.NO_DEVICE:
+        pytest.skip("this torch takes no device from Python")
+    assert found.returncode == 0, found.stderr[-2000:]
+    return json.loads(found.stdout)
+
+
+@pytest.mark.parametrize("case", elsewhere.cases())
+def test_on_a_pretended_device_the_numbers_are_those_of_the_cpu(case, results):
+    """The same random numbers, so only the order of additions may differ."""
+    found = results[case]
+    assert "failed" not in found, found["failed"]
+    assert found["there"] == pytest.approx(found["here"], rel=1e-8, abs=1e-9)
+
+
+def test_the_pretended_device_refuses_to_meet_the_cpu():
+    code = """if True:
+        import pretended_device, torch
+        pretended_device.register()
+        with pretended_device.pretended() as name:
+            there = torch.ones(3, device=name)
+            assert there.device.type == "pretended" and (2 * there).sum().item() == 6.0
+            for forbidden in (lambda: there + torch.ones(3), lambda: there.numpy()):
+                try:
+                    forbidden()
+                except (RuntimeError, TypeError):
+                    continue
+                raise SystemExit("no error")
+    """
+    if not pretended_device.possible():
+        pytest.skip("this torch takes no device from Python")
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=HERE)
+    assert found.returncode == 0, found.stderr[-2000:]
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("tracker", SUMMED)
+def test_on_cuda_the_numbers_are_those_of_the_cpu(tracker):
+    """Summed over all configurations, so that no random numbers enter after the start, which is drawn on the CPU."""
+    options = {**SUMMED[tracker], "full_summation": True}
+    system, fields = build("east", (2, 3), c=0.4), [0.1, 0.3]
+    here, there = (
+        track(system, fields, [0.4], "activity", ("ln_Z",), "made", None, tracker, options, device=device).records.value
+        for device in ("cpu", "cuda")
+    )
+    assert there.tolist() == pytest.approx(here.tolist(), rel=1e-7)
