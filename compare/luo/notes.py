@@ -43,13 +43,13 @@ the rate of the published code, the objective is at 0.1 to 0.3 and sigma_z 0.04 
 Jy = 1.2 on sigma_x and sigma_y are 0.3 to 0.5. With the mixed objective, as many iterations of the same network at the
 same rate, in the same time, end 0.001 to 0.018 off in sigma_z (Jy = 1: 0.01 to 0.03) and at most 0.06 in sigma_x and
 sigma_y, where Jy = 1.2 has one seed of three at 0.13; 200 iterations of the larger network (one seed) do so at Jy = 1.8
-but go astray at 1.2. 200 iterations of the larger network, and 100 of 1 to 8 strings, with |dp/dt|_1 alone end further away, in no order of the number of
-strings, and 500 of the larger do not get there either (`steady-var-wide-long`). The dynamics that starts there
-(var+dyn) leaves such states slowly: at t = 1.8 sigma_z is 0.01 to 0.07 off ((2, 64) at Jy = 1.2: 0.5), and from Jy =
-1.2 on sigma_x is mostly still 0.2 to 0.5; after the mixed objective (`steady-mix-dyn`) it stays within a tenth. From
-all up, dynamics (dyn) comes to states 0.004 to 0.07 off in sigma_z and at most 0.09 in sigma_x and sigma_y. Sampled
-regressions reach steady states of the Ising ring with pairs of outcomes alone (N = 8: 0.003 to 0.015, but at g = 5 that
-run went astray; N = 6 did not), and fail on the Heisenberg ring from -y, whose correlations of many spins no sampled
-network tried here has followed (`ring-orders`: on a ring of five only order = 4, the full table, does; pairs alone
-diverge).
+but go astray at 1.2. 200 iterations of the larger network, and 100 of 1 to 8 strings, with |dp/dt|_1 alone end further
+away, in no order of the number of strings, and 500 of the larger do not get there either (`steady-var-wide-long`). The
+dynamics that starts there (var+dyn) leaves such states slowly: at t = 1.8 sigma_z is 0.01 to 0.07 off ((2, 64) at Jy =
+1.2: 0.5), and from Jy = 1.2 on sigma_x is mostly still 0.2 to 0.5; after the mixed objective (`steady-mix-dyn`) it
+stays within a tenth. From all up, dynamics (dyn) comes to states 0.004 to 0.07 off in sigma_z and at most 0.09 in
+sigma_x and sigma_y. Sampled regressions reach steady states of the Ising ring with pairs of outcomes alone (N = 8:
+0.003 to 0.015, but at g = 5 that run went astray; N = 6 did not), and fail on the Heisenberg ring from -y, whose
+correlations of many spins no sampled network tried here has followed (`ring-orders`: on a ring of five only order = 4,
+the full table, does; pairs alone diverge).
 """
