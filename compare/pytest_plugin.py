@@ -28,8 +28,11 @@ PROPERTY = "vanbench"  # of a test report: one case as JSON, for JUnit and the s
 COLUMNS = ("task", "verdict", "case", "baseline", "now", "allowed", "sees doubling", "seeds needed")
 
 
-class NoVerdict(Exception):
+class NoVerdict(pytest.fail.Exception):  # type: ignore[name-defined]
     """The task was not judged: a crash, bad input, or nothing to compare with."""
+
+    def __init__(self, told: str):
+        super().__init__(told, pytrace=False)  # its place in pytest says nothing
 
 
 class Regression(Exception):

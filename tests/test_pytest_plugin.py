@@ -102,10 +102,12 @@ def test_what_cannot_be_judged_is_an_error(place: Path) -> None:
     assert "crash: " in crash.stdout
     assert "out of order" in crash.stdout
     other = ("--vanbench-architecture", "table", "--vanbench-baseline", "baseline.json")
-    unknown = call(place, "--vanbench-suite", "mine.toml", *other, "-k", "east")
+    unknown = call(place, "--vanbench-suite", "mine.toml", *other, "-k", "east", "--vanbench-summary", "unknown.md")
     assert unknown.returncode == 1
     assert "1 error" in unknown.stdout
     assert "no case of task east with this network" in unknown.stdout.replace("\n", " ")
+    assert "CallInfo" not in unknown.stdout  # nothing of pytest's inside
+    assert "| east | no verdict: cannot compare: the baseline" in (place / "unknown.md").read_text()
     missing = call(place, "--vanbench-suite", "no-such-suite")
     assert missing.returncode == 4  # pytest's own: usage
     assert "unknown suite" in missing.stderr
