@@ -71,9 +71,6 @@ def default_parameters(name: str) -> dict[str, Any]:
 
 def _builtin(name: str, shape: tuple[int, ...], params: dict[str, Any]) -> System:
     known = default_parameters(name)
-    for key in params:
-        if key not in known:
-            raise unknown(f"parameter of {name}", key, list(known))
     for key, default in known.items():
         given = params.get(key)
         if isinstance(default, str) and given is not None:

@@ -28,7 +28,7 @@ MAX_SITES = 1 << 16  # each has terms of its own; far beyond any network or vect
 ALIASES = {"south-east": "east", "south-east-front": "east"}
 
 
-def build(name: str, shape: tuple[int, ...], **params: Any) -> System:
+def build(name: str, shape: tuple[int, ...], /, **params: Any) -> System:
     """The system ``name`` on a lattice of ``shape``; unknown names are answered with those that exist."""
     name = ALIASES.get(name, name)
     if name not in SYSTEMS:

@@ -55,8 +55,8 @@ def compile_moves(
     for m in range(now.n_moves):
         feeds[m, term_of[m][filled[m]]] = True
     reads = (feeds.astype(int) @ used) > 0  # (n_moves, n_sites): what the rate of a move depends on
-    steering = compile_steering(clusters, now.deltas, system.local_dim) if clusters else NO_STEERING
-    if clusters:
+    steering = compile_steering(clusters, now.deltas, system.local_dim) if clusters is not None else NO_STEERING
+    if clusters is not None:
         reads |= steering.read(system.n_sites)
     touched_moves = (changed[:, None, :] & reads[None]).any(-1)
     shape = (now.n_moves, now.slots, now.rows)
