@@ -9,6 +9,7 @@ states: Zwolak and Vidal, Phys. Rev. Lett. 93, 207205 (2004)).
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from copy import copy
 
 import numpy as np
 from scipy.linalg.lapack import dgeqrf, dorgqr
@@ -83,7 +84,7 @@ class TensorTrain:
             first, last = sorted(order.index(site) for site in sites)
             for k in range(last - 1, first, -1):
                 self._exchange(k, order, left=True)
-            self._join(first, matrix if order[first] == sites[0] else _turned(matrix, self.cores[0].shape[1]))
+            self._join(first, matrix if order[first] == sites[0] else turned(matrix, self.cores[0].shape[1]))
         for start in reversed(range(len(order) - 1)):
             for k in range(start, len(order) - 1):
                 if order[k] < order[k + 1]:
@@ -137,6 +138,23 @@ class TensorTrain:
         for core, value in zip(self.cores, x):
             row = row @ core[:, value]
         return float(row[0])
+
+    def entries(self, x: np.ndarray) -> np.ndarray:
+        """The entries at the configurations ``x``, ``(n, n_sites)``; ``(n,)``."""
+        rows = np.ones((len(x), 1, 1))
+        for core, values in zip(self.cores, x.T):
+            rows = rows @ core[:, values].transpose(1, 0, 2)
+        return rows[:, 0, 0]
+
+    def copy(self) -> TensorTrain:
+        """With a list of its own; no method changes a tensor in place."""
+        return self.like(self.cores, self.centre)
+
+    def like(self, cores: Sequence[np.ndarray], centre: int) -> TensorTrain:
+        """Of other tensors, isometries already towards ``centre``, with the same bond and cutoff."""
+        other = copy(self)
+        other.cores, other.centre, other.lost = list(cores), centre, 0.0
+        return other
 
     def clear(self, x: np.ndarray) -> None:
         """Make the entry at ``x`` zero, as far as the bonds have room for it."""
@@ -200,7 +218,7 @@ def _gram(a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return vectors[:, ::-1], np.maximum(squares[::-1], 0.0)
 
 
-def _turned(matrix: np.ndarray, d: int) -> np.ndarray:
+def turned(matrix: np.ndarray, d: int) -> np.ndarray:
     """A matrix on two sites with the sites exchanged."""
     return matrix.reshape(d, d, d, d).transpose(1, 0, 3, 2).reshape(d * d, d * d)
 

@@ -31,6 +31,7 @@ OPTIONS = {
     "scgf": {"samples": 40},
     "gates": {},
     "gates-symmetric": {},
+    "gates-ritz": {},
     "trapezoid": {"samples": 20, "dt": 0.2, "epochs": 2},
     "steady": {"samples": 20, "horizon": 2},
     "steady-dynamics": {"samples": 20, "iterations": 2, "dt": 0.2, "epochs": 2},

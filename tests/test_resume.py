@@ -22,6 +22,7 @@ CASES = [  # tracker, its options, report times, the step that is its last
     ("gates", {"dt": 0.1, "measure": 100}, [0.2, 0.5], 4),  # the checkpoint is then not that of a report time
     ("gates-steady", {"dt": 0.1, "measure": 100, "cutoff": 1e-12}, [0.2, 0.5], 4),
     ("gates-symmetric", {"dt": 0.1, "measure": 100}, [0.2, 0.5], 4),
+    ("gates-ritz", {"first": 0.2, "measure": 100}, [0.5, 2.0], 4),
     ("ritz", {"flow_samples": 50, "samples": 100, "starts": 1.0}, [1.0, 2.0], 3),
     ("scgf", {"samples": 200, "dt": 0.2, "window": 1.0, "still": 0.02}, [2.0], 9),
     ("trapezoid", {"dt": 0.1, "samples": 50, "epochs": 5}, [0.4], 3),

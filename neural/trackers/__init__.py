@@ -11,6 +11,7 @@ from exact.errors import unknown
 from .base import Diverged, Problem, Step, Tracker, Unfinished
 from .clones import Clones
 from .gates import Gates, SteadyGates
+from .gates_ritz import GatesRitz
 from .gates_symmetric import SymmetricGates
 from .guided_clones import GuidedClones
 from .kl import KL
@@ -35,6 +36,7 @@ TRACKERS: dict[str, Callable[..., Tracker]] = {
     "gates": Gates,
     "gates-steady": SteadyGates,
     "gates-symmetric": SymmetricGates,
+    "gates-ritz": GatesRitz,
     "ritz": Ritz,
     "scgf": SCGF,
     "trapezoid": Trapezoid,

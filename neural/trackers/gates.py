@@ -103,19 +103,24 @@ class Gates(Measuring):
 
     def step(self, limit: float) -> Step:
         dt = limit / max(1, math.ceil(limit / self.dt - 1e-9))
+        growth = self.advance(dt)
+        if dt == limit:  # a report time
+            self.hand_over()
+        increment = Increment.certain(torch.as_tensor(growth))
+        bonds = torch.tensor([float(max(train.bonds, default=1)) for train in self.trains])
+        diagnostics = {"lost": self.lost, "bond": bonds}
+        return Step(dt, {"gates": increment}, "gates", diagnostics, warning=self._warning(dt, int(bonds.max())))
+
+    def advance(self, dt: float) -> np.ndarray:
+        """One step of the trains alone; by how much ``ln Z`` has grown, ``(R,)``."""
         growth, cut = np.zeros(len(self.trains)), np.zeros(len(self.trains))
         for r, train in enumerate(self.trains):
             self._act(r, train, dt)
             for x in self.excluded:  # no term leads there, but what is cut does, and next to the rest it grows
                 train.clear(x)
             growth[r], cut[r] = self._shorten(train), train.forget()
-        if dt == limit:  # a report time
-            self._hand_over()
         self.lost = self.lost + torch.as_tensor(cut)
-        increment = Increment.certain(torch.as_tensor(growth))
-        bonds = torch.tensor([float(max(train.bonds, default=1)) for train in self.trains])
-        diagnostics = {"lost": self.lost, "bond": bonds}
-        return Step(dt, {"gates": increment}, "gates", diagnostics, warning=self._warning(dt, int(bonds.max())))
+        return growth
 
     def _act(self, r: int, train: TensorTrain, dt: float) -> None:
         try:
@@ -154,7 +159,7 @@ class Gates(Measuring):
         train.divide(total)
         return math.log(total)
 
-    def _hand_over(self) -> None:
+    def hand_over(self) -> None:
         """The networks become what the trains are."""
         found = []
         for train in self.trains:

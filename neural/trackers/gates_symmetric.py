@@ -7,6 +7,7 @@ the time is enough, with half of the steps and of what they cut.
 from __future__ import annotations
 
 import math
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -37,11 +38,21 @@ class SymmetricGates(Gates):
         if not (everywhere and all(np.allclose(m, m.T, rtol=1e-9, atol=1e-12) for m in gates)):
             raise InputError("gates-symmetric needs detailed balance with the start as equilibrium: take 'gates'.")
 
+    def tilted(self, h: float) -> SymmetricGates:
+        """The same from the start tilted towards value 0, ``pi(x) exp(h n)`` with ``n`` sites at 0; before a step."""
+        weights = np.ones_like(self.scale)
+        weights[:, 0] = math.exp(h / 2)
+        other = copy(self)  # with the same exponentials
+        other.trains = [train.times(weights) for train in self.trains]
+        for train in other.trains:
+            self._shorten(train)
+        return other
+
     @property
     def measured(self) -> Tensor:
         if self._measured is None:
             device = self.problem.ensemble.device
-            drawn = [_draw(train, self.measure, self.problem.generator) for train in self.trains]
+            drawn = [draw(train, self.measure, self.problem.generator) for train in self.trains]
             self._measured = torch.stack(drawn).to(device)
         return self._measured
 
@@ -54,7 +65,7 @@ class SymmetricGates(Gates):
         return 2 * math.log(norm)
 
 
-def _draw(train: TensorTrain, n: int, generator: torch.Generator) -> Tensor:
+def draw(train: TensorTrain, n: int, generator: torch.Generator) -> Tensor:
     """Configurations ``(n, n_sites)`` from the squares of the entries."""
     train.move(0)
     rows, out = torch.ones(n, 1, dtype=torch.float64), []

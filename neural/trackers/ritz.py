@@ -1,9 +1,6 @@
-"""Where detailed balance holds: a short symmetric flow supplies trial states, their span supplies ``ln Z``.
+"""Where detailed balance holds: short symmetric flows supply trial states, their span supplies ``ln Z`` (`spanning`).
 
-`SymmetricTDVP` loses the rare phase that decides the long times, by a factor that it never gets back. Here its networks
-are only trial states: at a growing sequence of times they are taken into a `Span`, which solves for the weights of all
-of them. A second flow starts from the start tilted towards value 0, inside the other phase. Once new networks change
-neither ``ln Z`` ahead nor the largest Ritz value, the flows stop, and any later time follows from the span.
+The trial states are networks, and all sums over configurations are estimated from samples of them (`span`).
 """
 
 from __future__ import annotations
@@ -11,22 +8,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from exact import InputError
 
 from ..ensemble import Parameters
-from ..estimators import Increment
-from .base import Problem, Step
+from .base import Problem
 from .proposal import checked
 from .span import BLOCKS, Span
+from .spanning import Spanning, spread
 from .tdvp_symmetric import SymmetricTDVP
 
-AGAIN = 2  # times in a row that nothing must change before the flows stop
 
-
-class Ritz:
+class Ritz(Spanning):
     """``ln Z`` from the span of networks on the symmetric flows from the start and from its tilts.
 
     dt, flow_samples, damping
@@ -41,6 +35,9 @@ class Ritz:
     still
         relative change of ``ln Z`` ahead and of the largest Ritz value that counts as none.
     """
+
+    name = "ritz"
+    span: Span
 
     def __init__(
         self,
@@ -59,9 +56,7 @@ class Ritz:
             raise InputError(f"samples = {samples}: ritz needs at least {10 * BLOCKS} of each network.")
         if not 2 * BLOCKS <= second <= samples:
             raise InputError(f"second = {second}: it must lie from {2 * BLOCKS} to samples.")
-        if not (first > 0 and growth > 1 and still > 0):
-            raise InputError("first and still must be positive, growth above 1.")
-        self.problem, self.first, self.growth, self.still = problem, first, growth, still
+        super().__init__(problem, first, growth, still)
         options = {"dt": dt, "samples": flow_samples, "damping": damping}
         self.flows, self.networks = [], []
         beginning = problem.ensemble.frozen()
@@ -76,46 +71,15 @@ class Ritz:
             problem.ensemble.load(network)
             self.span.add()
         problem.ensemble.load(beginning)
-        self.now, self.flowed, self.quiet = 0.0, 0.0, 0
-        self.ahead: Tensor | None = None
-        self.warning = ""
-        self.ln_z, self.covariance = self._estimate(0.0)
+        self._begin()
 
     @property
     def measured(self) -> Tensor:
         """Configurations of the square of ``exp(t H / 2) v``, ``(R, n, n_sites)``, in proportion to their weights."""
-        w = self.span.weights(self.now).cumsum(1)
         assert self.span.x is not None
-        n = w.shape[1]
-        places = ((torch.arange(n, device=w.device) + 0.5) / n).expand(len(w), n).contiguous()
-        picked = torch.searchsorted(w.contiguous(), places).clamp_max(n - 1)
-        return self.span.x.gather(1, picked[..., None].expand_as(self.span.x))
+        return spread(self.span.weights(self.now), self.span.x)
 
-    @torch.no_grad()
-    def step(self, limit: float) -> Step:
-        """To ``limit``, or as far as the next network reaches."""
-        following = self._next()
-        moving = self.quiet < AGAIN
-        dt = min(limit, max(following - self.now, self.first)) if moving else limit
-        if moving and self.flowed < self.now + dt:
-            self._extend(following)
-        self.now += dt
-        ln_z, covariance = self._estimate(self.now)
-        # the log adds covariances up: a step is given the growth of that of the whole
-        increment = Increment(ln_z - self.ln_z, covariance - self.covariance)
-        self.ln_z, self.covariance = ln_z, covariance
-        top, influences = self.span.top()
-        told = {
-            "ess": self.span.effective(self.now),
-            "scgf": top,
-            "scgf_stderr": influences.square().sum(1).sqrt(),
-            "flowed": torch.full_like(top, self.flowed),
-            "networks": torch.full_like(top, len(self.span)),
-        }
-        return Step(dt, {"ritz": increment}, "ritz", told, warning=self.warning)
-
-    def _extend(self, time: float) -> None:
-        """Flow on to ``time``, take the networks into the span, and see whether that changed anything."""
+    def _flow(self, time: float) -> None:
         for i, flow in enumerate(self.flows):
             self.problem.ensemble.load(self.networks[i])
             at = self.flowed
@@ -125,43 +89,24 @@ class Ritz:
             self.networks[i] = self.problem.ensemble.frozen()
             self.span.add()
         self.problem.ensemble.load(self.networks[0])
-        self.flowed = time
-        if self.ahead is not None:
-            found = self._rates(time)
-            same = bool(((found - self.ahead).abs() <= self.still * found.abs()).all())
-            self.quiet = self.quiet + 1 if same else 0
-        self.ahead = self._rates(self._next())
 
-    def _rates(self, time: float) -> Tensor:
-        """``ln Z / t`` at twice a flow time, and the largest Ritz value: ``(2, R)``."""
-        return torch.stack([self.span.ln_z(2 * time)[0] / (2 * time), self.span.top()[0]])
-
-    def _next(self) -> float:
-        """The flow time at which the next networks are taken."""
-        return max(self.flowed + self.first, self.flowed * self.growth)
-
-    def _estimate(self, t: float) -> tuple[Tensor, Tensor]:
-        value, influences = self.span.ln_z(t)
-        return value, influences @ influences.T
+    def _told(self) -> dict[str, Tensor]:
+        return {"ess": self.span.effective(self.now)}
 
     def state(self) -> Mapping[str, Any]:
         return {
             "flows": [dict(flow.state()) for flow in self.flows],
             "networks": [dict(network) for network in self.networks],
             "span": dict(self.span.state()),
-            "now": self.now,
-            "flowed": self.flowed,
-            "quiet": self.quiet,
-            "ahead": self.ahead,
+            **self._place(),
         }
 
     def load(self, state: Mapping[str, Any]) -> None:
         for flow, stored in zip(self.flows, state["flows"]):
             flow.load(stored)
+        self.networks = state["networks"]
         self.span.load(state["span"])
-        for name in ("networks", "now", "flowed", "quiet", "ahead"):
-            setattr(self, name, state[name])
-        self.ln_z, self.covariance = self._estimate(self.now)
+        self._resume(state)
 
 
 def _tilted(parameters: Parameters, h: float) -> dict[str, Tensor]:

@@ -1,0 +1,116 @@
+"""Short flows by gates supply trial states, the span of these supplies ``ln Z`` (`spanning`), without a sample.
+
+What `SymmetricGates` cuts from its bonds takes the weight of a rare phase with it. Here a few matrix products of a
+small bond, on the way from the start and from its tilts, give all times at once.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..tensor_elements import LocalSum
+from .base import Problem
+from .gates_symmetric import SymmetricGates
+from .proposal import checked
+from .spanning import Spanning, spread
+from .train_span import TrainSpan
+
+TOO_MUCH = 1e-2  # cut on every flow: on 5x5 ln Z was then 1e-3 off and more, at a third of it 3e-4
+
+
+class GatesRitz(Spanning):
+    """``ln Z`` from the span of matrix products on the symmetric flows from the start and from its tilts.
+
+    The network is that of the flow from the start. The standard error of ``ln Z`` is what it changes by without one of
+    the tilted flows. In the log, ``lost`` is what bonds have cut on the flow that lost least.
+
+    dt, order, cutoff
+        of the flows, as of `SymmetricGates`; matrix elements are exact, so ``dt`` matters little.
+    starts
+        tilts towards value 0 that the other flows start from, one flow for each.
+    first, growth
+        states are taken at the flow time ``first``, and then at ``growth`` times the last, but at least ``first``
+        later.
+    still
+        relative change of ``ln Z`` ahead and of the largest Ritz value that counts as none.
+    measure
+        configurations for the observables: those of the middle of the trajectory in the s-ensemble.
+    """
+
+    name = "gates"
+    span: TrainSpan
+
+    def __init__(
+        self,
+        problem: Problem,
+        dt: float = 0.8,
+        order: int = 2,
+        cutoff: float = 1e-12,
+        starts: tuple[float, ...] | float = (0.7, 1.4, 2.8),
+        first: float = 0.5,
+        growth: float = 1.5,
+        still: float = 2e-4,
+        measure: int = 20000,
+    ):
+        super().__init__(problem, first, growth, still)
+        tilts = checked(starts)
+        self.main = SymmetricGates(problem, dt, order, cutoff, measure)
+        self.flows = [self.main, *(self.main.tilted(h) for h in tilts)]
+        sites, d = problem.system.n_sites, problem.system.local_dim
+        terms = [[gate for group in groups for gate in group] for groups in self.main.groups]
+        self.span = TrainSpan([LocalSum(some, sites, d) for some in terms], len(self.flows))
+        for flow in self.flows:
+            self.span.add(flow.trains)
+        self._measured: tuple[float, Tensor] | None = None
+        self._begin()
+
+    @property
+    def measured(self) -> Tensor:
+        """Configurations of the square of ``exp(t H / 2) v``, ``(R, n, n_sites)``."""
+        if self._measured is None or self._measured[0] != self.now:
+            x, weights = self.span.drawn(self.now, self.main.measure, self.problem.generator)
+            self._measured = self.now, spread(weights, x).to(self.problem.ensemble.device)
+        return self._measured[1]
+
+    def _flow(self, time: float) -> None:
+        span = time - self.flowed
+        steps = math.ceil(span / self.main.dt - 1e-9)
+        for flow in self.flows:
+            for _ in range(steps):
+                flow.advance(span / steps)
+            self.span.add(flow.trains)
+        self.main.hand_over()
+        self.warning = self.warning or self._complaint()
+
+    def _complaint(self) -> str:
+        if (lost := float(self._lost().max())) > TOO_MUCH:
+            bond = max(max(train.bonds, default=1) for train in self.main.trains)
+            return f"{lost:.1g} of every flow's squares or more have been cut from bonds of {bond}: take a larger bond"
+        return ""
+
+    def _lost(self) -> Tensor:
+        return torch.stack([flow.lost for flow in self.flows]).amin(0)
+
+    def _told(self) -> dict[str, Tensor]:
+        bonds = [float(max(train.bonds, default=1)) for train in self.main.trains]
+        return {"lost": self._lost(), "bond": torch.tensor(bonds)}
+
+    def state(self) -> Mapping[str, Any]:
+        return {
+            "flows": [dict(flow.state()) for flow in self.flows],
+            "span": dict(self.span.state()),
+            "measured": self._measured,
+            **self._place(),
+        }
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        for flow, stored in zip(self.flows, state["flows"]):
+            flow.load(stored)
+        self.span.load(state["span"])
+        self._measured = state["measured"]
+        self._resume(state)

@@ -1,0 +1,135 @@
+"""What `ritz` and `gates-ritz` share: flows that need not follow, because what they pass through spans ``exp(t H)``.
+
+A flow of a symmetric operator that is cut or projected at each step loses the rare phase that decides the long times,
+by a factor that it never gets back. Here the flows only supply trial states: at a growing sequence of times these are
+taken into a span, which solves for the weights of all of them. Further flows start from the start tilted towards value
+0, inside the other phase. Once new states change neither ``ln Z`` ahead nor the largest Ritz value, the flows stop, and
+any later time follows from the span.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from exact import InputError
+
+from ..estimators import Increment
+from .base import Problem, Step
+
+AGAIN = 2  # times in a row that nothing must change before the flows stop
+
+
+class Trials(Protocol):
+    """The trial states of each of ``R`` counting fields."""
+
+    def __len__(self) -> int: ...
+
+    def ln_z(self, t: float) -> tuple[Tensor, Tensor]:
+        """``ln <v|exp(t H)|v>`` ``(R,)``, and influences whose products sum up to its covariance, ``(R, B)``."""
+        ...
+
+    def top(self) -> tuple[Tensor, Tensor]:
+        """The largest Ritz value, likewise."""
+        ...
+
+
+class Spanning:
+    """``name`` of its estimator; ``span``, ``flowed`` so far; a tracker says how its states flow on in `_flow`.
+
+    first, growth
+        states are taken at the flow time ``first``, and then at ``growth`` times the last, but at least ``first``
+        later.
+    still
+        relative change of ``ln Z`` ahead and of the largest Ritz value that counts as none.
+    """
+
+    name: str
+    span: Trials
+
+    def __init__(self, problem: Problem, first: float, growth: float, still: float):
+        if not (first > 0 and growth > 1 and still > 0):
+            raise InputError("first and still must be positive, growth above 1.")
+        self.problem, self.first, self.growth, self.still = problem, first, growth, still
+        self.now, self.flowed, self.quiet = 0.0, 0.0, 0
+        self.ahead: Tensor | None = None
+        self.warning = ""
+
+    def _flow(self, time: float) -> None:
+        """Flow on from ``flowed`` to ``time`` and take the states into the span."""
+        raise NotImplementedError
+
+    def _told(self) -> dict[str, Tensor]:
+        """What the log holds besides, each ``(R,)``."""
+        raise NotImplementedError
+
+    def _begin(self) -> None:
+        """With the span of the starts alone."""
+        self.ln_z, self.covariance = self._estimate(0.0)
+
+    @torch.no_grad()
+    def step(self, limit: float) -> Step:
+        """To ``limit``, or as far as the next states reach."""
+        following = self._next()
+        moving = self.quiet < AGAIN
+        dt = min(limit, max(following - self.now, self.first)) if moving else limit
+        if moving and self.flowed < self.now + dt:
+            self._extend(following)
+        self.now += dt
+        ln_z, covariance = self._estimate(self.now)
+        # the log adds covariances up: a step is given the growth of that of the whole
+        increment = Increment(ln_z - self.ln_z, covariance - self.covariance)
+        self.ln_z, self.covariance = ln_z, covariance
+        top, influences = self.span.top()
+        told = {
+            "scgf": top,
+            "scgf_stderr": influences.square().sum(1).sqrt(),
+            "flowed": torch.full_like(top, self.flowed),
+            "networks": torch.full_like(top, len(self.span)),
+            **self._told(),
+        }
+        return Step(dt, {self.name: increment}, self.name, told, warning=self.warning)
+
+    def _extend(self, time: float) -> None:
+        """Flow on to ``time``, and see whether the new states changed anything."""
+        self._flow(time)
+        self.flowed = time
+        if self.ahead is not None:
+            found = self._rates(time)
+            same = bool(((found - self.ahead).abs() <= self.still * found.abs()).all())
+            self.quiet = self.quiet + 1 if same else 0
+        self.ahead = self._rates(self._next())
+
+    def _rates(self, time: float) -> Tensor:
+        """``ln Z / t`` at twice a flow time, and the largest Ritz value: ``(2, R)``."""
+        return torch.stack([self.span.ln_z(2 * time)[0] / (2 * time), self.span.top()[0]])
+
+    def _next(self) -> float:
+        """The flow time at which the next states are taken."""
+        return max(self.flowed + self.first, self.flowed * self.growth)
+
+    def _estimate(self, t: float) -> tuple[Tensor, Tensor]:
+        value, influences = self.span.ln_z(t)
+        return value, influences @ influences.T
+
+    def _place(self) -> dict[str, Any]:
+        """Of the checkpoint, how far this is."""
+        return {"now": self.now, "flowed": self.flowed, "quiet": self.quiet, "ahead": self.ahead}
+
+    def _resume(self, state: Mapping[str, Any]) -> None:
+        """With the span of the checkpoint."""
+        for name in ("now", "flowed", "quiet", "ahead"):
+            setattr(self, name, state[name])
+        self.ln_z, self.covariance = self._estimate(self.now)
+
+
+def spread(weights: Tensor, x: Tensor) -> Tensor:
+    """As many of the configurations ``x``, ``(R, n, n_sites)``, in proportion to their ``weights``, ``(R, n)``."""
+    w = weights.cumsum(1)
+    n = w.shape[1]
+    places = ((torch.arange(n, device=w.device) + 0.5) / n).expand(len(w), n).contiguous()
+    picked = torch.searchsorted(w.contiguous(), places).clamp_max(n - 1)
+    return x.gather(1, picked[..., None].expand_as(x))
