@@ -22,12 +22,13 @@ from neural.trackers import TRACKERS
 
 EAST = build("east", (2, 2), c=0.4)
 SPINS = build("heisenberg", (2,), Jy=1.8)
-BASE = {"architecture": "sitewise", "tracker": "tdvp", "tracker_options": {"samples": 20, "dt": 0.2}}
+BASE = {"architecture": "sitewise", "tracker": "tdvp", "tracker_options": {"samples": 20, "dt": 3.2}}  # begins with 0.2
 OPTIONS = {
     "kl": {"samples": 20, "dt": 0.1, "epochs": 2, "first_epochs": 2},
+    "natural-gradient": {"samples": 20, "dt": 0.1},
     "clones": {"clones": 400},
     "guided-clones": {"clones": 400, "samples": 40},
-    "ritz": {"flow_samples": 100, "samples": 100, "second": 40},
+    "ritz": {"flow_samples": 100, "samples": 100, "second": 40, "starts": 1.0},
     "scgf": {"samples": 40},
     "gates": {},
     "gates-symmetric": {},
@@ -52,7 +53,13 @@ def cases() -> dict[str, dict]:
     for name in ARCHITECTURES:
         known = hyperparameters(find(name)) or {}
         options = {key: value for key, value in SMALL.items() if key in known}
-        out[f"network {name}"] = {**BASE, "architecture": name, "architecture_options": options, "system": EAST}
+        out[f"network {name}"] = {
+            **BASE,
+            "architecture": name,
+            "architecture_options": options,
+            "system": EAST,
+            "s": [0.1],
+        }
     return out
 
 
@@ -73,7 +80,8 @@ def values(case: dict, device: str) -> list[float]:
     spins = system.quantum is not None
     times = [2.0] if case["tracker"] == "steady" else [0.2]
     quantities = ("sigma_z", "purity") if spins else ("ln_Z", "activity", "density")
-    found = track(system, [0.0] if spins else [0.1, 0.3], times, "jumps" if spins else "activity", quantities,
+    fields = [0.0] if spins else case.pop("s", [0.1, 0.3])
+    found = track(system, fields, times, "jumps" if spins else "activity", quantities,
                   device=device, **case)  # fmt: skip
     return found.records.value.tolist()
 
