@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -111,10 +111,11 @@ class Gates(Measuring):
         diagnostics = {"lost": self.lost, "bond": bonds}
         return Step(dt, {"gates": increment}, "gates", diagnostics, warning=self._warning(dt, int(bonds.max())))
 
-    def advance(self, dt: float) -> np.ndarray:
-        """One step of the trains alone; by how much ``ln Z`` has grown, ``(R,)``."""
+    def advance(self, dt: float, fields: Sequence[int] | None = None) -> np.ndarray:
+        """One step of the trains alone, all or those of some fields; by how much ``ln Z`` has grown, ``(R,)``."""
         growth, cut = np.zeros(len(self.trains)), np.zeros(len(self.trains))
-        for r, train in enumerate(self.trains):
+        for r in range(len(self.trains)) if fields is None else fields:
+            train = self.trains[r]
             self._act(r, train, dt)
             for x in self.excluded:  # no term leads there, but what is cut does, and next to the rest it grows
                 train.clear(x)

@@ -65,7 +65,7 @@ class GatesRitz(Spanning):
         terms = [[gate for group in groups for gate in group] for groups in self.main.groups]
         self.span = TrainSpan([LocalSum(some, sites, d) for some in terms], len(self.flows))
         for flow in self.flows:
-            self.span.add(flow.trains)
+            self.span.add(flow.trains, range(len(problem.s)))
         self._measured: tuple[float, Tensor] | None = None
         self._begin()
 
@@ -77,13 +77,13 @@ class GatesRitz(Spanning):
             self._measured = self.now, spread(weights, x).to(self.problem.ensemble.device)
         return self._measured[1]
 
-    def _flow(self, time: float) -> None:
+    def _flow(self, time: float, moving: list[int]) -> None:
         span = time - self.flowed
         steps = math.ceil(span / self.main.dt - 1e-9)
         for flow in self.flows:
             for _ in range(steps):
-                flow.advance(span / steps)
-            self.span.add(flow.trains)
+                flow.advance(span / steps, moving)
+            self.span.add(flow.trains, moving)
         self.main.hand_over()
         self.warning = self.warning or self._complaint()
 

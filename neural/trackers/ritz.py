@@ -79,7 +79,7 @@ class Ritz(Spanning):
         assert self.span.x is not None
         return spread(self.span.weights(self.now), self.span.x)
 
-    def _flow(self, time: float) -> None:
+    def _flow(self, time: float, moving: list[int]) -> None:
         for i, flow in enumerate(self.flows):
             self.problem.ensemble.load(self.networks[i])
             at = self.flowed

@@ -62,8 +62,9 @@ class Span:
         self.log_density, self.log_psi, self.energy, self.energy2 = empty, empty, empty, empty
         self.parts: list[list[Part]] = []
 
-    def __len__(self) -> int:
-        return len(self.networks)
+    @property
+    def sizes(self) -> list[int]:
+        return [len(self.networks)] * len(self.problem.s)
 
     def add(self) -> None:
         """Take the ensemble's networks as they are into the span; they stand in the ensemble again afterwards."""
@@ -135,7 +136,7 @@ class Span:
         return torch.arange(n) % self.samples < self.second
 
     def _log_m(self) -> Tensor:
-        return self.log_density.logsumexp(2, keepdim=True) - math.log(len(self))
+        return self.log_density.logsumexp(2, keepdim=True) - math.log(len(self.networks))
 
     def _amplitudes(self) -> Tensor:
         """``psi_k(x) / sqrt(m(x))``, ``(R, n, K)``."""

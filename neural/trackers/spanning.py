@@ -26,7 +26,10 @@ AGAIN = 2  # times in a row that nothing must change before the flows stop
 class Trials(Protocol):
     """The trial states of each of ``R`` counting fields."""
 
-    def __len__(self) -> int: ...
+    @property
+    def sizes(self) -> list[int]:
+        """How many of each field."""
+        ...
 
     def ln_z(self, t: float) -> tuple[Tensor, Tensor]:
         """``ln <v|exp(t H)|v>`` ``(R,)``, and influences whose products sum up to its covariance, ``(R, B)``."""
@@ -54,12 +57,13 @@ class Spanning:
         if not (first > 0 and growth > 1 and still > 0):
             raise InputError("first and still must be positive, growth above 1.")
         self.problem, self.first, self.growth, self.still = problem, first, growth, still
-        self.now, self.flowed, self.quiet = 0.0, 0.0, 0
+        self.now, self.flowed = 0.0, 0.0
+        self.quiet = torch.zeros(len(problem.s), dtype=torch.int64)  # times in a row that nothing changed
         self.ahead: Tensor | None = None
         self.warning = ""
 
-    def _flow(self, time: float) -> None:
-        """Flow on from ``flowed`` to ``time`` and take the states into the span."""
+    def _flow(self, time: float, moving: list[int]) -> None:
+        """Flow on from ``flowed`` to ``time`` and take the states into the span, at least for the fields ``moving``."""
         raise NotImplementedError
 
     def _told(self) -> dict[str, Tensor]:
@@ -74,7 +78,7 @@ class Spanning:
     def step(self, limit: float) -> Step:
         """To ``limit``, or as far as the next states reach."""
         following = self._next()
-        moving = self.quiet < AGAIN
+        moving = bool((self.quiet < AGAIN).any())
         dt = min(limit, max(following - self.now, self.first)) if moving else limit
         if moving and self.flowed < self.now + dt:
             self._extend(following)
@@ -88,19 +92,19 @@ class Spanning:
             "scgf": top,
             "scgf_stderr": influences.square().sum(1).sqrt(),
             "flowed": torch.full_like(top, self.flowed),
-            "networks": torch.full_like(top, len(self.span)),
+            "networks": torch.tensor(self.span.sizes).to(top),
             **self._told(),
         }
         return Step(dt, {self.name: increment}, self.name, told, warning=self.warning)
 
     def _extend(self, time: float) -> None:
         """Flow on to ``time``, and see whether the new states changed anything."""
-        self._flow(time)
+        self._flow(time, (self.quiet < AGAIN).nonzero()[:, 0].tolist())
         self.flowed = time
         if self.ahead is not None:
             found = self._rates(time)
-            same = bool(((found - self.ahead).abs() <= self.still * found.abs()).all())
-            self.quiet = self.quiet + 1 if same else 0
+            same = ((found - self.ahead).abs() <= self.still * found.abs()).all(0).cpu()
+            self.quiet = torch.where(same | (self.quiet >= AGAIN), self.quiet + 1, 0)
         self.ahead = self._rates(self._next())
 
     def _rates(self, time: float) -> Tensor:

@@ -10,7 +10,7 @@ span knows it is told by leaving out the flows from each tilt in turn.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,20 +46,22 @@ class Solved:
 
 
 class TrainSpan:
-    """``K`` trains of norm one for each of ``R`` counting fields, of ``flows`` flows in turn, from the start first."""
+    """Trains of norm one for each of ``R`` counting fields, of ``flows`` flows in turn, from the start first."""
 
     def __init__(self, hamiltonians: list[LocalSum], flows: int):
         self.hamiltonians, self.flows = hamiltonians, flows
         self.trains: list[list[TensorTrain]] = [[] for _ in hamiltonians]
         self.elements = [np.zeros((2, 0, 0)) for _ in hamiltonians]  # S and H
-        self._solved: list[list[Solved]] = []
+        self._solved: list[list[Solved]] = [[] for _ in hamiltonians]  # no longer true once trains are added
 
-    def __len__(self) -> int:
-        return len(self.trains[0])
+    @property
+    def sizes(self) -> list[int]:
+        return [len(trains) for trains in self.trains]
 
-    def add(self, new: list[TensorTrain]) -> None:
-        """One of each counting field."""
-        for r, train in enumerate(new):
+    def add(self, new: list[TensorTrain], fields: Iterable[int]) -> None:
+        """The next of some counting fields."""
+        for r in fields:
+            train = new[r]
             row = np.array([self.hamiltonians[r].between(other, train) for other in [*self.trains[r], train]]).T
             size = len(self.trains[r]) + 1
             grown = np.zeros((2, size, size))
@@ -67,7 +69,7 @@ class TrainSpan:
             grown[:, -1], grown[:, :, -1] = row, row
             self.elements[r] = grown
             self.trains[r].append(train.copy())
-        self._solved = []
+            self._solved[r] = []
 
     def ln_z(self, t: float) -> tuple[Tensor, Tensor]:
         """``ln <v|exp(t H)|v>`` of each field, and what it changes by without each tilted flow, their mean square."""
@@ -96,10 +98,11 @@ class TrainSpan:
     @property
     def solved(self) -> list[list[Solved]]:
         """Of all trains, and without those of each flow but the first."""
-        if not self._solved:
-            flow = np.arange(len(self)) % self.flows
-            chosen = [np.flatnonzero(flow != f) if f else np.arange(len(self)) for f in range(self.flows)]
-            self._solved = [[_solve(*elements[:, some][:, :, some]) for some in chosen] for elements in self.elements]
+        for r, elements in enumerate(self.elements):
+            if not self._solved[r]:
+                flow = np.arange(len(self.trains[r])) % self.flows
+                chosen = [np.flatnonzero(flow != f) if f else np.arange(len(flow)) for f in range(self.flows)]
+                self._solved[r] = [_solve(*elements[:, some][:, :, some]) for some in chosen]
         return self._solved
 
     def state(self) -> Mapping[str, Any]:
@@ -113,7 +116,8 @@ class TrainSpan:
             [like.like([core.numpy() for core in cores], centre) for cores, centre in zip(*some)]
             for some in zip(state["cores"], state["centres"])
         ]
-        self.elements, self._solved = [elements.numpy() for elements in state["elements"]], []
+        self.elements = [elements.numpy() for elements in state["elements"]]
+        self._solved = [[] for _ in self.elements]
 
 
 def _solve(overlap: np.ndarray, energy: np.ndarray) -> Solved:
