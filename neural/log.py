@@ -46,7 +46,7 @@ class RunLog:
             row: Row = {"step": self.steps, "t": self.t, "s": s, "wall": wall, "negative": step.negative}
             for name in step.increments:
                 row[f"ln_Z:{name}"] = float(self.ln_z[name][r])
-                row[f"stderr:{name}"] = float(np.sqrt(self.covariance[name][r, r]))
+                row[f"stderr:{name}"] = float(np.sqrt(max(0.0, self.covariance[name][r, r])))
             if self.summed is not None:
                 row["ln_Z_summed"] = float(self.summed[r])
             row.update({name: float(value[r]) for name, value in diagnostics.items()})

@@ -232,7 +232,7 @@ class _Run:
             if not self.log.ln_z:  # t = 0
                 rows.append({"quantity": "ln_Z", "s": s, "t": t, "value": 0.0, "stderr": 0.0})
             for name, value in self.log.ln_z.items():
-                stderr = float(np.sqrt(self.log.covariance[name][r, r]))
+                stderr = float(np.sqrt(max(0.0, self.log.covariance[name][r, r])))
                 row = {"s": s, "t": t, "value": float(value[r]), "stderr": stderr, "estimator": name}
                 rows.append({"quantity": f"ln_Z:{name}", **row})
                 if name == self.log.default:

@@ -106,12 +106,42 @@ def test_the_log_holds_the_limit():
     assert (last.scgf <= np.array(theta) + 1e-12).all()  # a Rayleigh quotient
 
 
-@pytest.mark.parametrize(("options", "message"), [({"growth": 1.0}, "above 1"), ({"starts": ("a",)}, "finite numbers")])
+def test_fields_that_stop_at_different_times_are_measured_together():
+    """And errors are finite also where the span is complete."""
+    system, fields = build("east", (3, 3)), [0.1, 1.0]
+    run = follow(system, fields, [20.0], 8, quantities=["ln_Z", "density"], measure=2000)
+    assert run.log.networks.nunique() > 1
+    exact = solve(system, fields, [20.0], ["ln_Z"]).value.to_numpy()
+    assert np.allclose(run.records.query("quantity == 'ln_Z'").value, exact, rtol=2e-4)
+    assert np.isfinite(run.records.stderr).all()
+    one = follow(build("free", (1,)), [0.3], [1.0, 10.0], 1).records
+    assert (one.stderr >= 0).all()
+
+
+def test_slow_systems_are_waited_for():
+    system = build("east", (3, 3), c=0.1)
+    exact = solve(system, 0.01, [1000.0], ["ln_Z"]).value.iloc[0]
+    found = follow(system, [0.01], [1000.0], 8).records.query("quantity == 'ln_Z'").value.iloc[0]
+    assert found == pytest.approx(exact, rel=2e-4)  # 2e-3 where the first two quiet states were enough
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"growth": 1.0}, "above 1"),
+        ({"first": float("inf")}, "infinite"),
+        ({"starts": ("a",)}, "finite numbers"),
+        ({"starts": (1.0, 1.0)}, "different numbers"),
+        ({"starts": 1e3}, "up to 50"),
+    ],
+)
 def test_bad_options_are_refused(options, message):
     with pytest.raises(InputError, match=message):
         follow(build("fa", (4,)), [0.1], [0.1], 2, **options)
 
 
 def test_other_systems_are_refused():
+    with pytest.raises(InputError, match="bond of 2"):
+        follow(build("fa", (2, 2)), [0.1], [0.1], 1)
     with pytest.raises(InputError, match="detailed balance"):
         follow(build("asep", (4,), p=1.0, q=0.3), [0.1], [0.1], 2)

@@ -81,6 +81,8 @@ class Gates(Measuring):
         self.states = problem.all_states() if full_summation else None
         support = system.support
         self.excluded = list(np.atleast_2d(support.configurations)) if isinstance(support, Excluding) else []
+        if self.excluded and net.bond < 2:
+            raise InputError("bond = 1: a configuration that is excluded takes a bond of 2 or more.")
         start = np.asarray(system.initial, dtype=float)
         self.scale = np.sqrt(np.where(start > 0, start, 1.0)) if balanced else np.ones_like(start)
         self.trains = [_start(system, self.scale, net.bond, cutoff) for _ in problem.s]
@@ -98,8 +100,8 @@ class Gates(Measuring):
 
     def load(self, state: Mapping[str, Any]) -> None:
         for train, cores, centre in zip(self.trains, state["trains"], state["centres"]):
-            train.cores, train.centre = [core.numpy() for core in cores], centre
-        self.lost, self._measured = state["lost"], state["measured"]
+            train.cores, train.centre = [core.cpu().numpy() for core in cores], centre
+        self.lost, self._measured = state["lost"].cpu(), state["measured"]
 
     def step(self, limit: float) -> Step:
         dt = limit / max(1, math.ceil(limit / self.dt - 1e-9))

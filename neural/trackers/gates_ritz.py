@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from exact import InputError
+
 from ..tensor_elements import LocalSum
 from .base import Problem
 from .gates_symmetric import SymmetricGates
@@ -20,6 +22,8 @@ from .proposal import checked
 from .spanning import Spanning, spread
 from .train_span import TrainSpan
 
+MOST = 50.0  # of a tilt
+FACTOR = 4.0  # steps longer than `Gates` would warn of by this make trial states still
 TOO_MUCH = 1e-2  # cut on every flow; the stored 5x5 has cut 4e-3, and its ln Z is 2e-4 off
 
 
@@ -27,10 +31,11 @@ class GatesRitz(Spanning):
     """``ln Z`` from the span of matrix products on the symmetric flows from the start and from its tilts.
 
     The network is that of the flow from the start. The standard error of ``ln Z`` is what it changes by without one of
-    the tilted flows. In the log, ``lost`` is what bonds have cut on the flow that lost least.
+    the tilted flows; what a larger bond would change is not in it. In the log, ``lost`` is what bonds have cut on the
+    flow that lost least.
 
     dt, order, cutoff
-        of the flows, as of `SymmetricGates`; matrix elements are exact, so ``dt`` matters little.
+        of the flows, as of `SymmetricGates`. Matrix elements are exact, so a ``dt`` that would be long there will do.
     starts
         tilts towards value 0 that the other flows start from, one flow for each.
     first, growth
@@ -39,11 +44,13 @@ class GatesRitz(Spanning):
     still
         relative change of ``ln Z`` ahead and of the largest Ritz value that counts as none.
     measure
-        configurations for the observables: those of the middle of the trajectory in the s-ensemble.
+        configurations for the observables, those of the middle of the trajectory in the s-ensemble; as many as count
+        are kept. They ask more of the span than ``ln Z``: where two phases coexist take a smaller ``still``.
     """
 
     name = "gates"
     span: TrainSpan
+    least = 10.0
 
     def __init__(
         self,
@@ -59,6 +66,8 @@ class GatesRitz(Spanning):
     ):
         super().__init__(problem, first, growth, still)
         tilts = checked(starts)
+        if not tilts or len(set(tilts)) < len(tilts) or not all(0 < abs(h) <= MOST for h in tilts):
+            raise InputError(f"starts = {starts!r}: they must be different numbers up to {MOST:g}, none of them 0.")
         self.main = SymmetricGates(problem, dt, order, cutoff, measure)
         self.flows = [self.main, *(self.main.tilted(h) for h in tilts)]
         sites, d = problem.system.n_sites, problem.system.local_dim
@@ -73,13 +82,16 @@ class GatesRitz(Spanning):
     def measured(self) -> Tensor:
         """Configurations of the square of ``exp(t H / 2) v``, ``(R, n, n_sites)``."""
         if self._measured is None or self._measured[0] != self.now:
-            x, weights = self.span.drawn(self.now, self.main.measure, self.problem.generator)
-            self._measured = self.now, spread(weights, x).to(self.problem.ensemble.device)
+            n = self.main.measure
+            x, weights = self.span.drawn(self.now, n, self.problem.generator)
+            effective = float((1 / weights.square().sum(1)).min())  # as many, or standard errors would be too small
+            few = spread(weights, x, min(n, max(2, round(effective))))
+            self._measured = self.now, few.to(self.problem.ensemble.device)
         return self._measured[1]
 
     def _flow(self, time: float, moving: list[int]) -> None:
         span = time - self.flowed
-        steps = math.ceil(span / self.main.dt - 1e-9)
+        steps = max(1, math.ceil(span / min(self.main.dt, FACTOR * self.main.longest) - 1e-9))
         for flow in self.flows:
             for _ in range(steps):
                 flow.advance(span / steps, moving)

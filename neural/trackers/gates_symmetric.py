@@ -36,12 +36,14 @@ class SymmetricGates(Gates):
         gates = [m for groups in self.groups for group in groups for _, m in group]
         everywhere = (problem.system.initial[list(problem.system.free_sites)] > 0).all()
         if not (everywhere and all(np.allclose(m, m.T, rtol=1e-9, atol=1e-12) for m in gates)):
-            raise InputError("gates-symmetric needs detailed balance with the start as equilibrium: take 'gates'.")
+            raise InputError(
+                "gates-symmetric and gates-ritz need detailed balance with the start as equilibrium: take gates."
+            )
 
     def tilted(self, h: float) -> SymmetricGates:
         """The same from the start tilted towards value 0, ``pi(x) exp(h n)`` with ``n`` sites at 0; before a step."""
-        weights = np.ones_like(self.scale)
-        weights[:, 0] = math.exp(h / 2)
+        weights = np.full_like(self.scale, math.exp(min(-h, 0.0) / 2))  # none above 1
+        weights[:, 0] = math.exp(min(h, 0.0) / 2)
         other = copy(self)  # with the same exponentials
         other.trains = [train.times(weights) for train in self.trains]
         for train in other.trains:
@@ -68,6 +70,7 @@ class SymmetricGates(Gates):
 def draw(train: TensorTrain, n: int, generator: torch.Generator) -> Tensor:
     """Configurations ``(n, n_sites)`` from the squares of the entries."""
     train.move(0)
+    generator = on_cpu(generator)
     rows, out = torch.ones(n, 1, dtype=torch.float64), []
     for core in train.cores:
         ahead: Any = torch.einsum("nl,lvr->nvr", rows, torch.from_numpy(np.ascontiguousarray(core)))
@@ -77,3 +80,11 @@ def draw(train: TensorTrain, n: int, generator: torch.Generator) -> Tensor:
         rows = ahead[torch.arange(n), value[:, 0]]
         rows = rows / rows.norm(dim=1, keepdim=True)
     return torch.stack(out, 1)
+
+
+def on_cpu(generator: torch.Generator) -> torch.Generator:
+    """Itself, or one that begins with a number from it."""
+    if generator.device.type == "cpu":
+        return generator
+    seed = torch.randint(1 << 62, (1,), generator=generator, device=generator.device)
+    return torch.Generator().manual_seed(int(seed))

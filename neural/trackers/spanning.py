@@ -9,6 +9,7 @@ any later time follows from the span.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -20,6 +21,7 @@ from exact import InputError
 from ..estimators import Increment
 from .base import Problem, Step
 
+ROUNDING = 1e-10  # of rates, which are zero at s = 0
 AGAIN = 2  # times in a row that nothing must change before the flows stop
 
 
@@ -52,10 +54,11 @@ class Spanning:
 
     name: str
     span: Trials
+    least = 0.0  # flow time before which nothing counts as still
 
     def __init__(self, problem: Problem, first: float, growth: float, still: float):
-        if not (first > 0 and growth > 1 and still > 0):
-            raise InputError("first and still must be positive, growth above 1.")
+        if not (0 < first < math.inf and 1 < growth < math.inf and 0 < still < math.inf):
+            raise InputError("first and still must be positive, growth above 1, none of them infinite.")
         self.problem, self.first, self.growth, self.still = problem, first, growth, still
         self.now, self.flowed = 0.0, 0.0
         self.quiet = torch.zeros(len(problem.s), dtype=torch.int64)  # times in a row that nothing changed
@@ -103,7 +106,8 @@ class Spanning:
         self.flowed = time
         if self.ahead is not None:
             found = self._rates(time)
-            same = ((found - self.ahead).abs() <= self.still * found.abs()).all(0).cpu()
+            same = ((found - self.ahead).abs() <= self.still * found.abs() + ROUNDING).all(0).cpu()
+            same &= time >= self.least
             self.quiet = torch.where(same | (self.quiet >= AGAIN), self.quiet + 1, 0)
         self.ahead = self._rates(self._next())
 
@@ -130,10 +134,10 @@ class Spanning:
         self.ln_z, self.covariance = self._estimate(self.now)
 
 
-def spread(weights: Tensor, x: Tensor) -> Tensor:
-    """As many of the configurations ``x``, ``(R, n, n_sites)``, in proportion to their ``weights``, ``(R, n)``."""
-    w = weights.cumsum(1)
-    n = w.shape[1]
-    places = ((torch.arange(n, device=w.device) + 0.5) / n).expand(len(w), n).contiguous()
+def spread(weights: Tensor, x: Tensor, count: int | None = None) -> Tensor:
+    """``count`` of the configurations ``x``, ``(R, n, n_sites)``, in proportion to their ``weights``, ``(R, n)``."""
+    w, n = weights.cumsum(1), weights.shape[1]
+    count = n if count is None else count
+    places = ((torch.arange(count, device=w.device) + 0.5) / count).expand(len(w), count).contiguous()
     picked = torch.searchsorted(w.contiguous(), places).clamp_max(n - 1)
-    return x.gather(1, picked[..., None].expand_as(x))
+    return x.gather(1, picked[..., None].expand(-1, -1, x.shape[2]))

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from ..tensor_elements import LocalSum
 from ..tensor_train import TensorTrain
-from .gates_symmetric import draw
+from .gates_symmetric import draw, on_cpu
 
 CUT = 1e-10  # a train with less squared distance from those already taken adds nothing but rounding
 
@@ -84,11 +84,12 @@ class TrainSpan:
         return found[:, 0], (found[:, 1:] - found[:, :1]) / (self.flows - 1) ** 0.5
 
     def drawn(self, t: float, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """``n`` or so configurations of all trains ``(R, n, n_sites)``, and their weights in ``|exp(t H / 2) v|^2``."""
+        """``n`` configurations of all trains ``(R, n, n_sites)``, and their weights in ``|exp(t H / 2) v|^2``."""
         found, weights = [], []
         for trains, (solved, *_) in zip(self.trains, self.solved):
             each = -(-n // len(trains))
             x = torch.cat([draw(train, each, generator) for train in trains])
+            x = x[torch.randperm(len(x), generator=on_cpu(generator))[:n]]
             amplitudes = np.array([train.entries(x.numpy()) for train in trains])
             square = (solved.coefficients(t) @ amplitudes) ** 2 / (amplitudes**2).sum(0)
             found.append(x)
@@ -113,10 +114,10 @@ class TrainSpan:
     def load(self, state: Mapping[str, Any]) -> None:
         like = self.trains[0][0]
         self.trains = [
-            [like.like([core.numpy() for core in cores], centre) for cores, centre in zip(*some)]
+            [like.like([core.cpu().numpy() for core in cores], centre) for cores, centre in zip(*some)]
             for some in zip(state["cores"], state["centres"])
         ]
-        self.elements = [elements.numpy() for elements in state["elements"]]
+        self.elements = [elements.cpu().numpy() for elements in state["elements"]]
         self._solved = [[] for _ in self.elements]
 
 
