@@ -119,7 +119,7 @@ def errors(groups: Sequence[dict[str, Curves]]) -> pd.DataFrame:
                 {
                     "system": network.system,
                     "shape": shape_text(network.shape),
-                    "t": network.t[-1],
+                    "t": f"{network.t[-1]:g}",
                     "fields": len(network.s),
                     "against": name,
                     "fields compared": len(i),
