@@ -1,11 +1,13 @@
-"""How the cost of a step grows with the lattice: 2D South-East, one process, CPU seconds.
+"""How the cost of a step grows with the lattice: 2D South-East, one process; CPU seconds, or those of a GPU.
 
 python -m compare.scaling --lengths 4,6,8,12,16 --out results/tang2024/scaling.md
+python -m compare.scaling --lengths 4,6,8,12,16,32 --device cuda --dtype float32 --fields 16
 """
 
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,29 +18,55 @@ import typer
 from tabulate import tabulate
 
 from exact import InputError, build
+from exact.errors import unknown
 from neural import Ensemble, trackers
 from neural import build as network
+from neural.runner import DTYPES
 from neural.trackers import Problem
 
 from . import parse
 
 
-def time_per_step(tracker: str, architecture: str, length: int, steps: int = 2, **options: Any) -> tuple[float, int]:
-    """CPU seconds of one step on a ``length x length`` lattice (the least of ``steps``), and the parameters.
+@dataclass(frozen=True)
+class Where:
+    """On what the steps are made: device, precision, and how many counting fields side by side."""
+
+    device: str = "cpu"
+    dtype: str = "float64"
+    fields: int = 1
+
+    def clock(self) -> float:
+        """CPU seconds so far; of a GPU, which the CPU does not wait for, those on the wall once it is done."""
+        if self.device == "cpu":
+            return time.process_time()
+        torch.cuda.synchronize()
+        return time.perf_counter()
+
+    def __str__(self) -> str:
+        name = "CPU" if self.device == "cpu" else torch.cuda.get_device_name()
+        return f"{name}, {self.dtype}, {self.fields} counting field{'s' * (self.fields > 1)}"
+
+
+def time_per_step(
+    tracker: str, architecture: str, length: int, steps: int = 2, where: Where = Where(), **options: Any
+) -> tuple[float, int]:
+    """Seconds of one step on a ``length x length`` lattice (the least of ``steps``), and the parameters.
 
     The first step, which compiles and fills caches, is not counted.
     """
     system = build("east", (length, length), c=0.5)
     torch.manual_seed(1)
-    net = network(architecture, system.shape).double().restrict(system.pinned, system.support)
-    net.initialise(system.initial)
-    problem = Problem(system, [0.1], "activity", Ensemble(net, 1), torch.Generator().manual_seed(1))
+    net = network(architecture, system.shape).restrict(system.pinned, system.support)
+    net = net.to(device=where.device, dtype=DTYPES[where.dtype]).initialise(system.initial)
+    generator = torch.Generator(where.device).manual_seed(1)
+    fields = np.linspace(0.05, 0.15, where.fields).tolist() if where.fields > 1 else [0.1]
+    problem = Problem(system, fields, "activity", Ensemble(net, len(fields)), generator)
     runner = trackers.build(tracker, problem, **options)
     taken = []
     for _ in range(steps + 1):
-        began = time.process_time()
+        began = where.clock()
         runner.step(0.01)
-        taken.append(time.process_time() - began)
+        taken.append(where.clock() - began)
     return min(taken[1:]), problem.ensemble.n_parameters
 
 
@@ -53,21 +81,25 @@ def main(
     tracker: Annotated[str, typer.Option(help="A name (see `vanbench list trackers`).")] = "tdvp-symmetric",
     architecture: Annotated[str, typer.Option(help="A name (see `vanbench list architectures`).")] = "sitewise",
     tracker_option: Annotated[list[str] | None, typer.Option(help="NAME=VALUE, an option of the tracker.")] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    dtype: Annotated[str, typer.Option(help="float64 or float32.")] = "float64",
+    fields: Annotated[int, typer.Option(min=1, help="Counting fields side by side.")] = 1,
     out: Annotated[Path | None, typer.Option(help="Markdown file to add to; else standard output.")] = None,
 ) -> None:
     """Time a step of a tracker on 2D South-East lattices, and fit the exponent."""
     options = parse.options(tracker_option or [], "--tracker-option")
-    rows = []
+    rows, where = [], Where(device, dtype, fields)
     try:
+        _check(where)
         trackers.check(tracker, options)
         for length in (int(value) for value in parse.numbers(lengths, "--lengths")):
-            seconds, parameters = time_per_step(tracker, architecture, length, **options)
+            seconds, parameters = time_per_step(tracker, architecture, length, where=where, **options)
             rows.append({"sites": length**2, "parameters": parameters, "seconds": seconds})
             typer.echo(f"{tracker} {architecture} {length}x{length}: {seconds:.3g} s a step", err=True)
     except InputError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from error
-    text = _markdown(pd.DataFrame(rows), tracker, architecture, options)
+    text = _markdown(pd.DataFrame(rows), tracker, architecture, options, where)
     if out is None:
         typer.echo(text)
     else:
@@ -76,14 +108,28 @@ def main(
             file.write(text)
 
 
-def _markdown(table: pd.DataFrame, tracker: str, architecture: str, options: dict[str, Any]) -> str:
+def _check(where: Where) -> None:
+    if where.device not in ("cpu", "cuda"):
+        raise unknown("device", where.device, ["cpu", "cuda"])
+    if where.device == "cuda" and not torch.cuda.is_available():
+        raise InputError("there is no CUDA device here.")
+    if where.dtype not in DTYPES:
+        raise unknown("dtype", where.dtype, list(DTYPES))
+
+
+def _markdown(table: pd.DataFrame, tracker: str, architecture: str, options: dict[str, Any], where: Where) -> str:
     told = ", ".join(f"{key} = {value}" for key, value in options.items()) or "default options"
     cells = [[int(r.sites), int(r.parameters), f"{r.seconds:.3g}"] for r in table.itertuples()]
-    body = tabulate(cells, ["sites N", "parameters", "CPU s a step"], tablefmt="pipe", disable_numparse=True)
+    body = tabulate(
+        cells,
+        ["sites N", "parameters", "CPU s a step" if where.device == "cpu" else "s a step"],
+        tablefmt="pipe",
+        disable_numparse=True,
+    )
     grows = ""
     if len(table) > 1:
         grows = f"\nTime grows as N^{exponent(table.sites.to_numpy(float), table.seconds.to_numpy()):.2f}.\n"
-    return f"### {tracker}, {architecture} ({told})\n\n{body}\n{grows}\n"
+    return f"### {tracker}, {architecture} ({told}; {where})\n\n{body}\n{grows}\n"
 
 
 if __name__ == "__main__":

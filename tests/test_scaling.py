@@ -33,3 +33,22 @@ def test_table_by_command(tmp_path):
     assert told.exit_code == 0, told.output
     assert "Time grows as N^" in out.read_text()
     assert CliRunner().invoke(app, ["--tracker", "tpvd"]).exit_code == 2
+    told = CliRunner().invoke(app, [*arguments[:-2], "--dtype", "float32", "--fields", "3"])
+    assert "CPU, float32, 3 counting fields" in told.output
+
+
+@pytest.mark.parametrize(("option", "value"), [("--device", "tpu"), ("--dtype", "float16"), ("--fields", "0")])
+def test_what_it_cannot_time_is_refused(option, value):
+    app = typer.Typer()
+    app.command()(scaling.main)
+    told = CliRunner().invoke(app, [option, value])
+    assert told.exit_code == 2
+    assert not isinstance(told.exception, Exception) or isinstance(told.exception, SystemExit)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_step_on_a_gpu(dtype):
+    where = scaling.Where("cuda", dtype, 3)
+    assert scaling.time_per_step("tdvp-symmetric", "sitewise", 4, steps=1, where=where, samples=50)[0] > 0
