@@ -41,9 +41,7 @@ def test_table_by_command(tmp_path):
 def test_what_it_cannot_time_is_refused(option, value):
     app = typer.Typer()
     app.command()(scaling.main)
-    told = CliRunner().invoke(app, [option, value])
-    assert told.exit_code == 2
-    assert not isinstance(told.exception, Exception) or isinstance(told.exception, SystemExit)
+    assert CliRunner().invoke(app, [option, value]).exit_code == 2
 
 
 @pytest.mark.gpu
