@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 from scipy.linalg import expm
+from torch import Tensor
 
 from exact import Excluding, FixedSum, InputError, System
 from exact.matrixfree.local import Local, merged
@@ -109,9 +110,14 @@ class Gates(Measuring):
         if dt == limit:  # a report time
             self.hand_over()
         increment = Increment.certain(torch.as_tensor(growth))
-        bonds = torch.tensor([float(max(train.bonds, default=1)) for train in self.trains])
+        bonds = self.bonds
         diagnostics = {"lost": self.lost, "bond": bonds}
         return Step(dt, {"gates": increment}, "gates", diagnostics, warning=self._warning(dt, int(bonds.max())))
+
+    @property
+    def bonds(self) -> Tensor:
+        """The largest of each train, ``(R,)``."""
+        return torch.tensor([float(max(train.bonds, default=1)) for train in self.trains])
 
     def advance(self, dt: float, fields: Sequence[int] | None = None) -> np.ndarray:
         """One step of the trains alone, all or those of some fields; by how much ``ln Z`` has grown, ``(R,)``."""

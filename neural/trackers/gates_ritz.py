@@ -101,7 +101,7 @@ class GatesRitz(Spanning):
 
     def _complaint(self) -> str:
         if (lost := float(self._lost().max())) > TOO_MUCH:
-            bond = max(max(train.bonds, default=1) for train in self.main.trains)
+            bond = int(self.main.bonds.max())
             return f"{lost:.1g} of every flow's squares or more have been cut from bonds of {bond}: take a larger bond"
         return ""
 
@@ -109,8 +109,7 @@ class GatesRitz(Spanning):
         return torch.stack([flow.lost for flow in self.flows]).amin(0)
 
     def _told(self) -> dict[str, Tensor]:
-        bonds = [float(max(train.bonds, default=1)) for train in self.main.trains]
-        return {"lost": self._lost(), "bond": torch.tensor(bonds)}
+        return {"lost": self._lost(), "bond": self.main.bonds}
 
     def state(self) -> Mapping[str, Any]:
         return {

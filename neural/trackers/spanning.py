@@ -10,6 +10,7 @@ any later time follows from the span.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -42,15 +43,9 @@ class Trials(Protocol):
         ...
 
 
-class Spanning:
+class Spanning(ABC):
     """``name`` of its estimator; ``span``, ``flowed`` so far; a tracker says how its states flow on in `_flow`.
-
-    first, growth
-        states are taken at the flow time ``first``, and then at ``growth`` times the last, but at least ``first``
-        later.
-    still
-        relative change of ``ln Z`` ahead and of the largest Ritz value that counts as none.
-    """
+    ``first``, ``growth`` and ``still`` are told there."""
 
     name: str
     span: Trials
@@ -65,13 +60,13 @@ class Spanning:
         self.ahead: Tensor | None = None
         self.warning = ""
 
+    @abstractmethod
     def _flow(self, time: float, moving: list[int]) -> None:
         """Flow on from ``flowed`` to ``time`` and take the states into the span, at least for the fields ``moving``."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _told(self) -> dict[str, Tensor]:
         """What the log holds besides, each ``(R,)``."""
-        raise NotImplementedError
 
     def _begin(self) -> None:
         """With the span of the starts alone."""
