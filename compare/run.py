@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from exact import InputError
 
 from . import execute, references
 from .cluster import connect, require_shared, run_jobs_on
 from .pool import Job, Outcome, cores, run_jobs
+from .progress import Bars
 from .record import FOLDER, UNFINISHED, Record, write_json
 from .task import Architecture, Run, Suite, load_suite
 
@@ -146,17 +146,8 @@ def _with_bar(title: str, jobs: list[Job], go: Go, console: Console | None, ende
     if not jobs:
         return
     parts: dict[str, float] = {}
-    layout = (
-        TextColumn("[bold]{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
-    )
-    with Progress(*layout, console=console or Console(quiet=True, emoji=False), transient=False) as bar:
-        line = bar.add_task(title, total=len(jobs), note="")
+    with Bars(console or Console(quiet=True)) as bar:
+        line = bar.add(title, len(jobs))
 
         def moved(job: Job, step: int, total: int, message: str) -> None:
             parts[job.label] = min(step / total, 1.0)

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import json
 import shlex
-import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.progress import TaskID
 
 from exact.errors import InputError
 
 from ..output import check_format
+from ..progress import Bars
 from . import common
 
 
@@ -56,7 +57,7 @@ def register(app: typer.Typer) -> None:
         folder(out)
         started = time.perf_counter()
         try:
-            with progress_bar(quiet) as progress:
+            with stages(quiet) as progress:
                 found = study(dataset, config, progress)
         except KeyboardInterrupt:
             typer.echo("interrupted: nothing was written; the same command starts afresh.", err=True)
@@ -101,20 +102,14 @@ def _print_tables(found) -> None:
 
 
 @contextmanager
-def progress_bar(quiet: bool) -> Iterator:
-    """A ``progress(stage, done, total)`` callback that draws on stderr, one bar per stage."""
-    if quiet or not sys.stderr.isatty():
-        yield lambda *_: None
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True)) as bars:
-        tasks: dict = {}
+def stages(quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
+    """A ``progress(stage, done, total)`` callback, a bar for each stage."""
+    with Bars(common.console(quiet)) as bars:
+        lines: dict[str, TaskID] = {}
 
         def update(stage: str, done: int, total: int) -> None:
-            if stage not in tasks:
-                tasks[stage] = bars.add_task(stage, total=total)
-            bars.update(tasks[stage], completed=done)
+            if stage not in lines:
+                lines[stage] = bars.add(stage, total)
+            bars.update(lines[stage], completed=done)
 
         yield update

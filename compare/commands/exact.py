@@ -10,7 +10,7 @@ import typer
 from exact import InputError, cloning, scan
 from exact.solve import DEFAULT
 
-from .. import parse
+from .. import parse, progress
 from ..output import check_format, emit
 from ..systems import build_system
 from . import common
@@ -66,17 +66,17 @@ def exact(
     built = build_system(system, lengths, params)
     fields, grid = parse.numbers(s, "--s"), parse.numbers(times, "--times")
     stderr = common.console(quiet)
-    with stderr.status(f"{system} {shape}") as status:
+    with progress.status(stderr, f"{system} {shape}") as tell:
         if method == "cloning":
             _require_plain(asked, scheme, out, processes)
             if not 0 < clones < 1e12:
                 raise InputError(f"--clones {clones:g}: give a number of clones, like 1e5.")
-            found = cloning(built, fields, grid, int(clones), seed=seed, observable=observable, progress=status.update)
+            found = cloning(built, fields, grid, int(clones), seed=seed, observable=observable, progress=tell)
             found = found[found.quantity.isin(asked or found.quantity)]
         else:
             options: dict[str, Any] = {"scheme": scheme, "dt": dt, "observable": observable, "method": method}
             options["quantities"] = asked or DEFAULT
-            found = scan(built, fields, grid, out, processes, status.update, **options)
+            found = scan(built, fields, grid, out, processes, tell, **options)
     taken = found.attrs.get("method", method)
     head = {"system": built.name, "shape": list(lengths), "params": dict(built.params), "observable": observable}
     emit(form, found, {**head, "method": taken}, title=f"{built.name} {shape}")

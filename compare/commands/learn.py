@@ -10,8 +10,11 @@ import typer
 
 from exact.errors import InputError, unknown
 
+from ..output import check_format
+from ..progress import Bars
+from . import common
+
 COUPLINGS = ("J", "h", "plaquette")
-Quiet = Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")]
 
 EXAMPLE = "Example: vanbench learn ising --shape 8x8 --temperature 2.5 --generate 20000 --out runs/ising"
 
@@ -44,10 +47,10 @@ def learn_ising(
     validation: Annotated[float, typer.Option(help="Fraction held out.")] = 0.1,
     patience: Annotated[int, typer.Option(help="Epochs without improvement before stopping.")] = 10,
     symmetries: Annotated[str, typer.Option(help="Assumed ones: translations,flip. None by default.")] = "",
-    seed: Annotated[int, typer.Option()] = 1,
+    seed: common.Seed = 1,
     dtype: Annotated[str, typer.Option(help="float32 or float64.")] = "float64",
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the folder's checkpoint.")] = False,
-    quiet: Quiet = False,
+    quiet: common.Quiet = False,
 ) -> None:
     """Train by maximum likelihood, so that H(x) = -T0 ln p(x); writes a folder that `predict` reads."""
     from neural.learning.likelihood import Training
@@ -84,13 +87,16 @@ def learn_ising(
         x = ising_data.read(data, n_sites, spec.local_dim)
     else:
         x = ising_data.generate(generate or 0, spec.shape, spec.T0, spec.couplings, spec.stride, seed)
-    with _Progress("training", not quiet) as progress:
+    with Bars(common.console(quiet)) as bars:
+        line = bars.add("training", epochs)
         result = run(
             spec,
             x,
             out,
             resume=resume,
-            on_epoch=lambda fit: progress(len(fit.history), epochs, f"nll {fit.history[-1]['validation_nll']:.3f}"),
+            on_epoch=lambda fit: bars.update(
+                line, completed=len(fit.history), note=f"nll {fit.history[-1]['validation_nll']:.3f}"
+            ),
         )
     typer.echo(json.dumps({key: value for key, value in result.items() if key != "provenance"}, indent=1))
 
@@ -104,9 +110,9 @@ def predict(
     length: Annotated[int, typer.Option(help="Recorded steps a chain.")] = 150,
     thermalise: Annotated[int, typer.Option(help="Steps before them.")] = 50,
     moves: Annotated[str, typer.Option(help="Among independence, metropolis, exchange.")] = "independence,exchange",
-    seed: Annotated[int, typer.Option()] = 1,
-    format: Annotated[str, typer.Option("--format", help="table, json or csv.")] = "table",
-    quiet: Quiet = False,
+    seed: common.Seed = 1,
+    format: common.Format = "table",
+    quiet: common.Quiet = False,
 ) -> None:
     """Thermodynamics at other temperatures from p^(T0/T), beside exact values; also FOLDER/predict-*.csv, .png."""
     from .. import parse
@@ -114,19 +120,19 @@ def predict(
     from ..ising.learning import load
     from ..ising.plots import curves
 
-    if format not in ("table", "json", "csv"):
-        raise unknown("format", format, ["table", "json", "csv"])
+    check_format(format)
     values = parse.numbers(temperatures, "--temperatures")
     sampling = ising_predict.Sampling(method, draws, chains, length, thermalise, tuple(parse.names(moves)), seed)
     spec, net, fit = load(folder)
-    with _Progress("sampling", not quiet) as progress:
+    with Bars(common.console(quiet)) as bars:
+        line = bars.add("sampling")
         frame = ising_predict.predict(
             spec,
             net,
             fit,
             values,
             sampling,
-            on_step=lambda done, total: progress(done, total, ""),
+            on_step=lambda done, total: bars.update(line, completed=done, total=total),
         )
     table = ising_predict.save(folder, frame, values, sampling)
     curves(frame, spec, table.with_suffix(".png"))
@@ -137,7 +143,7 @@ def learn_wang2020(
     parts: Annotated[list[str] | None, typer.Argument(help="Parts of the study; all without.")] = None,
     out: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("results/wang2020"),
     work: Annotated[Path, typer.Option(help="Folder for networks, kept for resuming.")] = Path("runs/wang2020"),
-    quiet: Quiet = False,
+    quiet: common.Quiet = False,
 ) -> None:
     """Reproduce and judge Wang, Jiang, Zhou (2020): tables, figures and a README, part by part, resumable."""
     from ..ising.study import study
@@ -165,25 +171,3 @@ def _text(frame, format: str) -> str:
         records = [{k: v for k, v in row.items() if v == v} for row in frame.to_dict("records")]  # NaN: left out
         return json.dumps({"records": records})
     return frame.round(5).to_markdown(index=False)
-
-
-class _Progress:
-    """One bar on stderr; silent where it is not wanted."""
-
-    def __init__(self, what: str, show: bool):
-        from rich.console import Console
-        from rich.progress import Progress, TextColumn
-
-        columns = (*Progress.get_default_columns(), TextColumn("{task.fields[note]}"))
-        self.bar = Progress(*columns, console=Console(stderr=True), disable=not show)
-        self.task = self.bar.add_task(what, total=None, note="")
-
-    def __enter__(self):
-        self.bar.start()
-        return self
-
-    def __exit__(self, *error):
-        self.bar.stop()
-
-    def __call__(self, done: int, total: int, note: str) -> None:
-        self.bar.update(self.task, completed=done, total=total, note=note)

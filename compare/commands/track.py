@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.progress import Progress
 
 from exact import InputError
 
 from .. import execute, live, parse
 from ..output import check_format, emit
+from ..progress import Bars
 from ..record import Record
 from ..run import require_empty_or_run_folder
 from ..systems import build_system
@@ -94,11 +94,11 @@ def track(
     require_empty_or_run_folder(out)
     watch = live.tensorboard(out / "tensorboard") if tensorboard else None
     stderr = common.console(quiet)
-    with Progress(console=stderr) as bar:
-        line = bar.add_task(run.label, total=None)
+    with Bars(stderr) as bar:
+        line = bar.add(run.label)
 
         def moved(step: int, total: int, message: str) -> None:
-            bar.update(line, completed=step, total=total, description=message)
+            bar.update(line, completed=step, total=total, note=message)
 
         path, warned = execute.execute(
             run, out, device, checkpoint=out / "checkpoint", resume=resume, progress=moved, watch=watch

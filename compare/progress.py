@@ -1,0 +1,61 @@
+"""Progress on stderr: moving on a terminal; in a log, the line as it stands, every half minute."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import TimeRemainingColumn as Left
+from rich.table import Column
+
+EVERY = 30.0  # s between the lines of a log
+WIDE = 120  # columns of these
+
+
+class _Now:
+    """True once every ``EVERY`` seconds where ``console`` is a log that somebody reads."""
+
+    def __init__(self, console: Console):
+        self.console, self.last = console, time.monotonic()
+
+    def __call__(self) -> bool:
+        if self.console.quiet or self.console.is_terminal or time.monotonic() - self.last < EVERY:
+            return False
+        self.last = time.monotonic()
+        return True
+
+
+class Bars(Progress):
+    """Bars with their counts, the time taken and left, and a ``note``."""
+
+    def __init__(self, console: Console):
+        layout = (TextColumn("[bold]{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        note = TextColumn("{task.fields[note]}", table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis"))
+        super().__init__(*layout, TextColumn("left"), Left(), note, console=console, expand=True)
+        self._now = _Now(console)
+
+    def add(self, title: str, total: float | None = None) -> TaskID:
+        return self.add_task(title, total=total, note="")
+
+    def update(self, task_id: TaskID, **fields: Any) -> None:
+        super().update(task_id, **fields)
+        if self._now():
+            self.console.print(self.get_renderable(), width=WIDE)
+
+
+@contextmanager
+def status(console: Console, title: str) -> Iterator[Callable[[str], None]]:
+    """What to call with a line on how far this is, where there is no count to make a bar of."""
+    now = _Now(console)
+    with console.status(title) as shown:
+
+        def tell(text: str) -> None:
+            shown.update(text)
+            if now():
+                console.print(text, markup=False)
+
+        yield tell
