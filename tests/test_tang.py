@@ -11,12 +11,13 @@ import pytest
 from matplotlib.figure import Figure
 
 from compare.execute import execute
-from compare.tang import bands, critical, phases, protocol, voter
+from compare.tang import bands, critical, phases, protocol, transition, voter
 from compare.tang.__main__ import main
 from compare.tang.values import Curves, convex, derivatives, exact_curves, merged, noise, stored, table_of, trusted
 from compare.task import load_suite
 from exact import solve
-from exact.library import FOLDER
+from exact.critical import critical as critical_field
+from exact.library import FOLDER, read
 from exact.systems import build
 
 ROOT = Path(__file__).parents[1]
@@ -30,7 +31,7 @@ def _tables(monkeypatch: pytest.MonkeyPatch) -> None:
 def as_network(exact: Curves, source: str = "network") -> Curves:
     """A source that has only ``ln Z``, as a run does."""
     k, chi = derivatives(exact.s, exact.t, exact.ln_z, exact.n)
-    return Curves(source, exact.system, exact.shape, exact.s, exact.t, exact.ln_z, exact.stderr, k, chi, 1.0)
+    return replace(exact, source=source, k=k, chi=chi, cpu_s=1.0)
 
 
 def test_the_spline_gives_the_activity_of_the_tables():
@@ -107,7 +108,7 @@ def test_runs_over_other_fields_and_times_are_laid_side_by_side(tmp_path):
 
     def part(s, t):
         grids = {name: getattr(exact, name)[s][:, t] for name in ("ln_z", "stderr", "k", "chi")}
-        return replace(exact, source="network", s=exact.s[s], t=exact.t[t], **grids, cpu_s=2.0)
+        return replace(exact, source="network", s=exact.s[s], t=exact.t[t], **grids, scgf=exact.s[s], cpu_s=2.0)
 
     early, late = part(slice(0, 8), slice(0, 5)), part(slice(2, 12, 3), slice(5, 9))
     other = replace(early, shape=(9,))
@@ -117,6 +118,7 @@ def test_runs_over_other_fields_and_times_are_laid_side_by_side(tmp_path):
     for one in (early, late):
         i, j = np.isin(both.s, one.s.round(9)), np.isin(both.t, one.t.round(9))
         assert both.ln_z[np.ix_(i, j)] == pytest.approx(one.ln_z)
+    assert both.scgf == pytest.approx(both.s)
     assert np.isfinite(both.ln_z).sum() == early.ln_z.size + late.ln_z.size
     table_of(both).to_csv(tmp_path / "values.csv", index=False)
     (back,) = stored(tmp_path / "values.csv", [])
@@ -192,14 +194,55 @@ def test_exponents_of_power_laws_are_found():
     assert isinstance(critical.figure(rows.assign(height=1.0), long, found), Figure)
 
 
-def test_the_long_time_field_is_the_stored_one():
-    rows = critical.table([])
-    long = critical.steady(rows, FOLDER)
-    four = long[long["shape"] == "4x4"]
-    assert four[four.system == "east"].s_c.iloc[0] == pytest.approx(0.09866, abs=1e-5)  # results/exact/published.md
-    # the table at t = 1000 is nearly there
-    late = rows[(rows.system == "east") & (rows["shape"] == "4x4") & np.isclose(rows.t, 1000)]
-    assert late.s_c.iloc[0] == pytest.approx(0.09866, rel=0.05)
+def test_a_transition_narrower_than_the_fields_is_where_its_branches_cross():
+    """Two phases of given rates that a weight of e^-8 holds apart, fields 26 % apart wherever the grid begins."""
+    t, rates = 500.0, (lambda s: -9 * s + 4 * s**2, lambda s: -0.3 - 1.2 * s + s**2)
+    fine = np.linspace(0.01, 0.1, 200001)
+    crossing = fine[np.argmin(np.abs(t * rates[0](fine) - (t * rates[1](fine) - 8)))]
+    for begin in np.linspace(-2.0, -1.9, 11):
+        s = 10 ** np.arange(begin, 0, 0.1)
+        y = np.logaddexp(t * rates[0](s), t * rates[1](s) - 8)
+        place, _ = transition.place(s, y, transition.derivatives(s, y)[1])
+        assert place == pytest.approx(crossing, rel=2e-5)  # of the fine grid: the branches are parabolas
+
+
+def test_a_broad_transition_is_where_it_bends_most():
+    s = 10 ** np.arange(-2.0, 0.01, 0.1)
+    y = -0.3 * np.log(np.cosh((s - 0.11) / 0.08)) - 2 * s  # slope from one value to another within 0.16
+    bend = -(1 - np.tanh((s - 0.11) / 0.08) ** 2) * 0.3 / 0.08**2
+    assert transition.place(s, -y, -bend)[0] == pytest.approx(0.11, rel=0.02)
+
+
+def test_places_of_coarse_fields_are_those_of_the_exact_eigenvalue():
+    """Fields 26 % apart, of tables whose critical field is known to five digits."""
+    for name, off in (("south-east-4x4", 0.015), ("south-east-5x5", 0.01), ("fa-3x3", 0.03), ("fa-4x4", 0.02)):
+        table = read(FOLDER / f"{name}.csv")
+        table = table[(table.quantity == "scgf") & (table.s > 0)].sort_values("s")
+        s, y = table.s.to_numpy(float), table.value.to_numpy(float)
+        place, _ = transition.place(s, y, transition.derivatives(s, y)[1])
+        assert place == pytest.approx(critical_field(name).s_c, rel=off), name
+
+
+def test_the_long_time_fields_are_the_exact_ones_and_the_tables_are_nearly_there():
+    every = critical.with_exact([])
+    rows, long = critical.table(every), critical.steady(every, FOLDER)
+    late = rows[(rows.source == "exact") & np.isclose(rows.t, 1000)].set_index(["system", "shape"]).s_c
+    exact = long[long.source == "exact"].set_index(["system", "shape"]).s_c
+    for key in (("east", "4x4"), ("east", "5x5"), ("fa", "3x3"), ("fa", "4x4"), ("fa", "16")):
+        assert late[key] == pytest.approx(exact[key], rel=0.05), key
+
+
+def test_a_network_gives_a_long_time_field_by_its_ritz_values():
+    """Those of the table of 5x5, told as of another shape."""
+    exact = exact_curves("east", (5, 5))
+    assert exact is not None
+    table = read(FOLDER / "south-east-5x5.csv")
+    scgf = table[table.quantity == "scgf"].set_index("s").value.astype(float).reindex(exact.s).to_numpy()
+    network = replace(as_network(exact), shape=(25,), scgf=scgf)
+    long = critical.steady([network]).set_index("shape")
+    assert long.s_c["25"] == pytest.approx(critical_field("south-east-5x5").s_c, rel=0.01)
+    assert long.source["25"] == "network"
+    assert "25" not in set(critical.steady([as_network(replace(exact, shape=(25,)))])["shape"])  # none known
 
 
 def test_bands_stand_out_in_south_east_and_not_in_fa():

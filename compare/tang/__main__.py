@@ -88,8 +88,8 @@ def _write_phases(folders: list[Path] | None, out: Path, name: str) -> None:
 def critical_(folders: Some = None, out: Out = HERE) -> None:
     """(b), (c) The critical field and its exponents."""
     every = _curves(folders, out / "phases-values.csv")
-    rows = critical.table([*every, *stored(out / "chains-values.csv", every)])
-    long = critical.steady(rows)
+    every = critical.with_exact([*every, *stored(out / "chains-values.csv", every)])
+    rows, long = critical.table(every), critical.steady(every)
     found = critical.exponents(rows, long)
     draw.save(critical.figure(rows, long, found), out / "critical.png")
     _csv(pd.concat([rows, long.assign(t="inf")]), out / "critical-fields.csv", 5)

@@ -14,11 +14,12 @@ import numpy as np
 import pandas as pd
 
 from exact import published
-from exact.library import FOLDER
+from exact.critical import WINDOW, critical, known
+from exact.library import CASES, FOLDER
 
 from ..parse import shape_text
-from . import draw
-from .values import Curves, derivatives, exact_curves
+from . import draw, transition
+from .values import Curves, exact_curves
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -27,7 +28,7 @@ ALPHA, BETA = 1.39, 0.99  # published, 2D South-East
 STILL = 1.5  # a peak within this factor of the long-time one is no longer moving with t
 MIN_T = 5.0  # before it there is no peak of its own, only that at s = 0
 STANDS, LATE = 1.5, 200.0
-SETTLED = 0.1  # a field that moved by less between the last two times of a run is taken for the long-time one
+ENOUGH = 8  # fields at which the largest eigenvalue is known, for its transition
 CLEAR = 0.99  # of the draws of clones that have a peak: fewer, and it is noise
 DRAWS = 200  # of the clones' ln Z within its standard errors
 FAMILIES = {
@@ -45,8 +46,8 @@ def peaks(found: Curves) -> pd.DataFrame:
     """``t, s_c, height`` wherever ``-chi`` has a maximum inside the grid of ``s`` that stands ``STANDS`` times above
     its value at the smallest field: a lower one is lost in the noise of second derivatives, and early on is not yet
     that of the transition. In exact tables a lower one counts from ``LATE`` on, unless it is next to an end. Between
-    the fields it is a parabola in ``ln s`` through the highest three. Of clones with the spread over draws of ``ln Z``
-    within its standard errors, and the share of the draws that have a peak at all."""
+    the fields it is where `transition.place` puts it. Of clones with the spread over draws of ``ln Z`` within its
+    standard errors, and the share of the draws that have a peak at all."""
     rows = []
     drawn = _drawn(found) if found.source == "clones" else None
     for j, t in enumerate(found.t):
@@ -54,81 +55,64 @@ def peaks(found: Curves) -> pd.DataFrame:
         if t < MIN_T or np.isclose(t, 999.05) or known.sum() < 5:
             continue
         s = found.s[known]
-        peak = _peak(s, found.chi[known, j], found.source == "exact" and t >= LATE)
+        scale = found.n * t
+        peak = _peak(s, found.ln_z[known, j], scale * found.chi[known, j], found.source == "exact" and t >= LATE)
         if peak is None:
             continue
-        row = {"t": t, "s_c": peak[0], "height": peak[1]}
+        row = {"t": t, "s_c": peak[0], "height": peak[1] / scale}
         if drawn is not None:
-            others = [one[0] for chi in drawn[:, known, j] if (one := _peak(s, chi)) is not None]
+            both = [(y, transition.derivatives(s, y)[1]) for y in drawn[:, known, j]]
+            others = [one[0] for y, bend in both if (one := _peak(s, y, bend)) is not None]
             row |= {"s_c_stderr": np.std(others, ddof=1), "share": len(others) / DRAWS}
         rows.append(row)
     return pd.DataFrame(rows, columns=["t", "s_c", "height", "s_c_stderr", "share"])
 
 
 def _drawn(found: Curves) -> np.ndarray:
-    """``-chi`` of ``DRAWS`` copies of ``ln Z`` with its noise once more, ``(DRAWS, n_s, n_t)``; independent fields."""
-    noise = np.random.default_rng(1).standard_normal((DRAWS, *found.ln_z.shape)) * found.stderr
-    return np.stack([derivatives(found.s, found.t, found.ln_z + one, found.n)[1] for one in noise])
+    """``DRAWS`` copies of ``ln Z`` with its noise once more, ``(DRAWS, n_s, n_t)``; independent fields."""
+    return found.ln_z + np.random.default_rng(1).standard_normal((DRAWS, *found.ln_z.shape)) * found.stderr
 
 
-def _peak(s: np.ndarray, value: np.ndarray, low: bool = False) -> tuple[float, float] | None:
-    """Place and height of the maximum, None where it is at an end or, as `peaks` says, too low to be told."""
-    best = int(np.argmax(value))
-    told = value[best] > STANDS * value[0] or (low and 1 < best < len(s) - 2)
-    if not (0 < best < len(s) - 1 and told):
-        return None
-    place, height = _top(np.log(s[best - 1 : best + 2]), value[best - 1 : best + 2])
-    return float(np.exp(place)), height
+def _peak(s: np.ndarray, y: np.ndarray, bend: np.ndarray, low: bool = False) -> tuple[float, float] | None:
+    """Place and height of the maximum of ``bend``, the second derivative of ``y``; None where it is at an end or, as
+    `peaks` says, too low to be told."""
+    best = int(np.argmax(bend))
+    told = bend[best] > STANDS * bend[0] or (low and 1 < best < len(s) - 2)
+    return transition.place(s, y, bend) if 0 < best < len(s) - 1 and told else None
 
 
-def _top(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
-    """The maximum of the parabola through three points."""
-    a, b, c = np.polyfit(x - x[1], y, 2)
-    return float(x[1] - b / (2 * a)), float(c - b * b / (4 * a))
+def with_exact(found: Sequence[Curves]) -> list[Curves]:
+    """Every run of a family, and the exact tables of the same families."""
+    exact = [exact_curves(name, (n,) * dimension) for (name, dimension), lengths in SIZES.items() for n in lengths]
+    every = [*found, *(one for one in exact if one is not None)]
+    return [one for one in every if (one.system, len(one.shape)) in FAMILIES]
 
 
-def table(found: Sequence[Curves]) -> pd.DataFrame:
-    """``system, shape, n_sites, source`` and the columns of `peaks`: of every run, and of the exact tables of the same
-    families."""
-    every = list(found)
-    for (system, dimension), lengths in SIZES.items():
-        exact = [exact_curves(system, (length,) * dimension) for length in lengths]
-        every += [one for one in exact if one is not None]
+def table(every: Sequence[Curves]) -> pd.DataFrame:
+    """``system, shape, n_sites, source`` and the columns of `peaks`."""
     parts = [
         peaks(one).assign(system=one.system, shape=shape_text(one.shape), n_sites=one.n, source=one.source)
         for one in every
-        if (one.system, len(one.shape)) in FAMILIES
     ]
     both = pd.concat([part for part in parts if len(part)], ignore_index=True)
     return both[["system", "shape", "n_sites", "source", "t", "s_c", "height", "s_c_stderr", "share"]]
 
 
-def steady(rows: pd.DataFrame, folder: Path = FOLDER) -> pd.DataFrame:
-    """The long-time ``s_c(N)``: of the largest eigenvalue where that is stored, else of the exact table at t = 1000 or
-    of a network at its last time, where it no longer moves; and the published value of 2D South-East, L = 6."""
-    out = []
-    exact = rows[(rows.source == "exact") & np.isclose(rows.t, 1000)]
-    for one in exact.itertuples():
-        out.append(_steady(one.system, one.shape, one.n_sites, one.s_c, "exact, t = 1000"))
-    certain = set(zip(exact.system, exact["shape"]))
-    for (system, shape), group in rows[rows.source == "network"].groupby(["system", "shape"]):
-        last = group.sort_values("t").tail(2)
-        if (system, shape) not in certain and len(last) == 2 and np.ptp(last.s_c) < SETTLED * last.s_c.iloc[1]:
-            end = last.iloc[1]
-            out.append(_steady(system, shape, end.n_sites, end.s_c, f"network, t = {end.t:g}"))
-    for length, value in published.CRITICAL.items():
-        shape = f"{length}x{length}"
-        if length in published.WINDOW:
-            out = [row for row in out if (row["system"], row["shape"]) != ("east", shape)]
-            s_c = published.critical_field(length, folder)[1]
-            out.append(_steady("east", shape, length**2, s_c, "exact, largest eigenvalue"))
-        else:
-            out.append(_steady("east", shape, length**2, value, "published"))
-    return pd.DataFrame(out)
-
-
-def _steady(system: str, shape: str, n: int, s_c: float, source: str) -> dict[str, object]:
-    return {"system": system, "shape": shape, "n_sites": n, "s_c": s_c, "source": source}
+def steady(every: Sequence[Curves], folder: Path = FOLDER) -> pd.DataFrame:
+    """The long-time ``s_c(N)``, where the largest eigenvalue bends most: exactly, elsewhere of the largest Ritz value
+    of a network; and the published value of 2D South-East, L = 6."""
+    rows: list[tuple[str, tuple[int, ...], float, str]] = [("east", (6, 6), published.CRITICAL[6], "published")]
+    exact = {(CASES[name].system, CASES[name].shape): name for name in WINDOW if known(name, folder)}
+    rows += [(*key, critical(name, folder).s_c, "exact") for key, name in exact.items()]
+    for one in every:
+        told = np.isfinite(one.scgf)
+        if (one.system, one.shape) not in exact and told.sum() >= ENOUGH:
+            s, y = one.s[told], one.scgf[told]
+            if peak := _peak(s, y, transition.derivatives(s, y)[1]):
+                rows.append((one.system, one.shape, peak[0], "network"))
+    found = pd.DataFrame(rows, columns=["system", "shape", "s_c", "source"])
+    found.insert(2, "n_sites", [int(np.prod(shape)) for shape in found["shape"]])
+    return found.assign(shape=found["shape"].map(shape_text))
 
 
 def exponents(rows: pd.DataFrame, long: pd.DataFrame) -> pd.DataFrame:
@@ -141,9 +125,7 @@ def exponents(rows: pd.DataFrame, long: pd.DataFrame) -> pd.DataFrame:
         choices = {len(measured): measured, 2: measured.tail(2)} if len(measured) >= 2 else {}
         for points in choices.values():
             slope = _slope(points.n_sites, points.s_c)
-            sizes = ", ".join(
-                f"{shape} ({source.split(',')[0]})" for shape, source in zip(points["shape"], points.source)
-            )
+            sizes = ", ".join(f"{shape} ({source})" for shape, source in zip(points["shape"], points.source))
             out.append({"model": name, "exponent": "alpha", "value": -slope, "points": len(points), "from": sizes})
         fields = dict(zip(mine["shape"], mine.s_c))
         local = rows[(rows.system == system) & (_dimension(rows) == dimension) & _clear(rows)]

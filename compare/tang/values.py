@@ -14,13 +14,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.interpolate import CubicSpline
 
 from exact import InputError
 from exact.library import CASES, FOLDER, read
 
 from ..parse import shape_text
 from ..record import Record, records
+from . import transition
 
 BLUR = 0.1
 ENOUGH = 8  # fields from which a spline gives k where a table has none
@@ -40,6 +40,7 @@ class Curves:
     stderr: np.ndarray
     k: np.ndarray
     chi: np.ndarray
+    scgf: np.ndarray  # (n_s,), the largest Ritz value; NaN where the source has none
     cpu_s: float | None = None
 
     @property
@@ -77,8 +78,16 @@ def curves(record: Record) -> Curves:
     source = "network" if record.diagnostics.get("n_parameters") else "clones"
     if source == "network":
         k = convex(s, t, ln_z.to_numpy(), k, int(np.prod(shape)))
-    found = Curves(source, record.system, shape, s, t, ln_z.to_numpy(), stderr.to_numpy(), k, chi, record.cpu_s)
-    return trusted(found)
+    grids = ln_z.to_numpy(), stderr.to_numpy(), k, chi
+    return trusted(Curves(source, record.system, shape, s, t, *grids, _scgf(record, s), record.cpu_s))
+
+
+def _scgf(record: Record, s: np.ndarray) -> np.ndarray:
+    """What the tracker says of it at the end."""
+    log = record.frame("log")
+    if "scgf" not in log:
+        return np.full_like(s, np.nan)
+    return log.groupby("s").scgf.last().reindex(s).to_numpy(float)
 
 
 def merged(found: Sequence[Curves]) -> list[Curves]:
@@ -99,9 +108,13 @@ def _union(parts: Sequence[Curves]) -> Curves:
             out[place] = getattr(one, name)
         return out
 
+    scgf = np.full(len(s), np.nan)
+    for one, place in zip(parts, at):
+        known = np.isfinite(one.scgf)
+        scgf[place[0][:, 0][known]] = one.scgf[known]
     cpu_s = sum(one.cpu_s or 0.0 for one in parts)
     same = parts[0].source, parts[0].system, parts[0].shape
-    return Curves(*same, s, t, grid("ln_z"), grid("stderr"), grid("k"), grid("chi"), cpu_s)
+    return Curves(*same, s, t, grid("ln_z"), grid("stderr"), grid("k"), grid("chi"), scgf, cpu_s)
 
 
 def trusted(found: Curves) -> Curves:
@@ -129,8 +142,8 @@ def stored(path: Path, besides: Sequence[Curves]) -> list[Curves]:
         s, t = grids[0].index.to_numpy(float), grids[0].columns.to_numpy(float)
         lengths = tuple(int(n) for n in str(shape).split("x"))
         ln_z, stderr, k, chi = (grid.to_numpy(float) for grid in grids)
-        cpu_s = float(group.cpu_s.iloc[0])
-        out.append(trusted(Curves(str(source), str(system), lengths, s, t, ln_z, stderr, k, chi, cpu_s)))
+        scgf, cpu_s = group.groupby("s").scgf.first().to_numpy(float), float(group.cpu_s.iloc[0])
+        out.append(trusted(Curves(str(source), str(system), lengths, s, t, ln_z, stderr, k, chi, scgf, cpu_s)))
     return out
 
 
@@ -148,8 +161,8 @@ def completed(new: pd.DataFrame, path: Path, keys: Sequence[str]) -> pd.DataFram
 
 def derivatives(s: np.ndarray, t: np.ndarray, ln_z: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
     """``k`` and ``-chi`` at the fields ``s``, ``(n_s, n_t)``."""
-    spline = through_zero(s, ln_z)
-    return -spline(s, 1) / (n * t), spline(s, 2) / (n * t)
+    first, second = transition.derivatives(s, ln_z)
+    return -first / (n * t), second / (n * t)
 
 
 def convex(s: np.ndarray, t: np.ndarray, ln_z: np.ndarray, k: np.ndarray, n: int) -> np.ndarray:
@@ -162,13 +175,8 @@ def convex(s: np.ndarray, t: np.ndarray, ln_z: np.ndarray, k: np.ndarray, n: int
 
 def noise(s: np.ndarray, t: np.ndarray, stderr: np.ndarray, n: int) -> np.ndarray:
     """The standard error of ``k`` for independent errors of ``ln Z``, ``(n_s, n_t)``."""
-    weights = through_zero(s, np.eye(len(s)))(s, 1)  # d ln Z/ds at each field from ln Z at every field
+    weights = transition.derivatives(s, np.eye(len(s)))[0]  # d ln Z/ds at each field from ln Z at every field
     return np.sqrt(weights**2 @ stderr**2) / (n * t)
-
-
-def through_zero(s: np.ndarray, ln_z: np.ndarray) -> CubicSpline:
-    """The spline through the fields and ``ln Z(0) = 0``."""
-    return CubicSpline(np.concatenate([[0.0], s]), np.concatenate([np.zeros((1, ln_z.shape[1])), ln_z]))
 
 
 def exact_curves(system: str, shape: tuple[int, ...], folder: Path = FOLDER) -> Curves | None:
@@ -190,7 +198,7 @@ def exact_curves(system: str, shape: tuple[int, ...], folder: Path = FOLDER) -> 
         slopes = derivatives(s, t, values, int(np.prod(shape)))
         slopes = convex(s, t, values, slopes[0], int(np.prod(shape))), slopes[1]
         s, values, slopes = s[:-1], values[:-1], (slopes[0][:-1], slopes[1][:-1])  # at the end it has nothing beyond
-    return Curves("exact", system, shape, s, t, values, np.zeros_like(values), *slopes)
+    return Curves("exact", system, shape, s, t, values, np.zeros_like(values), *slopes, np.full_like(s, np.nan))
 
 
 def _pivot(table: pd.DataFrame, quantity: str) -> pd.DataFrame:
@@ -202,6 +210,7 @@ def table_of(found: Curves) -> pd.DataFrame:
     """Tidy rows of one source."""
     s, t = np.meshgrid(found.s, found.t, indexing="ij")
     flat = {name: getattr(found, name).ravel() for name in ("ln_z", "stderr", "k", "chi")}
+    flat["scgf"] = np.repeat(found.scgf, len(found.t))
     frame = pd.DataFrame({"s": s.ravel(), "t": t.ravel(), **flat}).rename(columns={"chi": "minus_chi", "ln_z": "ln_Z"})
     frame.insert(0, "source", found.source)
     frame.insert(0, "shape", shape_text(found.shape))
