@@ -13,7 +13,6 @@ from rich.progress import TimeRemainingColumn as Left
 from rich.table import Column
 
 EVERY = 30.0  # s between the lines of a log
-WIDE = 120  # columns of these
 
 
 class _Now:
@@ -44,7 +43,7 @@ class Bars(Progress):
     def update(self, task_id: TaskID, **fields: Any) -> None:
         super().update(task_id, **fields)
         if self._now():
-            self.console.print(self.get_renderable(), width=WIDE)
+            self.console.print(self.get_renderable())
 
 
 @contextmanager

@@ -30,20 +30,22 @@ WINDOW = {  # of each table, where the maximum is looked for
     "south-east-front-3x3x3": (0.072, 0.094),
     "fa-16": (0.018, 0.028),
     "fa-20": (0.0125, 0.019),
-    "fa-24": (0.0095, 0.0145),
-    "east-16": (0.0125, 0.021),
-    "east-20": (0.009, 0.0155),
-    "east-24": (0.0065, 0.0115),
+    "fa-24": (0.0105, 0.0135),
+    "east-16": (0.014, 0.019),
+    "east-20": (0.0105, 0.0132),
+    "east-24": (0.0081, 0.0101),
 }
-NODES = 8
+NODES = np.cos(np.pi * (np.arange(8) + 0.5) / 8)  # of Chebyshev, between -1 and 1
 
 
 class Critical(NamedTuple):
-    """``s_c``, ``-chi`` there, and the relative change of that when the last two terms of each series are left out."""
+    """``s_c`` and ``-chi`` there; the errors, relative, are the changes when the last two terms of each series are left
+    out, that of ``s_c`` at least the distance of the points at which the maximum was looked for."""
 
     s_c: float
+    s_c_error: float
     height: float
-    error: float
+    height_error: float
 
 
 def critical(name: str, folder: Path = FOLDER) -> Critical:
@@ -54,23 +56,22 @@ def critical(name: str, folder: Path = FOLDER) -> Critical:
     best = int(np.argmax(found))
     if not 0 < best < len(fine) - 1:
         raise InputError(f"{name}: -chi is largest at the end of {WINDOW[name]}, so this window misses its maximum.")
-    error = abs(float(minus_chi(name, fine[best : best + 1], folder, 2)[0] / found[best]) - 1)
-    return Critical(float(fine[best]), float(found[best]), error)
+    shorter = minus_chi(name, fine, folder, 2)
+    s_c, height = float(fine[best]), float(found[best])
+    moved = max(abs(float(fine[np.argmax(shorter)]) / s_c - 1), float(fine[1] / fine[0]) - 1)
+    return Critical(s_c, moved, height, abs(float(shorter[best]) / height - 1))
 
 
 def minus_chi(name: str, s: np.ndarray, folder: Path = FOLDER, dropped: int = 0) -> np.ndarray:
     """``theta''(s) / N`` at fields within the window; ``dropped`` terms of the series left out."""
     low, high = np.log(WINDOW[name])
-    nodes = np.cos(np.pi * (np.arange(NODES) + 0.5) / NODES)
     system = CASES[name].build()
-    path = folder / f"critical-{name}.csv"
-    fields = np.exp(low + (nodes + 1) / 2 * (high - low))
-    first, second = np.array([_top_two(system, float(field), path) for field in fields]).T
+    first, second = np.array([_top_two(system, float(field), _path(name, folder)) for field in _fields(name)]).T
     x, scale = (np.log(s) - low) / (high - low) * 2 - 1, 2 / (high - low)
 
     def in_ln_s(values: np.ndarray) -> list[np.ndarray]:
         """The interpolant and its derivatives."""
-        series = chebyshev.chebfit(nodes, values, NODES - 1)[: NODES - dropped]
+        series = chebyshev.chebfit(NODES, values, len(NODES) - 1)[: len(NODES) - dropped]
         return [chebyshev.chebval(x, chebyshev.chebder(series, k)) * scale**k for k in (0, 1, 2)]
 
     total, d = in_ln_s(first + second), in_ln_s((first - second) ** 2 / 4)
@@ -81,7 +82,21 @@ def minus_chi(name: str, s: np.ndarray, folder: Path = FOLDER, dropped: int = 0)
 
 def known(name: str, folder: Path = FOLDER) -> bool:
     """Whether `critical` has nothing left to compute."""
-    return name in WINDOW and len(_kept(folder / f"critical-{name}.csv")) >= NODES
+    return name in WINDOW and all(_key(field) in _kept(_path(name, folder)) for field in _fields(name))
+
+
+def _fields(name: str) -> np.ndarray:
+    """Where the eigenvalues are computed."""
+    low, high = np.log(WINDOW[name])
+    return np.exp(low + (NODES + 1) / 2 * (high - low))
+
+
+def _path(name: str, folder: Path) -> Path:
+    return folder / f"critical-{name}.csv"
+
+
+def _key(s: float) -> str:
+    return f"{s:.15g}"
 
 
 def _kept(path: Path) -> dict[str, tuple[float, float]]:
@@ -90,7 +105,7 @@ def _kept(path: Path) -> dict[str, tuple[float, float]]:
 
 
 def _top_two(system: System, s: float, path: Path) -> tuple[float, float]:
-    kept, key = _kept(path), f"{s:.15g}"
+    kept, key = _kept(path), _key(s)
     if key in kept:
         return kept[key]
     engine = Symmetric(system, s)

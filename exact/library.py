@@ -188,7 +188,26 @@ def status(folder: Path = FOLDER) -> str:
         bad = certain[certain.note.astype(str).str.contains("unstable")].s.nunique() if len(certain) else 0
         states = f"2^{len(case.build().free_sites)}"
         lines.append(f"| {case.name} | {states} | {shown[0]} | {shown[1]} | {worst} | {f'{bad} s' if bad else ''} |")
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *_critical_fields(folder)]) + "\n"
+
+
+def _critical_fields(folder: Path) -> list[str]:
+    """Those of long times that are known, as a table."""
+    from .critical import WINDOW, critical, known
+
+    lines = [
+        "",
+        "Critical fields of long times, where `-chi` of the largest eigenvalue is largest, by `python -m exact.library",
+        "critical NAME` (`exact/critical.py`); relative errors.",
+        "",
+        "| table | s_c | error | -chi there | error |",
+        "|---|---|---|---|---|",
+    ]
+    for name in WINDOW:
+        if known(name, folder):
+            s_c, s_c_error, height, height_error = critical(name, folder)
+            lines.append(f"| {name} | {s_c:.5g} | {s_c_error:.0e} | {height:.4g} | {height_error:.0e} |")
+    return lines
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated, Any
 
 import typer
@@ -26,6 +27,9 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stder
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 
 
+LOG_WIDTH = 120
+
+
 def parameters(params: list[str] | None, initial: str | None) -> dict[str, Any]:
     """``-p`` options and ``--initial`` as parameters of a system."""
     found = parse.options(params or [])
@@ -36,4 +40,5 @@ def parameters(params: list[str] | None, initial: str | None) -> dict[str, Any]:
 
 def console(quiet: bool) -> Console:
     """Where progress goes: stderr, or nowhere."""
-    return Console(stderr=True, quiet=quiet, highlight=False, emoji=False)
+    width = None if sys.stderr.isatty() else LOG_WIDTH
+    return Console(stderr=True, quiet=quiet, highlight=False, emoji=False, width=width)
