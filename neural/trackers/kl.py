@@ -10,6 +10,7 @@ from torch import Tensor
 
 from exact import InputError
 
+from ..adam import Adam
 from ..distributed import mine, total, whole
 from ..estimators import Increment, effective_samples, from_loss, from_weights
 from .base import MAX_SUMMED, Diverged, Problem, Step
@@ -78,15 +79,15 @@ class KL:
         self.states = problem.all_states() if full_summation else None
         if self.states is not None and self.states.shape[1] > MAX_SUMMED:
             raise InputError(f"full summation is for at most {MAX_SUMMED} states; this system has more.")
-        self.optimiser = torch.optim.Adam(list(problem.ensemble.parameters.values()), lr=learning_rate)
+        self.optimiser = Adam(problem.ensemble.parameters.values(), learning_rate)
         self.measured = self._draw()
 
     def state(self) -> Mapping[str, Any]:
-        return {"steps_done": self.steps_done, "optimiser": self.optimiser.state_dict(), "measured": self.measured}
+        return {"steps_done": self.steps_done, "optimiser": self.optimiser.state(), "measured": self.measured}
 
     def load(self, state: Mapping[str, Any]) -> None:
         self.steps_done, self.measured = state["steps_done"], state["measured"]
-        self.optimiser.load_state_dict(state["optimiser"])
+        self.optimiser.load(state["optimiser"])
 
     def step(self, limit: float) -> Step:
         before, summed = self.problem.ensemble.frozen(), self._summed_mass()
@@ -102,7 +103,7 @@ class KL:
             log_weights, losses = self._fit(fit)
         if not torch.isfinite(losses).all():
             self.problem.ensemble.load(before)
-            self.optimiser.state.clear()  # its moments are not finite either
+            self.optimiser.forget()  # its moments are not finite either
             raise Diverged(f"the loss of step {self.steps_done + 1} is not finite; the last good networks were kept.")
         step = self._summary(fit, mass, log_weights, losses)
         step.summed = summed.value if summed else None
@@ -126,8 +127,7 @@ class KL:
         kept: list[Tensor] = []
         losses = torch.zeros(len(self.problem.s))
         for epoch in range(epochs):
-            for group in self.optimiser.param_groups:
-                group["lr"] = self.learning_rate * self.decay ** (epoch / epochs)
+            self.optimiser.rate = self.learning_rate * self.decay ** (epoch / epochs)
             temperature = 1 + (self.anneal - 1) * max(0.0, 1 - 2 * epoch / epochs)
             log_weights, losses = self._epoch(fit, temperature)
             if self.states is not None:

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from exact import InputError
 
+from ..adam import Adam
 from ..distributed import mine, total
 from ..ensemble import Parameters
 from ..tables import MAX_TABLE, TableGenerator, configurations
@@ -93,13 +94,13 @@ class L1Fit:
             self.states = configurations(system.n_sites, system.local_dim, problem.ensemble.device)[None]
             self.generator = TableGenerator(system, problem.ensemble.net.site_bias)
         parameters = list(problem.ensemble.parameters.values())
-        self.optimiser = torch.optim.Adam(parameters, lr=learning_rate, betas=BETAS)
+        self.optimiser = Adam(parameters, learning_rate, BETAS)
 
     def state(self) -> Mapping[str, Any]:
-        return self.optimiser.state_dict()
+        return self.optimiser.state()
 
     def load(self, state: Mapping[str, Any]) -> None:
-        self.optimiser.load_state_dict(dict(state))
+        self.optimiser.load(state)
 
     def iterate(self, residuals: Sequence[Residual], before: Parameters, rate: float = 1.0) -> Tensor:
         """One iteration at ``rate`` times the learning rate; the objective before it, ``(1,)``.
@@ -107,8 +108,7 @@ class L1Fit:
         ``before``: the parameters of ``p_0``. Raises ``Diverged``, with the networks as they were, where it is not
         finite.
         """
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate * self.learning_rate
+        self.optimiser.rate = rate * self.learning_rate
         self.optimiser.zero_grad()
         loss = self._summed(residuals, before) if self.states is not None else self._sampled(residuals, before)
         if not torch.isfinite(loss).all():
