@@ -53,11 +53,13 @@ def main(arguments: list[str] | None = None) -> None:
     except InputError as error:
         stderr.print(f"error: {error}", style="bold red", markup=False)
         sys.exit(BAD_INPUT)
-    except KeyboardInterrupt:
-        stderr.print("interrupted: the same command goes on from here.", style="yellow")
-        sys.exit(INTERRUPTED)
     except (BrokenPipeError, SystemExit):
         raise
+    except OSError as error:  # a folder that cannot be written, a full disk
+        if error.filename is None or error.strerror is None:
+            raise
+        stderr.print(f"error: {str(error.filename)!r}: {error.strerror}.", style="bold red", markup=False)
+        sys.exit(BAD_INPUT)
     except Exception:
         stderr.print_exception(show_locals=False)
         stderr.print("crash: this is a defect of vanbench, not of your input.", style="bold red")

@@ -20,6 +20,7 @@ from .errors import errors
 from .provenance import peak_memory_mib, provenance, restart_peak_memory
 from .record import FOLDER, UNFINISHED, Record, columns
 from .references import Reference, reference
+from .sources import sources
 from .systems import build_system
 from .task import Budget, Run
 
@@ -223,7 +224,7 @@ def assemble(run: Run, system: System, result: Track, known: Reference, cost: di
         diagnostics=_plain(result.diagnostics),
         estimator=result.estimator,
         config=task.model_dump(mode="json"),
-        provenance=provenance(str(result.diagnostics.get("device", "cpu"))),
+        provenance={**provenance(str(result.diagnostics.get("device", "cpu"))), "sources": sources(run)},
         **cost,
         peak_memory_mib=round(peak_memory_mib(), 1),
     )

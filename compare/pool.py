@@ -126,6 +126,10 @@ def attempt(job: Job, progress: Report) -> Outcome:
         return Outcome(job, job.function(*job.arguments, progress=progress))
     except InputError as error:
         return Outcome(job, failure=str(error))
+    except OSError as error:
+        if error.filename is not None:  # a folder that cannot be written, a full disk: no defect of ours
+            return Outcome(job, failure=f"{str(error.filename)!r}: {error.strerror}.")
+        return Outcome(job, failure=f"OSError: {error}", crash=traceback.format_exc())
     except Exception as error:
         return Outcome(job, failure=f"{type(error).__name__}: {error}", crash=traceback.format_exc())
 

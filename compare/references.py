@@ -14,6 +14,7 @@ from exact.quantum.solve import COUNTING, QUANTITIES, STATE
 from exact.solve import EVOLVED
 
 from .record import columns, read_json, write_json
+from .sources import system_source
 from .systems import build_system, canonical_name, default_parameters
 from .task import Task, digest
 
@@ -50,6 +51,7 @@ def reference_path(task: Task, shape: tuple[int, ...], folder: Path) -> Path:
         "quantities": sorted(task.quantities),
         "dt": _dt(task),
         **({"stationary": True} if _stationary(task) else {}),
+        **({"source": source} if (source := system_source(task.system)) else {}),
     }
     return folder / FOLDER / f"{digest(content)}.json"
 

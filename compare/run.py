@@ -24,6 +24,7 @@ from .cluster import connect, require_shared, run_jobs_on
 from .pool import Job, Outcome, cores, run_jobs
 from .progress import Bars
 from .record import FOLDER, UNFINISHED, Record, write_json
+from .sources import sources
 from .task import Architecture, Run, Suite, load_suite
 
 Ended = Callable[[Outcome], None]
@@ -66,7 +67,7 @@ def run_suite(
         execute.check(first)
         references.check(first.task)
     summary = Summary(out)
-    todo = [run for run in runs if not _finished(out / FOLDER / run.path)]
+    todo = [run for run in runs if not finished(run, out)]
     summary.found = len(runs) - len(todo)
     out = out.resolve()  # workers elsewhere have other working folders
     workers = min(workers or cores(), max(len(todo), 1))
@@ -130,15 +131,23 @@ def _reference(run: Run, out: Path, progress: Any) -> None:
 
 
 def _execute(run: Run, out: Path, device: str, progress: Any) -> Any:
-    path = out / FOLDER / run.path
-    if _finished(path):  # in the meantime, by another call that runs into the same folder
-        return path, []
+    if finished(run, out):  # in the meantime, by another call that runs into the same folder
+        return out / FOLDER / run.path, []
     return execute.execute(run, out, device, progress=progress)
 
 
-def _finished(path: Path) -> bool:
-    """A record that can be read; one that cannot stops the run with the reason rather than being overwritten."""
-    return path.exists() and bool(Record.load(path))
+def finished(run: Run, out: Path) -> bool:
+    """Whether the folder ``out`` has the record of ``run``. Raises ``InputError`` rather than have one overwritten that
+    cannot be read, or is of another version of somebody's network or system."""
+    path = out / FOLDER / run.path
+    if not path.exists():
+        return False
+    now = sources(run)
+    if Record.load(path).provenance.get("sources", now) != now:
+        raise InputError(
+            f"{str(path)!r} is of another version of {' and '.join(now) or 'the code'}: give a new --out, or delete it."
+        )
+    return True
 
 
 def _with_bar(title: str, jobs: list[Job], go: Go, console: Console | None, ended: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,7 +17,8 @@ from command_line import NETWORK_FILE, TINY_SUITE, run
 
 from compare.goals import goals
 from compare.pool import Job, Outcome, run_jobs
-from compare.record import Record, records, unfinished
+from compare.record import Record, records, unfinished, write_json
+from compare.references import reference_path
 from compare.task import load_suite
 from exact import InputError, build, solve
 
@@ -109,7 +111,7 @@ def test_run_of_one_task(suite: Path, tmp_path: Path, capsys: pytest.CaptureFixt
     assert [path.name for path in (tmp_path / "out" / "records").iterdir()] == ["other-tiny"]
 
 
-def test_a_killed_track_goes_on_from_its_checkpoint(tmp_path: Path, monkeypatch) -> None:
+def test_a_killed_track_goes_on_from_its_checkpoint(tmp_path: Path, monkeypatch, capsys) -> None:
     """Killed before there was a record: the folder holds the checkpoint alone."""
     options = ["track", "east", "--shape", "3", "--s", "0.1", "--times", "0.1,0.3", "--dt", "0.1", "--samples", "20"]
     options += ["--epochs", "5", "--tracker-option", "first_epochs=5", "--architecture", "bernoulli", "-q"]
@@ -117,11 +119,72 @@ def test_a_killed_track_goes_on_from_its_checkpoint(tmp_path: Path, monkeypatch)
     with monkeypatch.context() as patched:
         patched.setattr("neural.runner.CHECKPOINT_SECONDS", 0.0)
         patched.setattr("neural.log.RunLog.frame", lambda self: os.kill(os.getpid(), signal.SIGINT))
-        assert run(*options, "--out", tmp_path / "killed") != 0
+        assert run(*options, "--out", tmp_path / "killed") == 130
+    assert "with --resume goes on" in capsys.readouterr().err
     assert [path.name for path in (tmp_path / "killed").iterdir()] == ["checkpoint"]
     assert run(*options, "--out", tmp_path / "killed", "--resume") == 0
     (whole,), (resumed,) = ([one.rows for _, one in records(tmp_path / name)] for name in ("whole", "killed"))
     assert resumed == whole
+
+
+def test_a_finished_track_is_shown_again_and_not_done_again(tmp_path: Path, monkeypatch, capsys) -> None:
+    options = ["track", "east", "--shape", "3", "--s", "0.1", "--times", "0.1", "--tracker", "clones", "--architecture"]
+    options += ["bernoulli", "--tracker-option", "clones=2000", "--out", tmp_path, "--format", "json"]
+    assert run(*options) == 0
+    first = json.loads(capsys.readouterr().out)
+    monkeypatch.setattr("neural.track", lambda *_, **__: pytest.fail("computed again"))
+    assert run(*options) == 0
+    again = capsys.readouterr()
+    assert json.loads(again.out) == first
+    assert "finished before" in again.err
+
+
+def test_another_version_of_somebodys_network_is_not_taken_for_the_same(tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    text = NETWORK_FILE.replace("OnesOwn", "Changing")
+    (tmp_path / "changing.py").write_text(text)
+    name = re.findall(r"class (\w+)", text)[0]
+    (tmp_path / "tiny.toml").write_text(TINY_SUITE)
+    command = ["run", "tiny.toml", "--architecture", f"changing:{name}", "--out", "out", "-j", "1", "-q"]
+    assert run(*command) == 0
+    assert next(iter(records(tmp_path / "out")))[1].provenance["sources"].keys() == {"changing.py"}
+    assert run(*command) == 0
+    assert "0 records made" in capsys.readouterr().out
+    (tmp_path / "changing.py").write_text(text + "# changed\n")
+    assert run(*command) == 2
+    assert "another version of changing.py" in capsys.readouterr().err
+
+
+def test_values_of_another_version_of_somebodys_system_are_not_taken(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    text = "from exact import build\ndef make(shape):\n    return build('east', shape)\n"
+    task = load_suite(str(_suite_of(tmp_path, f"{file}:make"))).tasks[0]
+    file.write_text(text)
+    before = reference_path(task, (3,), tmp_path)
+    file.write_text(text.replace("'east'", "'fa'"))
+    assert reference_path(task, (3,), tmp_path) != before
+
+
+def _suite_of(folder: Path, system: str) -> Path:
+    path = folder / "own.toml"
+    path.write_text(TINY_SUITE.replace('system = "east"', f'system = "{system}"'))
+    return path
+
+
+def test_a_folder_that_cannot_be_written_is_one_sentence(suite: Path, tmp_path: Path, capsys) -> None:
+    """A file stands where the folder should be made; no rights keep root out."""
+    (tmp_path / "file").touch()
+    assert run("run", suite, "--out", tmp_path / "file" / "x", "-j", "1", "-q") == 2
+    told = capsys.readouterr().err
+    assert "Not a directory" in told
+    assert "Traceback" not in told
+
+
+def test_others_may_read_what_the_umask_lets_them(tmp_path: Path) -> None:
+    write_json(tmp_path / "record.json", {"a": 1})
+    (tmp_path / "plain.txt").touch()
+    assert (tmp_path / "record.json").stat().st_mode == (tmp_path / "plain.txt").stat().st_mode
 
 
 def test_track_prints_one_object_and_writes_one_record(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

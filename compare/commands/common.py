@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
@@ -36,6 +38,16 @@ def parameters(params: list[str] | None, initial: str | None) -> dict[str, Any]:
     if initial is not None:
         found["initial"] = initial
     return found
+
+
+@contextmanager
+def interruptible(advice: str) -> Iterator[None]:
+    """Ctrl-C inside ends the command with the code for it, and with what to do next."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo(f"interrupted: {advice}", err=True)
+        raise typer.Exit(130) from None
 
 
 def console(quiet: bool) -> Console:

@@ -56,12 +56,8 @@ def register(app: typer.Typer) -> None:
         check(dataset, config)
         folder(out)
         started = time.perf_counter()
-        try:
-            with stages(quiet) as progress:
-                found = study(dataset, config, progress)
-        except KeyboardInterrupt:
-            typer.echo("interrupted: nothing was written; the same command starts afresh.", err=True)
-            raise typer.Exit(130) from None
+        with common.interruptible("nothing was written; the same command starts afresh."), stages(quiet) as progress:
+            found = study(dataset, config, progress)
         wall_s = time.perf_counter() - started
         command = "vanbench " + shlex.join(
             ["cycles", *([name] if name else []), *(["--mnist", str(mnist)] if mnist else [])]

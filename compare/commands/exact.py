@@ -66,7 +66,8 @@ def exact(
     built = build_system(system, lengths, params)
     fields, grid = parse.numbers(s, "--s"), parse.numbers(times, "--times")
     stderr = common.console(quiet)
-    with progress.status(stderr, f"{system} {shape}") as tell:
+    advice = "the same command goes on from here." if out else "nothing was kept; --out FOLDER keeps what is done."
+    with common.interruptible(advice), progress.status(stderr, f"{system} {shape}") as tell:
         if method == "cloning":
             _require_plain(asked, scheme, out, processes)
             if not 0 < clones < 1e12:

@@ -61,7 +61,8 @@ def run(
         raise InputError("--arch-option needs --architecture.")
     options = parse.options(arch_option or [], "--arch-option")
     networks = [Architecture(name=name, options=options) for name in architecture or []]
-    summary = run_suite(declared, out, networks or None, seed, jobs, device, common.console(quiet), scheduler)
+    with common.interruptible("the same command goes on from here."):
+        summary = run_suite(declared, out, networks or None, seed, jobs, device, common.console(quiet), scheduler)
     _report(summary, Console(stderr=True, highlight=False, soft_wrap=True, emoji=False))
     if summary.made + summary.found:
         written = [*write_tables(out), *write_plots(out)]

@@ -12,8 +12,8 @@ from exact import InputError
 from .. import execute, live, parse
 from ..output import check_format, emit
 from ..progress import Bars
-from ..record import Record
-from ..run import require_empty_or_run_folder
+from ..record import FOLDER, Record
+from ..run import finished, require_empty_or_run_folder
 from ..systems import build_system
 from ..task import Run, Task, checked
 from . import common
@@ -94,15 +94,19 @@ def track(
     require_empty_or_run_folder(out)
     watch = live.tensorboard(out / "tensorboard") if tensorboard else None
     stderr = common.console(quiet)
-    with Bars(stderr) as bar:
-        line = bar.add(run.label)
+    path, warned = out / FOLDER / run.path, list[str]()
+    if finished(run, out):
+        stderr.print("this run was finished before; delete its record to do it again.")
+    else:
+        with common.interruptible("the same command with --resume goes on from here."), Bars(stderr) as bar:
+            line = bar.add(run.label)
 
-        def moved(step: int, total: int, message: str) -> None:
-            bar.update(line, completed=step, total=total, note=message)
+            def moved(step: int, total: int, message: str) -> None:
+                bar.update(line, completed=step, total=total, note=message)
 
-        path, warned = execute.execute(
-            run, out, device, checkpoint=out / "checkpoint", resume=resume, progress=moved, watch=watch
-        )
+            path, warned = execute.execute(
+                run, out, device, checkpoint=out / "checkpoint", resume=resume, progress=moved, watch=watch
+            )
     if distributed.rank() > 0:
         return  # of several processes under torchrun, the first speaks
     for message in dict.fromkeys(warned):
