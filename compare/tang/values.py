@@ -74,12 +74,16 @@ def curves(record: Record) -> Curves:
     ln_z, stderr = (rows.pivot(index="s", columns="t", values=name) for name in ("value", "stderr"))
     s, t = ln_z.index.to_numpy(float), ln_z.columns.to_numpy(float)
     shape = tuple(record.shape)
-    k, chi = derivatives(s, t, ln_z.to_numpy(), int(np.prod(shape)))
     source = "network" if record.diagnostics.get("n_parameters") else "clones"
-    if source == "network":
-        k = convex(s, t, ln_z.to_numpy(), k, int(np.prod(shape)))
-    grids = ln_z.to_numpy(), stderr.to_numpy(), k, chi
+    slopes = _slopes(source, s, t, ln_z.to_numpy(), int(np.prod(shape)))
+    grids = ln_z.to_numpy(), stderr.to_numpy(), *slopes
     return trusted(Curves(source, record.system, shape, s, t, *grids, _scgf(record, s), record.cpu_s))
+
+
+def _slopes(source: str, s: np.ndarray, t: np.ndarray, ln_z: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """``k`` and ``-chi`` of a run; the noise of clones is told by `trusted`, not bounded."""
+    k, chi = derivatives(s, t, ln_z, n)
+    return (convex(s, t, ln_z, k, n) if source == "network" else k), chi
 
 
 def _scgf(record: Record, s: np.ndarray) -> np.ndarray:
@@ -99,22 +103,23 @@ def merged(found: Sequence[Curves]) -> list[Curves]:
 
 
 def _union(parts: Sequence[Curves]) -> Curves:
+    """Where runs overlap the first counts; derivatives are those through the fields of all."""
     s, t = (np.unique(np.concatenate([getattr(one, name) for one in parts]).round(9)) for name in ("s", "t"))
-    at = [np.ix_(np.searchsorted(s, one.s.round(9)), np.searchsorted(t, one.t.round(9))) for one in parts]
-
-    def grid(name: str) -> np.ndarray:
-        out = np.full((len(s), len(t)), np.nan)
-        for one, place in zip(parts, at):
-            out[place] = getattr(one, name)
-        return out
-
+    ln_z, stderr, k, chi = np.full((4, len(s), len(t)), np.nan)
     scgf = np.full(len(s), np.nan)
-    for one, place in zip(parts, at):
-        known = np.isfinite(one.scgf)
-        scgf[place[0][:, 0][known]] = one.scgf[known]
+    for one in parts:
+        rows, place = np.searchsorted(s, one.s.round(9)), np.searchsorted(t, one.t.round(9))
+        at = np.ix_(rows, place)
+        for whole, part in ((ln_z, one.ln_z), (stderr, one.stderr)):
+            whole[at] = np.where(np.isnan(whole[at]), part, whole[at])
+        scgf[rows] = np.where(np.isnan(scgf[rows]), one.scgf, scgf[rows])
+    first = parts[0]
+    for j in range(len(t)):
+        here = np.isfinite(ln_z[:, j])
+        slopes = _slopes(first.source, s[here], t[j : j + 1], ln_z[here, j : j + 1], first.n)
+        k[here, j], chi[here, j] = (part[:, 0] for part in slopes)
     cpu_s = sum(one.cpu_s or 0.0 for one in parts)
-    same = parts[0].source, parts[0].system, parts[0].shape
-    return Curves(*same, s, t, grid("ln_z"), grid("stderr"), grid("k"), grid("chi"), scgf, cpu_s)
+    return trusted(Curves(first.source, first.system, first.shape, s, t, ln_z, stderr, k, chi, scgf, cpu_s))
 
 
 def trusted(found: Curves) -> Curves:
