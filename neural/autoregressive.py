@@ -35,6 +35,7 @@ class Autoregressive(nn.Module):
 
     dimensions: tuple[int, ...] = (1, 2, 3)
     one_order: bool = True  # False where `conditionals` and `step` do not exist
+    scores_when_restricted: bool = False  # True where a network's own ``scores`` holds with pins and supports too
 
     def __init__(self, shape: tuple[int, ...], local_dim: int = 2):
         super().__init__()
@@ -101,13 +102,19 @@ class Autoregressive(nn.Module):
         self._excluded = torch.zeros(0, self.n_sites, device=device, dtype=torch.int8)
         self._total = None
         if isinstance(support, Excluding):
-            self._excluded = torch.as_tensor(np.asarray(support.configurations), dtype=torch.int8, device=device)
+            excluded = torch.as_tensor(np.asarray(support.configurations), dtype=torch.int8, device=device)
+            self._excluded = excluded[((excluded == self._pins) | (self._free > 0)).all(1)]  # pins exclude the others
         elif isinstance(support, FixedSum):
             self._total = support.total
             self._count_ways(torch.full((self.n_sites, self.local_dim), 1.0 / self.local_dim))
         elif support is not None:
             raise InputError(f"networks know the supports Excluding and FixedSum, not {type(support).__name__}.")
         return self
+
+    @property
+    def restricted(self) -> bool:
+        """Whether sites are pinned or configurations excluded, or their sum is fixed."""
+        return self._pinned or len(self._excluded) > 0 or self._total is not None
 
     def conditionals(self, x: Tensor) -> Tensor:
         """``ln p(x_i = v | x_<i)``, ``(batch, n_sites, d)``; without the excluded configurations' factor."""

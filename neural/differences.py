@@ -13,23 +13,32 @@ import numpy as np
 NEEDS_DIFFERENCES = ("activity", "susceptibility")
 
 
-def spacing(s: float) -> float:
-    """The distance ``h`` of the side fields: its bias is ``h^2/6 d^3 ln Z/ds^3``, below a percent for a tenth of s."""
-    return max(0.02, 0.1 * abs(s))
+SHARPEST = 0.2  # of ``1 / (N t)``: a transition is wider by the inverse of its jump of ``k``
+LEAST = 1e-4  # below it the rounding of ``ln Z`` shows in second differences
 
 
-def fields(s: Sequence[float], quantities: Sequence[str]) -> list[float]:
+def spacing(s: float, volume: float, noiseless: bool) -> float:
+    """The distance ``h`` of the side fields; its bias, ``h^2/6 d^3 ln Z/ds^3`` of a slope, is in no standard error.
+
+    Where ``ln Z`` is sampled, ``h`` is a tenth of ``s``, which passes over transitions that are sharper; where it is
+    ``noiseless``, a fraction of ``1 / volume``, ``volume = N t``, of the last time.
+    """
+    wide = max(0.02, 0.1 * abs(s))
+    return float(np.clip(SHARPEST / volume, LEAST, wide)) if noiseless and volume > 0 else wide
+
+
+def fields(s: Sequence[float], quantities: Sequence[str], volume: float, noiseless: bool) -> list[float]:
     """The counting fields to train: those asked for, and their neighbours where a difference is needed."""
     if not set(NEEDS_DIFFERENCES) & set(quantities):
         return list(s)
-    return [value + k * spacing(value) for value in s for k in (-1, 0, 1)]
+    return [value + k * spacing(value, volume, noiseless) for value in s for k in (-1, 0, 1)]
 
 
-def stencils(s: Sequence[float], quantity: str) -> list[np.ndarray]:
-    """Weights on ``ln Z`` at ``fields(s, ...)`` for each ``s``: first or second derivative, second order in ``h``."""
+def stencils(fields: Sequence[float], quantity: str) -> list[np.ndarray]:
+    """Weights on ``ln Z`` at `fields` for each ``s``: first or second derivative, second order in ``h``."""
     out = []
-    for i, value in enumerate(s):
-        h, weights = spacing(value), np.zeros(3 * len(s))
+    for i in range(len(fields) // 3):
+        h, weights = (fields[3 * i + 2] - fields[3 * i]) / 2, np.zeros(len(fields))
         weights[3 * i : 3 * i + 3] = (
             np.array([-1.0, 0.0, 1.0]) / (2 * h) if quantity == "activity" else np.array([1.0, -2.0, 1.0]) / h**2
         )

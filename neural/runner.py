@@ -81,8 +81,10 @@ def track(
 
     ``records``: ``quantity, s, t, value, stderr`` (``site`` for profiles): ``ln_Z`` by the default estimator,
     ``ln_Z:<estimator>`` by each, ``ln_Z_summed`` with the step normalisers summed over all configurations (``project``,
-    up to 2^16 states), and the observables of the tracked distribution. ``activity`` and ``susceptibility`` train two
-    more networks at ``s -+ h``. With ``out``, a checkpoint, and ``resume`` goes on from it with the same numbers.
+    up to 2^16 states), and the observables of the tracked distribution. Trackers of the symmetrised amplitude have
+    those of the middle of the trajectory in the s-ensemble, and call them so (``middle_density``). ``activity`` and
+    ``susceptibility`` train two more networks at ``s -+ h`` (`differences.spacing`). With ``out``, a checkpoint, and
+    ``resume`` goes on from it with the same numbers.
     ``watch`` sees the rows of the log, one a counting field, after each step.
 
     Raises ``InputError`` for unknown names, times that are no multiples of the step, or a start a network cannot take,
@@ -91,12 +93,15 @@ def track(
     ``so_far``.
     """
     options, grid = dict(tracker_options or {}), np.unique(np.asarray(times, float))
+    asked_s: list[float] = np.atleast_1d(np.asarray(s, float)).tolist()
+    seed = int(seed)
     strict = bool(options.pop("strict", False))
-    _check(system, s, grid, observable, quantities, tracker, options, dtype)
+    _check(system, asked_s, grid, observable, quantities, tracker, options, dtype)
     distributed.start()
     torch_device = _device(device)
     torch.manual_seed(seed)
-    fields = differences.fields(s, quantities)
+    volume = system.n_sites * float(grid[-1])
+    fields = differences.fields(asked_s, quantities, volume, trackers.noiseless(tracker))
     architecture_options = _with_edges(architecture, system, architecture_options or {})
     net = architectures.build(architecture, system.shape, system.local_dim, **architecture_options)
     net = net.to(device=torch_device, dtype=DTYPES[dtype]).restrict(system.pinned, system.support)
@@ -109,6 +114,8 @@ def track(
         "system": system.name,
         "shape": list(system.shape),
         "params": json.loads(json.dumps(dict(system.params), default=str)),
+        "terms": system.fingerprint,
+        "quantities": sorted(quantities),
         "s": list(map(float, fields)),
         "observable": observable,
         "architecture": architecture,
@@ -125,13 +132,16 @@ def track(
             runner.load(stored["tracker"])
             generator.set_state(stored["generator"].cpu())
             log = RunLog.from_dict(stored["log"])
+            _check_times(grid, log)
     written = out if distributed.rank() == 0 else None
     try:
-        _Run(problem, runner, log, list(s), grid, tuple(quantities), strict, written, config, progress, watch).go()
+        prefix = "middle_" if trackers.middle(tracker) else ""
+        asked = tuple(quantities)
+        _Run(problem, runner, log, asked_s, grid, asked, prefix, strict, written, config, progress, watch).go()
     except trackers.Unfinished as error:
-        error.so_far = _result(problem, log, list(s), trackers.uses_network(tracker))
+        error.so_far = _result(problem, log, asked_s, grid, trackers.uses_network(tracker))
         raise
-    return _result(problem, log, list(s), trackers.uses_network(tracker))
+    return _result(problem, log, asked_s, grid, trackers.uses_network(tracker))
 
 
 @dataclass
@@ -142,6 +152,7 @@ class _Run:
     s: list[float]
     times: np.ndarray
     quantities: tuple[str, ...]
+    prefix: str  # of the names of observables
     strict: bool
     out: Path | None
     config: dict[str, Any]
@@ -249,7 +260,7 @@ class _Run:
         for quantity in differences.NEEDS_DIFFERENCES:
             if quantity not in self.quantities or t == 0:
                 continue
-            for s, weights in zip(self.s, differences.stencils(self.s, quantity)):
+            for s, weights in zip(self.s, differences.stencils(self.log.s, quantity)):
                 value = -float(weights @ self.log.ln_z[self.log.default]) / (n * t)
                 stderr = self.log.stderr(self.log.default, weights) / (n * t)
                 rows.append({"quantity": quantity, "s": s, "t": t, "value": value, "stderr": stderr})
@@ -267,14 +278,14 @@ class _Run:
             w = weights[r] if weights is not None else None
             values = x[r].double()
             if "density" in wanted:
-                rows.append({"quantity": "density", "s": s, "t": t, **_mean(values.mean(1), w)})
+                rows.append({"quantity": self.prefix + "density", "s": s, "t": t, **_mean(values.mean(1), w)})
             if "instantaneous_activity" in wanted:
                 escape = -Connections(self.problem.system).diagonal(x[r]) * float(np.exp(-s)) / x.shape[-1]
-                rows.append({"quantity": "instantaneous_activity", "s": s, "t": t, **_mean(escape, w)})
+                rows.append({"quantity": self.prefix + "instantaneous_activity", "s": s, "t": t, **_mean(escape, w)})
             if "density_profile" in wanted:
                 for site in range(x.shape[-1]):
                     mean = _mean(values[:, site], w)
-                    rows.append({"quantity": "density_profile", "s": s, "t": t, **mean, "site": site})
+                    rows.append({"quantity": self.prefix + "density_profile", "s": s, "t": t, **mean, "site": site})
         return rows
 
     def _quantum_rows(self, t: float) -> list[Row]:
@@ -301,7 +312,7 @@ def _mean(values: Tensor, weights: Tensor | None) -> Row:
     return {"value": float(values.mean()), "stderr": float(values.std() / np.sqrt(len(values)))}
 
 
-def _result(problem: Problem, log: RunLog, s: list[float], uses_network: bool) -> Track:
+def _result(problem: Problem, log: RunLog, s: list[float], times: np.ndarray, uses_network: bool) -> Track:
     frame = log.frame()
     diagnostics = {
         "n_parameters": problem.ensemble.n_parameters if uses_network else 0,
@@ -316,7 +327,8 @@ def _result(problem: Problem, log: RunLog, s: list[float], uses_network: bool) -
         "device": str(problem.ensemble.device),
     }
     asked = frame[frame["s"].isin(s)].reset_index(drop=True) if len(frame) else frame
-    return Track(pd.DataFrame(log.records), asked, log.default, diagnostics, problem)
+    records = [row for row in log.records if np.isclose(times, row["t"], rtol=1e-9).any()]  # not what others asked for
+    return Track(pd.DataFrame(records), asked, log.default, diagnostics, problem)
 
 
 def _summable(system: System) -> bool:
@@ -338,9 +350,19 @@ def _device(name: str) -> torch.device:
         device = torch.device(name)
     except RuntimeError as error:
         raise InputError(f"unknown device {name!r}: take 'auto', 'cpu' or 'cuda'.") from error
+    if device.type not in ("cpu", "cuda"):
+        raise InputError(f"device {name!r}: take 'auto', 'cpu' or 'cuda'.")
     if device.type == "cuda" and not torch.cuda.is_available():
         raise InputError("no CUDA device is available: take --device cpu.")
     return device
+
+
+def _check_times(times: np.ndarray, log: RunLog) -> None:
+    """Of a run that goes on: what it has passed it must have recorded."""
+    recorded = {float(row["t"]) for row in log.records}
+    for t in times[times <= log.t]:
+        if not np.isclose(list(recorded), t, rtol=1e-9).any():
+            raise InputError(f"the checkpoint is at t = {log.t:g} and has no values at t = {t:g}: take another folder.")
 
 
 def _check(

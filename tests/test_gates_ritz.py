@@ -94,7 +94,7 @@ def test_observables_are_those_of_the_middle():
     h = generator(system, s).toarray() * np.sqrt(pi) / np.sqrt(pi)[:, None]
     values, vectors = np.linalg.eigh(h)
     weights = (vectors @ (np.exp(t / 2 * values) * (vectors.T @ np.sqrt(pi)))) ** 2
-    row = run.records[run.records.quantity == "density"].iloc[0]
+    row = run.records[run.records.quantity == "middle_density"].iloc[0]
     assert abs(row.value - weights @ states.mean(1) / weights.sum()) < 5 * row.stderr
 
 

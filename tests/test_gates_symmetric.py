@@ -49,7 +49,7 @@ def test_the_network_holds_half_the_time():
 def test_observables_are_those_of_the_middle():
     system, s, t = build("east", (4,), c=0.3), 0.4, 3.0
     run = follow(system, [s], [t], 8, dt=0.25, order=4, quantities=["ln_Z", "density"], measure=20000)
-    row = run.records[run.records.quantity == "density"].iloc[0]
+    row = run.records[run.records.quantity == "middle_density"].iloc[0]
     pi = product(system)
     half = torch.matrix_exp(torch.as_tensor(generator(system, s).toarray()) * t / 2).numpy() @ pi
     weights, x = half**2 / pi, StateSpace(system).configurations()

@@ -53,7 +53,7 @@ def test_observables_are_those_of_the_squared_amplitude():
     values, vectors = np.linalg.eigh(np.diag(pi**-0.5) @ w @ np.diag(pi**0.5))
     psi = vectors @ (np.exp(t / 2 * values) * (vectors.T @ np.sqrt(pi)))
     density = float(psi**2 @ states.mean(1) / (psi**2).sum())
-    row = result.records.query("quantity == 'density'").iloc[0]
+    row = result.records.query("quantity == 'middle_density'").iloc[0]
     assert row.value == pytest.approx(density, abs=0.02)  # four errors of about 4000 correlated configurations
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import warnings
 
+import numpy as np
 import pytest
 import torch
 
-from exact import InputError, StateSpace, build, solve
+from exact import Excluding, FixedSum, InputError, StateSpace, build, solve
 from neural import Ensemble, track
 from neural import build as network
 from neural.trackers import Problem, proposal
@@ -81,10 +82,22 @@ def test_bad_options_are_refused(options, message):
         track(build("fa", (4,)), [0.1], [0.1], tracker="tdvp", tracker_options=options)
 
 
-@pytest.mark.parametrize("name", ["table", "made", "gru", "sitewise"])
-def test_scores_are_the_gradients_of_the_log_probability(name):
+RESTRICTIONS = {
+    "first site": ({0: 1}, None),
+    "another site": ({3: 0}, None),
+    "excluded": ({}, Excluding(np.zeros((1, 6), dtype=np.int8))),
+    "sum": ({}, FixedSum(3)),
+}
+
+
+@pytest.mark.parametrize("restriction", RESTRICTIONS)
+@pytest.mark.parametrize("name", ["table", "made", "gru", "sitewise", "polynomial", "matrix-product"])
+def test_scores_are_the_gradients_of_the_log_probability(name, restriction):
     torch.manual_seed(0)
-    net = network(name, (2, 3)).double().restrict({0: 1})
+    net = network(name, (2, 3)).double().restrict(*RESTRICTIONS[restriction])
+    with torch.no_grad():
+        for p in net.parameters():
+            p.add_(0.3 * torch.randn_like(p))
     ensemble = Ensemble(net, 2)
     x = ensemble.sample(4)
     found = scores(ensemble, x)

@@ -35,6 +35,8 @@ class Sitewise(Incremental):
         tanh units of each site; 0 leaves a logistic regression.
     """
 
+    scores_when_restricted = True
+
     def __init__(self, shape: tuple[int, ...], local_dim: int = 2, units: int = 4):
         super().__init__(shape, local_dim)
         if units < 0:

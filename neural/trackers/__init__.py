@@ -78,6 +78,16 @@ def counts_iterations(name: str) -> bool:
     return bool(getattr(TRACKERS[name], "counts_iterations", False))
 
 
+def middle(name: str) -> bool:
+    """Whether a tracker's observables are of the middle of the trajectory in the s-ensemble, not of its end."""
+    return bool(getattr(TRACKERS[name], "middle", False))
+
+
+def noiseless(name: str) -> bool:
+    """Whether a tracker's ``ln Z`` has no noise of sampling."""
+    return bool(getattr(TRACKERS[name], "noiseless", False))
+
+
 def uses_network(name: str) -> bool:
     """Whether a tracker trains the networks of the run at all."""
     return bool(getattr(TRACKERS[name], "uses_network", True))

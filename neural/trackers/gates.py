@@ -58,6 +58,7 @@ class Gates(Measuring):
     """
 
     pace = 1.0  # of what is stepped, in units of the generator
+    noiseless = True
 
     def __init__(
         self,
@@ -128,6 +129,7 @@ class Gates(Measuring):
             for x in self.excluded:  # no term leads there, but what is cut does, and next to the rest it grows
                 train.clear(x)
             growth[r], cut[r] = self._shorten(train), train.forget()
+            train.cores = [np.ascontiguousarray(c) for c in train.cores]  # as checkpoints have them: the same rounding
         self.lost = self.lost + torch.as_tensor(cut)
         return growth
 

@@ -48,7 +48,7 @@ class GatesRitz(Spanning):
         are kept. They ask more of the span than ``ln Z``: where two phases coexist take a smaller ``still``.
     """
 
-    name = "gates"
+    name, noiseless = "gates", True
     span: TrainSpan
     least = 10.0
 

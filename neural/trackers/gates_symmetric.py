@@ -29,7 +29,7 @@ class SymmetricGates(Gates):
     detailed balance does not hold.
     """
 
-    pace = 0.5
+    pace, middle = 0.5, True
 
     def __init__(self, problem: Problem, dt: float = 0.8, order: int = 4, cutoff: float = 1e-18, measure: int = 20000):
         super().__init__(problem, dt, order, cutoff, balanced=True, measure=measure)

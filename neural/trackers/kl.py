@@ -66,6 +66,8 @@ class KL:
         _check(dt, samples, epochs, first_epochs, order)
         if not (learning_rate > 0 and 0 < decay <= 1 and 0 < window <= 1 and clip > 0):
             raise InputError("learning_rate and clip must be positive, decay and window in (0, 1].")
+        if measure is not None and measure < 2:
+            raise InputError(f"measure = {measure}: it must be at least 2.")
         if not (0 < share < 1 and anneal >= 1):
             raise InputError("share must be between 0 and 1, and anneal, a temperature, at least 1.")
         if (problem.connections.tables()["incoming"] < 0).any():

@@ -39,15 +39,17 @@ class Velocity:
 def scores(ensemble: Ensemble, x: Tensor, chunk: int = 512) -> Tensor:
     """``d ln p_r(x) / d theta`` for each configuration of this process's share, ``(R, share, n_parameters)``.
 
-    A network's own ``scores(x) -> (batch, n_parameters)`` (in the order of its parameters) is used where it has one.
+    A network's own ``scores(x) -> (batch, n_parameters)`` (in the order of its parameters) is used where it has one,
+    on restricted networks only if it says that these know of the restriction.
     """
     net = ensemble.net
+    own_scores = hasattr(net, "scores") and (net.scores_when_restricted or not net.restricted)
 
     def one(parameters: dict[str, Tensor], y: Tensor) -> Tensor:
         return functional_call(net, parameters, (y[None],))[0]
 
     def per_sample(parameters: dict[str, Tensor], batch: Tensor) -> Tensor:
-        if hasattr(net, "scores"):
+        if own_scores:
             return functional_call(net, parameters, (batch,), {"call": "scores"})
         gradients = vmap(grad(one), in_dims=(None, 0))(parameters, batch)
         return torch.cat([gradients[name].flatten(1) for name in parameters], 1)

@@ -48,6 +48,7 @@ class Spanning(ABC):
     ``first``, ``growth`` and ``still`` are told there."""
 
     name: str
+    middle = True
     span: Trials
     least = 0.0  # flow time before which nothing counts as still
 
@@ -124,8 +125,8 @@ class Spanning(ABC):
 
     def _resume(self, state: Mapping[str, Any]) -> None:
         """With the span of the checkpoint."""
-        for name in ("now", "flowed", "quiet", "ahead"):
-            setattr(self, name, state[name])
+        self.now, self.flowed, self.quiet = state["now"], state["flowed"], state["quiet"].cpu()
+        self.ahead = None if state["ahead"] is None else state["ahead"].cpu()
         self.ln_z, self.covariance = self._estimate(self.now)
 
 

@@ -30,6 +30,7 @@ class SymmetricTDVP(TDVP):
     """
 
     pace = 0.5  # the amplitude moves by exp(t H / 2)
+    middle = True
 
     def __init__(self, problem: Problem, **options: Any):
         start = torch.as_tensor(np.log(np.maximum(problem.system.initial, 1e-300)))
