@@ -43,7 +43,6 @@ def solve(
     observable: str = "activity",
     method: str = "auto",
     progress: Callable[[str], None] | None = None,
-    tolerance: float = 0.0,
     folder: Path | None = None,
 ) -> pd.DataFrame:
     """Exact values, tidy: columns ``quantity, s, t, value, bound, note`` (``site``, ``state``, ``k`` where they apply).
@@ -58,8 +57,7 @@ def solve(
 
     ``method``: ``lanczos`` (certified, where detailed balance holds), ``sparse``, ``krylov`` (matrix-free), ``dense``,
     or ``auto``; what was taken stands in ``frame.attrs["method"]``. ``bound`` is an error bound where the method gives
-    one: certified for ``ln_Z``, estimated for derivatives. ``tolerance`` is the relative error of ``ln_Z`` that is good
-    enough (Lanczos; 0: to rounding).
+    one: certified for ``ln_Z``, estimated for derivatives.
     ``folder``: where long Lanczos runs are saved, and resumed from.
 
     In a scan over ``s`` a row whose Euler scheme is unstable holds no value and says
@@ -89,7 +87,7 @@ def solve(
         if progress:
             progress(f"s = {value:g}: {layout.size} states by {how}")
         own = None if folder is None else Path(folder) / f"s={value:.17g}"
-        ask = Question(float(value), grid, quantities, step, observable, tolerance, progress, own, nearby)
+        ask = Question(float(value), grid, quantities, step, observable, progress, own, nearby)
         rows += solve_lanczos.rows(system, layout, ask) if how == "lanczos" else _by_vectors(system, layout, ask, how)
         nearby = ask.step
         if own is not None:

@@ -42,7 +42,6 @@ class Question:
     quantities: Sequence[str]
     dt: float | None
     observable: str
-    tolerance: float = 0.0
     progress: Callable[[str], None] | None = None
     folder: Path | None = None
     step: float = FIRST_STEP
@@ -61,7 +60,6 @@ def rows(system: System, layout: Layout, ask: Question) -> Iterator[Row]:
     run = engine.run(
         ask.times,
         ask.dt,
-        ask.tolerance,
         theta=ask.asks("scgf"),
         vector=ask.asks("gap", "rate_function", "trajectory_density"),
         profile=ask.asks("density", "density_profile"),

@@ -18,9 +18,10 @@ from .lanczos import combine, lanczos
 from .local import Local, tilted
 from .marginals import site_sums
 from .perron import upper_bound
-from .quadrature import Tridiagonal, continuous, euler, rounding
+from .quadrature import EPS, Tridiagonal, continuous, euler, floor, log_functions, rounding
 from .symmetrise import equilibrium, is_equilibrium_start, symmetric
 
+MAX_STEPS = 1000
 PROFILE = 1e-8  # error allowed in site averages
 VECTORS = 6  # state vectors that a solve holds at most, at its peak
 
@@ -50,8 +51,8 @@ class Run:
 
     def growth(self, times: np.ndarray, dt: float | None = None) -> np.ndarray:
         """``<-|W_s|p_t> / Z_t``, the growth rate of the normaliser (``d ln Z/dt`` in continuous time)."""
-        nodes, logs = self.tri.gauss()
-        f = _functions(nodes, times, dt) * np.exp(logs)
+        nodes = self.tri.gauss.nodes
+        f = _functions(nodes, times, dt) * np.exp(self.tri.gauss.logs)
         return (f @ nodes) / f.sum(1)
 
     def profile(self, times: np.ndarray, dt: float | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -63,7 +64,8 @@ class Run:
         z = coefficients[:, 0]
         values = coefficients @ self.sites / z[:, None]
         last = self._left_out(times, nodes, vectors, dt)
-        return values, 2 * last / z + 4 * rounding(self.tri, times)
+        entries = EPS * (np.abs(f) @ np.abs(vectors[0])) / z  # the other entries are good to rounding of 1
+        return values, 2 * last / z + 4 * floor(self.tri, times, dt) + 8 * entries
 
     def _left_out(self, times: np.ndarray, nodes: np.ndarray, vectors: np.ndarray, dt: float | None) -> np.ndarray:
         """``|exp(tH) v - Q exp(tT) e_1|``, at most ``off[-1] int_0^t exp(upper (t - r)) |[exp(rT)]_n1| dr``."""
@@ -83,14 +85,9 @@ def _functions(
 
     ``shift = (t, upper)``: ``f_r f_{t - r}(upper)`` instead, over ``f_t`` at the top node.
     """
-    if dt is None:
-        logs, signs = np.multiply.outer(times, nodes), np.ones(len(nodes))
-    else:
-        steps = np.rint(times / dt)[:, None]
-        factor = 1 + dt * nodes
-        with np.errstate(divide="ignore", invalid="ignore"):
-            logs = np.where(steps > 0, steps * np.log(np.abs(factor)), 0.0)
-        signs = np.where(factor < 0, (-1.0) ** (steps % 2), 1.0)
+    logs, signs = log_functions(nodes, times, dt), np.ones(len(nodes))
+    if dt is not None:
+        signs = np.where(1 + dt * nodes < 0, (-1.0) ** (np.rint(times / dt)[:, None] % 2), 1.0)
     if shift is None:
         return signs * np.exp(logs - logs[:, -1:])
     t, upper = shift
@@ -139,16 +136,14 @@ class Symmetric:
         self,
         times: np.ndarray,
         dt: float | None = None,
-        tolerance: float = 0.0,
         theta: bool = False,
         vector: bool = False,
         profile: bool = False,
         certified: bool = True,
-        max_steps: int = 1000,
         progress: Callable[[str], None] | None = None,
         folder: Path | None = None,
     ) -> Run:
-        """Lanczos until every value asked for is within ``tolerance`` (0: within rounding) of its bound.
+        """Lanczos until every value asked for is within rounding of its bound, or ``MAX_STEPS``.
 
         ``times``: of ``ln Z``; ``theta``: also the largest eigenvalue, to a residual of 1e-10 times the norm;
         ``vector``: to 1e-13, as its vector needs, whose error is that over the gap; ``profile``: also site averages,
@@ -174,8 +169,8 @@ class Symmetric:
             if (theta or vector) and residual > (1e-13 if vector else 1e-10) * max(1.0, self.op.bound):
                 return False
             stable = dt if dt is None or -dt * tri.ritz()[0][0] < 2 else None
-            value, bound = guess.ln_z(grid, stable)
-            excess = float(np.max(bound / (2 * rounding(tri, grid) + tolerance * (1 + np.abs(value))), initial=0.0))
+            _, bound = guess.ln_z(grid, stable)
+            excess = float(np.max(bound / (2 * floor(tri, grid, stable)), initial=0.0))
             if profile:
                 guess.sites = np.zeros((tri.steps, 1))
                 excess = max(excess, float(np.max(guess.profile(grid, stable)[1], initial=0.0)) / PROFILE)
@@ -183,17 +178,17 @@ class Symmetric:
             # rounding may hold a bound a little above its goal for good: no use in going on
             return excess <= 1 or (len(history) > 4 and 0.5 * history[-4] < excess < 1e4)
 
-        asked = (times, dt, tolerance, theta, vector, profile, max_steps)
+        asked = (times, dt, theta, vector, profile)
         keep = None if folder is None else Checkpoint(Path(folder), self._key(asked))
         if keep and profile:
             keep.carried["sums"] = sums
-        tri = lanczos(self.op, self.start(), stop, max_steps, visit if profile else None, keep)
+        tri = lanczos(self.op, self.start(), stop, MAX_STEPS, visit if profile else None, keep)
         found = Run(tri, lower, self.trivial_upper if certified else tri.theta()[0] + margin(latest))
         if profile:
             found.sites = np.array(sums)[: tri.steps] * self._normaliser()
         if tri.exhausted:
             found.upper = tri.theta()[0] + rounding(tri, np.ones(1))[0]
-        elif certified and (profile or (found.ln_z(grid, dt)[1] > 4 * rounding(tri, grid)).any()):
+        elif certified and (profile or (found.ln_z(grid, dt)[1] > 4 * floor(tri, grid, dt)).any()):
             found.upper = self.certify(tri, margin(latest))
         return found
 
