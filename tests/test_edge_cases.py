@@ -133,3 +133,14 @@ def test_a_network_that_is_not_normalised_is_refused_before_any_work(name):
 
 def test_a_healthy_stranger_passes():
     check(run_with("broken_networks:Healthy"))
+
+
+@pytest.mark.parametrize("off", [4e-6, 1e-9])
+def test_a_start_near_equilibrium_is_not_equilibrium(off):
+    """Lanczos from the equilibrium answers for the equilibrium: 4e-6 from it, ln Z differs in the sixth digit.
+
+    Tolerance: rounding of two routes at t |W| of some ten.
+    """
+    system = build("fa", (6,), initial=f"bernoulli:{0.5 + off!r}")
+    frames = [solve(system, 0.3, 2.0, ["ln_Z", "density"], method=method) for method in ("auto", "dense")]
+    assert frames[0].value.to_numpy() == pytest.approx(frames[1].value.to_numpy(), abs=1e-13)
