@@ -150,3 +150,22 @@ def test_a_term_is_not_changed_by_use():
     before = term.matrix.copy()
     term.tilted("activity", 1.0)
     np.testing.assert_array_equal(term.matrix, before)
+
+
+@pytest.mark.parametrize("name", ["twice", "first", "up"])
+def test_the_instantaneous_activity_beside_another_counter(name):
+    """``exp(-s) <r>``, whatever is counted: from ``<-|W_s|p>`` it follows for a counter of every move alone."""
+    flip = np.array([[0.0, 0.5], [0.5, 0.0]])
+    pair = np.kron(flip, np.diag([0.0, 1.0]))
+    counters, up = {"twice": ((2.0, flip),)}, {"up": np.array([0.0, 1.0])}
+    terms = [jumps((i,), flip, counters, up) for i in range(3)]
+    terms += [jumps((i, i + 1), pair, {"first": ((1.0, pair),)}) for i in range(2)]
+    system = System("mine", (3,), 2, tuple(terms), np.full((3, 2), 0.5))
+    got, want = (
+        solve(system, 0.4, 1.3, ("instantaneous_activity",), observable=name, method=method).value[0]
+        for method in ("auto", "dense")
+    )
+    assert got == pytest.approx(want, rel=1e-12)  # rounding of two routes
+    with pytest.raises(InputError, match="does not give instantaneous_activity beside"):
+        solve(system, 0.4, 1.3, ("instantaneous_activity",), observable=name, method="lanczos")
+    assert solve(system, 0.4, 1.3, ("instantaneous_activity",)).attrs["method"] == "lanczos"

@@ -34,6 +34,13 @@ def applies(system: System, s: float, observable: str) -> bool:
     return pi is not None and is_equilibrium_start(system, pi)
 
 
+def counts_moves(system: System, observable: str) -> bool:
+    """Whether ``observable`` counts every move once: ``<-|W_s|p> = (exp(-s) - 1) <r>``, ``r`` the escape rate."""
+    moves = [p.matrix - np.diag(np.diag(p.matrix)) for p in tilted(system)]
+    counted = [[p.matrix for p in tilted(system, 0.0, observable, order)] for order in (1, 2)]
+    return all(np.allclose([-a, b], m, atol=0) for a, b, m in zip(*counted, moves))
+
+
 @dataclass
 class Run:
     """What one Lanczos run left: the tridiagonal matrix, the ends of the spectrum, site sums of each vector."""
