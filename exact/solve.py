@@ -21,6 +21,7 @@ from .matrixfree.marginals import site_sums
 from .matrixfree.solve_lanczos import Question
 from .method import METHODS, choose
 from .propagate import Evolved, evolve, steps_of
+from .signed import negative, resolved
 from .sparse import generator
 from .spectrum import euler_limit, euler_limit_of, scgf_and_gap, top_and_gap
 from .system import System
@@ -148,17 +149,20 @@ def _by_vectors(system: System, layout: Layout, ask: Question, how: str) -> Iter
     stored = None if matrix_free else generator(system, ask.s, ask.observable, space=layout.space)
     note = _unstable(stored, system, layout, ask)
     if note:
-        evolved = [q for q in EVOLVED if q in ask.quantities]
-        yield from (
-            {"quantity": q, "s": ask.s, "t": t, "value": np.nan, "note": note} for q in evolved for t in ask.times
-        )
+        yield from _no_value(ask, ask.times, note)
     elif ask.asks(*EVOLVED):
         order = max(ORDER.get(q, 0) for q in ask.quantities)
-        for now in _path(system, layout, ask, order, how):
-            yield from _rows(system, layout, now, ask)
+        for now in resolved(_path(system, layout, ask, order, how), system, ask.s, ask.observable, layout):
+            note = negative(system, ask.s, ask.observable, layout, now) if ask.dt else ""
+            yield from _no_value(ask, [now.t], note) if note else _rows(system, layout, now, ask)
         if ask.asks("trajectory_density"):
             yield from _trajectory_density(system, layout, ask, how)
     yield from _steady_rows(stored, system, layout, ask)
+
+
+def _no_value(ask: Question, times: Sequence[float], note: str) -> Iterator[Row]:
+    names = [q for q in EVOLVED if q in ask.quantities]
+    return ({"quantity": q, "s": ask.s, "t": t, "value": np.nan, "note": note} for q in names for t in times)
 
 
 def _path(system: System, layout: Layout, ask: Question, order: int, how: str) -> Iterator[Evolved]:
@@ -265,7 +269,7 @@ def _trajectory_density(system: System, layout: Layout, ask: Question, how: str)
     last = 0.0
     for now in _path(tilted_system, layout, solve_lanczos.Question(0.0, grid, (), ask.dt, "occupation"), 1, how):
         weight, last = now.t if ask.dt is None else now.t * np.exp(last - now.ln_z), now.ln_z
-        if now.t not in ask.times:
+        if now.t not in ask.times or (ask.dt and negative(system, ask.s, ask.observable, layout, now)):
             continue
         if now.t:
             mean = sum(system.pinned.values()) - now.cumulants[1] / weight

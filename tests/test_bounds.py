@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from exact import build, solve
+from exact import InputError, build, solve
 from exact.matrixfree.quadrature import Tridiagonal, floor
 from exact.matrixfree.symmetric import Symmetric
 
@@ -67,3 +67,49 @@ def test_the_floor_of_bounds_is_small_where_all_is_well():
     """The weights may add no more than the process itself does: 1e-13 at t = 1."""
     run = Symmetric(build("south-east", (3, 3)), 0.1).run(np.array([1.0]))
     assert floor(run.tri, np.array([1.0]))[0] < 1e-12
+
+
+def test_a_signed_vector_that_has_lost_its_total_is_refused():
+    """Six spins that decay, V = g = 0: Z = (1 - (1 - e^-s) (1 - e^-t))^6 by hand, beside dark states of weight one."""
+    system = build("tfim", (6,), V=0, g=0)
+    for method in ("povm", "sparse"):
+        with pytest.raises(InputError, match="rounding of a vector of both signs: take --method liouvillian"):
+            solve(system, 5.0, 10.0, ["ln_Z"], method=method)
+    got = solve(system, 5.0, 10.0, ["ln_Z"]).value[0]
+    want = 6 * np.log(np.exp(-10.0) + np.exp(-5.0) * (1 - np.exp(-10.0)))
+    assert got == pytest.approx(want, rel=1e-9)  # some 1e-16 of rounding over Z = 1e-13 would show in the third digit
+    frames = [solve(build("tfim", (3,)), 1.0, 300.0, ["ln_Z"], method=m).value[0] for m in ("povm", "liouvillian")]
+    assert frames[0] == pytest.approx(frames[1], rel=1e-9)  # Z = 1e-21 where every state decays: no digit is lost
+
+
+def test_euler_steps_that_make_negative_probabilities():
+    """Stable, dt |lambda_min| < 2, and yet beyond 1 over the fastest escape rate: one step leaves negative entries."""
+    system = build("fa", (5,), initial="up")
+    asked = ["ln_Z", "activity", "density", "density_profile", "trajectory_density"]
+    frame = solve(system, 2.0, [0.0, 0.25], asked, "euler", 0.25, method="sparse")
+    late = frame[frame.t == 0.25]
+    assert set(late.quantity) == set(asked)
+    assert late.value.isna().all()
+    assert late.note.str.contains("negative, so dt must stay below 0.2").all()
+    assert frame[frame.t == 0].value.notna().all()
+    with pytest.raises(InputError, match=r"below 0\.2"):
+        solve(system, 2.0, [0.25, 0.5], asked, "euler", 0.25)
+
+
+def test_one_euler_step_from_equilibrium_to_a_negative_total():
+    """``Z = 1 - dt <r> (1 - e^-s)`` after one step, with ``<r> = 1`` negative; two steps make it a norm again."""
+    system = build("free", (2,), c=0.5)
+    frame = solve(system, 5.0, [1.5, 3.0], ["ln_Z", "density"], "euler", 1.5, method="lanczos")
+    assert 1 - 1.5 * (1 - np.exp(-5.0)) < 0
+    assert frame[frame.t == 1.5].value.isna().all()
+    assert frame[frame.t == 1.5].note.str.contains("negative").all()
+    assert frame[frame.t == 3.0].value.notna().all()
+
+
+def test_a_lower_end_that_is_a_ritz_value():
+    """The crude lower end of the spectrum is exact for free spins: to rounding, the smallest Ritz value itself."""
+    frames = [
+        solve(build("free", (4,), c=0.9), 1.0, [0.1, 0.15], ["ln_Z"], "euler", 0.05, method=method)
+        for method in ("lanczos", "dense")
+    ]
+    assert frames[0].value.to_numpy() == pytest.approx(frames[1].value.to_numpy(), abs=1e-13)  # rounding of both

@@ -163,7 +163,7 @@ class Symmetric:
         sums: list[np.ndarray] = []
         history: list[float] = []
         factors = np.sqrt(self.system.initial)
-        lower = -self.op.bound
+        lower = -self.op.bound * (1 + 1e-12)  # below the smallest Ritz value, whatever its rounding
 
         def visit(_: int, vector: np.ndarray, norm: float) -> None:
             sums.append(site_sums(self.layout, vector, factors)[0] / norm)

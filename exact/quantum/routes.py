@@ -18,6 +18,7 @@ from ..matrixfree.eigenvectors import leading_values
 from ..matrixfree.kernel import Layout
 from ..method import SPARSE
 from ..propagate import evolve
+from ..signed import resolved
 from ..sparse import generator
 from ..spectrum import top_and_gap
 from ..states import StateSpace, require_memory
@@ -98,11 +99,12 @@ def _povm_states(
 ) -> Iterator[Seen]:
     """Sparse up to 2^17 outcomes, beyond matrix-free."""
     if StateSpace(system).size <= SPARSE:
-        for now in evolve(system, s, times, "jumps", order, dt):
+        for now in resolved(evolve(system, s, times, "jumps", order, dt), system, s, "jumps"):
             yield Seen(now.t, origin.povm.density_matrix(now.distribution), now.cumulants)
         return
     layout = Layout(system)
-    for now in krylov.evolve(system, s, times, "jumps", order, dt, layout):
+    path = krylov.evolve(system, s, times, "jumps", order, dt, layout)
+    for now in resolved(path, system, s, "jumps", layout):
         yield Seen(now.t, origin.povm.density_matrix(layout.to_states(now.distribution)), now.cumulants)
 
 
