@@ -54,7 +54,8 @@ def solve(
     the trajectory in the s-ensemble (at times ``t``; where ``t`` is missing, in the middle of a long one, also by
     site); ``scgf``, ``gap`` and ``rate_function`` (``I = -theta - s N k`` at the ``k(s)`` beside it) of ``W_s`` with
     ``t`` missing. ``scheme="euler"`` steps with ``1 + dt W_s`` instead of continuous time. Steady quantities belong to
-    ``W_s`` whatever the scheme.
+    ``W_s`` on all allowed states, whatever the scheme and the start: where moves do not connect them, the part that
+    leads may be one that the start never reaches, and ``ln_Z / t`` then tends to a smaller value than ``scgf``.
 
     ``method``: ``lanczos`` (certified, where detailed balance holds), ``sparse``, ``krylov`` (matrix-free), ``dense``,
     or ``auto``; what was taken stands in ``frame.attrs["method"]``. ``bound`` is an error bound where the method gives
@@ -149,7 +150,7 @@ def _by_vectors(system: System, layout: Layout, ask: Question, how: str) -> Iter
     stored = None if matrix_free else generator(system, ask.s, ask.observable, space=layout.space)
     note = _unstable(stored, system, layout, ask)
     if note:
-        yield from _no_value(ask, ask.times, note)
+        yield from _no_value(ask, ask.times.tolist(), note)
     elif ask.asks(*EVOLVED):
         order = max(ORDER.get(q, 0) for q in ask.quantities)
         for now in resolved(_path(system, layout, ask, order, how), system, ask.s, ask.observable, layout):

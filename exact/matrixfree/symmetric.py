@@ -98,7 +98,7 @@ def _functions(
     if shift is None:
         return signs * np.exp(logs - logs[:, -1:])
     t, upper = shift
-    rest = (t - times) * (upper if dt is None else np.log1p(dt * upper) / dt)
+    rest = (t - times) * (upper if dt is None else np.log(abs(1 + dt * upper)) / dt)
     return signs * np.exp(np.minimum(logs + rest[:, None] - _scale(nodes, t, dt), 600.0))
 
 
