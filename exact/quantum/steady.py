@@ -92,18 +92,16 @@ def every_spin_decays(model: Lindblad) -> bool:
     return len(lowered) == model.n_sites
 
 
-def leading_eigenvalues(model: Lindblad, s: float = 0.0, count: int = 2, tau: float | None = None) -> np.ndarray:
+def leading_eigenvalues(model: Lindblad, s: float = 0.0, count: int = 2) -> np.ndarray:
     """The ``count`` eigenvalues of ``L_s`` with the largest real part, in falling order, complex.
 
     Up to 4 spins dense; beyond, ARPACK on ``exp(tau L_s)``, whose largest eigenvalues are those (``L_s`` itself has a
-    wide imaginary spectrum that hides them from Krylov methods). ``tau``: one inverse decay rate if not given.
+    wide imaginary spectrum that hides them from Krylov methods). ``tau`` is one inverse decay rate.
     """
-    return leading_pairs(model, s, count, tau)[0]
+    return leading_pairs(model, s, count)[0]
 
 
-def leading_pairs(
-    model: Lindblad, s: float = 0.0, count: int = 2, tau: float | None = None
-) -> tuple[np.ndarray, np.ndarray]:
+def leading_pairs(model: Lindblad, s: float = 0.0, count: int = 2) -> tuple[np.ndarray, np.ndarray]:
     """`leading_eigenvalues` and the residual ``|L v - lambda v| / |v|`` of each."""
     if not any(jump.rate for jump in model.jumps):
         # unitary: every eigenvalue is imaginary, and 2^N of them are 0
@@ -117,7 +115,7 @@ def leading_pairs(
     liouvillian = Liouvillian(model, s, copies=1)
     size = 4**model.n_sites
     rates = [jump.rate for jump in model.jumps if jump.rate]
-    span = tau or (len(rates) / sum(rates) if rates else 1.0)
+    span = len(rates) / sum(rates)
     n_steps = taylor_steps(liouvillian, span)
 
     def propagate(flat: np.ndarray) -> np.ndarray:
