@@ -38,7 +38,7 @@ def solve(
     system: System,
     s: float | Sequence[float] = 0.0,
     times: float | Sequence[float] = (1.0,),
-    quantities: Sequence[str] = DEFAULT,
+    quantities: str | Sequence[str] = DEFAULT,
     scheme: str = "continuous",
     dt: float | None = None,
     observable: str = "activity",
@@ -71,6 +71,7 @@ def solve(
     Raises ``InputError`` for unknown names, negative times, an unstable or missing ``dt``, or a system that does not
     fit memory; nothing is computed before.
     """
+    quantities = (quantities,) if isinstance(quantities, str) else quantities
     if system.quantum is not None and method not in METHODS[1:]:
         from .quantum.solve import solve_quantum
 

@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from exact import Excluding, FixedSum, InputError, StateSpace, System, Term, generator, jumps, solve
+from exact import Excluding, FixedSum, InputError, StateSpace, System, Term, build, generator, jumps, solve
+from exact.scan import scan
 
 FLIP = np.array([[0.0, 0.7], [0.3, 0.0]])
 
@@ -169,3 +170,30 @@ def test_the_instantaneous_activity_beside_another_counter(name):
     with pytest.raises(InputError, match="does not give instantaneous_activity beside"):
         solve(system, 0.4, 1.3, ("instantaneous_activity",), observable=name, method="lanczos")
     assert solve(system, 0.4, 1.3, ("instantaneous_activity",)).attrs["method"] == "lanczos"
+
+
+def test_counters_and_potentials_are_read_as_the_matrix_is():
+    lists = Term((0,), [[-1, 0], [1, 0]], {"moves": ((1.0, [[0, 0], [1, 0]]),)}, {"up": [0, 1]})
+    np.testing.assert_allclose(lists.tilted("moves", 0.5), [[-1, 0], [np.exp(-0.5), 0]])
+    np.testing.assert_allclose(lists.tilted("up", 0.5), [[-1, 0], [1, -0.5]])
+    with pytest.raises(InputError, match="real numbers"):
+        Term((0,), np.array([[-1j, 0], [1j, 0]]))
+    for options in ({"counters": {"a": ((1.0, [[0, 0], [np.nan, 0]]),)}}, {"potentials": {"b": [0, np.inf]}}):
+        with pytest.raises(InputError, match="not finite"):
+            Term((0,), [[-1, 0], [1, 0]], **options)
+
+
+def test_what_is_easily_given_otherwise():
+    system = build("fa", (3,))
+    assert list(solve(system, 0.1, 1.0, "ln_Z").quantity) == ["ln_Z"]
+    assert list(scan(system, [0.1], 1.0, quantities="activity").quantity) == ["activity"]
+    with pytest.raises(InputError, match="at least one field"):
+        scan(system, [], 1.0)
+    with pytest.raises(InputError, match="unknown start"):
+        build("fa", (4,), initial=0.5)
+    with pytest.raises(InputError, match="no outside"):
+        build("voter", (3,), edges=[[0, 1], [1, 2]], boundary="up")
+    negative = replace(one_site(), initial=np.array([1.5, -0.5]))
+    for method in ("krylov", "sparse"):
+        with pytest.raises(InputError, match="none negative"):
+            solve(negative, 0.1, 1.0, "ln_Z", method=method)
