@@ -15,7 +15,7 @@ from scipy.sparse.linalg import ArpackError, eigs
 
 from ..errors import InputError
 from ..sparse import generator
-from ..spectrum import leading
+from ..spectrum import DENSE, leading
 from ..states import require_memory
 from ..system import System
 from .kernel import STORED, Layout, Operator
@@ -23,7 +23,6 @@ from .local import Local, tilted, transposed
 from .perron import repaired
 from .symmetric import Symmetric, applies
 
-DENSE = 400
 NCV = 20
 RESIDUAL = 1e-9  # of an eigenvector, relative to the operator
 SEPARATE = 1e-9  # closer eigenvalues are one: no iteration tells them apart

@@ -25,13 +25,14 @@ from ..states import StateSpace, require_memory
 from ..system import System
 from . import steady
 from .evolve import evolve_state
-from .liouvillian import Liouvillian, density_matrix
+from .liouvillian import Liouvillian, density_matrix, require_copies
 from .povm import OpenQuantum
 
 METHODS = ("auto", "liouvillian", "povm", "qutip")
 DIRECT_SPINS = 6  # a sparse factorisation of 4^7 unknowns takes minutes and gigabytes
 BLOWN_UP = 2.0  # a density matrix has Tr rho^2 <= 1
-COUNTING = ("ln_Z", "activity", "susceptibility", "scgf", "gap")
+COUNTING = ("ln_Z", "activity", "susceptibility")
+STEADY = ("scgf", "gap")
 
 
 @dataclass
@@ -57,12 +58,12 @@ def check(system: System, method: str, quantities: list[str], order: int) -> Non
         steady.require_decay(model)
         if method in ("povm", "qutip") and model.n_sites > DIRECT_SPINS:
             raise InputError(f"method {method!r} finds steady states of up to {DIRECT_SPINS} spins: take 'auto'.")
-    if method == "qutip" and (asked := [name for name in quantities if name in COUNTING]):
+    if method == "qutip" and (asked := [name for name in quantities if name in (*COUNTING, *STEADY)]):
         raise InputError(f"method 'qutip' gives states, no {asked[0]}: take 'auto' or 'povm'.")
     copies = [5 * (order + 1)]
     copies += [steady.STEADY_COPIES] if wants_steady else []
-    copies += [steady.LEADING_COPIES] if {"scgf", "gap"} & set(quantities) else []
-    steady.require_copies(model, max(copies))
+    copies += [steady.LEADING_COPIES] if set(STEADY) & set(quantities) else []
+    require_copies(model, max(copies))
     if "distribution" in {name.removeprefix("steady_") for name in quantities}:
         require_memory(1e3 * 4.0**model.n_sites, f"a table of 4^{model.n_sites} probabilities")
 

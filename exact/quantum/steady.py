@@ -6,10 +6,9 @@ import numpy as np
 from scipy.sparse.linalg import ArpackError, LinearOperator, eigs, gmres
 
 from ..errors import InputError
-from ..states import require_memory
 from .evolve import taylor_step, taylor_steps
 from .lindblad import Lindblad
-from .liouvillian import Liouvillian, from_real, to_real
+from .liouvillian import Liouvillian, from_real, require_copies, to_real
 
 DENSE_SPINS = 4  # 256 x 256: a dense eigenvalue solve is quicker than any iteration, and certain
 TOLERANCE = 1e-11  # residual |L rho| relative to the norm of L
@@ -71,10 +70,6 @@ def steady_state(model: Lindblad, tolerance: float = TOLERANCE) -> np.ndarray:
 def require_decay(model: Lindblad) -> None:
     if not any(jump.rate for jump in model.jumps):
         raise InputError("without decay (all rates 0) there is no unique steady state: give a positive rate.")
-
-
-def require_copies(model: Lindblad, copies: int) -> None:
-    require_memory(16.0 * copies * 4.0**model.n_sites, f"room for {copies} density matrices of {model.n_sites} spins")
 
 
 def every_spin_decays(model: Lindblad) -> bool:
