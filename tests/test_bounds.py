@@ -113,3 +113,10 @@ def test_a_lower_end_that_is_a_ritz_value():
         for method in ("lanczos", "dense")
     ]
     assert frames[0].value.to_numpy() == pytest.approx(frames[1].value.to_numpy(), abs=1e-13)  # rounding of both
+
+
+def test_a_leading_vector_far_below_rounding_still_certifies():
+    """Entries down to 1e-18 and less: the bound on theta is proved from those that the large entries feed."""
+    engine = Symmetric(build("east", (14,), c=0.9), 3.0)
+    tri = engine.run(np.array([100.0])).tri
+    assert 0 <= engine.certify(tri, 0.05) - tri.theta()[0] + 1e-12 <= 0.05 + 2e-12  # the target, and rounding

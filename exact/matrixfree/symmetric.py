@@ -17,7 +17,7 @@ from .kernel import Layout, Operator
 from .lanczos import combine, lanczos
 from .local import Local, tilted
 from .marginals import site_sums
-from .perron import upper_bound
+from .perron import repaired, upper_bound
 from .quadrature import EPS, Tridiagonal, continuous, euler, floor, log_functions, rounding
 from .symmetrise import equilibrium, is_equilibrium_start, symmetric
 
@@ -177,7 +177,8 @@ class Symmetric:
                 return False
             stable = dt if dt is None or -dt * tri.ritz()[0][0] < 2 else None
             _, bound = guess.ln_z(grid, stable)
-            excess = float(np.max(bound / (2 * floor(tri, grid, stable)), initial=0.0))
+            goal = rounding(tri, grid)  # of the weights' rounding, which more steps may lower, nothing is granted
+            excess = float(np.max(bound / (2 * goal), initial=0.0))
             if profile:
                 guess.sites = np.zeros((tri.steps, 1))
                 excess = max(excess, float(np.max(guess.profile(grid, stable)[1], initial=0.0)) / PROFILE)
@@ -209,7 +210,11 @@ class Symmetric:
 
     def certify(self, tri: Tridiagonal, target: float) -> float:
         """A bound at or above the largest eigenvalue, at most ``target`` above it where the sweeps allow."""
-        bound, _ = upper_bound(self.op, self.leading(tri), tri.theta()[0], target)
+        theta = tri.theta()[0]
+        bound, _ = upper_bound(self.op, self.leading(tri), theta, target)
+        if bound - theta > target:  # entries far below rounding: fed from the large ones first
+            fed = repaired(self.op, self.leading(tri), theta, sweeps=60)
+            bound = min(bound, upper_bound(self.op, fed, theta, target)[0])
         return min(bound, self.trivial_upper)
 
     def leading(self, tri: Tridiagonal) -> np.ndarray:
