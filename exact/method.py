@@ -10,7 +10,7 @@ from .matrixfree import solve_lanczos
 from .matrixfree.kernel import Layout
 from .matrixfree.kernel_dense import SCRATCH
 from .matrixfree.krylov import FEWEST
-from .matrixfree.symmetric import VECTORS, applies
+from .matrixfree.symmetric import VECTORS, applies, counts_moves
 from .sparse import sparse_bytes
 from .states import available_memory, require_memory
 from .system import System
@@ -29,6 +29,8 @@ def choose(
     in ``s`` are asked: sparse); else sparse up to 2^17 states, else Krylov.
     """
     missing = sorted(set(quantities) - set(solve_lanczos.QUANTITIES))
+    if "instantaneous_activity" in quantities and not missing and not counts_moves(system, observable):
+        missing = [f"instantaneous_activity beside the observable {observable!r}"]
     balanced = not missing and applies(system, s, observable)
     if method == "lanczos" and missing:
         raise InputError(f"method 'lanczos' does not give {', '.join(missing)}: take 'auto'.")

@@ -39,7 +39,11 @@ def scan(
     memory does not hold them. ``options`` go to ``solve``. Raises ``InputError`` if ``folder`` holds another question.
     """
     fields = list(dict.fromkeys(float(value) for value in np.atleast_1d(np.asarray(s, dtype=float))))
-    for value in (min(fields, default=0.0), max(fields, default=0.0)):
+    if isinstance(options.get("quantities"), str):
+        options["quantities"] = (options["quantities"],)
+    if not fields:
+        raise InputError("a scan needs at least one field s.")
+    for value in (min(fields), max(fields)):
         for term in system.terms:  # raises where exp(-s) overflows, before anything is written
             term.tilted(options.get("observable", "activity"), value)
     if folder is not None:

@@ -21,6 +21,7 @@ from .matrixfree.marginals import site_sums
 from .matrixfree.solve_lanczos import Question
 from .method import METHODS, choose
 from .propagate import Evolved, evolve, steps_of
+from .signed import negative, resolved
 from .sparse import generator
 from .spectrum import euler_limit, euler_limit_of, scgf_and_gap, top_and_gap
 from .system import System
@@ -37,13 +38,12 @@ def solve(
     system: System,
     s: float | Sequence[float] = 0.0,
     times: float | Sequence[float] = (1.0,),
-    quantities: Sequence[str] = DEFAULT,
+    quantities: str | Sequence[str] = DEFAULT,
     scheme: str = "continuous",
     dt: float | None = None,
     observable: str = "activity",
     method: str = "auto",
     progress: Callable[[str], None] | None = None,
-    tolerance: float = 0.0,
     folder: Path | None = None,
 ) -> pd.DataFrame:
     """Exact values, tidy: columns ``quantity, s, t, value, bound, note`` (``site``, ``state``, ``k`` where they apply).
@@ -54,12 +54,12 @@ def solve(
     the trajectory in the s-ensemble (at times ``t``; where ``t`` is missing, in the middle of a long one, also by
     site); ``scgf``, ``gap`` and ``rate_function`` (``I = -theta - s N k`` at the ``k(s)`` beside it) of ``W_s`` with
     ``t`` missing. ``scheme="euler"`` steps with ``1 + dt W_s`` instead of continuous time. Steady quantities belong to
-    ``W_s`` whatever the scheme.
+    ``W_s`` on all allowed states, whatever the scheme and the start: where moves do not connect them, the part that
+    leads may be one that the start never reaches, and ``ln_Z / t`` then tends to a smaller value than ``scgf``.
 
     ``method``: ``lanczos`` (certified, where detailed balance holds), ``sparse``, ``krylov`` (matrix-free), ``dense``,
     or ``auto``; what was taken stands in ``frame.attrs["method"]``. ``bound`` is an error bound where the method gives
-    one: certified for ``ln_Z``, estimated for derivatives. ``tolerance`` is the relative error of ``ln_Z`` that is good
-    enough (Lanczos; 0: to rounding).
+    one: certified for ``ln_Z``, estimated for derivatives.
     ``folder``: where long Lanczos runs are saved, and resumed from.
 
     In a scan over ``s`` a row whose Euler scheme is unstable holds no value and says
@@ -71,6 +71,7 @@ def solve(
     Raises ``InputError`` for unknown names, negative times, an unstable or missing ``dt``, or a system that does not
     fit memory; nothing is computed before.
     """
+    quantities = (quantities,) if isinstance(quantities, str) else quantities
     if system.quantum is not None and method not in METHODS[1:]:
         from .quantum.solve import solve_quantum
 
@@ -89,7 +90,7 @@ def solve(
         if progress:
             progress(f"s = {value:g}: {layout.size} states by {how}")
         own = None if folder is None else Path(folder) / f"s={value:.17g}"
-        ask = Question(float(value), grid, quantities, step, observable, tolerance, progress, own, nearby)
+        ask = Question(float(value), grid, quantities, step, observable, progress, own, nearby)
         rows += solve_lanczos.rows(system, layout, ask) if how == "lanczos" else _by_vectors(system, layout, ask, how)
         nearby = ask.step
         if own is not None:
@@ -150,17 +151,20 @@ def _by_vectors(system: System, layout: Layout, ask: Question, how: str) -> Iter
     stored = None if matrix_free else generator(system, ask.s, ask.observable, space=layout.space)
     note = _unstable(stored, system, layout, ask)
     if note:
-        evolved = [q for q in EVOLVED if q in ask.quantities]
-        yield from (
-            {"quantity": q, "s": ask.s, "t": t, "value": np.nan, "note": note} for q in evolved for t in ask.times
-        )
+        yield from _no_value(ask, ask.times.tolist(), note)
     elif ask.asks(*EVOLVED):
         order = max(ORDER.get(q, 0) for q in ask.quantities)
-        for now in _path(system, layout, ask, order, how):
-            yield from _rows(system, layout, now, ask)
+        for now in resolved(_path(system, layout, ask, order, how), system, ask.s, ask.observable, layout):
+            note = negative(system, ask.s, ask.observable, layout, now) if ask.dt else ""
+            yield from _no_value(ask, [now.t], note) if note else _rows(system, layout, now, ask)
         if ask.asks("trajectory_density"):
             yield from _trajectory_density(system, layout, ask, how)
     yield from _steady_rows(stored, system, layout, ask)
+
+
+def _no_value(ask: Question, times: Sequence[float], note: str) -> Iterator[Row]:
+    names = [q for q in EVOLVED if q in ask.quantities]
+    return ({"quantity": q, "s": ask.s, "t": t, "value": np.nan, "note": note} for q in names for t in times)
 
 
 def _path(system: System, layout: Layout, ask: Question, order: int, how: str) -> Iterator[Evolved]:
@@ -267,7 +271,7 @@ def _trajectory_density(system: System, layout: Layout, ask: Question, how: str)
     last = 0.0
     for now in _path(tilted_system, layout, solve_lanczos.Question(0.0, grid, (), ask.dt, "occupation"), 1, how):
         weight, last = now.t if ask.dt is None else now.t * np.exp(last - now.ln_z), now.ln_z
-        if now.t not in ask.times:
+        if now.t not in ask.times or (ask.dt and negative(system, ask.s, ask.observable, layout, now)):
             continue
         if now.t:
             mean = sum(system.pinned.values()) - now.cumulants[1] / weight

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -37,7 +38,7 @@ class Term:
     potentials: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "matrix", np.atleast_2d(np.asarray(self.matrix, dtype=float)))
+        object.__setattr__(self, "matrix", np.atleast_2d(_real(self.matrix, f"term on sites {self.sites}")))
         size = self.matrix.shape[0]
         if self.matrix.shape != (size, size):
             raise InputError(f"term on sites {self.sites}: the matrix must be square, got {self.matrix.shape}.")
@@ -45,13 +46,23 @@ class Term:
             raise InputError(f"term on sites {self.sites}: the sites must be distinct and at least one.")
         if not (np.abs(self.matrix) <= LARGEST_RATE).all():
             raise InputError(f"term on sites {self.sites}: the matrix has entries that are not finite, or too large.")
+        counters, potentials = {}, {}
         for name, counter in self.counters.items():
-            for _, jump in counter:
-                if jump.shape != (size, size):
-                    raise InputError(f"counter {name!r} on sites {self.sites}: its matrix must be {(size, size)}.")
+            what = f"counter {name!r} on sites {self.sites}"
+            counters[name] = tuple((increment, _real(jump, what)) for increment, jump in counter)
+            if any(jump.shape != (size, size) for _, jump in counters[name]):
+                raise InputError(f"{what}: its matrix must be {(size, size)}.")
+            if not all(np.isfinite(increment) and np.isfinite(jump).all() for increment, jump in counters[name]):
+                raise InputError(f"{what}: it has entries that are not finite.")
         for name, potential in self.potentials.items():
-            if potential.shape != (size,):
-                raise InputError(f"potential {name!r} on sites {self.sites}: its vector must have length {size}.")
+            what = f"potential {name!r} on sites {self.sites}"
+            potentials[name] = _real(potential, what)
+            if potentials[name].shape != (size,):
+                raise InputError(f"{what}: its vector must have length {size}.")
+            if not np.isfinite(potentials[name]).all():
+                raise InputError(f"{what}: it has entries that are not finite.")
+        object.__setattr__(self, "counters", counters)
+        object.__setattr__(self, "potentials", potentials)
 
     def tilted(self, observable: str, s: float, order: int = 0) -> np.ndarray:
         """``d^order/ds^order`` of the tilted local generator.
@@ -68,6 +79,14 @@ class Term:
         if observable in self.potentials and order <= 1:
             out = out - (s if order == 0 else 1.0) * np.diag(self.potentials[observable])
         return out
+
+
+def _real(values: Any, what: str) -> np.ndarray:
+    try:
+        found = np.asarray(values)
+        return found if found.dtype == float else found.astype(float, casting="safe")
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{what}: give real numbers, of one shape.") from error
 
 
 def jumps(

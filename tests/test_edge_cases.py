@@ -133,3 +133,40 @@ def test_a_network_that_is_not_normalised_is_refused_before_any_work(name):
 
 def test_a_healthy_stranger_passes():
     check(run_with("broken_networks:Healthy"))
+
+
+@pytest.mark.parametrize("off", [4e-6, 1e-9])
+def test_a_start_near_equilibrium_is_not_equilibrium(off):
+    """Lanczos from the equilibrium answers for the equilibrium: 4e-6 from it, ln Z differs in the sixth digit.
+
+    Tolerance: rounding of two routes at t |W| of some ten.
+    """
+    system = build("fa", (6,), initial=f"bernoulli:{0.5 + off!r}")
+    frames = [solve(system, 0.3, 2.0, ["ln_Z", "density"], method=method) for method in ("auto", "dense")]
+    assert frames[0].value.to_numpy() == pytest.approx(frames[1].value.to_numpy(), abs=1e-13)
+
+
+def test_an_absorbing_state_that_leads():
+    """East with no pinned spin, s > 0: the last spin alone is frozen, apart from all else, and theta = 0 is its value.
+
+    By Lanczos above 2^14 states, to the rounding of a Ritz vector; ARPACK cannot see it, and says so.
+    """
+    asked, frozen = ("rate_function", "trajectory_density"), {"boundary": "down", "pinned": "none"}
+    frame = solve(build("east", (15,), **frozen), 1.0, (), asked, method="lanczos")
+    found = leading_vectors(build("east", (15,), **frozen), 1.0)
+    assert found.theta == pytest.approx(0.0, abs=1e-13)
+    assert found.stationary[1] == pytest.approx(1.0, abs=1e-12)
+    assert frame.value[frame.site.isna()].to_numpy() == pytest.approx([1 / 15, 0.0], abs=1e-12)
+    frame = solve(build("east", (9,), initial="up", **frozen), 1.0, (), asked)
+    assert frame.value.isna().all()
+    assert frame.note.str.contains("no eigenvector of the largest eigenvalue").all()
+
+
+def test_leading_vectors_at_large_fields():
+    """Diagonal entries within 1e-12 of theta: the vectors are those of the dense matrix, to their own rounding."""
+    system = build("fa", (6,))
+    found, w = leading_vectors(system, 20.0), generator(system, 20.0).toarray()
+    values, vectors = np.linalg.eigh(w)  # c = 1/2: symmetric as it is
+    want = vectors[:, -1] ** 2
+    assert found.theta == pytest.approx(values[-1], abs=1e-13)
+    assert found.layout.to_states(found.stationary) == pytest.approx(want, abs=1e-14)

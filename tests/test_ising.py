@@ -343,3 +343,9 @@ def test_methods_refuse_what_they_cannot_do():
     ):
         with pytest.raises(InputError):
             call()
+
+
+def test_a_trace_that_underflows_is_refused():
+    """A frustrated ring of 27 at T = 0.002: every closed path costs 2 J more than the rows' lowest, exp(-1000)."""
+    with pytest.raises(InputError, match="underflows"):
+        ising.solve((27,), [0.002], -1.0, by="transfer")

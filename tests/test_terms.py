@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from exact import Excluding, FixedSum, InputError, StateSpace, System, Term, generator, jumps, solve
+from exact import Excluding, FixedSum, InputError, StateSpace, System, Term, build, generator, jumps, solve
+from exact.scan import scan
 
 FLIP = np.array([[0.0, 0.7], [0.3, 0.0]])
 
@@ -150,3 +151,49 @@ def test_a_term_is_not_changed_by_use():
     before = term.matrix.copy()
     term.tilted("activity", 1.0)
     np.testing.assert_array_equal(term.matrix, before)
+
+
+@pytest.mark.parametrize("name", ["twice", "first", "up"])
+def test_the_instantaneous_activity_beside_another_counter(name):
+    """``exp(-s) <r>``, whatever is counted: from ``<-|W_s|p>`` it follows for a counter of every move alone."""
+    flip = np.array([[0.0, 0.5], [0.5, 0.0]])
+    pair = np.kron(flip, np.diag([0.0, 1.0]))
+    counters, up = {"twice": ((2.0, flip),)}, {"up": np.array([0.0, 1.0])}
+    terms = [jumps((i,), flip, counters, up) for i in range(3)]
+    terms += [jumps((i, i + 1), pair, {"first": ((1.0, pair),)}) for i in range(2)]
+    system = System("mine", (3,), 2, tuple(terms), np.full((3, 2), 0.5))
+    got, want = (
+        solve(system, 0.4, 1.3, ("instantaneous_activity",), observable=name, method=method).value[0]
+        for method in ("auto", "dense")
+    )
+    assert got == pytest.approx(want, rel=1e-12)  # rounding of two routes
+    with pytest.raises(InputError, match="does not give instantaneous_activity beside"):
+        solve(system, 0.4, 1.3, ("instantaneous_activity",), observable=name, method="lanczos")
+    assert solve(system, 0.4, 1.3, ("instantaneous_activity",)).attrs["method"] == "lanczos"
+
+
+def test_counters_and_potentials_are_read_as_the_matrix_is():
+    lists = Term((0,), [[-1, 0], [1, 0]], {"moves": ((1.0, [[0, 0], [1, 0]]),)}, {"up": [0, 1]})
+    np.testing.assert_allclose(lists.tilted("moves", 0.5), [[-1, 0], [np.exp(-0.5), 0]])
+    np.testing.assert_allclose(lists.tilted("up", 0.5), [[-1, 0], [1, -0.5]])
+    with pytest.raises(InputError, match="real numbers"):
+        Term((0,), np.array([[-1j, 0], [1j, 0]]))
+    for options in ({"counters": {"a": ((1.0, [[0, 0], [np.nan, 0]]),)}}, {"potentials": {"b": [0, np.inf]}}):
+        with pytest.raises(InputError, match="not finite"):
+            Term((0,), [[-1, 0], [1, 0]], **options)
+
+
+def test_what_is_easily_given_otherwise():
+    system = build("fa", (3,))
+    assert list(solve(system, 0.1, 1.0, "ln_Z").quantity) == ["ln_Z"]
+    assert list(scan(system, [0.1], 1.0, quantities="activity").quantity) == ["activity"]
+    with pytest.raises(InputError, match="at least one field"):
+        scan(system, [], 1.0)
+    with pytest.raises(InputError, match="unknown start"):
+        build("fa", (4,), initial=0.5)
+    with pytest.raises(InputError, match="no outside"):
+        build("voter", (3,), edges=[[0, 1], [1, 2]], boundary="up")
+    negative = replace(one_site(), initial=np.array([1.5, -0.5]))
+    for method in ("krylov", "sparse"):
+        with pytest.raises(InputError, match="none negative"):
+            solve(negative, 0.1, 1.0, "ln_Z", method=method)

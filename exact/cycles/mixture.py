@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .chain import logsumexp
+from .chain import logsumexp, sigmoid
 
 
 def bernoulli_mixture(
@@ -26,7 +26,7 @@ def bernoulli_mixture(
     Returns ``(pi (L,), probability (L, D), mean ln p)``. Probabilities are kept in [floor, 1 - floor], which bounds
     the price of a pixel constant within a component; stops when the likelihood gains less than ``tolerance``.
     """
-    q = np.clip(1 / (1 + np.exp(-w_init.T)), floor, 1 - floor)
+    q = np.clip(sigmoid(w_init.T), floor, 1 - floor)
     pi = np.full(len(q), 1 / len(q)) if pi_init is None else np.maximum(pi_init, 1e-12)
     previous = -np.inf
     for _ in range(max_steps):

@@ -104,6 +104,8 @@ def _ln_trace(width: int, length: int, T: float, couplings: tuple[float, float, 
     # Tr(A B) = sum A * B^T: the last, most expensive product is never formed
     binomial = ([1], [1, 1], [1, 2, 1])
     traces = [sum(binomial[k][i] * np.sum(left[i] * right[k - i].T) for i in range(k + 1)) for k in range(order + 1)]
+    if not traces[0] > 0:
+        raise InputError(f"T = {T:g}: the trace of the transfer matrix underflows, take a higher temperature.")
     ln_z = np.log(traces[0]) + ln_left + ln_right - length * lowest / T
     return float(ln_z), [float(t / traces[0]) for t in traces[1:]]
 

@@ -15,16 +15,16 @@ from scipy.sparse.linalg import ArpackError, eigs
 
 from ..errors import InputError
 from ..sparse import generator
-from ..spectrum import leading
+from ..spectrum import DENSE, leading
 from ..states import require_memory
 from ..system import System
 from .kernel import STORED, Layout, Operator
 from .local import Local, tilted, transposed
-from .perron import upper_bound
+from .perron import repaired
 from .symmetric import Symmetric, applies
 
-DENSE = 400
 NCV = 20
+RESIDUAL = 1e-9  # of an eigenvector, relative to the operator
 SEPARATE = 1e-9  # closer eigenvalues are one: no iteration tells them apart
 
 
@@ -50,9 +50,11 @@ def leading_vectors(system: System, s: float, observable: str = "activity", layo
     if layout.connected and applies(system, s, observable):
         engine = Symmetric(system, s, observable, layout=layout)
         run = engine.run(np.zeros(0), vector=True)
-        _, u = upper_bound(engine.op, engine.leading(run.tri), run.tri.theta()[0], 1e-12)  # repairs small components
+        theta = run.tri.theta()[0]
+        u = repaired(engine.op, engine.leading(run.tri), theta)
+        _check(engine.op, u, theta)
         root = layout.product(np.sqrt(engine.pi))
-        theta, right, left = run.tri.theta()[0], u * root, np.divide(u, root, out=np.zeros_like(u), where=root > 0)
+        right, left = u * root, np.divide(u, root, out=np.zeros_like(u), where=root > 0)
     else:
         parts = tilted(system, s, observable)
         values = leading_values(system, s, observable, layout)
@@ -61,8 +63,8 @@ def leading_vectors(system: System, s: float, observable: str = "activity", layo
                 f"the largest eigenvalue of W_s, {values[0].real:.6g}, is degenerate (absorbing or disconnected "
                 "states): its eigenvectors, and what is averaged over them, are not unique."
             )
-        theta, right = _top(layout, parts)
-        _, left = _top(layout, transposed(parts))
+        theta = float(values[0].real)
+        right, left = (_vector(layout, matrix, theta) for matrix in (parts, transposed(parts)))
     right = right / right.sum()
     return Leading(theta, right, left / (left @ right), layout)
 
@@ -105,10 +107,23 @@ def _with_absorbing(system: System, layout: Layout, parts: list[Local], values: 
     return found[np.argsort(found.real)[::-1]][: len(values)]
 
 
-def _top(layout: Layout, parts: list[Local]) -> tuple[float, np.ndarray]:
-    values, vectors = _eigen(layout, parts, 1)
-    vector = vectors[:, 0].real
-    return float(values[0].real), vector * np.sign(vector.sum())
+def _vector(layout: Layout, parts: list[Local], theta: float) -> np.ndarray:
+    """The eigenvector of ``theta``, the leading eigenvalue."""
+    values, vectors = _eigen(layout, parts, 2)
+    vector = vectors[:, np.argmin(np.abs(values - theta))].real
+    vector = vector * np.sign(vector.sum())
+    _check(Operator(layout, parts), vector, theta)
+    return vector
+
+
+def _check(op: Operator, vector: np.ndarray, theta: float) -> None:
+    """Raises ``InputError`` for what is no eigenvector of ``theta``."""
+    residual = np.linalg.norm(op @ vector - theta * vector) / np.linalg.norm(vector)
+    if not residual <= RESIDUAL * max(1.0, op.bound):
+        raise InputError(
+            f"no eigenvector of the largest eigenvalue of W_s, {theta:.6g}, was found (residual {residual:.1e}): what "
+            "is averaged over it is left out."
+        )
 
 
 def _eigen(layout: Layout, parts: list[Local], count: int, which: str = "LR") -> tuple[np.ndarray, np.ndarray]:

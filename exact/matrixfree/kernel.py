@@ -80,12 +80,9 @@ class Layout:
     def initial(self) -> np.ndarray:
         """``P_0``, of total one."""
         start = self.system.initial
-        if start.ndim == 2:
-            p = self.product(start)
-        else:
-            if len(start) != self.size - len(self.excluded):
-                raise InputError(f"the initial vector has length {len(start)}, the state space {self.size}.")
-            p = self.from_states(start).astype(float)
+        if start.ndim == 1:
+            return self.from_states(self.space.initial())
+        p = self.product(start)
         total = p.sum()
         if not total > 0:
             raise InputError("the initial distribution gives no weight to the allowed support.")

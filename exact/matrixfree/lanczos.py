@@ -62,7 +62,7 @@ def lanczos(
     if keep and (saved := keep.load()):
         diagonal, off = list(saved["diagonal"]), list(saved["off"])
         if "here" not in saved:
-            return Tridiagonal(np.array(diagonal), np.array(off), log_mass)
+            return Tridiagonal(np.array(diagonal), np.array(off), log_mass, op.bound)
         here, before, scales = saved["here"], saved["before"], list(saved["scales"])
         next_check = len(diagonal) + 5
     for step in range(len(diagonal), most):
@@ -79,7 +79,7 @@ def lanczos(
             residual = _reorthogonalise(before, basis[: step + 1])
         diagonal.append(inner)
         off.append(residual if residual > tiny else 0.0)
-        tri = Tridiagonal(np.array(diagonal), np.array(off), log_mass)
+        tri = Tridiagonal(np.array(diagonal), np.array(off), log_mass, op.bound)
         if tri.exhausted or (step + 1 >= next_check and stop(tri)):
             break
         if step + 1 >= next_check:

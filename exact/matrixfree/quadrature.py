@@ -7,30 +7,51 @@ Quadrature, 1994, sec. 3):
 - ``exp(t x)``: Gauss from below, Gauss-Radau with a node at or above the largest eigenvalue from above;
 - ``(1 + dt x)^J``, ``J`` even: Gauss below, Gauss-Lobatto (nodes at both ends of the spectrum) above; ``J`` odd:
   Gauss-Radau with the lower node below, with the upper node above.
+
+The weights are ``q_j^2``, the first entries squared of the eigenvectors ``z_j``. An eigenvector routine gives them to
+rounding of 1, not of themselves, and ``exp(t x)`` can make a weight of 1e-14 the largest term. The orthogonal
+polynomials ``p_k(x_j) = z_kj / q_j`` lead from an entry that is large to the first one: as long as they grow, every
+digit of them is good.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from scipy.linalg import LinAlgError, eigh_tridiagonal, solve_banded
 from scipy.special import logsumexp
 
 EPS = np.finfo(float).eps
-RESOLVED = np.log(1e-20)  # weights are squares of eigenvector entries, which are good to some 1e-16
+LARGE = 0.1  # of the largest entry of an eigenvector: one that is good to a few units of rounding
+
+
+class Rule(NamedTuple):
+    """``nodes`` ``(n,)`` rising, logarithms of the weights (of total weight 1), and the weights' relative errors.
+
+    ``vectors`` ``(n, n)``: the eigenvectors of the matrix of the rule.
+    """
+
+    nodes: np.ndarray
+    logs: np.ndarray
+    errors: np.ndarray
+    vectors: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
 class Tridiagonal:
     """``diagonal`` ``(n,)`` and ``off`` ``(n,)`` of the Lanczos matrix; ``off[-1]`` couples to what was not reached.
 
-    ``log_mass`` is ``ln <v|v>``.
+    ``log_mass`` is ``ln <v|v>``; ``norm`` bounds the operator, whose products it rounds (the matrix may be smaller: a
+    start near an eigenvector gives few steps).
     """
 
     diagonal: np.ndarray
     off: np.ndarray
     log_mass: float = 0.0
+    norm: float = 0.0
 
     @property
     def steps(self) -> int:
@@ -43,56 +64,33 @@ class Tridiagonal:
 
     def ritz(self) -> tuple[np.ndarray, np.ndarray]:
         """Eigenvalues ``(n,)`` rising and eigenvectors ``(n, n)`` in the Lanczos basis."""
-        return _eigh(self.diagonal, self.off[:-1])
+        return self.gauss.nodes, self.gauss.vectors
 
     def theta(self) -> tuple[float, float]:
         """The largest Ritz value, a lower bound of the largest eigenvalue, and its residual norm."""
         values, vectors = self.ritz()
         return float(values[-1]), float(self.off[-1] * abs(vectors[-1, -1]))
 
-    def gauss(self) -> tuple[np.ndarray, np.ndarray]:
-        """Nodes and logarithms of the weights of the ``n``-point rule, of total weight 1."""
+    @cached_property
+    def gauss(self) -> Rule:
+        """The ``n``-point rule."""
         return _rule(self.diagonal, self.off[:-1])
 
-    def radau(self, node: float) -> tuple[np.ndarray, np.ndarray]:
-        """``n + 1`` points, one of them ``node``, which must not lie inside the spectrum; as ``gauss``."""
+    def radau(self, node: float) -> Rule:
+        """``n + 1`` points, one of them ``node``, which must not lie inside the spectrum."""
         if self.exhausted:
-            return self.gauss()
+            return self.gauss
         last = node + self.off[-1] ** 2 * self._corner(node)
-        return self._weighed(_rule(np.append(self.diagonal, last), self.off), node, self.off)
+        return _rule(np.append(self.diagonal, last), self.off)
 
-    def lobatto(self, lower: float, upper: float) -> tuple[np.ndarray, np.ndarray]:
+    def lobatto(self, lower: float, upper: float) -> Rule:
         """``n + 1`` points, two of them the given nodes at or outside the ends of the spectrum."""
         if self.exhausted:
-            return self.gauss()
+            return self.gauss
         low, up = self._corner(lower), self._corner(upper)
         square = (upper - lower) / (low - up)
         off = np.append(self.off[:-1], np.sqrt(square))
-        rule = _rule(np.append(self.diagonal, lower + low * square), off)
-        return self._weighed(self._weighed(rule, lower, off), upper, off)
-
-    def _weighed(
-        self, rule: tuple[np.ndarray, np.ndarray], node: float, off: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """``rule`` with the weight of ``node`` from its orthogonal polynomials, ``1 / sum_k p_k(node)^2``.
-
-        Far outside the spectrum that weight is smaller than an eigenvector routine resolves (it may return zero), and
-        yet ``exp(t node)`` can make it the largest term. There the recurrence only grows: every digit is good.
-        """
-        nodes, logs = (part.copy() for part in rule)
-        at = int(np.argmin(np.abs(nodes - node)))
-        apart = np.abs(np.delete(nodes, at) - node).min()
-        if logs[at] > RESOLVED or apart < 1e-6 * np.ptp(nodes):
-            return rule  # large enough to be good; or too close to a converged value to tell, and to matter
-        before, now, total, log_scale = 0.0, 1.0, 1.0, 0.0
-        for k, alpha in enumerate(self.diagonal):
-            back = off[k - 1] * before if k else 0.0
-            before, now = now, ((node - alpha) * now - back) / off[k]
-            total += now * now
-            if total > 1e200:
-                before, now, total, log_scale = before * 1e-100, now * 1e-100, total * 1e-200, log_scale + 200.0
-        nodes[at], logs[at] = node, -np.log(total) - log_scale * np.log(10.0)
-        return nodes, logs
+        return _rule(np.append(self.diagonal, lower + low * square), off)
 
     def _corner(self, node: float) -> float:
         """``[(T - node)^-1]`` at the last row and column."""
@@ -107,14 +105,14 @@ def continuous(tri: Tridiagonal, times: np.ndarray, upper: float) -> tuple[np.nd
 
     The value is the Gauss rule's (a lower bound); the bound is its distance to the Gauss-Radau rule, plus rounding.
     """
-    value = _log_exp(tri.gauss(), times)
+    value = _log_exp(tri.gauss, times)
     above = _log_exp(tri.radau(upper), times)
-    return value + tri.log_mass, np.maximum(above - value, 0.0) + rounding(tri, times)
+    return value + tri.log_mass, np.maximum(above - value, 0.0) + floor(tri, times)
 
 
 def euler(tri: Tridiagonal, dt: float, steps: np.ndarray, lower: float, upper: float) -> tuple[np.ndarray, np.ndarray]:
     """``ln <v| (1 + dt H)^J |v>`` for each number of steps, and its error bound; spectrum within [lower, upper]."""
-    inner = tri.gauss()
+    inner = tri.gauss
     value, below, above = np.empty((3, len(steps)))
     low, up, both = tri.radau(lower), tri.radau(upper), tri.lobatto(lower, upper)
     for i, j in enumerate(steps):
@@ -122,23 +120,76 @@ def euler(tri: Tridiagonal, dt: float, steps: np.ndarray, lower: float, upper: f
         below[i] = value[i] if j % 2 == 0 else _log_power(low, dt, j)
         above[i] = _log_power(both if j % 2 == 0 else up, dt, j)
     spread = np.maximum(np.abs(above - value), np.abs(value - below))
-    return value + tri.log_mass, spread + rounding(tri, steps * dt)
+    return value + tri.log_mass, spread + floor(tri, steps * dt, dt)
+
+
+def log_functions(nodes: np.ndarray, times: np.ndarray, dt: float | None) -> np.ndarray:
+    """``ln |f_t|`` at the nodes, ``(n_times, n_nodes)``: ``f_t(x) = exp(t x)``, or ``(1 + dt x)^(t / dt)``."""
+    if dt is None:
+        return np.multiply.outer(times, nodes)
+    steps = np.rint(times / dt)[:, None]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(steps > 0, steps * np.log(np.abs(1 + dt * nodes)), 0.0)
+
+
+def floor(tri: Tridiagonal, times: np.ndarray, dt: float | None = None) -> np.ndarray:
+    """What rounding may add to ``ln Z``, of the operator and of the weights: no bound falls below it."""
+    nodes, logs, errors, _ = tri.gauss
+    with np.errstate(divide="ignore"):
+        terms = log_functions(nodes, times, dt) + logs
+        return rounding(tri, times) + np.exp(logsumexp(terms + np.log(errors), axis=-1) - logsumexp(terms, axis=-1))
 
 
 def rounding(tri: Tridiagonal, times: np.ndarray) -> np.ndarray:
-    """What rounding may add to ``ln Z``.
+    """What rounding of the Lanczos process may add to ``ln Z``.
 
     The computed matrix belongs to a neighbour ``H + E`` with ``|E|`` of a few units of rounding of ``|H|`` (Paige,
     Linear Algebra Appl. 34, 235 (1980)), which changes ``ln Z_t`` by at most ``t |E|``; the sums add a few units.
     """
-    scale = np.abs(tri.diagonal).max() + 2 * np.abs(tri.off).max()
+    scale = max(tri.norm, np.abs(tri.diagonal).max() + 2 * np.abs(tri.off).max())
     return 8 * EPS * (1 + scale * times) + 2 * EPS * tri.steps
 
 
-def _rule(diagonal: np.ndarray, off: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    values, vectors = _eigh(diagonal, off)
+def _rule(diagonal: np.ndarray, off: np.ndarray) -> Rule:
+    """The first entries as the routine gives them, or by the polynomials where their error is the smaller."""
+    nodes, vectors = _eigh(diagonal, off)
+    size = np.abs(vectors)
+    large = np.argmax(size >= LARGE * size.max(0), axis=0)
+    logs, signs, grown = _polynomials(nodes, diagonal, off, large)
+    entries = vectors[large, np.arange(len(nodes))]
     with np.errstate(divide="ignore"):
-        return values, 2 * np.log(np.abs(vectors[0]))
+        direct, recurred = np.log(size[0]), np.log(np.abs(entries)) - logs
+    relative = 2 * EPS * (1 / np.abs(entries) + len(nodes) * grown)
+    better = (large > 0) & (np.log(relative) + recurred < np.log(2 * EPS))
+    small = EPS / np.maximum(size[0], 1e-150)
+    firsts = np.where(better, np.sign(entries) * signs * np.exp(recurred), vectors[0])
+    errors = np.where(better, 2 * relative, 4 * small * (1 + small))
+    return Rule(nodes, 2 * np.where(better, recurred, direct), errors, np.vstack([firsts, vectors[1:]]))
+
+
+def _polynomials(
+    nodes: np.ndarray, diagonal: np.ndarray, off: np.ndarray, last: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """``ln |p_k|``, its sign, and the growth of rounding on the way, of ``k = last`` at each node.
+
+    Where the numbers fall by a factor ``F`` the other solution of the recurrence, which rounding mixes in, grows by as
+    much: ``F^2`` relative, for the largest ``F = max_{i <= j} |(p_i, p_i+1)| / |(p_j, p_j+1)|`` with ``j <= k``.
+    """
+    zero = np.zeros_like(nodes)
+    before, now, scale, highest = zero, zero + 1.0, zero, zero
+    logs, signs, lost = zero, zero + 1.0, zero
+    for k in range(1, int(last.max()) + 1):
+        back = off[k - 2] * before if k > 1 else 0.0
+        before, now = now, ((nodes - diagonal[k - 1]) * now - back) / off[k - 1]
+        norm = np.hypot(before, now)
+        before, now, scale = before / norm, now / norm, scale + np.log(norm)
+        highest = np.maximum(highest, scale)
+        lost = np.where(k <= last, np.maximum(lost, highest - scale), lost)
+        here = k == last
+        with np.errstate(divide="ignore"):
+            logs = np.where(here, scale + np.log(np.abs(now)), logs)
+        signs = np.where(here, np.sign(now), signs)
+    return logs, signs, np.exp(np.minimum(2 * lost, 600.0))
 
 
 def _eigh(diagonal: np.ndarray, off: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -150,16 +201,15 @@ def _eigh(diagonal: np.ndarray, off: np.ndarray) -> tuple[np.ndarray, np.ndarray
         return eigh_tridiagonal(diagonal, off, lapack_driver="stev")
 
 
-def _log_exp(rule: tuple[np.ndarray, np.ndarray], times: np.ndarray) -> np.ndarray:
-    nodes, logs = rule
-    return logsumexp(np.multiply.outer(times, nodes) + logs, axis=-1)
+def _log_exp(rule: Rule, times: np.ndarray) -> np.ndarray:
+    return logsumexp(np.multiply.outer(times, rule.nodes) + rule.logs, axis=-1)
 
 
-def _log_power(rule: tuple[np.ndarray, np.ndarray], dt: float, steps: int) -> float:
+def _log_power(rule: Rule, dt: float, steps: int) -> float:
     """``ln sum_k w_k (1 + dt x_k)^J``; not a number where the sum is not positive."""
-    factor = 1 + dt * rule[0]
+    factor = 1 + dt * rule.nodes
     with np.errstate(divide="ignore"):
         logs = np.where(factor == 0, -np.inf if steps else 0.0, steps * np.log(np.abs(factor)))
     signs = np.where(factor < 0, (-1.0) ** (steps % 2), 1.0)
-    total, sign = logsumexp(logs + rule[1], b=signs, return_sign=True)
+    total, sign = logsumexp(logs + rule.logs, b=signs, return_sign=True)
     return float(total) if sign > 0 else float("nan")

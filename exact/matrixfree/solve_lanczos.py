@@ -31,6 +31,9 @@ EVOLVED = (
 )
 STEADY = ("scgf", "gap", "rate_function")
 QUANTITIES = (*EVOLVED, *STEADY)
+NEGATIVE = (
+    "unstable on exact vectors: probabilities turn negative, so dt must stay below 1 over the fastest escape rate"
+)
 
 
 @dataclass
@@ -42,7 +45,6 @@ class Question:
     quantities: Sequence[str]
     dt: float | None
     observable: str
-    tolerance: float = 0.0
     progress: Callable[[str], None] | None = None
     folder: Path | None = None
     step: float = FIRST_STEP
@@ -61,7 +63,6 @@ def rows(system: System, layout: Layout, ask: Question) -> Iterator[Row]:
     run = engine.run(
         ask.times,
         ask.dt,
-        ask.tolerance,
         theta=ask.asks("scgf"),
         vector=ask.asks("gap", "rate_function", "trajectory_density"),
         profile=ask.asks("density", "density_profile"),
@@ -74,7 +75,9 @@ def rows(system: System, layout: Layout, ask: Question) -> Iterator[Row]:
             for t in ask.times:
                 yield {"quantity": name, "s": ask.s, "t": t, "value": np.nan, "note": note}
     else:
-        yield from _evolved(engine, run, ask)
+        z = dict(zip(ask.times, run.ln_z(ask.times, ask.dt)[0])) if ask.times.size else {}
+        for row in _evolved(engine, run, ask):
+            yield row if z[row["t"]] > -np.inf else {**row, "value": np.nan, "note": NEGATIVE}
     yield from _steady(engine, run, ask)
 
 

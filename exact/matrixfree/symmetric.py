@@ -17,10 +17,11 @@ from .kernel import Layout, Operator
 from .lanczos import combine, lanczos
 from .local import Local, tilted
 from .marginals import site_sums
-from .perron import upper_bound
-from .quadrature import Tridiagonal, continuous, euler, rounding
+from .perron import repaired, upper_bound
+from .quadrature import EPS, Tridiagonal, continuous, euler, floor, log_functions, rounding
 from .symmetrise import equilibrium, is_equilibrium_start, symmetric
 
+MAX_STEPS = 1000
 PROFILE = 1e-8  # error allowed in site averages
 VECTORS = 6  # state vectors that a solve holds at most, at its peak
 
@@ -31,6 +32,13 @@ def applies(system: System, s: float, observable: str) -> bool:
         return False
     pi = equilibrium(system, s, observable)
     return pi is not None and is_equilibrium_start(system, pi)
+
+
+def counts_moves(system: System, observable: str) -> bool:
+    """Whether ``observable`` counts every move once: ``<-|W_s|p> = (exp(-s) - 1) <r>``, ``r`` the escape rate."""
+    moves = [p.matrix - np.diag(np.diag(p.matrix)) for p in tilted(system)]
+    counted = [[p.matrix for p in tilted(system, 0.0, observable, order)] for order in (1, 2)]
+    return all(np.allclose([-a, b], m, atol=0) for a, b, m in zip(*counted, moves))
 
 
 @dataclass
@@ -50,8 +58,8 @@ class Run:
 
     def growth(self, times: np.ndarray, dt: float | None = None) -> np.ndarray:
         """``<-|W_s|p_t> / Z_t``, the growth rate of the normaliser (``d ln Z/dt`` in continuous time)."""
-        nodes, logs = self.tri.gauss()
-        f = _functions(nodes, times, dt) * np.exp(logs)
+        nodes = self.tri.gauss.nodes
+        f = _functions(nodes, times, dt) * np.exp(self.tri.gauss.logs)
         return (f @ nodes) / f.sum(1)
 
     def profile(self, times: np.ndarray, dt: float | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -63,7 +71,8 @@ class Run:
         z = coefficients[:, 0]
         values = coefficients @ self.sites / z[:, None]
         last = self._left_out(times, nodes, vectors, dt)
-        return values, 2 * last / z + 4 * rounding(self.tri, times)
+        entries = EPS * (np.abs(f) @ np.abs(vectors[0])) / z  # the other entries are good to rounding of 1
+        return values, 2 * last / z + 4 * floor(self.tri, times, dt) + 8 * entries
 
     def _left_out(self, times: np.ndarray, nodes: np.ndarray, vectors: np.ndarray, dt: float | None) -> np.ndarray:
         """``|exp(tH) v - Q exp(tT) e_1|``, at most ``off[-1] int_0^t exp(upper (t - r)) |[exp(rT)]_n1| dr``."""
@@ -83,18 +92,13 @@ def _functions(
 
     ``shift = (t, upper)``: ``f_r f_{t - r}(upper)`` instead, over ``f_t`` at the top node.
     """
-    if dt is None:
-        logs, signs = np.multiply.outer(times, nodes), np.ones(len(nodes))
-    else:
-        steps = np.rint(times / dt)[:, None]
-        factor = 1 + dt * nodes
-        with np.errstate(divide="ignore", invalid="ignore"):
-            logs = np.where(steps > 0, steps * np.log(np.abs(factor)), 0.0)
-        signs = np.where(factor < 0, (-1.0) ** (steps % 2), 1.0)
+    logs, signs = log_functions(nodes, times, dt), np.ones(len(nodes))
+    if dt is not None:
+        signs = np.where(1 + dt * nodes < 0, (-1.0) ** (np.rint(times / dt)[:, None] % 2), 1.0)
     if shift is None:
         return signs * np.exp(logs - logs[:, -1:])
     t, upper = shift
-    rest = (t - times) * (upper if dt is None else np.log1p(dt * upper) / dt)
+    rest = (t - times) * (upper if dt is None else np.log(abs(1 + dt * upper)) / dt)
     return signs * np.exp(np.minimum(logs + rest[:, None] - _scale(nodes, t, dt), 600.0))
 
 
@@ -139,16 +143,14 @@ class Symmetric:
         self,
         times: np.ndarray,
         dt: float | None = None,
-        tolerance: float = 0.0,
         theta: bool = False,
         vector: bool = False,
         profile: bool = False,
         certified: bool = True,
-        max_steps: int = 1000,
         progress: Callable[[str], None] | None = None,
         folder: Path | None = None,
     ) -> Run:
-        """Lanczos until every value asked for is within ``tolerance`` (0: within rounding) of its bound.
+        """Lanczos until every value asked for is within rounding of its bound, or ``MAX_STEPS``.
 
         ``times``: of ``ln Z``; ``theta``: also the largest eigenvalue, to a residual of 1e-10 times the norm;
         ``vector``: to 1e-13, as its vector needs, whose error is that over the gap; ``profile``: also site averages,
@@ -161,7 +163,7 @@ class Symmetric:
         sums: list[np.ndarray] = []
         history: list[float] = []
         factors = np.sqrt(self.system.initial)
-        lower = -self.op.bound
+        lower = -self.op.bound * (1 + 1e-12)  # below the smallest Ritz value, whatever its rounding
 
         def visit(_: int, vector: np.ndarray, norm: float) -> None:
             sums.append(site_sums(self.layout, vector, factors)[0] / norm)
@@ -174,8 +176,9 @@ class Symmetric:
             if (theta or vector) and residual > (1e-13 if vector else 1e-10) * max(1.0, self.op.bound):
                 return False
             stable = dt if dt is None or -dt * tri.ritz()[0][0] < 2 else None
-            value, bound = guess.ln_z(grid, stable)
-            excess = float(np.max(bound / (2 * rounding(tri, grid) + tolerance * (1 + np.abs(value))), initial=0.0))
+            _, bound = guess.ln_z(grid, stable)
+            goal = rounding(tri, grid)  # of the weights' rounding, which more steps may lower, nothing is granted
+            excess = float(np.max(bound / (2 * goal), initial=0.0))
             if profile:
                 guess.sites = np.zeros((tri.steps, 1))
                 excess = max(excess, float(np.max(guess.profile(grid, stable)[1], initial=0.0)) / PROFILE)
@@ -183,17 +186,17 @@ class Symmetric:
             # rounding may hold a bound a little above its goal for good: no use in going on
             return excess <= 1 or (len(history) > 4 and 0.5 * history[-4] < excess < 1e4)
 
-        asked = (times, dt, tolerance, theta, vector, profile, max_steps)
+        asked = (times, dt, theta, vector, profile)
         keep = None if folder is None else Checkpoint(Path(folder), self._key(asked))
         if keep and profile:
             keep.carried["sums"] = sums
-        tri = lanczos(self.op, self.start(), stop, max_steps, visit if profile else None, keep)
+        tri = lanczos(self.op, self.start(), stop, MAX_STEPS, visit if profile else None, keep)
         found = Run(tri, lower, self.trivial_upper if certified else tri.theta()[0] + margin(latest))
         if profile:
             found.sites = np.array(sums)[: tri.steps] * self._normaliser()
         if tri.exhausted:
             found.upper = tri.theta()[0] + rounding(tri, np.ones(1))[0]
-        elif certified and (profile or (found.ln_z(grid, dt)[1] > 4 * rounding(tri, grid)).any()):
+        elif certified and (profile or (found.ln_z(grid, dt)[1] > 4 * floor(tri, grid, dt)).any()):
             found.upper = self.certify(tri, margin(latest))
         return found
 
@@ -207,7 +210,11 @@ class Symmetric:
 
     def certify(self, tri: Tridiagonal, target: float) -> float:
         """A bound at or above the largest eigenvalue, at most ``target`` above it where the sweeps allow."""
-        bound, _ = upper_bound(self.op, self.leading(tri), tri.theta()[0], target)
+        theta = tri.theta()[0]
+        bound, _ = upper_bound(self.op, self.leading(tri), theta, target)
+        if bound - theta > target:  # entries far below rounding: fed from the large ones first
+            fed = repaired(self.op, self.leading(tri), theta, sweeps=60)
+            bound = min(bound, upper_bound(self.op, fed, theta, target)[0])
         return min(bound, self.trivial_upper)
 
     def leading(self, tri: Tridiagonal) -> np.ndarray:

@@ -26,14 +26,16 @@ PARALLEL_FROM = 64  # rows; below, starting threads costs more than they save
 DENSE_SPINS = 4  # up to here the extreme energies come from a dense eigensolver
 
 
+def require_copies(model: Lindblad, copies: int) -> None:
+    require_memory(16.0 * copies * 4.0**model.n_sites, f"room for {copies} density matrices of {model.n_sites} spins")
+
+
 class Liouvillian:
     """``L_s`` of ``model``, never stored. Raises ``InputError`` when ``copies`` density matrices do not fit memory."""
 
     def __init__(self, model: Lindblad, s: float = 0.0, copies: int = 5):
         self.model, self.s, self.dim = model, float(s), model.dim
-        require_memory(
-            16.0 * copies * 4.0**model.n_sites, f"room for {copies} density matrices of {model.n_sites} spins"
-        )
+        require_copies(model, copies)
         n = model.n_sites
         self.hamiltonian = total([(p.sites, p.matrix) for p in model.hamiltonian], n)
         loss = total([(j.sites, j.rate * j.matrix.conj().T @ j.matrix) for j in model.jumps], n)

@@ -38,11 +38,7 @@ class Povm:
         object.__setattr__(self, "elements", m)
         if m.shape != (4, 2, 2):
             raise InputError(f"POVM {self.name!r}: give four 2 x 2 elements (minimal and complete), got {m.shape}.")
-        if (
-            not np.isfinite(m).all()
-            or not np.allclose(m, m.conj().swapaxes(1, 2), atol=1e-12)
-            or np.linalg.eigvalsh(m).min() < -1e-12
-        ):
+        if not _positive(m):
             raise InputError(f"POVM {self.name!r}: every element must be Hermitian with no negative eigenvalue.")
         if not np.allclose(m.sum(0), np.eye(2), atol=1e-12):
             raise InputError(f"POVM {self.name!r}: the elements must add up to the identity.")

@@ -18,19 +18,21 @@ from ..matrixfree.eigenvectors import leading_values
 from ..matrixfree.kernel import Layout
 from ..method import SPARSE
 from ..propagate import evolve
+from ..signed import resolved
 from ..sparse import generator
 from ..spectrum import top_and_gap
 from ..states import StateSpace, require_memory
 from ..system import System
 from . import steady
 from .evolve import evolve_state
-from .liouvillian import Liouvillian, density_matrix
+from .liouvillian import Liouvillian, density_matrix, require_copies
 from .povm import OpenQuantum
 
 METHODS = ("auto", "liouvillian", "povm", "qutip")
 DIRECT_SPINS = 6  # a sparse factorisation of 4^7 unknowns takes minutes and gigabytes
 BLOWN_UP = 2.0  # a density matrix has Tr rho^2 <= 1
-COUNTING = ("ln_Z", "activity", "susceptibility", "scgf", "gap")
+COUNTING = ("ln_Z", "activity", "susceptibility")
+STEADY = ("scgf", "gap")
 
 
 @dataclass
@@ -56,12 +58,12 @@ def check(system: System, method: str, quantities: list[str], order: int) -> Non
         steady.require_decay(model)
         if method in ("povm", "qutip") and model.n_sites > DIRECT_SPINS:
             raise InputError(f"method {method!r} finds steady states of up to {DIRECT_SPINS} spins: take 'auto'.")
-    if method == "qutip" and (asked := [name for name in quantities if name in COUNTING]):
+    if method == "qutip" and (asked := [name for name in quantities if name in (*COUNTING, *STEADY)]):
         raise InputError(f"method 'qutip' gives states, no {asked[0]}: take 'auto' or 'povm'.")
     copies = [5 * (order + 1)]
     copies += [steady.STEADY_COPIES] if wants_steady else []
-    copies += [steady.LEADING_COPIES] if {"scgf", "gap"} & set(quantities) else []
-    steady.require_copies(model, max(copies))
+    copies += [steady.LEADING_COPIES] if set(STEADY) & set(quantities) else []
+    require_copies(model, max(copies))
     if "distribution" in {name.removeprefix("steady_") for name in quantities}:
         require_memory(1e3 * 4.0**model.n_sites, f"a table of 4^{model.n_sites} probabilities")
 
@@ -98,11 +100,12 @@ def _povm_states(
 ) -> Iterator[Seen]:
     """Sparse up to 2^17 outcomes, beyond matrix-free."""
     if StateSpace(system).size <= SPARSE:
-        for now in evolve(system, s, times, "jumps", order, dt):
+        for now in resolved(evolve(system, s, times, "jumps", order, dt), system, s, "jumps"):
             yield Seen(now.t, origin.povm.density_matrix(now.distribution), now.cumulants)
         return
     layout = Layout(system)
-    for now in krylov.evolve(system, s, times, "jumps", order, dt, layout):
+    path = krylov.evolve(system, s, times, "jumps", order, dt, layout)
+    for now in resolved(path, system, s, "jumps", layout):
         yield Seen(now.t, origin.povm.density_matrix(layout.to_states(now.distribution)), now.cumulants)
 
 

@@ -18,14 +18,12 @@ from .liouvillian import Liouvillian
 from .observables import one_site, pairs_by_distance, purity, spin_averages, two_point
 from .pauli import PAULI
 from .povm import OpenQuantum
-from .routes import METHODS, Seen, origin_of
+from .routes import COUNTING, METHODS, STEADY, Seen, origin_of
 
 SPINS = ("sigma_x", "sigma_y", "sigma_z")
 PROFILES = tuple(f"{name}_profile" for name in SPINS)
 CORRELATIONS = tuple(f"correlation_{a}{a}" for a in "xyz")
 STATE = (*SPINS, *PROFILES, *CORRELATIONS, "purity", "distribution")
-COUNTING = ("ln_Z", "activity", "susceptibility")
-STEADY = ("scgf", "gap")
 QUANTITIES = (*COUNTING, *STATE, *STEADY, *(f"steady_{name}" for name in STATE))
 DEFAULT = ("ln_Z", *SPINS, "purity")
 COUNTERS = ("jumps", "activity")  # one and the same: the activity of an open quantum system is its jump count

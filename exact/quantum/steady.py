@@ -6,10 +6,9 @@ import numpy as np
 from scipy.sparse.linalg import ArpackError, LinearOperator, eigs, gmres
 
 from ..errors import InputError
-from ..states import require_memory
 from .evolve import taylor_step, taylor_steps
 from .lindblad import Lindblad
-from .liouvillian import Liouvillian, from_real, to_real
+from .liouvillian import Liouvillian, from_real, require_copies, to_real
 
 DENSE_SPINS = 4  # 256 x 256: a dense eigenvalue solve is quicker than any iteration, and certain
 TOLERANCE = 1e-11  # residual |L rho| relative to the norm of L
@@ -73,10 +72,6 @@ def require_decay(model: Lindblad) -> None:
         raise InputError("without decay (all rates 0) there is no unique steady state: give a positive rate.")
 
 
-def require_copies(model: Lindblad, copies: int) -> None:
-    require_memory(16.0 * copies * 4.0**model.n_sites, f"room for {copies} density matrices of {model.n_sites} spins")
-
-
 def every_spin_decays(model: Lindblad) -> bool:
     """Whether each spin has a lowering operator of its own (in any basis): then the steady state is unique.
 
@@ -92,18 +87,16 @@ def every_spin_decays(model: Lindblad) -> bool:
     return len(lowered) == model.n_sites
 
 
-def leading_eigenvalues(model: Lindblad, s: float = 0.0, count: int = 2, tau: float | None = None) -> np.ndarray:
+def leading_eigenvalues(model: Lindblad, s: float = 0.0, count: int = 2) -> np.ndarray:
     """The ``count`` eigenvalues of ``L_s`` with the largest real part, in falling order, complex.
 
     Up to 4 spins dense; beyond, ARPACK on ``exp(tau L_s)``, whose largest eigenvalues are those (``L_s`` itself has a
-    wide imaginary spectrum that hides them from Krylov methods). ``tau``: one inverse decay rate if not given.
+    wide imaginary spectrum that hides them from Krylov methods). ``tau`` is one inverse decay rate.
     """
-    return leading_pairs(model, s, count, tau)[0]
+    return leading_pairs(model, s, count)[0]
 
 
-def leading_pairs(
-    model: Lindblad, s: float = 0.0, count: int = 2, tau: float | None = None
-) -> tuple[np.ndarray, np.ndarray]:
+def leading_pairs(model: Lindblad, s: float = 0.0, count: int = 2) -> tuple[np.ndarray, np.ndarray]:
     """`leading_eigenvalues` and the residual ``|L v - lambda v| / |v|`` of each."""
     if not any(jump.rate for jump in model.jumps):
         # unitary: every eigenvalue is imaginary, and 2^N of them are 0
@@ -117,7 +110,7 @@ def leading_pairs(
     liouvillian = Liouvillian(model, s, copies=1)
     size = 4**model.n_sites
     rates = [jump.rate for jump in model.jumps if jump.rate]
-    span = tau or (len(rates) / sum(rates) if rates else 1.0)
+    span = len(rates) / sum(rates)
     n_steps = taylor_steps(liouvillian, span)
 
     def propagate(flat: np.ndarray) -> np.ndarray:

@@ -23,6 +23,7 @@ from .lindblad import Lindblad
 from .liouvillian import density_matrix
 from .pauli import I2, embed
 
+EVERY = 0.2  # time between the states that are averaged
 FIELDS = ("key", "seed", "dt", "burn_in", "duration", "sigma_x", "sigma_y", "sigma_z")
 
 
@@ -90,14 +91,12 @@ def _half(psi: np.ndarray, step: SplitStep, reverse: bool) -> None:
         psi *= step.phase
 
 
-def trajectory(
-    model: Lindblad, dt: float, burn_in: float, duration: float, seed: int, every: float = 0.2
-) -> np.ndarray:
+def trajectory(model: Lindblad, dt: float, burn_in: float, duration: float, seed: int) -> np.ndarray:
     """Time averages ``(3,)`` of the site-averaged ``x, y, z`` along one trajectory after ``burn_in``, from all up."""
     step, rng = split_step(model, dt), np.random.default_rng(seed)
     psi = np.zeros(model.dim, dtype=complex)
     psi[0] = 1.0
-    stride = max(1, round(every / dt))
+    stride = max(1, round(EVERY / dt))
     samples = []
     for count in range(1, round((burn_in + duration) / dt) + 1):
         advance(psi, step, rng.random(model.n_sites))

@@ -27,7 +27,7 @@ def classical_start(
         return bernoulli(n_sites, stationary, pinned)
     if name in ("up", "down"):
         return bernoulli(n_sites, float(name == "up"), pinned)
-    kind, _, value = name.partition(":")
+    kind, _, value = str(name).partition(":")
     try:
         density = float(value)
     except ValueError:

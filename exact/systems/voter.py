@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import InputError
 from ..system import System
 from ..terms import jumps
 from .kcm import parse_pinned
@@ -29,6 +30,8 @@ def voter(
     check_boundary(boundary)
     pins = parse_pinned(pinned, n) or {}
     if edges is not None:
+        if boundary in ("up", "down"):
+            raise InputError("a graph has no outside: leave 'boundary' out when 'edges' are given.")
         pairs, boundary = check_edges(edges, n), "open"
     else:
         pairs = np.array([b[:2] for b in lower_bonds(shape, boundary == "periodic")], dtype=int).reshape(-1, 2)
