@@ -95,6 +95,17 @@ def summarise(frame: pd.DataFrame) -> pd.DataFrame:
     return out.reset_index()
 
 
+def scalars(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows of quantities that are one number: without a site and without a distance."""
+    kept = [name for name in ("site", "distance") if name in frame]  # older stored tables have no distance
+    return frame[frame[kept].isna().all(axis=1)]
+
+
+def last_times(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows at the last time of each task."""
+    return frame[frame.t == frame.groupby(["task", "task_hash"]).t.transform("max")]
+
+
 def _standard_error(values: pd.Series) -> float:
     values = values.dropna()
     return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) >= MIN_SEEDS else float("nan")

@@ -1,8 +1,9 @@
 """The gate: are the errors of these records worse than a stored baseline?
 
 A case is one task, network, shape, quantity and counting field at the task's last time (errors accumulate, so the last
-is the largest). Two errors of it are judged, means over seeds: the total against continuous time, and the network's own
-part against the exact vector under the same steps, which a large discretisation error would hide. One is worse when
+is the largest); the quantity is one number, no profile and no two-point function. Two errors of it are judged, means
+over seeds: the total against continuous time, and the network's own part against the exact vector under the same steps,
+which a large discretisation error would hide. One is worse when
 
     error > baseline + max(ATOL, RTOL * baseline, margin)
 
@@ -28,7 +29,7 @@ import pandas as pd
 from exact import InputError
 
 from . import power
-from .collect import MIN_SEEDS, collect, summarise
+from .collect import MIN_SEEDS, collect, last_times, scalars, summarise
 from .parse import shape_text
 from .provenance import commit
 from .record import SchemaMismatch, read_json, records, write_json
@@ -53,9 +54,7 @@ class Verdict:
 
 def cases(folder: Path) -> list[dict[str, Any]]:
     """The cases of the records under ``folder``, plain values. Raises ``InputError``."""
-    summary = summarise(collect(folder))
-    summary = summary[summary.site.isna()]
-    last = summary[summary.t == summary.groupby(["task", "task_hash"]).t.transform("max")]
+    last = last_times(scalars(summarise(collect(folder))))
     found = []
     for row in last.to_dict("records"):
         total = next((name for name in TOTALS if math.isfinite(row[name])), None)

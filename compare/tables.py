@@ -12,7 +12,7 @@ from exact import InputError
 from exact.errors import unknown
 
 from . import latex
-from .collect import collect, summarise
+from .collect import collect, last_times, scalars, summarise
 from .growth import laws
 from .record import write_text
 
@@ -28,6 +28,8 @@ HEADINGS = {
     "shape": "shape",
     "s": "s",
     "t": "t",
+    "site": "site",
+    "distance": "distance",
     "seeds": "seeds",
     "value": "value",
     "exact": "exact",
@@ -44,6 +46,7 @@ HEADINGS = {
     "record": "record",
 }
 TEXT = ("task", "tracker", "architecture", "shape")
+COUNTED = ("site", "distance", "seeds", "parameters", "negative")
 ALWAYS = ("task", "architecture", "shape", "s", "t", "seeds", "value", "exact", "error", "cpu_s")
 
 
@@ -63,11 +66,8 @@ def select(summary: pd.DataFrame, by: str, quantity: str) -> pd.DataFrame:
         raise unknown("quantity in these records", quantity, sorted(set(summary.quantity)))
     found = summary[summary.quantity == quantity].copy()
     found["task"] = _names(found)
-    groups = found.groupby("task")
-    if by == "time":
-        found = found[found.n_sites == groups.n_sites.transform("max")]
-    else:
-        found = found[found.t == groups.t.transform("max")]
+    largest = found.n_sites == found.groupby("task").n_sites.transform("max")
+    found = found[largest] if by == "time" else last_times(found)
     network = ["architecture", "tracker"]
     first = {
         "size": ["task", *network, "s"],
@@ -76,7 +76,7 @@ def select(summary: pd.DataFrame, by: str, quantity: str) -> pd.DataFrame:
         "architecture": ["task", "n_sites", "s"],
         "tracker": ["system", "n_sites", "s", "t", "tracker"],  # one tracker a task: they meet across tasks
     }
-    order = [*first[by], "n_sites", "s", "t", *network, "task", "site"]
+    order = [*first[by], "n_sites", "s", "t", *network, "task", "site", "distance"]
     return found.sort_values(list(dict.fromkeys(order))).reset_index(drop=True)
 
 
@@ -111,10 +111,10 @@ def render(
 
 
 def write_tables(folder: Path) -> list[Path]:
-    """``tables/<quantity>_by_<axis>.{md,csv,tex}`` under ``folder`` for every quantity without sites."""
+    """``tables/<quantity>_by_<axis>.{md,csv,tex}`` under ``folder`` for every quantity that is one number."""
     summary = summarise(collect(folder))
     written = []
-    for quantity in sorted(set(summary[summary.site.isna()].quantity)):
+    for quantity in sorted(set(scalars(summary).quantity)):
         grown = laws(summary[summary.quantity == quantity])
         for by in AXES:
             found = select(summary, by, quantity)
@@ -155,13 +155,13 @@ def _cell(name: str, row: dict, form: str, records: str | None) -> str:
         return latex.escape(str(value)) if form == "latex" else str(value)
     if form == "latex" and name in ("ess", "cpu_s"):
         return latex.MISSING if pd.isna(value) else rf"\num{{{value:.3g}}}"
-    if form == "latex" and name not in ("seeds", "parameters", "negative"):
+    if form == "latex" and name not in COUNTED:
         return latex.measured(value, stderr) if name in MEASURED else latex.scientific(value, stderr)
     if name == "value":
         text = with_error(value, stderr)
     elif name in ("exact", "s", "t"):
         text = MISSING if not math.isfinite(value) else f"{value:.6g}"
-    elif name in ("seeds", "parameters", "negative"):
+    elif name in COUNTED:
         text = MISSING if pd.isna(value) else f"{int(value)}"
     elif name in ("ess", "cpu_s"):
         text = MISSING if pd.isna(value) else f"{value:.3g}"

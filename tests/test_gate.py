@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from example_records import folder_of, spread
+from example_records import folder_of, spread, with_correlations
 
 from compare.cli import main
 from compare.gate import ATOL, RTOL, gate, write_baseline
@@ -26,6 +26,15 @@ def code(*arguments: object) -> int:
 
 def test_same_records_pass(tmp_path: Path, baseline: Path) -> None:
     assert code("gate", tmp_path / "old", "--baseline", baseline) == 0
+
+
+def test_same_records_pass_with_two_point_functions(tmp_path: Path) -> None:
+    """Several rows a quantity, told apart by ``distance``, are no case of the gate."""
+    folder = with_correlations(folder_of(tmp_path / "old", spread(1e-3)))
+    write_baseline(folder, tmp_path / "b.json")
+    verdict = gate(folder, tmp_path / "b.json")
+    assert not verdict.failures
+    assert {case["quantity"] for case in read_json(tmp_path / "b.json")["cases"]} == {"ln_Z"}
 
 
 def test_better_passes_and_is_called_so(tmp_path: Path) -> None:

@@ -17,14 +17,14 @@ from example_records import EULER_SHIFT, EXACT, example, folder_of, spread
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from compare.collect import collect, summarise
+from compare.collect import collect, last_times, summarise
 from compare.record import Record, columns, write_json
 from compare.report.figures import curve, over_size, task_panels, worst_field
 from compare.report.page import write_report
 from compare.report.profiles import profiles
 from compare.report.svg import ROLES, style
 from compare.report.tables import error_table
-from compare.report.verdict import dominant, last_times, verdict
+from compare.report.verdict import dominant, verdict
 from exact import InputError
 
 VOID = {"meta", "link", "br", "input", "hr", "img"}

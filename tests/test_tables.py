@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from example_records import folder_of, spread
+from example_records import folder_of, spread, with_correlations
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -115,6 +115,16 @@ def test_references_are_not_taken_for_records(tmp_path: Path) -> None:
     write_json(tmp_path / "suite.json", {"name": "x"})
     with pytest.raises(InputError, match="holds no records"):
         table(tmp_path)
+
+
+def test_a_two_point_function_has_a_column_of_distances(folder: Path) -> None:
+    found = table(with_correlations(folder), "size", "correlation_zz")
+    assert list(found.distance) == [1, 2] * 5
+    text = render(found, "md", growth_of(folder, found))
+    assert "distance" in text.splitlines()[0]
+    assert "∝" not in text  # no law of an average over distances
+    assert "distance" not in render(table(folder), "md").splitlines()[0]
+    assert not any("correlation" in path.name for path in write_tables(folder))
 
 
 def test_unknown_names(folder: Path) -> None:

@@ -15,7 +15,7 @@ import pandas as pd
 
 from exact import InputError
 
-from ..collect import collect, summarise
+from ..collect import collect, last_times, summarise
 from ..intact import check
 from ..parse import shape_text
 from ..record import Record, records
@@ -24,7 +24,7 @@ from .figures import task_panels
 from .source import origins
 from .svg import GLYPHS, Panel
 from .tables import Table, distance_table, error_table, growth_table, run_table
-from .verdict import last_times, verdict
+from .verdict import verdict
 
 NAME = "report.html"
 PART_MARKS = [
@@ -35,7 +35,7 @@ PART_MARKS = [
     ("▼", "network", "projection + sampling"),
 ]
 MOST_ROWS = 5000  # of one table; a browser sorts as many at once
-ORDER = ["task", "quantity", "s", "n_sites", "architecture", "t", "site"]
+ORDER = ["task", "quantity", "s", "n_sites", "architecture", "t", "distance"]
 Named = tuple[str, Path, Record]  # the task's name on the page, the record's file, the record
 
 
