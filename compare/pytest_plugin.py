@@ -174,7 +174,10 @@ class _Runner:
             )
         except InputError as error:
             raise NoVerdict(f"cannot compare: {error}") from error
-        if all(line["verdict"] == "new" for line in verdict.lines) and not (verdict.failures or verdict.refusals):
+        verdicts = {line["verdict"] for line in verdict.lines}
+        if verdicts == {"new", gates.TOO_FEW} or verdicts == {gates.TOO_FEW}:
+            verdict.refusals += verdict.cautions
+        if verdicts <= {"new"} and not (verdict.failures or verdict.refusals):
             verdict.refusals.append(
                 f"the baseline {str(baseline)!r} has no case of task {task.name} with this network: "
                 f"add it with `vanbench gate {self.out} --write {baseline}`."

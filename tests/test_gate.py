@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from example_records import folder_of, spread, with_correlations
+from example_records import example, folder_of, spread, with_correlations
 
 from compare.cli import main
-from compare.gate import ATOL, RTOL, gate, write_baseline
+from compare.gate import RTOL, gate, write_baseline
 from compare.record import Record, read_json, write_json
 
 
@@ -66,7 +66,6 @@ def test_tolerances_are_what_they_say(tmp_path: Path) -> None:
         new = folder_of(tmp_path / f"new{factor}", lambda *_, f=factor: -0.01 * (1 + f), lengths=(4,))
         assert bool(gate(new, tmp_path / "b.json", false_alarms=1).failures) is fails
     assert not gate(new, tmp_path / "b.json", atol=1.0, false_alarms=1).failures
-    assert ATOL < 1e-4
 
 
 def test_spread_over_seeds_excuses_what_is_luck(tmp_path: Path) -> None:
@@ -77,6 +76,30 @@ def test_spread_over_seeds_excuses_what_is_luck(tmp_path: Path) -> None:
         new = folder_of(tmp_path / f"new{scatter}", lambda l, r, e=errors: e[r] - 0.013, lengths=(4,))
         write_baseline(old, tmp_path / f"{scatter}.json")
         assert bool(gate(new, tmp_path / f"{scatter}.json").failures) is fails
+
+
+def test_unequal_numbers_of_seeds_are_told(tmp_path: Path, baseline: Path, capsys: pytest.CaptureFixture) -> None:
+    new = folder_of(tmp_path / "new", spread(1e-3))
+    for path in new.rglob("*_2.json"):
+        path.unlink()
+    assert code("gate", new, "--baseline", baseline) == 0
+    assert "3 against 2" in capsys.readouterr().err
+    assert code("gate", tmp_path / "old", "--baseline", baseline) == 0
+    assert "against" not in capsys.readouterr().err
+
+
+def test_distances_of_one_seed_are_not_judged(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    """They scatter, and one seed does not say by how much: half as much again is no regression."""
+    for name, variation in (("old", 0.01), ("new", 0.015)):
+        record = example()
+        record.distances = {"reference": ["continuous"], "s": [0.1], "t": [1.0], "total_variation": [variation]}
+        record.save(tmp_path / name / "records" / "one.json")
+    assert code("gate", tmp_path / "old", "--write", tmp_path / "b.json") == 0
+    assert code("gate", tmp_path / "new", "--baseline", tmp_path / "b.json") == 0
+    shown = capsys.readouterr()
+    assert "too few seeds" in shown.out
+    assert "no worse" in shown.out
+    assert "1 of 3 cases were not judged" in shown.err
 
 
 def test_missing_task_fails(tmp_path: Path, baseline: Path, capsys: pytest.CaptureFixture) -> None:

@@ -62,6 +62,8 @@ def gate(
             style="yellow",
             markup=False,
         )
+    for text in verdict.cautions:
+        stderr.print(text, style="yellow", markup=False)
     for text in verdict.failures:
         stderr.print(f"worse: {text}", style="bold red", markup=False)
     for text in verdict.refusals:
@@ -70,7 +72,8 @@ def gate(
         raise typer.Exit(3)
     if verdict.failures:
         raise typer.Exit(1)
-    typer.echo(f"no worse than {baseline}: {len(verdict.lines)} cases.")
+    judged = sum(line["verdict"] != gates.TOO_FEW for line in verdict.lines)
+    typer.echo(f"no worse than {baseline}: {judged} cases.")
 
 
 def _agreed(changes: list[dict[str, Any]], path: Path, yes: bool) -> bool:
