@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from exact import InputError
+
 from .errors import PARTS
 from .intact import check
 from .parse import shape_text
@@ -19,11 +21,18 @@ CASE = ["task", "task_hash", "tracker", "architecture", "shape", "n_sites", "qua
 def collect(folder: Path) -> pd.DataFrame:
     """Every compared value of every record under ``folder``: the columns of ``errors.errors``, what was run, its cost.
 
-    ``note`` says what is missing. Raises ``InputError`` where there are no records, or for one that cannot be read.
+    ``note`` says what is missing. Raises ``InputError`` where there are no records, for one that cannot be read, and
+    for two of one run, which would shrink every standard error.
     """
     frames = []
+    seen: dict[tuple, Path] = {}
     for path, record in records(folder):
         check(path, record)
+        first = seen.setdefault((record.task_hash, record.label, tuple(record.shape), record.seed), path)
+        if first is not path:
+            raise InputError(
+                f"{str(first)!r} and {str(path)!r} are records of one run: a seed counts once, delete one."
+            )
         frame = record.frame("errors")
         log = record.frame("log")
         if "ess" in log:

@@ -173,3 +173,15 @@ def test_damaged_reference_is_told(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="damaged"):
         reference(task, (3,), tmp_path)
     assert isinstance(Reference(None, None, {}), Reference)
+
+
+def test_a_copied_record_is_refused(tmp_path: Path) -> None:
+    """It would count as one more seed."""
+    folder = folder_of(tmp_path, lengths=(4,))
+    path = next(folder.rglob("*.json"))
+    copy = path.with_stem("copy")
+    copy.write_text(path.read_text())
+    with pytest.raises(InputError, match="one run") as refusal:
+        collect(folder)
+    assert path.name in str(refusal.value)
+    assert copy.name in str(refusal.value)
