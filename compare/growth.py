@@ -57,7 +57,8 @@ class Growth:
         return f"N^{self.rate:.2f}" if self.law == "power" else f"exp({self.rate:.2g} N)"
 
     def __str__(self) -> str:
-        return f"error ∝ {self.form}, 95 %: {self.low:.2g} to {self.high:.2g}"
+        interval = f"95 %: {self.low:.2g} to {self.high:.2g}"
+        return f"no law can be told, {interval}" if self.grows is None else f"error ∝ {self.form}, {interval}"
 
 
 def fit(n_sites: Any, error: Any, law: str = "power") -> Growth | None:

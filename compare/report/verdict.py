@@ -96,11 +96,13 @@ def _cause(cases: pd.DataFrame) -> list[tuple[str, str, str]]:
 
 
 def _growth(rows: pd.DataFrame, measure: str) -> list[tuple[str, str, str]]:
-    """The law that surely grows fastest, or that none does."""
+    """The law that surely grows fastest at the largest size, or that none does."""
     found = laws(rows, measure)
     if found.empty:
         return []
-    fastest = found.loc[found.low.idxmax()]
+    # d ln error / d ln N, in which a power and an exponential can be compared
+    steepness = found.low.where(found.law == "power", found.low * rows.n_sites.max())
+    fastest = found.loc[steepness.idxmax()]
     law = fastest.growth
     if law.grows is not True:
         return [
