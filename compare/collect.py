@@ -115,6 +115,12 @@ def last_times(frame: pd.DataFrame) -> pd.DataFrame:
     return frame[frame.t == frame.groupby(["task", "task_hash"]).t.transform("max")]
 
 
+def task_names(frame: pd.DataFrame) -> pd.Series:
+    """The name of each row's task; with its hash where a folder holds two declarations of one name."""
+    several = frame.groupby("task").task_hash.transform("nunique") > 1
+    return frame.task.where(~several, frame.task + "@" + frame.task_hash.str[:6])
+
+
 def _standard_error(values: pd.Series) -> float:
     values = values.dropna()
     return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) >= MIN_SEEDS else float("nan")

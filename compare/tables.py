@@ -12,7 +12,7 @@ from exact import InputError
 from exact.errors import unknown
 
 from . import latex
-from .collect import collect, last_times, scalars, summarise
+from .collect import collect, last_times, scalars, summarise, task_names
 from .growth import laws
 from .record import write_text
 
@@ -53,8 +53,8 @@ ALWAYS = ("task", "architecture", "shape", "s", "t", "seeds", "value", "exact", 
 def table(folder: Path, by: str = "size", quantity: str = "ln_Z") -> pd.DataFrame:
     """The summary of ``quantity`` along one axis, numbers in full (see ``collect.summarise`` for the columns).
 
-    ``size``, ``s``, ``architecture``, ``tracker``: at the last time of each task; ``time``: its largest shape at every
-    time. Raises ``InputError`` for an unknown axis or quantity.
+    ``size``, ``s``, ``architecture``, ``tracker``: at the last time of each task; ``time``: the largest shape of each
+    of its networks at every time. Raises ``InputError`` for an unknown axis or quantity.
     """
     if by not in AXES:
         raise unknown("axis", by, list(AXES))
@@ -65,8 +65,8 @@ def select(summary: pd.DataFrame, by: str, quantity: str) -> pd.DataFrame:
     if quantity not in set(summary.quantity):
         raise unknown("quantity in these records", quantity, sorted(set(summary.quantity)))
     found = summary[summary.quantity == quantity].copy()
-    found["task"] = _names(found)
-    largest = found.n_sites == found.groupby("task").n_sites.transform("max")
+    found["task"] = task_names(found)
+    largest = found.n_sites == found.groupby(["task", "architecture"]).n_sites.transform("max")
     found = found[largest] if by == "time" else last_times(found)
     network = ["architecture", "tracker"]
     first = {
@@ -84,7 +84,7 @@ def growth_of(folder: Path, found: pd.DataFrame) -> pd.DataFrame:
     """The fitted growth with N (see ``growth.laws``) of the errors that ``found`` shows."""
     shown = laws(summarise(collect(folder)))
     shown = shown[shown.quantity.isin(set(found.quantity))]
-    return shown.assign(task=_names(shown)) if len(shown) else shown
+    return shown.assign(task=task_names(shown)) if len(shown) else shown
 
 
 def render(
@@ -184,12 +184,6 @@ def _footnotes(found: pd.DataFrame, form: str, growth: pd.DataFrame | None) -> s
 
 def _laws(growth: pd.DataFrame | None) -> list:
     return [] if growth is None else list(growth.itertuples())
-
-
-def _names(found: pd.DataFrame) -> pd.Series:
-    """Task names; with their hash where a folder holds two declarations of one name."""
-    several = found.groupby("task").task_hash.transform("nunique") > 1
-    return found.task.where(~several, found.task + "@" + found.task_hash.str[:6])
 
 
 def _worth(name: str, found: pd.DataFrame) -> bool:

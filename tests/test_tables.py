@@ -32,10 +32,11 @@ def test_by_size_holds_the_last_time_of_every_size(folder: Path) -> None:
     np.testing.assert_allclose(found.discretisation, 0.01 / -found.exact)
 
 
-def test_by_time_holds_the_largest_size_at_every_time(folder: Path) -> None:
+def test_by_time_holds_the_largest_size_of_each_network_at_every_time(folder: Path) -> None:
     found = table(folder, "time")
-    assert set(found["shape"]) == {"8"}
-    assert list(found.t) == [0.5, 1.0]
+    assert list(found.architecture) == ["gru", "gru", "made", "made"]
+    assert list(found["shape"]) == ["6", "6", "8", "8"]
+    assert list(found.t) == [0.5, 1.0] * 2
 
 
 @pytest.mark.parametrize("by", AXES)

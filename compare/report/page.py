@@ -15,7 +15,7 @@ import pandas as pd
 
 from exact import InputError
 
-from ..collect import collect, last_times, summarise
+from ..collect import collect, last_times, summarise, task_names
 from ..intact import check
 from ..parse import shape_text
 from ..record import Record, records
@@ -74,8 +74,9 @@ def render(folder: Path, found: Sequence[tuple[Path, Record]], out: Path) -> str
     for path, record in found:
         check(path, record)
     summary = summarise(_complete(collect(folder)))
-    names = _names(summary)
-    summary["task"] = [names[case] for case in zip(summary.task, summary.task_hash)]
+    told = task_names(summary)
+    names = dict(zip(zip(summary.task, summary.task_hash), told))
+    summary["task"] = told
     named = [(names[record.task, record.task_hash], path, record) for path, record in found]
     networks = sorted(summary.architecture.unique())
     scalar = summary[summary.site.isna()].sort_values(ORDER)
@@ -133,13 +134,6 @@ def _complete(frame: pd.DataFrame) -> pd.DataFrame:
     """Columns that no record has anything in, as NaN."""
     missing = [name for name in ("value", "parameters", "negative") if name not in frame]
     return frame.assign(**dict.fromkeys(missing, np.nan))
-
-
-def _names(summary: pd.DataFrame) -> dict[tuple[str, str], str]:
-    """Task names by (task, hash); with their hash where a folder holds two declarations of one name."""
-    pairs = sorted(set(zip(summary.task, summary.task_hash)))
-    names = [task for task, _ in pairs]
-    return {(task, held): f"{task}@{held[:6]}" if names.count(task) > 1 else task for task, held in pairs}
 
 
 def _title(folder: Path) -> str:
