@@ -57,10 +57,13 @@ def collect(folder: Path) -> pd.DataFrame:
         )
     both = pd.concat([f.dropna(axis=1, how="all") for f in frames], ignore_index=True)
     for name in (
+        "value",
         "site",
         "distance",
         "stderr",
         "ess",
+        "parameters",
+        "negative",
         "cpu_s",
         "exact",
         "scheme",
@@ -94,9 +97,9 @@ def summarise(frame: pd.DataFrame) -> pd.DataFrame:
         out[f"{name}_se"] = spread[name]
     out["seeds"] = groups["seed"].nunique()
     for name in ("exact", "scheme", "scale", "parameters"):
-        out[name] = groups[name].first() if name in work else np.nan
+        out[name] = groups[name].first()
     out["stderr"] = groups["stderr"].agg(lambda v: float(np.sqrt((v**2).mean())))
-    out["negative"] = groups["negative"].sum() if "negative" in work else 0
+    out["negative"] = groups["negative"].sum()
     for name in ("system", "record"):
         if name in work:
             out[name] = groups[name].first()

@@ -131,12 +131,10 @@ def with_error(value: float, stderr: float) -> str:
     """``-0.61950 ± 0.00012``: the error to two digits, the value to the same place; without one, six digits."""
     if not math.isfinite(value):
         return MISSING
-    if not math.isfinite(stderr) or stderr <= 0:
+    places = latex.places(stderr)
+    if places is None:
         return f"{value:.6g}"
-    places = max(0, 1 - math.floor(math.log10(stderr)))
-    if places > 12:
-        return f"{value:.6g}"
-    return f"{value:.{places}f} ± {stderr:.{places}f}"
+    return f"{value:.{max(places, 0)}f} ± {stderr:.{max(places, 0)}f}"
 
 
 def scientific(value: float, stderr: float = math.nan) -> str:

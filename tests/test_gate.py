@@ -118,6 +118,22 @@ def test_value_that_is_not_finite_fails(tmp_path: Path, baseline: Path, capsys: 
     assert "not finite" in capsys.readouterr().err
 
 
+def test_values_that_are_all_null_fail_and_have_a_table(
+    tmp_path: Path, baseline: Path, capsys: pytest.CaptureFixture
+) -> None:
+    new = folder_of(tmp_path / "new", spread(1e-3))
+    for path in new.rglob("*.json"):
+        record = Record.load(path)
+        record.rows["value"] = [None] * len(record.rows["value"])
+        for name in ("value", "error", "error_per_site", "total", "sampling", "network"):
+            record.errors[name] = [None] * len(record.errors[name])
+        record.save(path)
+    assert code("gate", new, "--baseline", baseline) == 1
+    assert "not finite" in capsys.readouterr().err
+    assert code("table", new) == 0
+    assert "| example |" in capsys.readouterr().out
+
+
 def test_other_hash_cannot_be_compared(tmp_path: Path, baseline: Path, capsys: pytest.CaptureFixture) -> None:
     new = folder_of(tmp_path / "new", spread(1e-3), version=2)
     assert code("gate", new, "--baseline", baseline) == 3
@@ -138,6 +154,8 @@ def test_bad_input_is_neither(tmp_path: Path, baseline: Path) -> None:
     assert code("gate", tmp_path / "old", "--baseline", tmp_path / "nothing.json") == 2
     assert code("gate", tmp_path / "old") == 2
     assert code("gate", tmp_path / "old", "--baseline", baseline, "--rtol", "-1") == 2
+    for name in ("--atol", "--rtol", "--false-alarms"):
+        assert code("gate", tmp_path / "old", "--baseline", baseline, name, "nan") == 2
     baseline.write_text(baseline.read_text()[:100])
     assert code("gate", tmp_path / "old", "--baseline", baseline) == 2
     write_json(baseline, {"schema_version": 1, "cases": []})

@@ -185,3 +185,10 @@ def test_a_copied_record_is_refused(tmp_path: Path) -> None:
         collect(folder)
     assert path.name in str(refusal.value)
     assert copy.name in str(refusal.value)
+
+
+def test_files_of_the_file_system_are_no_records(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, lengths=(4,))
+    path = next(folder.rglob("*.json"))
+    path.with_name(f"._{path.name}").write_bytes(b"\0\5\26\7")
+    assert len(list(records(folder))) == 3

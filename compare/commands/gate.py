@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from functools import partial
 from pathlib import Path
@@ -41,8 +42,8 @@ def gate(
     """Compare the errors of a run with a stored baseline: worse by more than max(atol, rtol, luck) is a regression."""
     if (baseline is None) == (write is None):
         raise InputError("give --baseline FILE to compare, or --write FILE to store a baseline.")
-    if min(atol, rtol) < 0 or not 0 < false_alarms <= 1:
-        raise InputError("tolerances must not be negative, and --false-alarms lies above 0 and at most at 1.")
+    if not (0 <= atol < math.inf and 0 <= rtol < math.inf and 0 < false_alarms <= 1):
+        raise InputError("tolerances are finite and not negative, and --false-alarms lies above 0 and at most at 1.")
     if write is not None:
         gates.write_baseline(folder, write, partial(_agreed, path=write, yes=yes))
         return

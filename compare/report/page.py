@@ -10,7 +10,6 @@ from pathlib import Path
 from urllib.parse import quote
 
 import jinja2
-import numpy as np
 import pandas as pd
 
 from exact import InputError
@@ -73,7 +72,7 @@ def render(folder: Path, found: Sequence[tuple[Path, Record]], out: Path) -> str
     """The page of the records ``found`` under ``folder`` as text; links to them are relative to ``out``."""
     for path, record in found:
         check(path, record)
-    summary = summarise(_complete(collect(folder)))
+    summary = summarise(collect(folder))
     told = task_names(summary)
     names = dict(zip(zip(summary.task, summary.task_hash), told))
     summary["task"] = told
@@ -128,12 +127,6 @@ def _section(number: int, name: str, rows: pd.DataFrame, record: Record, network
     question = f"{record.system}, {params}; shapes {shapes}; {record.observable} tilted by s; tracker {record.tracker}"
     panels = list(task_panels(rows, networks, f"f{number}"))
     return Section(f"task-{number}", name, question, json.dumps(held, indent=2, ensure_ascii=False), panels)
-
-
-def _complete(frame: pd.DataFrame) -> pd.DataFrame:
-    """Columns that no record has anything in, as NaN."""
-    missing = [name for name in ("value", "parameters", "negative") if name not in frame]
-    return frame.assign(**dict.fromkeys(missing, np.nan))
 
 
 def _title(folder: Path) -> str:
