@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -138,6 +139,30 @@ def test_other_hash_cannot_be_compared(tmp_path: Path, baseline: Path, capsys: p
     new = folder_of(tmp_path / "new", spread(1e-3), version=2)
     assert code("gate", new, "--baseline", baseline) == 3
     assert "task hash" in capsys.readouterr().err
+
+
+def test_json_is_one_object_with_a_verdict_of_each_case(
+    tmp_path: Path, baseline: Path, capsys: pytest.CaptureFixture
+) -> None:
+    def told(expected: int, *arguments: object) -> dict:
+        capsys.readouterr()
+        assert code("gate", *arguments, "--format", "json") == expected
+        return json.loads(capsys.readouterr().out)
+
+    same = told(0, tmp_path / "old", "--baseline", baseline)
+    assert same["verdict"] == "no worse"
+    assert {line["verdict"] for line in same["lines"]} == {"same"}
+    worse = told(1, folder_of(tmp_path / "new", lambda *_: -0.013), "--baseline", baseline)
+    assert worse["verdict"] == "worse"
+    assert len(worse["failures"]) == sum(line["verdict"] == "worse" for line in worse["lines"]) > 0
+    written = told(0, tmp_path / "new", "--write", baseline)
+    assert written["verdict"] == "written"
+    assert {line["verdict"] for line in written["lines"]} == {"changed"}
+    write_json(baseline, {**read_json(baseline), "schema_version": 99})
+    other = told(3, tmp_path / "old", "--baseline", baseline)
+    assert other["verdict"] == "cannot compare"
+    assert "schema version 99" in other["refusals"][0]
+    assert code("gate", tmp_path / "old", "--baseline", baseline, "--format", "csv") == 2
 
 
 def test_other_schema_cannot_be_compared(tmp_path: Path, baseline: Path) -> None:
