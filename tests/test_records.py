@@ -192,3 +192,11 @@ def test_files_of_the_file_system_are_no_records(tmp_path: Path) -> None:
     path = next(folder.rglob("*.json"))
     path.with_name(f"._{path.name}").write_bytes(b"\0\5\26\7")
     assert len(list(records(folder))) == 3
+
+
+def test_others_may_read_what_is_written(tmp_path: Path) -> None:
+    """As any file that the user's umask allows them to read."""
+    example().save(tmp_path / "record.json")
+    (tmp_path / "plain").touch()
+    assert (tmp_path / "record.json").stat().st_mode == (tmp_path / "plain").stat().st_mode
+    assert len(list(tmp_path.iterdir())) == 2

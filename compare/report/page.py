@@ -17,7 +17,7 @@ from exact import InputError
 from ..collect import collect, last_times, summarise, task_names
 from ..intact import check
 from ..parse import shape_text
-from ..record import Record, records
+from ..record import Record, records, write_text
 from .cost import cost_panels
 from .figures import task_panels
 from .source import origins
@@ -59,10 +59,8 @@ def write_report(folder: Path, out: Path | None = None) -> Path:
     if out.is_dir() or not out.parent.is_dir():
         raise InputError(f"{str(out)!r} cannot be written: give the path of a file in a folder that exists.")
     page = render(folder, found, out)
-    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_text(page, encoding="utf-8")
-        os.replace(temporary, out)
+        write_text(out, page)
     except OSError as error:
         raise InputError(f"{str(out)!r} cannot be written: {error}.") from None
     return out
