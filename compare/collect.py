@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from exact import InputError
+
 from .errors import PARTS
 from .intact import check
 from .parse import shape_text
@@ -19,11 +21,18 @@ CASE = ["task", "task_hash", "tracker", "architecture", "shape", "n_sites", "qua
 def collect(folder: Path) -> pd.DataFrame:
     """Every compared value of every record under ``folder``: the columns of ``errors.errors``, what was run, its cost.
 
-    ``note`` says what is missing. Raises ``InputError`` where there are no records, or for one that cannot be read.
+    ``note`` says what is missing. Raises ``InputError`` where there are no records, for one that cannot be read, and
+    for two of one run, which would shrink every standard error.
     """
     frames = []
+    seen: dict[tuple, Path] = {}
     for path, record in records(folder):
         check(path, record)
+        first = seen.setdefault((record.task_hash, record.label, tuple(record.shape), record.seed), path)
+        if first is not path:
+            raise InputError(
+                f"{str(first)!r} and {str(path)!r} are records of one run: a seed counts once, delete one."
+            )
         frame = record.frame("errors")
         log = record.frame("log")
         if "ess" in log:
@@ -48,10 +57,13 @@ def collect(folder: Path) -> pd.DataFrame:
         )
     both = pd.concat([f.dropna(axis=1, how="all") for f in frames], ignore_index=True)
     for name in (
+        "value",
         "site",
         "distance",
         "stderr",
         "ess",
+        "parameters",
+        "negative",
         "cpu_s",
         "exact",
         "scheme",
@@ -85,14 +97,31 @@ def summarise(frame: pd.DataFrame) -> pd.DataFrame:
         out[f"{name}_se"] = spread[name]
     out["seeds"] = groups["seed"].nunique()
     for name in ("exact", "scheme", "scale", "parameters"):
-        out[name] = groups[name].first() if name in work else np.nan
+        out[name] = groups[name].first()
     out["stderr"] = groups["stderr"].agg(lambda v: float(np.sqrt((v**2).mean())))
-    out["negative"] = groups["negative"].sum() if "negative" in work else 0
+    out["negative"] = groups["negative"].sum()
     for name in ("system", "record"):
         if name in work:
             out[name] = groups[name].first()
     out["note"] = groups["note"].agg(lambda notes: "; ".join(sorted({n for n in notes if isinstance(n, str) and n})))
     return out.reset_index()
+
+
+def scalars(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows of quantities that are one number: without a site and without a distance."""
+    kept = [name for name in ("site", "distance") if name in frame]  # older stored tables have no distance
+    return frame[frame[kept].isna().all(axis=1)]
+
+
+def last_times(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows at the last time of each task."""
+    return frame[frame.t == frame.groupby(["task", "task_hash"]).t.transform("max")]
+
+
+def task_names(frame: pd.DataFrame) -> pd.Series:
+    """The name of each row's task; with its hash where a folder holds two declarations of one name."""
+    several = frame.groupby("task").task_hash.transform("nunique") > 1
+    return frame.task.where(~several, frame.task + "@" + frame.task_hash.str[:6])
 
 
 def _standard_error(values: pd.Series) -> float:

@@ -95,7 +95,6 @@ def errors(
                 "scheme": stepped.get(key, np.nan),
                 "summed": summed.get(key, np.nan),
                 "error": abs(total) / scale,
-                "error_stderr": row.get("stderr", np.nan) / scale,
                 "error_per_site": abs(total) / n_sites if row["quantity"] == "ln_Z" else np.nan,
                 "scale": scale,
                 "total": total,

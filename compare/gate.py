@@ -1,13 +1,15 @@
 """The gate: are the errors of these records worse than a stored baseline?
 
 A case is one task, network, shape, quantity and counting field at the task's last time (errors accumulate, so the last
-is the largest). Two errors of it are judged, means over seeds: the total against continuous time, and the network's own
-part against the exact vector under the same steps, which a large discretisation error would hide. One is worse when
+is the largest); the quantity is one number, no profile and no two-point function. Two errors of it are judged, means
+over seeds: the total against continuous time, and the network's own part against the exact vector under the same steps,
+which a large discretisation error would hide. One is worse when
 
     error > baseline + max(ATOL, RTOL * baseline, margin)
 
 with ``margin`` what luck explains: Welch's test over seeds at a stated chance of any false alarm in the comparison as a
-whole (``power``; below three seeds, from the sampling error the runs report). Each line says with what power it would
+whole (``power``; below three seeds, from the sampling error the runs report; where they report none, the verdict is
+"too few seeds", which fails nothing). Each line says with what power it would
 see a doubled error, and the seeds that POWER takes. Where whole distributions were compared, their total variation is a
 case too: a sum over all states, it scatters far less from seed to seed than one number does.
 
@@ -18,7 +20,7 @@ not the baseline's cannot be compared: the question changed.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,7 +30,7 @@ import pandas as pd
 from exact import InputError
 
 from . import power
-from .collect import MIN_SEEDS, collect, summarise
+from .collect import MIN_SEEDS, collect, last_times, scalars, summarise
 from .parse import shape_text
 from .provenance import commit
 from .record import SchemaMismatch, read_json, records, write_json
@@ -39,23 +41,24 @@ RTOL = 0.25  # what one would call worse: a quarter, well below the factor two t
 IDENTITY = ("task", "architecture", "shape", "quantity", "s", "measure")
 LARGEST = 1e100  # of any number in a baseline; its square is a number too
 TOTALS = ("error", "error_per_site")  # the first that is defined; beside it "network"
+DISTRIBUTION = "distribution"  # the quantity of a case that compares whole distributions
+TOO_FEW = "too few seeds"
 DISTANCES = {"continuous": "error", "scheme": "network"}  # reference of a distance -> the measure it belongs to
 
 
 @dataclass
 class Verdict:
-    """``lines`` for people; ``failures`` make a regression, ``refusals`` mean that nothing was compared."""
+    """``lines`` and ``cautions`` for people; ``failures`` make a regression, ``refusals``: nothing was compared."""
 
     lines: list[dict[str, Any]] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     refusals: list[str] = field(default_factory=list)
+    cautions: list[str] = field(default_factory=list)
 
 
 def cases(folder: Path) -> list[dict[str, Any]]:
     """The cases of the records under ``folder``, plain values. Raises ``InputError``."""
-    summary = summarise(collect(folder))
-    summary = summary[summary.site.isna()]
-    last = summary[summary.t == summary.groupby(["task", "task_hash"]).t.transform("max")]
+    last = last_times(scalars(summarise(collect(folder))))
     found = []
     for row in last.to_dict("records"):
         total = next((name for name in TOTALS if math.isfinite(row[name])), None)
@@ -80,7 +83,7 @@ def _distance_cases(folder: Path) -> list[dict[str, Any]]:
         case = {"task": record.task, "task_hash": record.task_hash, "architecture": record.label}
         for row in record.frame("distances").to_dict("records"):
             measure = DISTANCES[row["reference"]]
-            shown = {"shape": shape_text(record.shape), "quantity": "distribution", "s": row["s"], "t": row["t"]}
+            shown = {"shape": shape_text(record.shape), "quantity": DISTRIBUTION, "s": row["s"], "t": row["t"]}
             rows.append({**case, **shown, "measure": measure, "seed": record.seed, "error": row["total_variation"]})
     if not rows:
         return []
@@ -113,6 +116,7 @@ def gate(
     for case in cases(folder):
         now.setdefault(_identity(case), {})[case["task_hash"]] = case
     verdict = Verdict(failures=not_finite(folder))
+    numbers: set[tuple[int, int]] = set()
     for old in stored:
         candidates = now.pop(_identity(old), {})
         new = candidates.get(old["task_hash"])
@@ -124,7 +128,10 @@ def gate(
             verdict.refusals.append(f"{name}: the baseline has task hash {old['task_hash']}, the records {held}.")
         else:
             asked = (compared, atol, rtol, false_alarms)
-            line = {"case": name, **judge(old, new, *asked), **outlook(old, new["seeds"], *asked)}
+            numbers.add((old["seeds"], new["seeds"]))
+            line = {"case": name, **judge(old, new, *asked)}
+            if line["verdict"] != TOO_FEW:
+                line |= outlook(old, new["seeds"], *asked)
             verdict.lines.append(line)
             if line["verdict"] == "worse":
                 verdict.failures.append(
@@ -133,7 +140,22 @@ def gate(
     for rest in now.values():
         for case in rest.values():
             verdict.lines.append({"case": label(case), "baseline": None, "now": case["error"], "verdict": "new"})
+    verdict.cautions = list(_cautions(verdict.lines, numbers, false_alarms))
     return verdict
+
+
+def _cautions(lines: list[dict[str, Any]], numbers: set[tuple[int, int]], false_alarms: float) -> Iterator[str]:
+    """What a reader of the verdicts should know; ``numbers``: of seeds, in the baseline and in the records."""
+    few = sum(line["verdict"] == TOO_FEW for line in lines)
+    if few:
+        yield f"{few} of {len(lines)} cases were not judged: they scatter by an unknown amount below {MIN_SEEDS} seeds."
+    unequal = sorted(pair for pair in numbers if pair[0] != pair[1])
+    if unequal:
+        told = ", ".join(f"{old} against {new}" for old, new in unequal)
+        yield (
+            f"seeds of the baseline against seeds of these records: {told}. "
+            f"Only with equal numbers are false alarms at most {false_alarms:.0%}."
+        )
 
 
 def write_baseline(
@@ -219,7 +241,12 @@ def judge(
     rtol: float = RTOL,
     false_alarms: float = power.FALSE_ALARMS,
 ) -> dict[str, Any]:
-    """One of ``compared`` cases (``error, sigma, seeds``): ``baseline, now, allowed, verdict``."""
+    """One of ``compared`` cases (``error, sigma, seeds``): ``baseline, now, allowed, verdict``.
+
+    Nothing is allowed where the verdict is "too few seeds".
+    """
+    if _unknown_scatter(old, new):
+        return {"baseline": old["error"], "now": new["error"], "verdict": TOO_FEW}
     sigmas = [(case["sigma"] or 0.0, _counted(case["seeds"])) for case in (old, new)]
     luck = power.margin(*sigmas[0], *sigmas[1], compared, false_alarms)
     allowed = max(atol, rtol * old["error"], luck)
@@ -247,6 +274,17 @@ def outlook(
         "power": power.power(old["error"], spread, stored, _counted(seeds), compared, floor, false_alarms=false_alarms),
         "needed": power.seeds_needed(old["error"], spread, compared, floor, false_alarms=false_alarms),
     }
+
+
+def _unknown_scatter(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    """Whether a mean without a standard error is one of numbers that scatter.
+
+    A distance between distributions comes without a sampling error; any other error has none where nothing is sampled.
+    """
+    sigmas = old["sigma"], new["sigma"]
+    if None not in sigmas:
+        return False
+    return any(sigmas) or (sigmas == (None, None) and old.get("quantity") == DISTRIBUTION)
 
 
 def _counted(seeds: int) -> int:

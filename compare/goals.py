@@ -139,7 +139,7 @@ def _from_clones(record: Record, clones: Record) -> tuple[float, float]:
 
 
 def _question(record: Record) -> str:
-    return json.dumps([record.system, record.shape, record.params, record.observable, record.config["times"]])
+    return json.dumps([record.system, record.shape, record.params, record.s, record.observable, record.config["times"]])
 
 
 def _verdict(error: float, cost: float, goal: dict[str, Any]) -> str:

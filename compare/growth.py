@@ -16,6 +16,8 @@ import numpy as np
 import pandas as pd
 from scipy.special import stdtrit
 
+from .collect import last_times, scalars
+
 MIN_SIZES = 3  # two points lie on every law
 CONFIDENCE = 0.95
 PREFERENCE = 2.0  # by this difference of Akaike's criterion the exponential must be better to be quoted
@@ -55,7 +57,8 @@ class Growth:
         return f"N^{self.rate:.2f}" if self.law == "power" else f"exp({self.rate:.2g} N)"
 
     def __str__(self) -> str:
-        return f"error ∝ {self.form}, 95 %: {self.low:.2g} to {self.high:.2g}"
+        interval = f"95 %: {self.low:.2g} to {self.high:.2g}"
+        return f"no law can be told, {interval}" if self.grows is None else f"error ∝ {self.form}, {interval}"
 
 
 def fit(n_sites: Any, error: Any, law: str = "power") -> Growth | None:
@@ -89,8 +92,7 @@ def laws(summary: pd.DataFrame, column: str = "error") -> pd.DataFrame:
     Columns: ``task, task_hash, tracker, architecture, quantity, s, t`` and the fields of ``Growth``; ``growth`` is the
     object.
     """
-    scalar = summary[summary.site.isna()]
-    last = scalar[scalar.t == scalar.groupby(["task", "task_hash"]).t.transform("max")]
+    last = last_times(scalars(summary))
     found = []
     case = [name for name in CASE if name in last]  # tables read back from a file may know of no tracker
     for key, rows in last.groupby(case, sort=True):

@@ -24,10 +24,10 @@ def measured(value: float, stderr: float = math.nan) -> str:
     r"""``\num{-0.61950(12)}``; six digits without an uncertainty, a dash without a value."""
     if not math.isfinite(value):
         return MISSING
-    places = _places(stderr)
-    if places is None:
+    digits = places(stderr)
+    if digits is None:
         return rf"\num{{{value:.{PLAIN_DIGITS}g}}}"
-    return rf"\num{{{_with_uncertainty(value, stderr, places)}}}"
+    return rf"\num{{{_with_uncertainty(value, stderr, digits)}}}"
 
 
 def scientific(value: float, stderr: float = math.nan) -> str:
@@ -35,9 +35,12 @@ def scientific(value: float, stderr: float = math.nan) -> str:
     if not math.isfinite(value):
         return MISSING
     exponent = math.floor(math.log10(abs(value))) if value else 0
+    digits = places(stderr / 10.0**exponent)
+    if abs(round(value / 10.0**exponent, 2 if digits is None else max(digits, 0))) >= 10:
+        exponent += 1  # 9.996 is 10.00 to three digits
     scaled, spread = value / 10.0**exponent, stderr / 10.0**exponent
-    places = _places(spread)
-    mantissa = f"{scaled:.2f}" if places is None else _with_uncertainty(scaled, spread, places)
+    digits = places(spread)
+    mantissa = f"{scaled:.2f}" if digits is None else _with_uncertainty(scaled, spread, digits)
     return rf"\num{{{mantissa}e{exponent}}}"
 
 
@@ -63,12 +66,12 @@ def escape(text: str) -> str:
     return "".join(SPECIAL.get(c, c) for c in text)
 
 
-def _places(stderr: float) -> int | None:
+def places(stderr: float) -> int | None:
     """Decimal places of an uncertainty of two digits; None where it is none. Negative: tens, hundreds."""
     if not math.isfinite(stderr) or stderr <= 0:
         return None
-    places = 1 - math.floor(math.log10(float(f"{stderr:.1e}")))  # 0.0996 is 0.10 to two digits
-    return places if places <= MAX_PLACES else None
+    digits = 1 - math.floor(math.log10(float(f"{stderr:.1e}")))  # 0.0996 is 0.10 to two digits
+    return digits if digits <= MAX_PLACES else None
 
 
 def _with_uncertainty(value: float, stderr: float, places: int) -> str:

@@ -34,11 +34,15 @@ def emit(form: str, frame: pd.DataFrame, head: Mapping[str, Any], title: str = "
     """Print ``frame``: as ``{**head, "records": [...]}`` in JSON, and nothing else on stdout."""
     frame = _whole(frame)
     if form == "json":
-        typer.echo(json.dumps({**plain(dict(head)), "records": as_records(frame)}, indent=1, allow_nan=False))
+        print_json({**head, "records": as_records(frame)})
     elif form == "csv":
         typer.echo(frame.to_csv(index=False, lineterminator="\n"), nl=False)
     else:
         _print_table(frame, title)
+
+
+def print_json(content: Mapping[str, Any]) -> None:
+    typer.echo(json.dumps(plain(content), indent=1, allow_nan=False))
 
 
 def _whole(frame: pd.DataFrame) -> pd.DataFrame:

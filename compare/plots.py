@@ -13,7 +13,7 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 
-from .collect import collect, summarise
+from .collect import collect, summarise, task_names
 
 MOST_SHAPES = 4  # columns of one figure; the largest ones are drawn
 SHOWN_PARTS = {
@@ -41,7 +41,7 @@ def write_plots(folder: Path) -> list[Path]:
     summary = summary[summary.quantity == "ln_Z"]
     written = []
     with plt.rc_context(rc=STYLE):  # type: ignore[arg-type]
-        for task, rows in summary.groupby("task"):
+        for task, rows in summary.groupby(task_names(summary)):
             for name, draw in (("ln_Z", ln_z_over_time), ("error", error_over_size)):
                 path = folder / "plots" / f"{task}_{name}.png"
                 path.parent.mkdir(parents=True, exist_ok=True)

@@ -169,15 +169,19 @@ class _Runner:
                 lines = [{"case": gates.label(case), "now": case["error"]} for case in gates.cases(folder)]
                 return gates.Verdict(lines=lines, failures=gates.not_finite(folder))
             labels = {network.label for network in self.networks() or task.architectures}
+            labels.add(task.tracker)  # of records without a network
             verdict = gates.gate(
                 folder, baseline, only=lambda case: case["task"] == task.name and case["architecture"] in labels
             )
         except InputError as error:
             raise NoVerdict(f"cannot compare: {error}") from error
-        if all(line["verdict"] == "new" for line in verdict.lines) and not (verdict.failures or verdict.refusals):
+        verdicts = {line["verdict"] for line in verdict.lines}
+        if verdicts == {"new", gates.TOO_FEW} or verdicts == {gates.TOO_FEW}:
+            verdict.refusals += verdict.cautions
+        if verdicts <= {"new"} and not (verdict.failures or verdict.refusals):
             verdict.refusals.append(
-                f"the baseline {str(baseline)!r} has no case of task {task.name} with this network: "
-                f"add it with `vanbench gate {self.out} --write {baseline}`."
+                f"the baseline {str(baseline)!r} has no case of task {task.name} with this network: `vanbench gate DIR "
+                f"--write {baseline}` replaces it by the cases of a folder DIR that holds all of its runs."
             )
         return verdict
 
@@ -200,7 +204,10 @@ def _runner(config: pytest.Config) -> _Runner:
         from .run import require_empty_or_run_folder
 
         given = config.getoption("--vanbench-out")
-        out = Path(given or tempfile.mkdtemp(prefix="vanbench-"))
+        if given is None:
+            temporary = tempfile.TemporaryDirectory(prefix="vanbench-")
+            config.add_cleanup(temporary.cleanup)
+        out = Path(given or temporary.name)
         try:
             require_empty_or_run_folder(out)
         except InputError as error:

@@ -26,6 +26,7 @@ SCHEMA = 1
 MOST_DIGITS = 20  # of a whole number: more than 64 bits hold, and no float overflows
 FOLDER = "records"
 UNFINISHED = "_unfinished"  # records of runs that were cut off or diverged; no task can have this name
+VISIBLE = "[!.]*.json"  # what is no file of a file system's own, as ._x.json of macOS
 Columns = dict[str, list[float | int | str | None]]
 
 
@@ -120,13 +121,13 @@ def records(folder: Path) -> Iterator[tuple[Path, Record]]:
 
 def unfinished(folder: Path) -> list[Record]:
     """What there is of the runs in ``folder`` that ended early; `records` leaves them out."""
-    return [Record.load(path) for path in sorted((folder / UNFINISHED).rglob("*.json"))]
+    return [Record.load(path) for path in sorted((folder / UNFINISHED).rglob(VISIBLE))]
 
 
 def _record_files(folder: Path) -> Iterator[Path]:
     """Under ``folder/records``, or in a folder of several runs: whatever JSON is not another file of a run."""
     root = folder / FOLDER if (folder / FOLDER).is_dir() else folder
-    for path in root.rglob("*.json"):
+    for path in root.rglob(VISIBLE):
         if path.name == "suite.json" or path.parent.name in ("references", "baselines"):
             continue
         if UNFINISHED not in path.relative_to(root).parts:
@@ -169,9 +170,9 @@ def write_json(path: Path, content: Any) -> None:
 def write_text(path: Path, text: str) -> None:
     """Atomically: a reader, or a machine that dies, sees the whole file or none of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.parent / f".{path.name}.{uuid4().hex}.tmp"  # with the rights of any file: mkstemp's are ours alone
+    temporary = path.with_name(f".{path.name}.{uuid4().hex[:12]}.tmp")
     try:
-        with temporary.open("x") as file:
+        with temporary.open("x", encoding="utf-8") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())

@@ -12,7 +12,7 @@ from exact import InputError
 from exact.errors import unknown
 
 from . import latex
-from .collect import collect, summarise
+from .collect import collect, last_times, scalars, summarise, task_names
 from .growth import laws
 from .record import write_text
 
@@ -28,6 +28,8 @@ HEADINGS = {
     "shape": "shape",
     "s": "s",
     "t": "t",
+    "site": "site",
+    "distance": "distance",
     "seeds": "seeds",
     "value": "value",
     "exact": "exact",
@@ -44,14 +46,15 @@ HEADINGS = {
     "record": "record",
 }
 TEXT = ("task", "tracker", "architecture", "shape")
+COUNTED = ("site", "distance", "seeds", "parameters", "negative")
 ALWAYS = ("task", "architecture", "shape", "s", "t", "seeds", "value", "exact", "error", "cpu_s")
 
 
 def table(folder: Path, by: str = "size", quantity: str = "ln_Z") -> pd.DataFrame:
     """The summary of ``quantity`` along one axis, numbers in full (see ``collect.summarise`` for the columns).
 
-    ``size``, ``s``, ``architecture``, ``tracker``: at the last time of each task; ``time``: its largest shape at every
-    time. Raises ``InputError`` for an unknown axis or quantity.
+    ``size``, ``s``, ``architecture``, ``tracker``: at the last time of each task; ``time``: the largest shape of each
+    of its networks at every time. Raises ``InputError`` for an unknown axis or quantity.
     """
     if by not in AXES:
         raise unknown("axis", by, list(AXES))
@@ -62,12 +65,9 @@ def select(summary: pd.DataFrame, by: str, quantity: str) -> pd.DataFrame:
     if quantity not in set(summary.quantity):
         raise unknown("quantity in these records", quantity, sorted(set(summary.quantity)))
     found = summary[summary.quantity == quantity].copy()
-    found["task"] = _names(found)
-    groups = found.groupby("task")
-    if by == "time":
-        found = found[found.n_sites == groups.n_sites.transform("max")]
-    else:
-        found = found[found.t == groups.t.transform("max")]
+    found["task"] = task_names(found)
+    largest = found.n_sites == found.groupby(["task", "architecture"]).n_sites.transform("max")
+    found = found[largest] if by == "time" else last_times(found)
     network = ["architecture", "tracker"]
     first = {
         "size": ["task", *network, "s"],
@@ -76,7 +76,7 @@ def select(summary: pd.DataFrame, by: str, quantity: str) -> pd.DataFrame:
         "architecture": ["task", "n_sites", "s"],
         "tracker": ["system", "n_sites", "s", "t", "tracker"],  # one tracker a task: they meet across tasks
     }
-    order = [*first[by], "n_sites", "s", "t", *network, "task", "site"]
+    order = [*first[by], "n_sites", "s", "t", *network, "task", "site", "distance"]
     return found.sort_values(list(dict.fromkeys(order))).reset_index(drop=True)
 
 
@@ -84,7 +84,7 @@ def growth_of(folder: Path, found: pd.DataFrame) -> pd.DataFrame:
     """The fitted growth with N (see ``growth.laws``) of the errors that ``found`` shows."""
     shown = laws(summarise(collect(folder)))
     shown = shown[shown.quantity.isin(set(found.quantity))]
-    return shown.assign(task=_names(shown)) if len(shown) else shown
+    return shown.assign(task=task_names(shown)) if len(shown) else shown
 
 
 def render(
@@ -111,10 +111,10 @@ def render(
 
 
 def write_tables(folder: Path) -> list[Path]:
-    """``tables/<quantity>_by_<axis>.{md,csv,tex}`` under ``folder`` for every quantity without sites."""
+    """``tables/<quantity>_by_<axis>.{md,csv,tex}`` under ``folder`` for every quantity that is one number."""
     summary = summarise(collect(folder))
     written = []
-    for quantity in sorted(set(summary[summary.site.isna()].quantity)):
+    for quantity in sorted(set(scalars(summary).quantity)):
         grown = laws(summary[summary.quantity == quantity])
         for by in AXES:
             found = select(summary, by, quantity)
@@ -131,12 +131,10 @@ def with_error(value: float, stderr: float) -> str:
     """``-0.61950 ± 0.00012``: the error to two digits, the value to the same place; without one, six digits."""
     if not math.isfinite(value):
         return MISSING
-    if not math.isfinite(stderr) or stderr <= 0:
+    places = latex.places(stderr)
+    if places is None:
         return f"{value:.6g}"
-    places = max(0, 1 - math.floor(math.log10(stderr)))
-    if places > 12:
-        return f"{value:.6g}"
-    return f"{value:.{places}f} ± {stderr:.{places}f}"
+    return f"{value:.{max(places, 0)}f} ± {stderr:.{max(places, 0)}f}"
 
 
 def scientific(value: float, stderr: float = math.nan) -> str:
@@ -155,13 +153,13 @@ def _cell(name: str, row: dict, form: str, records: str | None) -> str:
         return latex.escape(str(value)) if form == "latex" else str(value)
     if form == "latex" and name in ("ess", "cpu_s"):
         return latex.MISSING if pd.isna(value) else rf"\num{{{value:.3g}}}"
-    if form == "latex" and name not in ("seeds", "parameters", "negative"):
+    if form == "latex" and name not in COUNTED:
         return latex.measured(value, stderr) if name in MEASURED else latex.scientific(value, stderr)
     if name == "value":
         text = with_error(value, stderr)
     elif name in ("exact", "s", "t"):
         text = MISSING if not math.isfinite(value) else f"{value:.6g}"
-    elif name in ("seeds", "parameters", "negative"):
+    elif name in COUNTED:
         text = MISSING if pd.isna(value) else f"{int(value)}"
     elif name in ("ess", "cpu_s"):
         text = MISSING if pd.isna(value) else f"{value:.3g}"
@@ -184,12 +182,6 @@ def _footnotes(found: pd.DataFrame, form: str, growth: pd.DataFrame | None) -> s
 
 def _laws(growth: pd.DataFrame | None) -> list:
     return [] if growth is None else list(growth.itertuples())
-
-
-def _names(found: pd.DataFrame) -> pd.Series:
-    """Task names; with their hash where a folder holds two declarations of one name."""
-    several = found.groupby("task").task_hash.transform("nunique") > 1
-    return found.task.where(~several, found.task + "@" + found.task_hash.str[:6])
 
 
 def _worth(name: str, found: pd.DataFrame) -> bool:

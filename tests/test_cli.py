@@ -164,7 +164,10 @@ def test_list_names_everything(capsys: pytest.CaptureFixture) -> None:
     assert all(name in shown for name in ("east", "voter", "made", "gru", "kl", "validate"))
 
 
-@pytest.mark.parametrize("command", ["exact", "track", "run", "table", "gate", "list"])
+COMMANDS = ["exact", "track", "run", "table", "gate", "list", "learn", "predict", "cycles", "conform", "report"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_help_has_an_example(capsys: pytest.CaptureFixture, command: str) -> None:
     assert run(command, "--help") == 0
     assert "Example" in capsys.readouterr().out

@@ -51,7 +51,8 @@ def _process(rank: int, folder: str) -> None:
 def two(tmp_path_factory: pytest.TempPathFactory) -> list[dict]:
     """What each of two processes found."""
     folder = tmp_path_factory.mktemp("gloo")
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["compare.execute", "torch._dynamo"])  # imported once for both
     processes = [context.Process(target=_process, args=(rank, str(folder))) for rank in (0, 1)]
     for process in processes:
         process.start()

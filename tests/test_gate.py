@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
-from example_records import folder_of, spread
+from example_records import example, folder_of, spread, with_correlations
 
 from compare.cli import main
-from compare.gate import ATOL, RTOL, gate, write_baseline
+from compare.gate import RTOL, gate, write_baseline
 from compare.record import Record, read_json, write_json
 
 
@@ -26,6 +27,15 @@ def code(*arguments: object) -> int:
 
 def test_same_records_pass(tmp_path: Path, baseline: Path) -> None:
     assert code("gate", tmp_path / "old", "--baseline", baseline) == 0
+
+
+def test_same_records_pass_with_two_point_functions(tmp_path: Path) -> None:
+    """Several rows a quantity, told apart by ``distance``, are no case of the gate."""
+    folder = with_correlations(folder_of(tmp_path / "old", spread(1e-3)))
+    write_baseline(folder, tmp_path / "b.json")
+    verdict = gate(folder, tmp_path / "b.json")
+    assert not verdict.failures
+    assert {case["quantity"] for case in read_json(tmp_path / "b.json")["cases"]} == {"ln_Z"}
 
 
 def test_better_passes_and_is_called_so(tmp_path: Path) -> None:
@@ -57,7 +67,6 @@ def test_tolerances_are_what_they_say(tmp_path: Path) -> None:
         new = folder_of(tmp_path / f"new{factor}", lambda *_, f=factor: -0.01 * (1 + f), lengths=(4,))
         assert bool(gate(new, tmp_path / "b.json", false_alarms=1).failures) is fails
     assert not gate(new, tmp_path / "b.json", atol=1.0, false_alarms=1).failures
-    assert ATOL < 1e-4
 
 
 def test_spread_over_seeds_excuses_what_is_luck(tmp_path: Path) -> None:
@@ -68,6 +77,30 @@ def test_spread_over_seeds_excuses_what_is_luck(tmp_path: Path) -> None:
         new = folder_of(tmp_path / f"new{scatter}", lambda l, r, e=errors: e[r] - 0.013, lengths=(4,))
         write_baseline(old, tmp_path / f"{scatter}.json")
         assert bool(gate(new, tmp_path / f"{scatter}.json").failures) is fails
+
+
+def test_unequal_numbers_of_seeds_are_told(tmp_path: Path, baseline: Path, capsys: pytest.CaptureFixture) -> None:
+    new = folder_of(tmp_path / "new", spread(1e-3))
+    for path in new.rglob("*_2.json"):
+        path.unlink()
+    assert code("gate", new, "--baseline", baseline) == 0
+    assert "3 against 2" in capsys.readouterr().err
+    assert code("gate", tmp_path / "old", "--baseline", baseline) == 0
+    assert "against" not in capsys.readouterr().err
+
+
+def test_distances_of_one_seed_are_not_judged(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    """They scatter, and one seed does not say by how much: half as much again is no regression."""
+    for name, variation in (("old", 0.01), ("new", 0.015)):
+        record = example()
+        record.distances = {"reference": ["continuous"], "s": [0.1], "t": [1.0], "total_variation": [variation]}
+        record.save(tmp_path / name / "records" / "one.json")
+    assert code("gate", tmp_path / "old", "--write", tmp_path / "b.json") == 0
+    assert code("gate", tmp_path / "new", "--baseline", tmp_path / "b.json") == 0
+    shown = capsys.readouterr()
+    assert "too few seeds" in shown.out
+    assert "no worse" in shown.out
+    assert "1 of 3 cases were not judged" in shown.err
 
 
 def test_missing_task_fails(tmp_path: Path, baseline: Path, capsys: pytest.CaptureFixture) -> None:
@@ -86,10 +119,50 @@ def test_value_that_is_not_finite_fails(tmp_path: Path, baseline: Path, capsys: 
     assert "not finite" in capsys.readouterr().err
 
 
+def test_values_that_are_all_null_fail_and_have_a_table(
+    tmp_path: Path, baseline: Path, capsys: pytest.CaptureFixture
+) -> None:
+    new = folder_of(tmp_path / "new", spread(1e-3))
+    for path in new.rglob("*.json"):
+        record = Record.load(path)
+        record.rows["value"] = [None] * len(record.rows["value"])
+        for name in ("value", "error", "error_per_site", "total", "sampling", "network"):
+            record.errors[name] = [None] * len(record.errors[name])
+        record.save(path)
+    assert code("gate", new, "--baseline", baseline) == 1
+    assert "not finite" in capsys.readouterr().err
+    assert code("table", new) == 0
+    assert "| example |" in capsys.readouterr().out
+
+
 def test_other_hash_cannot_be_compared(tmp_path: Path, baseline: Path, capsys: pytest.CaptureFixture) -> None:
     new = folder_of(tmp_path / "new", spread(1e-3), version=2)
     assert code("gate", new, "--baseline", baseline) == 3
     assert "task hash" in capsys.readouterr().err
+
+
+def test_json_is_one_object_with_a_verdict_of_each_case(
+    tmp_path: Path, baseline: Path, capsys: pytest.CaptureFixture
+) -> None:
+    def told(expected: int, *arguments: object) -> dict:
+        capsys.readouterr()
+        assert code("gate", *arguments, "--format", "json") == expected
+        return json.loads(capsys.readouterr().out)
+
+    same = told(0, tmp_path / "old", "--baseline", baseline)
+    assert same["verdict"] == "no worse"
+    assert {line["verdict"] for line in same["lines"]} == {"same"}
+    worse = told(1, folder_of(tmp_path / "new", lambda *_: -0.013), "--baseline", baseline)
+    assert worse["verdict"] == "worse"
+    assert len(worse["failures"]) == sum(line["verdict"] == "worse" for line in worse["lines"]) > 0
+    written = told(0, tmp_path / "new", "--write", baseline)
+    assert written["verdict"] == "written"
+    assert {line["verdict"] for line in written["lines"]} == {"changed"}
+    write_json(baseline, {**read_json(baseline), "schema_version": 99})
+    other = told(3, tmp_path / "old", "--baseline", baseline)
+    assert other["verdict"] == "cannot compare"
+    assert "schema version 99" in other["refusals"][0]
+    assert code("gate", tmp_path / "old", "--baseline", baseline, "--format", "csv") == 2
 
 
 def test_other_schema_cannot_be_compared(tmp_path: Path, baseline: Path) -> None:
@@ -106,6 +179,8 @@ def test_bad_input_is_neither(tmp_path: Path, baseline: Path) -> None:
     assert code("gate", tmp_path / "old", "--baseline", tmp_path / "nothing.json") == 2
     assert code("gate", tmp_path / "old") == 2
     assert code("gate", tmp_path / "old", "--baseline", baseline, "--rtol", "-1") == 2
+    for name in ("--atol", "--rtol", "--false-alarms"):
+        assert code("gate", tmp_path / "old", "--baseline", baseline, name, "nan") == 2
     baseline.write_text(baseline.read_text()[:100])
     assert code("gate", tmp_path / "old", "--baseline", baseline) == 2
     write_json(baseline, {"schema_version": 1, "cases": []})

@@ -63,6 +63,18 @@ def test_without_exact_vectors_the_clones_of_the_folder_are_the_measure(tmp_path
     assert "clones' own error" in markdown(found.reset_index())
 
 
+def test_clones_of_another_counting_field_do_not_stand_in_the_way(tmp_path):
+    """Both ask at the same times; only one holds the network's s."""
+    made = [("network", 0.1, "kl"), ("near", 0.1, "clones"), ("far", 0.2, "clones")]
+    records = []
+    for name, s, tracker in made:
+        record = example(4, 0, -0.404 if tracker == "kl" else -0.400, task=name, s=s, reference=[])
+        record.errors["error"] = [None] * len(record.errors["error"])
+        records.append(record.model_copy(update={"tracker": tracker}))
+    found = goals(stored(tmp_path, *records)).set_index("tracker")
+    assert found.loc["kl"].error == pytest.approx(0.01)
+
+
 def test_table_and_plot_by_command(tmp_path):
     stored(tmp_path / "run", example(4), example(4, task="other", architecture="gru"))
     figure, text = tmp_path / "a.png", tmp_path / "new" / "a.md"

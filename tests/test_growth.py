@@ -36,6 +36,14 @@ def test_exponential_is_told_from_a_power() -> None:
     assert law.grows is True
 
 
+def test_an_interval_that_holds_zero_is_no_law() -> None:
+    law = growth(SIZES, 0.01 * np.exp([0.3, -0.4, 0.5, -0.5, 0.2]))
+    assert law is not None
+    assert law.grows is None
+    assert str(law).startswith("no law can be told")
+    assert str(growth(SIZES, 0.003 * SIZES**0.7)).startswith("error ∝ N^0.70")
+
+
 def test_three_sizes_do_not_decide_between_laws() -> None:
     law = growth(SIZES[:3], np.exp(0.4 * SIZES[:3]))
     assert law is not None

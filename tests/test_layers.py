@@ -81,6 +81,12 @@ def test_importing_neural_stays_below_compare():
     assert not modules & {"compare", *LAZY}
 
 
+def test_dask_is_imported_only_when_it_is_asked_for():
+    modules = loaded_by("import compare.cli, compare.run")
+    assert "compare" in modules
+    assert not modules & {"distributed", "dask"}
+
+
 def test_the_checks_can_fail():
     tree = ast.parse("import torch.nn\nfrom compare.x import y\ndef f():\n    import qutip\nfrom ... import z")
     assert imported(ast.walk(tree)) == {"torch", "compare", "qutip"}

@@ -23,6 +23,14 @@ def test_files_are_images(folder: Path) -> None:
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in written)
 
 
+def test_two_declarations_of_one_task_are_two_figures(folder: Path) -> None:
+    """In one they would be joined to a zig-zag."""
+    folder_of(folder, spread(1e-3), lengths=(4,), architecture="gru", version=2)
+    names = {path.name.removesuffix("_error.png") for path in write_plots(folder) if "error" in path.name}
+    assert len(names) == 2
+    assert all(name.startswith("example@") for name in names)
+
+
 def test_lines_are_the_references(folder: Path) -> None:
     figure = ln_z_over_time(summarise(collect(folder)), "example")
     first = figure.axes[0]

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from compare.gate import ATOL, RTOL, judge, outlook
+from compare.collect import MIN_SEEDS
+from compare.gate import ATOL, DISTRIBUTION, RTOL, TOO_FEW, judge, outlook
 from compare.power import FALSE_ALARMS, POWER, margin, power, seeds_needed
 
 CASES = 20  # as in the ci suite
@@ -85,6 +86,25 @@ def test_without_a_spread_the_tolerances_decide() -> None:
     assert seeds_needed(1.0, 0.0, 20, RTOL) == 3
     assert seeds_needed(0.4 * ATOL, 0.0, 20, ATOL) is None
     assert margin(1.0, 5, 1.0, 5, 1, 1.0) == 0  # any alarm is allowed: only the tolerances are left
+
+
+def _distance(errors: np.ndarray) -> dict:
+    """A case of the gate's own making."""
+    sigma = float(stats.sem(errors)) if len(errors) >= MIN_SEEDS else None
+    return {"error": float(errors.mean()), "sigma": sigma, "seeds": len(errors), "quantity": DISTRIBUTION}
+
+
+@pytest.mark.parametrize("seeds", [(1, 1), (2, 2), (10, 1), (1, 10)])
+def test_no_alarm_where_the_scatter_is_unknown(seeds: tuple[int, int]) -> None:
+    """Distances of distributions with a sigma from three seeds on; a spread of a fifth alarmed in 30 % of pairs."""
+    rng = np.random.default_rng(10)
+    for _ in range(50):
+        old, new = (_distance(1 + 0.2 * rng.normal(size=n)) for n in seeds)
+        assert judge(old, new, CASES)["verdict"] == TOO_FEW
+    still = {"error": 1.0, "sigma": 0.0, "seeds": 3, "quantity": DISTRIBUTION}
+    assert judge(still, {**still, "error": 2.0, "sigma": None, "seeds": 1})["verdict"] == "worse"  # nothing scatters
+    exact = {"error": 1.0, "sigma": None, "seeds": 1, "quantity": "ln_Z"}
+    assert judge(exact, {**exact, "error": 2.0})["verdict"] == "worse"
 
 
 def test_below_three_seeds_the_sampling_error_counts_as_known() -> None:

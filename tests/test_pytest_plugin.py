@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import subprocess
 import sys
+import tempfile
 import xml.etree.ElementTree as ElementTree
 from importlib.metadata import entry_points
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -48,12 +52,20 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def call(place: Path, *arguments: str) -> subprocess.CompletedProcess:
-    installed = "vanbench" in {entry.name for entry in entry_points(group="pytest11")}  # else an older installation
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider"]
-    command += [] if installed else ["-p", "compare.pytest_plugin"]
-    base = ["--rootdir", ".", "-c", "/dev/null", "--vanbench-jobs", "1"]
-    return subprocess.run([*command, *base, *arguments], cwd=place, capture_output=True, text=True)
+INSTALLED = "vanbench" in {entry.name for entry in entry_points(group="pytest11")}  # else an older installation
+OPTIONS = ["-p", "no:cacheprovider", "--rootdir", ".", "-c", "/dev/null", "--vanbench-jobs", "1"]
+OPTIONS += [] if INSTALLED else ["-p", "compare.pytest_plugin"]
+
+
+def call(place: Path, *arguments: str) -> SimpleNamespace:
+    """A pytest inside this one: an interpreter that imports torch takes seconds."""
+    out, err, path = io.StringIO(), io.StringIO(), list(sys.path)
+    try:
+        with contextlib.chdir(place), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            status = pytest.main([*OPTIONS, *arguments])
+    finally:
+        sys.path[:] = path
+    return SimpleNamespace(returncode=int(status), stdout=out.getvalue(), stderr=err.getvalue())
 
 
 def test_unchanged_networks_pass_one_test_a_task(place: Path) -> None:
@@ -84,7 +96,27 @@ def test_a_regression_is_a_failure(place: Path) -> None:
     assert "| fa | regression |" in (place / "worse.md").read_text()
 
 
-@pytest.mark.slow  # several interpreters start
+def test_a_task_without_a_network_is_judged(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its records bear the tracker's name. Without a folder for them, none is left behind."""
+    table = SUITE.split("[[tasks]]")[0].split("tracker_options")[0]
+    task = '[[tasks]]\nname = "walkers"\nsystem = "east"\nshapes = [[3]]\ntracker = "clones"\n'
+    options = "tracker_options = {dt = 0.1, clones = 200}\nseeds = 3\n"
+    (place / "clones.toml").write_text(table.replace('architectures = ["bernoulli"]\n', "") + task + options)
+    run_suite(str(place / "clones.toml"), place / "walked", workers=1)
+    write_baseline(place / "walked", place / "walkers.json")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    done = call(place, "--vanbench-suite", "clones.toml", "--vanbench-baseline", "walkers.json")
+    assert "1 passed" in done.stdout, done.stdout
+    assert not list(tmp_path.glob("vanbench-*"))
+    better = read_json(place / "walkers.json")
+    for case in better["cases"]:
+        case["error"], case["sigma"] = case["error"] / 1000, 0.0
+    write_json(place / "walkers.json", better)
+    options = ("--vanbench-baseline", "walkers.json", "--vanbench-out", "walked")
+    assert call(place, "--vanbench-suite", "clones.toml", *options).returncode == 1
+
+
+@pytest.mark.slow
 def test_what_cannot_be_judged_is_an_error(place: Path) -> None:
     (place / "my_networks.py").write_text(
         "from neural import Autoregressive\n"
@@ -113,7 +145,7 @@ def test_what_cannot_be_judged_is_an_error(place: Path) -> None:
     assert "unknown suite" in missing.stderr
 
 
-@pytest.mark.slow  # several interpreters start
+@pytest.mark.slow
 def test_fixture_and_one_own_test(place: Path) -> None:
     (place / "test_own.py").write_text(
         "def test_accuracy(vanbench_run):\n"
@@ -135,5 +167,6 @@ def test_silent_where_it_is_not_asked(place: Path) -> None:
     (place / "test_light.py").write_text(
         "import sys\ndef test_light():\n    assert not {'torch', 'pandas', 'numba'} & sys.modules.keys()\n"
     )
-    done = call(place, "test_light.py")
+    command = [sys.executable, "-m", "pytest", *OPTIONS, "test_light.py"]
+    done = subprocess.run(command, cwd=place, capture_output=True, text=True)
     assert "1 passed" in done.stdout, done.stdout

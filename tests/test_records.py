@@ -173,3 +173,30 @@ def test_damaged_reference_is_told(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="damaged"):
         reference(task, (3,), tmp_path)
     assert isinstance(Reference(None, None, {}), Reference)
+
+
+def test_a_copied_record_is_refused(tmp_path: Path) -> None:
+    """It would count as one more seed."""
+    folder = folder_of(tmp_path, lengths=(4,))
+    path = next(folder.rglob("*.json"))
+    copy = path.with_stem("copy")
+    copy.write_text(path.read_text())
+    with pytest.raises(InputError, match="one run") as refusal:
+        collect(folder)
+    assert path.name in str(refusal.value)
+    assert copy.name in str(refusal.value)
+
+
+def test_files_of_the_file_system_are_no_records(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, lengths=(4,))
+    path = next(folder.rglob("*.json"))
+    path.with_name(f"._{path.name}").write_bytes(b"\0\5\26\7")
+    assert len(list(records(folder))) == 3
+
+
+def test_others_may_read_what_is_written(tmp_path: Path) -> None:
+    """As any file that the user's umask allows them to read."""
+    example().save(tmp_path / "record.json")
+    (tmp_path / "plain").touch()
+    assert (tmp_path / "record.json").stat().st_mode == (tmp_path / "plain").stat().st_mode
+    assert len(list(tmp_path.iterdir())) == 2

@@ -17,14 +17,15 @@ from example_records import EULER_SHIFT, EXACT, example, folder_of, spread
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from compare.collect import collect, summarise
+from compare.collect import collect, last_times, summarise
 from compare.record import Record, columns, write_json
 from compare.report.figures import curve, over_size, task_panels, worst_field
 from compare.report.page import write_report
 from compare.report.profiles import profiles
 from compare.report.svg import ROLES, style
 from compare.report.tables import error_table
-from compare.report.verdict import dominant, last_times, verdict
+from compare.report.verdict import _growth as growth_fact
+from compare.report.verdict import dominant, verdict
 from exact import InputError
 
 VOID = {"meta", "link", "br", "input", "hr", "img"}
@@ -135,6 +136,20 @@ def test_verdict_names_the_worst_case_and_its_cause(folder: Path) -> None:
     assert found.facts[2][:2] == ("mostly", "discretisation")
     assert found.networks is not None
     assert [row[0].text for row in found.networks.rows] == ["made", "gru"]  # the better first
+
+
+def test_a_power_and_an_exponential_are_compared_at_the_largest_size() -> None:
+    """exp(N / 2) grows faster than N^0.8, though 0.5 is below 0.8."""
+    noise = 1 + 0.01 * np.array([1, -1, 1, 1, -1])
+    sizes = np.array([4, 6, 8, 10, 12])
+    common = {"task": "t", "task_hash": "h", "tracker": "kl", "quantity": "ln_Z", "s": 0.1, "t": 1.0, "site": np.nan}
+    laws = {"made": 1e-4 * sizes**0.8 * noise, "gru": 1e-5 * np.exp(0.5 * sizes) * noise}
+    rows = [
+        pd.DataFrame({**common, "architecture": name, "n_sites": sizes, "error": error}) for name, error in laws.items()
+    ]
+    ((name, law, detail),) = growth_fact(pd.concat(rows, ignore_index=True), "error")
+    assert (name, law[:5]) == ("growth with N", "∝ exp")
+    assert detail.startswith("gru on t")
 
 
 def test_cause_needs_every_part() -> None:

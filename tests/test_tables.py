@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from example_records import folder_of, spread
+from example_records import folder_of, spread, with_correlations
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -32,10 +32,11 @@ def test_by_size_holds_the_last_time_of_every_size(folder: Path) -> None:
     np.testing.assert_allclose(found.discretisation, 0.01 / -found.exact)
 
 
-def test_by_time_holds_the_largest_size_at_every_time(folder: Path) -> None:
+def test_by_time_holds_the_largest_size_of_each_network_at_every_time(folder: Path) -> None:
     found = table(folder, "time")
-    assert set(found["shape"]) == {"8"}
-    assert list(found.t) == [0.5, 1.0]
+    assert list(found.architecture) == ["gru", "gru", "made", "made"]
+    assert list(found["shape"]) == ["6", "6", "8", "8"]
+    assert list(found.t) == [0.5, 1.0] * 2
 
 
 @pytest.mark.parametrize("by", AXES)
@@ -117,6 +118,16 @@ def test_references_are_not_taken_for_records(tmp_path: Path) -> None:
         table(tmp_path)
 
 
+def test_a_two_point_function_has_a_column_of_distances(folder: Path) -> None:
+    found = table(with_correlations(folder), "size", "correlation_zz")
+    assert list(found.distance) == [1, 2] * 5
+    text = render(found, "md", growth_of(folder, found))
+    assert "distance" in text.splitlines()[0]
+    assert "∝" not in text  # no law of an average over distances
+    assert "distance" not in render(table(folder), "md").splitlines()[0]
+    assert not any("correlation" in path.name for path in write_tables(folder))
+
+
 def test_unknown_names(folder: Path) -> None:
     with pytest.raises(InputError, match="did you mean 'size'"):
         table(folder, "sise")
@@ -131,6 +142,7 @@ def test_unknown_names(folder: Path) -> None:
     [
         (-0.619497, 0.00012, "-0.61950 ± 0.00012"),
         (12.3, 4.5, "12.3 ± 4.5"),
+        (0.5, 0.0996, "0.50 ± 0.10"),
         (1234.5, 99.0, "1234 ± 99"),
         (0.5, float("nan"), "0.5"),
         (float("nan"), 0.1, "–"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from functools import partial
 from pathlib import Path
@@ -11,12 +12,14 @@ import typer
 from rich.console import Console
 
 from exact import InputError
+from exact.errors import unknown
 
 from .. import gate as gates
-from ..output import print_rows
+from ..output import print_json, print_rows
 from ..power import FALSE_ALARMS, POWER
 from ..record import SchemaMismatch
 
+FORMATS = ("table", "json")
 HEADINGS = {"needed": "seeds"}
 EXAMPLE = """Example: vanbench gate runs/ci --baseline results/baselines/ci.json
 
@@ -37,23 +40,30 @@ def gate(
     false_alarms: Annotated[
         float, typer.Option(help="Chance of any false alarm in the whole comparison; 1 leaves atol and rtol alone.")
     ] = FALSE_ALARMS,
+    form: Annotated[str, typer.Option("--format", help="table or json: one object with the verdict of each case.")] = (
+        "table"
+    ),
 ) -> None:
     """Compare the errors of a run with a stored baseline: worse by more than max(atol, rtol, luck) is a regression."""
     if (baseline is None) == (write is None):
         raise InputError("give --baseline FILE to compare, or --write FILE to store a baseline.")
-    if min(atol, rtol) < 0 or not 0 < false_alarms <= 1:
-        raise InputError("tolerances must not be negative, and --false-alarms lies above 0 and at most at 1.")
+    if not (0 <= atol < math.inf and 0 <= rtol < math.inf and 0 < false_alarms <= 1):
+        raise InputError("tolerances are finite and not negative, and --false-alarms lies above 0 and at most at 1.")
+    if form not in FORMATS:
+        raise unknown("format", form, list(FORMATS))
     if write is not None:
-        gates.write_baseline(folder, write, partial(_agreed, path=write, yes=yes))
+        gates.write_baseline(folder, write, partial(_agreed, path=write, yes=yes, form=form))
         return
     assert baseline is not None
     stderr = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
     try:
         verdict = gates.gate(folder, baseline, atol, rtol, false_alarms)
     except SchemaMismatch as error:
-        stderr.print(f"cannot compare: {error}", style="bold red", markup=False)
-        raise typer.Exit(3) from None
-    _show(verdict.lines)
+        verdict = gates.Verdict(refusals=[str(error)])
+    if form == "json":
+        print_json({"verdict": _word(verdict), **vars(verdict)})
+    elif verdict.lines:
+        _show(verdict.lines)
     blind = [line for line in verdict.lines if line.get("power", 1) < POWER]
     if blind:
         stderr.print(
@@ -62,6 +72,8 @@ def gate(
             style="yellow",
             markup=False,
         )
+    for text in verdict.cautions:
+        stderr.print(text, style="yellow", markup=False)
     for text in verdict.failures:
         stderr.print(f"worse: {text}", style="bold red", markup=False)
     for text in verdict.refusals:
@@ -70,15 +82,25 @@ def gate(
         raise typer.Exit(3)
     if verdict.failures:
         raise typer.Exit(1)
-    typer.echo(f"no worse than {baseline}: {len(verdict.lines)} cases.")
+    if form == "table":
+        judged = sum(line["verdict"] != gates.TOO_FEW for line in verdict.lines)
+        typer.echo(f"no worse than {baseline}: {judged} cases.")
 
 
-def _agreed(changes: list[dict[str, Any]], path: Path, yes: bool) -> bool:
+def _word(verdict: gates.Verdict) -> str:
+    return "cannot compare" if verdict.refusals else "worse" if verdict.failures else "no worse"
+
+
+def _agreed(changes: list[dict[str, Any]], path: Path, yes: bool, form: str) -> bool:
     """Show what changes; ask a person before a stored baseline is replaced. A script (no terminal) is not asked."""
-    _show(changes)
+    if form == "table":
+        _show(changes)
     changed = any(line["verdict"] in ("changed", "removed") for line in changes)
     agreed = yes or not changed or not sys.stdin.isatty() or typer.confirm(f"Replace {path}?", err=True)
-    typer.echo(f"baseline written: {path}" if agreed else f"{path} stays as it was.")
+    if form == "json":
+        print_json({"verdict": "written" if agreed else "kept", "lines": changes})
+    else:
+        typer.echo(f"baseline written: {path}" if agreed else f"{path} stays as it was.")
     return agreed
 
 

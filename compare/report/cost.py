@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from ..collect import last_times
 from .marks import draw_points, log_bars
 from .svg import Panel, axes, decades, inline, style
 
@@ -15,7 +16,7 @@ Pair = tuple[str, str]
 
 def cost_panels(rows: pd.DataFrame, networks: Sequence[str], key: str) -> Iterator[Panel]:
     """At the last time of each task, all tasks together: the error of ln Z over CPU time, CPU time over size."""
-    used = rows[(rows.quantity == "ln_Z") & (rows.t == rows.groupby("task").t.transform("max"))]
+    used = last_times(rows).query("quantity == 'ln_Z'")
     used = used.assign(cost=used.cpu_s.fillna(used.wall_s), cost_se=used.cpu_s_se.fillna(used.wall_s_se))
     used = used[used.cost > 0]
     time = "CPU time of a run (s)"

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..collect import scalars
 from ..growth import NOTHING, growth
 from .marks import bar_words, bars, draw_points, log_bars, sites, spread, words
 from .profiles import profiles
@@ -22,7 +23,7 @@ MIN_GRID = 2  # values of s and of t that make a map
 
 def task_panels(rows: pd.DataFrame, networks: Sequence[str], key: str) -> Iterator[Panel]:
     """Every figure that the records of one task allow. ``networks`` fixes their colours; ``key`` the ids."""
-    scalar = rows[rows.site.isna()]
+    scalar = scalars(rows)
     number = 0
     with style():
         for draw in (_curves, _sizes, _maps):

@@ -10,21 +10,20 @@ from pathlib import Path
 from urllib.parse import quote
 
 import jinja2
-import numpy as np
 import pandas as pd
 
 from exact import InputError
 
-from ..collect import collect, summarise
+from ..collect import collect, last_times, summarise, task_names
 from ..intact import check
 from ..parse import shape_text
-from ..record import Record, records
+from ..record import Record, records, write_text
 from .cost import cost_panels
 from .figures import task_panels
 from .source import origins
 from .svg import GLYPHS, Panel
 from .tables import Table, distance_table, error_table, growth_table, run_table
-from .verdict import last_times, verdict
+from .verdict import verdict
 
 NAME = "report.html"
 PART_MARKS = [
@@ -35,7 +34,7 @@ PART_MARKS = [
     ("▼", "network", "projection + sampling"),
 ]
 MOST_ROWS = 5000  # of one table; a browser sorts as many at once
-ORDER = ["task", "quantity", "s", "n_sites", "architecture", "t", "site"]
+ORDER = ["task", "quantity", "s", "n_sites", "architecture", "t", "distance"]
 Named = tuple[str, Path, Record]  # the task's name on the page, the record's file, the record
 
 
@@ -60,10 +59,8 @@ def write_report(folder: Path, out: Path | None = None) -> Path:
     if out.is_dir() or not out.parent.is_dir():
         raise InputError(f"{str(out)!r} cannot be written: give the path of a file in a folder that exists.")
     page = render(folder, found, out)
-    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_text(page, encoding="utf-8")
-        os.replace(temporary, out)
+        write_text(out, page)
     except OSError as error:
         raise InputError(f"{str(out)!r} cannot be written: {error}.") from None
     return out
@@ -73,9 +70,10 @@ def render(folder: Path, found: Sequence[tuple[Path, Record]], out: Path) -> str
     """The page of the records ``found`` under ``folder`` as text; links to them are relative to ``out``."""
     for path, record in found:
         check(path, record)
-    summary = summarise(_complete(collect(folder)))
-    names = _names(summary)
-    summary["task"] = [names[case] for case in zip(summary.task, summary.task_hash)]
+    summary = summarise(collect(folder))
+    told = task_names(summary)
+    names = dict(zip(zip(summary.task, summary.task_hash), told))
+    summary["task"] = told
     named = [(names[record.task, record.task_hash], path, record) for path, record in found]
     networks = sorted(summary.architecture.unique())
     scalar = summary[summary.site.isna()].sort_values(ORDER)
@@ -127,19 +125,6 @@ def _section(number: int, name: str, rows: pd.DataFrame, record: Record, network
     question = f"{record.system}, {params}; shapes {shapes}; {record.observable} tilted by s; tracker {record.tracker}"
     panels = list(task_panels(rows, networks, f"f{number}"))
     return Section(f"task-{number}", name, question, json.dumps(held, indent=2, ensure_ascii=False), panels)
-
-
-def _complete(frame: pd.DataFrame) -> pd.DataFrame:
-    """Columns that no record has anything in, as NaN."""
-    missing = [name for name in ("value", "parameters", "negative") if name not in frame]
-    return frame.assign(**dict.fromkeys(missing, np.nan))
-
-
-def _names(summary: pd.DataFrame) -> dict[tuple[str, str], str]:
-    """Task names by (task, hash); with their hash where a folder holds two declarations of one name."""
-    pairs = sorted(set(zip(summary.task, summary.task_hash)))
-    names = [task for task, _ in pairs]
-    return {(task, held): f"{task}@{held[:6]}" if names.count(task) > 1 else task for task, held in pairs}
 
 
 def _title(folder: Path) -> str:

@@ -20,7 +20,7 @@ def origins(found: Sequence[Record]) -> list[tuple[str, str]]:
         held = record.provenance
         sha = held.get("commit")
         add("commit", f"{sha}{' with changes on top' if held.get('dirty') else ''}" if sha else None)
-        for name in ("platform", "cpu", "gpu", "device", "host"):
+        for name in ("platform", "cpu", "device"):
             add(name, held.get(name))
         versions = held.get("versions")
         if isinstance(versions, dict):

@@ -61,6 +61,7 @@ def error_table(rows: pd.DataFrame, links: dict[tuple, tuple[tuple[str, str], ..
         _name("quantity", "quantity", "what was estimated"),
         Column("shape", "lattice lengths", lambda r: Cell(str(r["shape"]), r["n_sites"]), setting=True),
         _plain("site", "site", "row-major, from 0"),
+        _plain("distance", "distance", "between the two sites"),
         _plain("s", "s", "counting field"),
         _plain("t", "t", "time, in inverse rates"),
         _plain("seeds", "seeds", "runs that differ in the seed alone"),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ..collect import MIN_SEEDS
+from ..collect import MIN_SEEDS, last_times, scalars
 from ..growth import laws
 from ..record import Record
 from .marks import words
@@ -35,7 +35,7 @@ class Verdict:
 
 def verdict(summary: pd.DataFrame, found: Sequence[Record]) -> Verdict:
     """From the cases of ``collect.summarise`` at the last time of each task, of ``ln_Z`` where it was compared."""
-    last = last_times(summary[summary.site.isna()])
+    last = last_times(scalars(summary))
     cautions = [*_cautions(last), *_origins(found)]
     quantity, measure = _headline_measure(last)
     if quantity is None:
@@ -54,10 +54,6 @@ def verdict(summary: pd.DataFrame, found: Sequence[Record]) -> Verdict:
     facts += _cause(cases)
     facts += _growth(summary[summary.quantity == quantity], measure)
     return Verdict(headline, facts, _networks(cases, measure, quantity), cautions)
-
-
-def last_times(summary: pd.DataFrame) -> pd.DataFrame:
-    return summary[summary.t == summary.groupby(["task", "task_hash"]).t.transform("max")]
 
 
 def size_text(error: float, measure: str, quantity: str) -> str:
@@ -100,11 +96,13 @@ def _cause(cases: pd.DataFrame) -> list[tuple[str, str, str]]:
 
 
 def _growth(rows: pd.DataFrame, measure: str) -> list[tuple[str, str, str]]:
-    """The law that surely grows fastest, or that none does."""
+    """The law that surely grows fastest at the largest size, or that none does."""
     found = laws(rows, measure)
     if found.empty:
         return []
-    fastest = found.loc[found.low.idxmax()]
+    # d ln error / d ln N, in which a power and an exponential can be compared
+    steepness = found.low.where(found.law == "power", found.low * rows.n_sites.max())
+    fastest = found.loc[steepness.idxmax()]
     law = fastest.growth
     if law.grows is not True:
         return [
