@@ -73,6 +73,9 @@ def ln_z_over_time(rows: pd.DataFrame, title: str) -> Any:
         here = rows[rows["shape"] == shape].sort_values("t")
         n = here.n_sites.iloc[0]
         _references(axes[:, column], here.drop_duplicates("t"), n)
+        if here.t.nunique() == 1:  # references are levels then
+            t = here.t.iloc[0]
+            axes[0, column].set(xlim=(0.9 * t, 1.1 * t), xticks=[t])
         for index, network in enumerate(networks):
             points = here[here.architecture == network]
             for axis, below in zip(axes[:, column], (0.0, points.exact, points.scheme)):
@@ -92,13 +95,22 @@ def ln_z_over_time(rows: pd.DataFrame, title: str) -> Any:
 def _references(axes: Any, curve: pd.DataFrame, n: int) -> None:
     """Both references, absolutely and against each other."""
     if curve.exact.notna().any():
-        axes[0].plot(curve.t, curve.exact / n, "k-", lw=1, label="exact, continuous time")
+        black: dict[str, Any] = {"color": "k", "ls": "-", "lw": 1}
+        _line(axes[0], curve.t, curve.exact / n, label="exact, continuous time", **black)
         axes[1].axhline(0, color="k", lw=1)
     if curve.scheme.notna().any():
         blue: dict[str, Any] = {"color": "tab:blue", "ls": "--", "lw": 1}
-        axes[0].plot(curve.t, curve.scheme / n, label="exact, same time steps", **blue)
-        axes[1].plot(curve.t, (curve.scheme - curve.exact) / n, **blue)
+        _line(axes[0], curve.t, curve.scheme / n, label="exact, same time steps", **blue)
+        _line(axes[1], curve.t, (curve.scheme - curve.exact) / n, **blue)
         axes[2].axhline(0, **blue)
+
+
+def _line(axis: Any, t: pd.Series, value: pd.Series, **style: Any) -> None:
+    """Over time; at a single time a level."""
+    if len(t) > 1:
+        axis.plot(t, value, **style)
+    else:
+        axis.axhline(value.iloc[0], **style)
 
 
 def _legend(figure: Any, axes: Any, columns: int) -> None:
