@@ -11,7 +11,7 @@ import torch
 from exact import Excluding, FixedSum, InputError, StateSpace, build, solve
 from neural import Ensemble, track
 from neural import build as network
-from neural.trackers import Problem, proposal
+from neural.trackers import Diverged, Problem, proposal
 from neural.trackers.regression import scores
 
 torch.set_num_threads(1)
@@ -172,3 +172,25 @@ def test_a_stationary_start_has_nothing_to_miss():
     """At s = 0 the local quantity is rounding: no part of it is noise that a fit could follow."""
     run = track(build("east", (6,), c=0.05), [0.0], [1.0], tracker="tdvp", tracker_options={"samples": 100})
     assert run.log.unseen.max() == 0
+
+
+def test_a_network_that_loses_configurations_is_followed_in_shorter_steps_or_given_up():
+    """FA chain of 6 at s = -0.2: without a look at ``<(W_s^T 1)(x)>`` the first ended at ln Z = 0.93."""
+    system = build("fa", (6,))
+    exact = solve(system, -0.2, 2.0, ["ln_Z"]).value.iloc[0]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that the fit follows the noise of 500 samples is told too
+        found = ln_z(system, -0.2, 2.0, architecture="sitewise", options={"samples": 500})
+    assert found.value == pytest.approx(exact, rel=1e-2)  # measured 5e-4
+    up = build("fa", (6,), initial="up")  # no sample but one: nothing to go on with, however short the step
+    with pytest.raises(Diverged, match="no longer carry the growth"):
+        ln_z(up, -0.1, 1.0, architecture="made", options={"samples": 200})
+
+
+def test_steps_that_carry_the_growth_are_taken_as_they_are():
+    settings = {"architecture": "sitewise", "tracker": "tdvp", "quantities": ("ln_Z",), "project": False}
+    for system, s in ((build("east", (6,), c=0.3), [-0.1, 0.3]), (build("ssep", (6,), boundary="periodic"), [0.3])):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            log = track(system, s, [1.0], tracker_options={"samples": 300}, **settings).log
+        assert log.dt[log.s == s[0]].iloc[:-2].is_monotonic_increasing  # none was halved; the last two meet the time
