@@ -350,10 +350,12 @@ def _device(name: str) -> torch.device:
         device = torch.device(name)
     except RuntimeError as error:
         raise InputError(f"unknown device {name!r}: take 'auto', 'cpu' or 'cuda'.") from error
-    if device.type not in ("cpu", "cuda"):
-        raise InputError(f"device {name!r}: take 'auto', 'cpu' or 'cuda'.")
     if device.type == "cuda" and not torch.cuda.is_available():
         raise InputError("no CUDA device is available: take --device cpu.")
+    try:
+        torch.zeros((), dtype=torch.float64, device=device).item()
+    except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:  # not there, or without float64
+        raise InputError(f"nothing runs on the device {name!r} here: take 'auto', 'cpu' or 'cuda'.") from error
     return device
 
 
