@@ -70,7 +70,7 @@ def places(stderr: float) -> int | None:
     """Decimal places of an uncertainty of two digits; None where it is none. Negative: tens, hundreds."""
     if not math.isfinite(stderr) or stderr <= 0:
         return None
-    digits = 1 - math.floor(math.log10(float(f"{stderr:.1e}")))  # 0.0996 is 0.10 to two digits
+    digits = 1 - int(f"{stderr:.1e}".partition("e")[2])  # of what is rounded: 0.0996 is 0.10 to two digits
     return digits if digits <= MAX_PLACES else None
 
 
