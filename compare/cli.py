@@ -15,7 +15,7 @@ from rich.console import Console
 
 from exact import InputError
 
-OK, REGRESSION, BAD_INPUT, CANNOT_COMPARE, CRASH, INCOMPLETE, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
+OK, REGRESSION, BAD_INPUT, CANNOT_COMPARE, CRASH, INCOMPLETE = range(6)  # 130: `commands.common.interruptible`
 COMMANDS = ("list", "exact", "track", "learn", "cycles", "run", "table", "gate", "conform", "report")
 
 app = typer.Typer(

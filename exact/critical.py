@@ -82,7 +82,7 @@ def minus_chi(name: str, s: np.ndarray, folder: Path = FOLDER, dropped: int = 0)
 
 def known(name: str, folder: Path = FOLDER) -> bool:
     """Whether `critical` has nothing left to compute."""
-    return name in WINDOW and all(_key(field) in _kept(_path(name, folder)) for field in _fields(name))
+    return name in WINDOW and {_key(field) for field in _fields(name)} <= _kept(_path(name, folder)).keys()
 
 
 def _fields(name: str) -> np.ndarray:

@@ -79,3 +79,20 @@ def _bounds(n: int) -> list[tuple[int, int]]:
     """Where each process's share of ``n`` rows begins and ends."""
     count = size()
     return [(n * k // count, n * (k + 1) // count) for k in range(count)]
+
+
+def chosen(name: str) -> torch.device:
+    """The device called ``name``, where something runs on it. Raises ``InputError``."""
+    if name == "auto":
+        return device() if torch.cuda.is_available() else torch.device("cpu")
+    try:
+        found = torch.device(name)
+    except RuntimeError as error:
+        raise InputError(f"unknown device {name!r}: take 'auto', 'cpu' or 'cuda'.") from error
+    if found.type == "cuda" and not torch.cuda.is_available():
+        raise InputError("no CUDA device is available: take --device cpu.")
+    try:
+        torch.zeros((), dtype=torch.float64, device=found).item()
+    except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:  # not there, or without float64
+        raise InputError(f"nothing runs on the device {name!r} here: take 'auto', 'cpu' or 'cuda'.") from error
+    return found

@@ -98,7 +98,7 @@ def track(
     strict = bool(options.pop("strict", False))
     _check(system, asked_s, grid, observable, quantities, tracker, options, dtype)
     distributed.start()
-    torch_device = _device(device)
+    torch_device = distributed.chosen(device)
     torch.manual_seed(seed)
     volume = system.n_sites * float(grid[-1])
     fields = differences.fields(asked_s, quantities, volume, trackers.noiseless(tracker))
@@ -341,22 +341,6 @@ def _with_edges(architecture: str, system: System, options: dict[str, Any]) -> d
     """A network that works along edges gets those of the system, unless others were asked for."""
     known = architectures.hyperparameters(architectures.find(architecture)) or {}
     return {"edges": system.edges.tolist(), **options} if "edges" in known and len(system.edges) else options
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return distributed.device() if torch.cuda.is_available() else torch.device("cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise InputError(f"unknown device {name!r}: take 'auto', 'cpu' or 'cuda'.") from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise InputError("no CUDA device is available: take --device cpu.")
-    try:
-        torch.zeros((), dtype=torch.float64, device=device).item()
-    except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:  # not there, or without float64
-        raise InputError(f"nothing runs on the device {name!r} here: take 'auto', 'cpu' or 'cuda'.") from error
-    return device
 
 
 def _check_times(times: np.ndarray, log: RunLog) -> None:
