@@ -6,8 +6,6 @@ python -m compare.scaling --lengths 4,6,8,12,16,32 --device cuda --dtype float32
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,37 +16,17 @@ import typer
 from tabulate import tabulate
 
 from exact import InputError, build
-from exact.errors import unknown
 from neural import Ensemble, trackers
 from neural import build as network
 from neural.runner import DTYPES
 from neural.trackers import Problem
 
 from . import parse
-
-
-@dataclass(frozen=True)
-class Where:
-    """On what the steps are made: device, precision, and how many counting fields side by side."""
-
-    device: str = "cpu"
-    dtype: str = "float64"
-    fields: int = 1
-
-    def clock(self) -> float:
-        """CPU seconds so far; of a GPU, which the CPU does not wait for, those on the wall once it is done."""
-        if self.device == "cpu":
-            return time.process_time()
-        torch.cuda.synchronize()
-        return time.perf_counter()
-
-    def __str__(self) -> str:
-        name = "CPU" if self.device == "cpu" else torch.cuda.get_device_name()
-        return f"{name}, {self.dtype}, {self.fields} counting field{'s' * (self.fields > 1)}"
+from .clock import ON_CPU, Where
 
 
 def time_per_step(
-    tracker: str, architecture: str, length: int, steps: int = 2, where: Where = Where(), **options: Any
+    tracker: str, architecture: str, length: int, steps: int = 2, where: Where = ON_CPU, **options: Any
 ) -> tuple[float, int]:
     """Seconds of one step on a ``length x length`` lattice (the least of ``steps``), and the parameters.
 
@@ -90,10 +68,14 @@ def main(
     options = parse.options(tracker_option or [], "--tracker-option")
     rows, where = [], Where(device, dtype, fields)
     try:
-        _check(where)
+        where.check()
         trackers.check(tracker, options)
         for length in (int(value) for value in parse.numbers(lengths, "--lengths")):
-            seconds, parameters = time_per_step(tracker, architecture, length, where=where, **options)
+            try:
+                seconds, parameters = time_per_step(tracker, architecture, length, where=where, **options)
+            except torch.cuda.OutOfMemoryError:
+                typer.echo(f"{length}x{length}: the memory of the GPU is too small; the table ends here.", err=True)
+                break
             rows.append({"sites": length**2, "parameters": parameters, "seconds": seconds})
             typer.echo(f"{tracker} {architecture} {length}x{length}: {seconds:.3g} s a step", err=True)
     except InputError as error:
@@ -106,15 +88,6 @@ def main(
         out.parent.mkdir(parents=True, exist_ok=True)
         with out.open("a") as file:
             file.write(text)
-
-
-def _check(where: Where) -> None:
-    if where.device not in ("cpu", "cuda"):
-        raise unknown("device", where.device, ["cpu", "cuda"])
-    if where.device == "cuda" and not torch.cuda.is_available():
-        raise InputError("there is no CUDA device here.")
-    if where.dtype not in DTYPES:
-        raise unknown("dtype", where.dtype, list(DTYPES))
 
 
 def _markdown(table: pd.DataFrame, tracker: str, architecture: str, options: dict[str, Any], where: Where) -> str:

@@ -96,3 +96,8 @@ def chosen(name: str) -> torch.device:
     except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:  # not there, or without float64
         raise InputError(f"nothing runs on the device {name!r} here: take 'auto', 'cpu' or 'cuda'.") from error
     return found
+
+
+def described(found: torch.device) -> str:
+    """``found`` and, of a GPU, which one that is."""
+    return f"{found} ({torch.cuda.get_device_name(found)})" if found.type == "cuda" else str(found)

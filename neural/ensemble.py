@@ -22,6 +22,7 @@ from .autoregressive import MAX_TRIES, Autoregressive
 from .distributed import mine, whole
 
 Parameters = Mapping[str, Tensor]
+SITES_AT_ONCE = 1 << 23  # of all configurations and counting fields, in one call on a GPU: a few GB with most networks
 
 
 class Ensemble:
@@ -47,6 +48,12 @@ class Ensemble:
     @property
     def device(self) -> torch.device:
         return self.net.site_bias.device
+
+    def at_once(self, on_a_cpu: int) -> int:
+        """Configurations of each counting field in one call; a GPU takes what fills it, as each call costs launches."""
+        if self.device.type == "cpu":
+            return on_a_cpu
+        return max(1, SITES_AT_ONCE // (self.net.n_sites * self.replicas))
 
     def frozen(self) -> dict[str, Tensor]:
         """The parameters as they are now, for ``log_prob(x, parameters)``."""

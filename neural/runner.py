@@ -324,7 +324,7 @@ def _result(problem: Problem, log: RunLog, s: list[float], times: np.ndarray, us
         "wall_s": log.wall,
         "steps": log.steps,
         "product_floor": FLOOR if (problem.system.initial == 0).any() else None,
-        "device": str(problem.ensemble.device),
+        "device": distributed.described(problem.ensemble.device),
     }
     asked = frame[frame["s"].isin(s)].reset_index(drop=True) if len(frame) else frame
     records = [row for row in log.records if np.isclose(times, row["t"], rtol=1e-9).any()]  # not what others asked for

@@ -76,10 +76,10 @@ def _wrapped(tensor: torch.Tensor, there: dict[int, Pretended]) -> torch.Tensor:
     return Pretended(tensor) if known is None else known
 
 
-class _Generator(torch.Generator):
+class GeneratorOnTheCPU(torch.Generator):
     """On the CPU, wherever it is wanted."""
 
-    def __new__(cls, device: object = "cpu") -> _Generator:
+    def __new__(cls, device: object = "cpu") -> GeneratorOnTheCPU:
         return super().__new__(cls)
 
 
@@ -99,7 +99,7 @@ def pretended() -> Iterator[str]:
     """The name of the device; its random numbers are those of the CPU."""
     register()
     with pytest.MonkeyPatch.context() as patch, _Factories():
-        patch.setattr(torch, "Generator", _Generator)
+        patch.setattr(torch, "Generator", GeneratorOnTheCPU)
         torch._C._set_only_lift_cpu_tensors(True)
         try:
             yield NAME

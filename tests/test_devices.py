@@ -1,4 +1,4 @@
-"""Every tracker and every network on another device than the CPU: a pretended one anywhere, CUDA where there is one."""
+"""Every tracker and every network on a pretended device. `test_cuda` has them on CUDA."""
 
 from __future__ import annotations
 
@@ -11,20 +11,9 @@ from pathlib import Path
 import elsewhere
 import pretended_device
 import pytest
-import torch
-
-from exact import build
-from neural import track
 
 HERE = Path(__file__).parent
 TIMED = 300  # s; half a minute on a quiet core
-SUMMED = {
-    "kl": {"dt": 0.1, "epochs": 5, "first_epochs": 5},
-    "tdvp": {},
-    "natural-gradient": {},
-    "tdvp-symmetric": {},
-    "log-ratio": {},
-}
 
 
 @pytest.fixture(scope="module")
@@ -66,17 +55,3 @@ def test_the_pretended_device_refuses_to_meet_the_cpu():
         pytest.skip("this torch takes no device from Python")
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=HERE)
     assert found.returncode == 0, found.stderr[-2000:]
-
-
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-@pytest.mark.parametrize("tracker", SUMMED)
-def test_on_cuda_the_numbers_are_those_of_the_cpu(tracker):
-    """Summed over all configurations, so that no random numbers enter after the start, which is drawn on the CPU."""
-    options = {**SUMMED[tracker], "full_summation": True}
-    system, fields = build("east", (2, 3), c=0.4), [0.1, 0.3]
-    here, there = (
-        track(system, fields, [0.4], "activity", ("ln_Z",), "made", None, tracker, options, device=device).records.value
-        for device in ("cpu", "cuda")
-    )
-    assert there.tolist() == pytest.approx(here.tolist(), rel=1e-7)

@@ -51,8 +51,11 @@ class Incremental(Autoregressive):
     def log_prob_moves(self, x: Tensor, deltas: np.ndarray, used: Tensor | None = None) -> Tensor:
         """As in the base; only the sites after the first changed one are computed again.
 
-        That is half the work, in smaller pieces: where few moves are used, each is evaluated on its own.
+        That is half the work, in smaller pieces: where few moves are used, each is evaluated on its own, and on a GPU,
+        where a piece costs its launches, all are one batch.
         """
+        if x.device.type != "cpu":
+            return super().log_prob_moves(x, deltas, used)
         if used is not None and used.numel() and used.double().mean() < WORTHWHILE:
             return super().log_prob_moves(x, deltas, used)
         deltas = np.asarray(deltas)[:, self.order]

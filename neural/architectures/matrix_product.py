@@ -64,8 +64,8 @@ class MatrixProduct(Incremental):
 
     def log_prob_moves(self, x: Tensor, deltas: np.ndarray, used: Tensor | None = None) -> Tensor:
         """As in the base; all moves that first change one site go on from its states together, in one batch."""
-        if used is None:
-            return super().log_prob_moves(x, deltas)
+        if used is None or x.device.type != "cpu":
+            return super().log_prob_moves(x, deltas, used)
         logits, states = self.advance(x, 0, self.n_sites, None)
         logits = self._finish(x, logits, 0)
         taken = self._masked(self._taken(logits, x), 0)

@@ -62,6 +62,11 @@ class Sitewise(Incremental):
         for name, indices in places.items():
             stacked = torch.stack(indices, 1)  # the entry -1 points at a zero appended to ``packed``
             self.register_buffer(f"_{name}", torch.where(stacked < 0, self._starts[-1], stacked), persistent=False)
+        left, right = zip(*(self._factors(i) for i in range(n)))
+        self._left: Tensor
+        self._right: Tensor
+        self.register_buffer("_left", torch.cat(left), persistent=False)
+        self.register_buffer("_right", torch.cat(right), persistent=False)
         self._initialise_weights()
 
     def _initialise_weights(self) -> None:
@@ -81,6 +86,16 @@ class Sitewise(Incremental):
             ends.append(slice(at, at + size))
             at += size
         return ends
+
+    def _factors(self, site: int) -> tuple[Tensor, Tensor]:
+        """Of each score of one site the two factors: a residual or what it sends back; an input, tanh unit or one."""
+        n, u, v = self.n_sites, self.units, self.values
+        residuals = site * v + torch.arange(v)
+        back = n * v + site + n * torch.arange(u)  # among the left factors, as the tanh units among the right ones
+        inputs, one = torch.arange(site * v), torch.tensor([n * v + n * u])
+        pairs = ((residuals, inputs), (back, inputs), (back, one), (residuals, back))
+        left, right = zip(*(torch.meshgrid(a, b, indexing="ij") for a, b in pairs))
+        return torch.cat([part.flatten() for part in left]), torch.cat([part.flatten() for part in right])
 
     def zero_output(self) -> None:
         for site in range(self.n_sites):
@@ -151,6 +166,10 @@ class Sitewise(Incremental):
             len(x), u, self.n_sites
         )
         back = torch.einsum("bnv,vun->bun", residual[..., 1:], weights.output) * (1 - h * h)
+        if x.device.type != "cpu":  # a few launches in place of a few for each site; on a CPU it is slower
+            left = torch.cat([residual[..., 1:].flatten(1), back.flatten(1)], 1)
+            right = torch.cat([inputs, h.flatten(1), torch.ones_like(inputs[:, :1])], 1)
+            return torch.cat([residual.flatten(1), left[:, self._left] * right[:, self._right]], 1)
         parts = [residual.flatten(1)]
         for i in range(self.n_sites):
             seen, r = inputs[:, : i * c], residual[:, i, 1:]

@@ -16,7 +16,7 @@ from ..ensemble import Ensemble, Parameters
 from ..estimators import Increment
 
 MAX_SUMMED = 1 << 16  # states over which sums over all configurations are affordable
-CHUNK = 1 << 14  # configurations a network sees in one call where no gradient is kept
+CHUNK = 1 << 14  # configurations a network sees in one call where no gradient is kept, on a CPU
 
 
 class Unfinished(RuntimeError):
@@ -104,7 +104,7 @@ class Problem:
     @torch.no_grad()
     def log_prob(self, x: Tensor, parameters: Parameters | None = None) -> Tensor:
         """``ln p`` without gradients, a chunk at a time."""
-        parts = [self.ensemble.log_prob(part, parameters) for part in mine(x).split(CHUNK, dim=1)]
+        parts = [self.ensemble.log_prob(part, parameters) for part in mine(x).split(self.ensemble.at_once(CHUNK), 1)]
         return whole(torch.cat(parts, 1), x.shape[1])
 
     @torch.no_grad()
@@ -135,14 +135,18 @@ class Problem:
         return torch.cat([self.connections.local_ratio(part, log_p, here) for part, here in pairs], 1)
 
     def _chunks(self, x: Tensor, log_p: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        size = max(1, CHUNK // max(1, self.connections.n_moves))
+        size = self.with_neighbours()
         return zip(x.split(size, 1), log_p.split(size, 1))
+
+    def with_neighbours(self) -> int:
+        """Configurations of each field in one call on all their neighbours."""
+        return max(1, self.ensemble.at_once(CHUNK) // max(1, self.connections.n_moves))
 
     @torch.no_grad()
     def summed_mean(self, local: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
         """``sum_x p(x) E(x)`` over all configurations for ``E = local(x, ln p(x))``, ``(R,)``."""
         total = torch.zeros(len(self.s), dtype=torch.float64, device=self.ensemble.device)
-        for part in self.all_states().split(CHUNK, 1):
+        for part in self.all_states().split(self.ensemble.at_once(CHUNK), 1):
             log_prob = self.log_prob(part)
             total += (log_prob.double().exp() * local(part, log_prob)).sum(1)
         return total

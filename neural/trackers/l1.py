@@ -28,6 +28,7 @@ from ..tables import MAX_TABLE, TableGenerator, configurations
 from .base import Diverged, Measuring, Problem
 
 BETAS = (0.9, 0.98)  # of Adam, as published
+ROUNDING = 1e3  # of a residual relative to p, in units of the precision: its sign says nothing
 GRADIENT_CHUNK = 1 << 13  # configurations whose activations are kept for one backward pass
 
 
@@ -57,9 +58,10 @@ class _Terms:
         size, own, flow = (torch.zeros_like(rate) for _ in range(3))
         for part in residuals:
             r = part.own + part.flow * rate + part.old * self.old + part.old_flow * self.old_flow
+            sign = torch.where(r.abs() > ROUNDING * torch.finfo(r.dtype).eps, r.sign(), 0.0)
             size += part.weight * r.abs()
-            own += part.weight * part.own * r.sign()
-            flow += part.weight * part.flow * r.sign()
+            own += part.weight * part.own * sign
+            flow += part.weight * part.flow * sign
         return size, own, flow
 
 

@@ -36,7 +36,10 @@ class Velocity:
     unseen: Tensor
 
 
-def scores(ensemble: Ensemble, x: Tensor, chunk: int = 512) -> Tensor:
+CHUNK = 512  # configurations whose scores are found in one call, on a CPU
+
+
+def scores(ensemble: Ensemble, x: Tensor) -> Tensor:
     """``d ln p_r(x) / d theta`` for each configuration of this process's share, ``(R, share, n_parameters)``.
 
     A network's own ``scores(x) -> (batch, n_parameters)`` (in the order of its parameters) is used where it has one,
@@ -55,10 +58,13 @@ def scores(ensemble: Ensemble, x: Tensor, chunk: int = 512) -> Tensor:
         return torch.cat([gradients[name].flatten(1) for name in parameters], 1)
 
     parameters = {name: value.detach() for name, value in ensemble.parameters.items()}
+    share, size = mine(x), ensemble.at_once(CHUNK)
+    if ensemble.batched and x.device.type != "cpu":  # there a call costs its launches; on a CPU this is no faster
+        return torch.cat([vmap(per_sample)(parameters, part) for part in share.split(size, 1)], 1)
     rows = []
     for r in range(ensemble.replicas):
         own = {name: value[r] for name, value in parameters.items()}
-        rows.append(torch.cat([per_sample(own, part) for part in mine(x)[r].split(chunk)]))
+        rows.append(torch.cat([per_sample(own, part) for part in share[r].split(size)]))
     return torch.stack(rows)
 
 

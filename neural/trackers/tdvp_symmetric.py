@@ -16,7 +16,7 @@ from torch import Tensor
 
 from exact import InputError
 
-from .base import CHUNK, Problem
+from .base import Problem
 from .tdvp import TDVP
 
 NEEDY = "tdvp-symmetric, ritz and guided-clones"
@@ -49,7 +49,7 @@ class SymmetricTDVP(TDVP):
     def twice(self, x: Tensor, log_prob: Tensor, local: Tensor) -> Tensor:
         """``(H^2 psi)(x) / psi(x)``, ``(R, batch)``, from ``(H psi) / psi`` there, ``local``, and at the neighbours."""
         c, parts = self.problem.connections, []
-        size = max(1, CHUNK // max(1, c.n_moves))
+        size = self.problem.with_neighbours()
         for part, here, energy in zip(x.split(size, 1), log_prob.split(size, 1), local.split(size, 1)):
             rates = c.incoming_rates(part)
             used = (rates != 0).any(0)
