@@ -20,6 +20,7 @@ from exact import InputError
 
 from .autoregressive import MAX_TRIES, Autoregressive
 from .distributed import mine, whole
+from .replay import Replayed
 
 Parameters = Mapping[str, Tensor]
 SITES_AT_ONCE = 1 << 23  # of all configurations and counting fields, in one call on a GPU: a few GB with most networks
@@ -39,6 +40,7 @@ class Ensemble:
             for name, value in net.named_parameters()
         }
         self.batched = replicas > 1 and self._vmap_works()
+        self._replayed = Replayed(lambda parameters, uniforms: self._call(parameters, uniforms, "draw"))
 
     @property
     def n_parameters(self) -> int:
@@ -105,7 +107,7 @@ class Ensemble:
         raise InputError(f"a network puts nearly all its weight on excluded configurations ({MAX_TRIES} rejections).")
 
     def _draw(self, n: int, generator: torch.Generator | None, parameters: Parameters) -> Tensor:
-        return whole(self._call(parameters, mine(self._uniforms(n, generator)), "draw"), n)
+        return whole(self._replayed(parameters, mine(self._uniforms(n, generator))), n)
 
     def _uniforms(self, n: int, generator: torch.Generator | None) -> Tensor:
         return self.net._uniforms(n, generator).expand(self.replicas, n, self.net.n_sites)

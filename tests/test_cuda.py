@@ -11,7 +11,9 @@ import torch
 from pretended_device import GeneratorOnTheCPU
 
 from exact import build
-from neural import track
+from neural import Ensemble, track
+from neural import build as network
+from neural.architectures import ARCHITECTURES
 
 pytestmark = [
     pytest.mark.gpu,
@@ -51,6 +53,23 @@ def test_with_the_same_random_numbers_the_results_are_those_of_the_cpu(case, sam
     arguments = elsewhere.cases()[case]
     here, there = (elsewhere.values(arguments, device) for device in ("cpu", "cuda"))
     assert there == pytest.approx(here, rel=1e-7, abs=1e-9)
+
+
+@pytest.mark.parametrize("name", [name for name in ARCHITECTURES if name != "table"])
+@pytest.mark.parametrize("fields", [1, 3])
+def test_replayed_draws_are_those_of_the_launches(name, fields):
+    """Of parameters that have changed since the capture."""
+    ensemble = Ensemble(network(name, (2, 3)).double().cuda(), fields)
+    for call in range(6):
+        with torch.no_grad():
+            for value in ensemble.parameters.values():
+                value += 0.2 * torch.randn_like(value)
+        found, wanted = (
+            draw(ensemble.parameters, ensemble._uniforms(50, torch.Generator("cuda").manual_seed(call)))
+            for draw in (ensemble._replayed, ensemble._replayed.work)
+        )
+        assert torch.equal(found, wanted)
+    assert list(ensemble._replayed.graphs.values()) != [None]
 
 
 class Killed(Exception):
