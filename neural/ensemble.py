@@ -40,7 +40,7 @@ class Ensemble:
             for name, value in net.named_parameters()
         }
         self.batched = replicas > 1 and self._vmap_works()
-        self._replayed = Replayed(lambda parameters, uniforms: self._call(parameters, uniforms, "draw"))
+        self.replayed = Replayed()
 
     @property
     def n_parameters(self) -> int:
@@ -107,7 +107,11 @@ class Ensemble:
         raise InputError(f"a network puts nearly all its weight on excluded configurations ({MAX_TRIES} rejections).")
 
     def _draw(self, n: int, generator: torch.Generator | None, parameters: Parameters) -> Tensor:
-        return whole(self._replayed(parameters, mine(self._uniforms(n, generator))), n)
+        return whole(self.replayed(self.draw, parameters, mine(self._uniforms(n, generator))), n)
+
+    def draw(self, parameters: Parameters, uniforms: Tensor) -> Tensor:
+        """Configurations from uniform numbers ``(R, n, n_sites)``, none rejected."""
+        return self._call(parameters, uniforms, "draw")
 
     def _uniforms(self, n: int, generator: torch.Generator | None) -> Tensor:
         return self.net._uniforms(n, generator).expand(self.replicas, n, self.net.n_sites)

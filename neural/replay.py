@@ -6,6 +6,7 @@ the whole draw is one launch.
 
 from __future__ import annotations
 
+import gc
 from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -19,31 +20,36 @@ MOST = 8  # captured shapes
 
 
 class Replayed:
-    """``work(parameters, x)``, a function of these alone and without gradients."""
+    """Calls of one ``work(parameters, x)``, a function of these alone and without gradients."""
 
-    def __init__(self, work: Work):
-        self.work = work
+    def __init__(self) -> None:
         self.seen: Counter[torch.Size] = Counter()
         self.graphs: dict[torch.Size, _Graph | None] = {}  # None: cannot be captured
         self.pool: Any = None
 
-    def __call__(self, parameters: Mapping[str, Tensor], x: Tensor) -> Tensor:
+    def __call__(self, work: Work, parameters: Mapping[str, Tensor], x: Tensor) -> Tensor:
         if x.device.type != "cuda":
-            return self.work(parameters, x)
+            return work(parameters, x)
         if x.shape not in self.graphs and len(self.graphs) < MOST:
             self.seen[x.shape] += 1
             if self.seen[x.shape] > AFTER:
-                self.graphs[x.shape] = self._captured(parameters, x)
+                self.graphs[x.shape] = self._captured(work, parameters, x)
         graph = self.graphs.get(x.shape)
-        return self.work(parameters, x) if graph is None else graph(parameters, x)
+        return work(parameters, x) if graph is None else graph(parameters, x)
 
-    def _captured(self, parameters: Mapping[str, Tensor], x: Tensor) -> _Graph | None:
+    def _captured(self, work: Work, parameters: Mapping[str, Tensor], x: Tensor) -> _Graph | None:
         self.pool = self.pool or torch.cuda.graph_pool_handle()  # shared: replays follow each other
+        gc.collect()
+        gc.disable()  # an older graph that is freed meanwhile would spoil the capture
         try:
-            return _Graph(self.work, parameters, x, self.pool)
+            return _Graph(work, parameters, x, self.pool)
         except RuntimeError:  # of a network that looks at its numbers on the way
             torch.cuda.synchronize()
+            default = torch.cuda.default_generators[x.device.index or 0]
+            default.graphsafe_set_state(default.clone_state())  # which still takes itself for captured
             return None
+        finally:
+            gc.enable()
 
 
 class _Graph:

@@ -14,6 +14,7 @@ from exact import build
 from neural import Ensemble, track
 from neural import build as network
 from neural.architectures import ARCHITECTURES
+from neural.replay import Replayed
 
 pytestmark = [
     pytest.mark.gpu,
@@ -64,12 +65,27 @@ def test_replayed_draws_are_those_of_the_launches(name, fields):
         with torch.no_grad():
             for value in ensemble.parameters.values():
                 value += 0.2 * torch.randn_like(value)
-        found, wanted = (
-            draw(ensemble.parameters, ensemble._uniforms(50, torch.Generator("cuda").manual_seed(call)))
-            for draw in (ensemble._replayed, ensemble._replayed.work)
-        )
-        assert torch.equal(found, wanted)
-    assert list(ensemble._replayed.graphs.values()) != [None]
+        uniforms = ensemble._uniforms(50, torch.Generator("cuda").manual_seed(call))
+        found = ensemble.replayed(ensemble.draw, ensemble.parameters, uniforms)
+        assert torch.equal(found, ensemble.draw(ensemble.parameters, uniforms))
+    assert list(ensemble.replayed.graphs.values()) != [None]
+
+
+def test_what_cannot_be_replayed_is_launched():
+    """Here it looks at a number on the way; afterwards random numbers are drawn as before."""
+    replayed = Replayed()
+
+    def work(parameters, x):
+        return x * float(parameters["a"].sum())
+
+    for call in range(6):
+        a, x = torch.full((3,), float(call), device="cuda"), torch.randn(4, device="cuda")
+        assert torch.equal(replayed(work, {"a": a}, x), 3 * call * x)
+    assert list(replayed.graphs.values()) == [None]
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        torch.randn(4, device="cuda")
+    graph.replay()
 
 
 class Killed(Exception):

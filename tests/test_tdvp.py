@@ -100,7 +100,7 @@ def test_scores_are_the_gradients_of_the_log_probability(name, restriction):
             p.add_(0.3 * torch.randn_like(p))
     ensemble = Ensemble(net, 2)
     x = ensemble.sample(4)
-    found = scores(ensemble, x)
+    found = torch.cat(list(scores(ensemble, x)))
     for r in range(2):
         copy = ensemble.copy_of(r).requires_grad_()
         for b in range(4):
@@ -194,3 +194,15 @@ def test_steps_that_carry_the_growth_are_taken_as_they_are():
             warnings.simplefilter("error")
             log = track(system, s, [1.0], tracker_options={"samples": 300}, **settings).log
         assert log.dt[log.s == s[0]].iloc[:-2].is_monotonic_increasing  # none was halved; the last two meet the time
+
+
+@pytest.mark.parametrize("tracker", ["tdvp", "log-ratio"])
+def test_fields_regressed_one_after_another_have_the_same_velocities(tracker, monkeypatch):
+    def values():
+        options = {"samples": 60, "dt": 0.2}
+        found = track(build("east", (5,)), [0.1, 0.2, 0.4], [0.4], tracker=tracker, tracker_options=options)
+        return found.records.value.tolist()
+
+    together = values()
+    monkeypatch.setattr("neural.trackers.regression.KEPT", 1)
+    assert values() == together

@@ -8,6 +8,7 @@ Stokes et al., Quantum 4, 269 (2020); Reh, Schmitt, Gaerttner, Phys. Rev. Lett. 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -37,10 +38,12 @@ class Velocity:
 
 
 CHUNK = 512  # configurations whose scores are found in one call, on a CPU
+KEPT = 1 << 27  # scores that are kept at once: 1 GB, and three times that while they are regressed on
 
 
-def scores(ensemble: Ensemble, x: Tensor) -> Tensor:
-    """``d ln p_r(x) / d theta`` for each configuration of this process's share, ``(R, share, n_parameters)``.
+def scores(ensemble: Ensemble, x: Tensor) -> Iterator[Tensor]:
+    """``d ln p_r(x) / d theta`` for each configuration of this process's share, some of the counting fields at a time:
+    tensors ``(fields, share, n_parameters)``.
 
     A network's own ``scores(x) -> (batch, n_parameters)`` (in the order of its parameters) is used where it has one,
     on restricted networks only if it says that these know of the restriction.
@@ -59,25 +62,53 @@ def scores(ensemble: Ensemble, x: Tensor) -> Tensor:
 
     parameters = {name: value.detach() for name, value in ensemble.parameters.items()}
     share, size = mine(x), ensemble.at_once(CHUNK)
-    if ensemble.batched and x.device.type != "cpu":  # there a call costs its launches; on a CPU this is no faster
-        return torch.cat([vmap(per_sample)(parameters, part) for part in share.split(size, 1)], 1)
-    rows = []
-    for r in range(ensemble.replicas):
-        own = {name: value[r] for name, value in parameters.items()}
-        rows.append(torch.cat([per_sample(own, part) for part in share[r].split(size)]))
-    return torch.stack(rows)
+    fields = max(1, KEPT // max(1, share.shape[1] * ensemble.n_parameters))
+    for group in torch.arange(ensemble.replicas).split(fields):
+        if ensemble.batched and x.device.type != "cpu":  # there a call costs its launches; on a CPU this is no faster
+            own = {name: value[group[0] : group[-1] + 1] for name, value in parameters.items()}
+            parts = share[group[0] : group[-1] + 1].split(size, 1)
+            yield torch.cat([vmap(per_sample)(own, part) for part in parts], 1)
+            continue
+        rows = []
+        for r in group.tolist():
+            own = {name: value[r] for name, value in parameters.items()}
+            rows.append(torch.cat([per_sample(own, part) for part in share[r].split(size)]))
+        yield torch.stack(rows)
 
 
-def regress(o: Tensor, e: Tensor, batch: Batch, damping: float, other: Tensor | None = None) -> Velocity:
-    """The velocity for scores ``o`` ``(R, share, P)`` of this process and local quantity ``e`` ``(R, n)`` of a batch.
+def regress(scores: Iterable[Tensor], e: Tensor, batch: Batch, damping: float, other: Tensor | None = None) -> Velocity:
+    """The velocity for the `scores` of this process and local quantity ``e`` ``(R, n)`` of a batch.
 
-    ``other`` is a velocity from other samples, to be tried on these.
+    ``other`` is a velocity from other samples, ``(R, P)``, to be tried on these.
 
     ``damping`` is added to the diagonal of the Fisher matrix, in units of its mean diagonal. The whole matrix is kept
     even for a network of independent parts, whose blocks are uncorrelated on average: on a finite sample the cross
     terms carry the noise that a joint fit removes (South-East L=4 to t=10: error 8e-5 against 7e-4 with blocks).
     """
-    o, e, w = o.double(), e.double(), batch.fit.double()  # normal equations square the condition number
+    e, found, at = e.double(), [], 0
+    for o in scores:
+        group = slice(at, at := at + len(o))
+        weights = batch.fit[group].double(), batch.mean[group]
+        tried = None if other is None else other[group]
+        found.append(_fitted(o.double(), e[group], weights, damping, tried))
+    direction, mean, left, unseen = (torch.cat(parts) for parts in zip(*found))
+    if batch.exact:
+        rate = Increment.certain((batch.mean * e).sum(1))
+    else:
+        rate = Increment(mean, covariance_of_means(batch.mean * left * left.shape[1]))
+    spread = _variance(batch, e - (batch.mean * e).sum(1, keepdim=True)).clamp_min(1e-300)
+    residuals = [(_variance(batch, part) / spread).sqrt() for part in (left, unseen)]
+    return Velocity(direction, rate, *residuals)
+
+
+def _fitted(
+    o: Tensor, e: Tensor, weights: tuple[Tensor, Tensor], damping: float, other: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The velocities of some fields, what `_left` says of them, and what of ``other`` or, where that is None, them.
+
+    In double precision: normal equations square the condition number.
+    """
+    w, for_means = weights
     mean_o, mean_e = total(torch.einsum("rn,rnp->rp", mine(w), o)), (w * e).sum(1)
     n, p = e.shape[1], o.shape[2]
     weighted = o * mine(w).sqrt()[..., None]
@@ -93,21 +124,14 @@ def regress(o: Tensor, e: Tensor, batch: Batch, damping: float, other: Tensor | 
         )  # every pair of rows meets: each process takes a share of the parameters
         dual = _solve(total(_gram(columns.mT)), force, damping, p)
         direction = whole((columns.mT @ dual[..., None])[..., 0], p)
-    mean, left = _left(o, e, batch, direction)
-    if batch.exact:
-        rate = Increment.certain((batch.mean * e).sum(1))
-    else:
-        rate = Increment(mean, covariance_of_means(batch.mean * left * left.shape[1]))
-    spread = _variance(batch, e - (batch.mean * e).sum(1, keepdim=True)).clamp_min(1e-300)
-    unseen = left if other is None else _left(o, e, batch, other)[1]
-    residuals = [(_variance(batch, part) / spread).sqrt() for part in (left, unseen)]
-    return Velocity(direction, rate, *residuals)
+    mean, left = _left(o, e, for_means, direction)
+    return direction, mean, left, left if other is None else _left(o, e, for_means, other)[1]
 
 
-def _left(o: Tensor, e: Tensor, batch: Batch, direction: Tensor) -> tuple[Tensor, Tensor]:
+def _left(o: Tensor, e: Tensor, weights: Tensor, direction: Tensor) -> tuple[Tensor, Tensor]:
     """The intercept ``a = <E - O v>``, ``(R,)``, and what is left, ``E - O v - a``, ``(R, n)``."""
     rest = e - whole((o @ direction[..., None])[..., 0], e.shape[1])
-    mean = (batch.mean * rest).sum(1)
+    mean = (weights * rest).sum(1)
     return mean, rest - mean[:, None]
 
 
