@@ -205,4 +205,4 @@ def test_fields_regressed_one_after_another_have_the_same_velocities(tracker, mo
 
     together = values()
     monkeypatch.setattr("neural.trackers.regression.KEPT", 1)
-    assert values() == together
+    assert values() == pytest.approx(together, rel=1e-9)  # products of several matrices add up in another order
