@@ -19,6 +19,13 @@ TABLE_CHUNK = 1 << 14  # configurations in one call where all are gone through
 MAX_TRIES = 1000  # of rejection sampling, before the network is told to sit on excluded configurations
 
 
+class Collapsed(InputError):
+    """Nearly all the weight of a network lies on excluded configurations: no sample is left after many tries."""
+
+    def __init__(self) -> None:
+        super().__init__(f"a network puts nearly all its weight on excluded configurations ({MAX_TRIES} rejections).")
+
+
 class Autoregressive(nn.Module):
     """``p(x) = prod_i p(x_i | x_<i)``, sites in ``order``; Wu, Wang, Zhang, Phys. Rev. Lett. 122, 080602 (2019).
 
@@ -252,7 +259,7 @@ class Autoregressive(nn.Module):
             if not bad.any():
                 return x
             x[bad] = self.draw(self._uniforms(int(bad.sum()), generator))
-        raise InputError(f"the network puts nearly all its weight on excluded configurations ({MAX_TRIES} rejections).")
+        raise Collapsed
 
     def rejected(self, x: Tensor) -> Tensor:
         """Which configurations ``(..., n_sites)`` are excluded from the support."""

@@ -16,9 +16,7 @@ import torch
 from torch import Tensor
 from torch.func import functional_call, vmap
 
-from exact import InputError
-
-from .autoregressive import MAX_TRIES, Autoregressive
+from .autoregressive import MAX_TRIES, Autoregressive, Collapsed
 from .distributed import mine, whole
 from .replay import Replayed
 
@@ -104,7 +102,7 @@ class Ensemble:
                 return x
             again = self._draw(n, generator, parameters)
             x = torch.where(bad[..., None], again, x)
-        raise InputError(f"a network puts nearly all its weight on excluded configurations ({MAX_TRIES} rejections).")
+        raise Collapsed
 
     def _draw(self, n: int, generator: torch.Generator | None, parameters: Parameters) -> Tensor:
         return whole(self.replayed(self.draw, parameters, mine(self._uniforms(n, generator))), n)

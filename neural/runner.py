@@ -19,7 +19,7 @@ from exact import Connections, InputError, StateSpace, System
 from exact.errors import unknown
 
 from . import architectures, checkpoint, differences, distributed, quantum, trackers
-from .autoregressive import FLOOR, Autoregressive
+from .autoregressive import FLOOR, Autoregressive, Collapsed
 from .ensemble import Ensemble
 from .log import Row, RunLog
 from .trackers.base import MAX_SUMMED, Problem
@@ -189,15 +189,15 @@ class _Run:
         good = self.problem.ensemble.frozen()
         try:
             return self.runner.step(limit)
-        except (trackers.Diverged, torch.linalg.LinAlgError) as error:  # a matrix that is not finite has no factors
+        except (trackers.Diverged, torch.linalg.LinAlgError, Collapsed) as error:
             self.problem.ensemble.load(good)
             self._close()
             if isinstance(error, trackers.Diverged):
                 raise
-            message = (
-                "a step met a matrix that cannot be factored; the last good networks were kept: take more damping."
-            )
-            raise trackers.Diverged(message) from error
+            why = "a step met a matrix that cannot be factored"  # that is not finite
+            if isinstance(error, Collapsed):
+                why = str(error).rstrip(".")
+            raise trackers.Diverged(f"{why}; the last good networks were kept: take more damping.") from error
 
     def _close(self) -> None:
         if self.out is not None:

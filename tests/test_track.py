@@ -13,6 +13,7 @@ import torch
 from exact import Excluding, InputError, StateSpace, build, solve
 from exact.propagate import evolve
 from neural import architectures, track
+from neural.autoregressive import Autoregressive
 from neural.differences import fields, stencils
 from neural.trackers import Diverged, Problem
 
@@ -146,6 +147,20 @@ def test_a_step_that_is_not_finite_stops_the_run_and_leaves_the_last_good_state(
         assert torch.equal(kept[name], value)
     resumed = track(system, [0.2], [1.0], out=tmp_path, resume=True, **arguments)
     assert np.isfinite(resumed.records.value).all()
+
+
+def test_a_network_that_collapses_on_what_is_excluded_leaves_the_last_good_state(tmp_path, monkeypatch):
+    steps, plain = [], Autoregressive.rejected
+    options = {"architecture": "made", "tracker": "tdvp", "tracker_options": {"samples": 100, "dt": 0.1}}
+
+    def rejected(net, x):
+        return torch.ones_like(x[..., 0], dtype=torch.bool) if len(steps) == 3 else plain(net, x)
+
+    monkeypatch.setattr(Autoregressive, "rejected", rejected)
+    with pytest.raises(Diverged, match=r"excluded.*last good") as caught:
+        track(build("fa", (4,), c=0.4), [0.2], [0.02, 1.0], out=tmp_path, watch=steps.append, **options)
+    assert set(caught.value.so_far.records.t) == {0.02}
+    assert len(pd.read_json(tmp_path / "metrics.jsonl", lines=True)) == 3
 
 
 def test_a_checkpoint_of_another_run_is_refused(tmp_path):
