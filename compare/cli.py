@@ -9,6 +9,8 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from importlib import metadata
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -20,13 +22,27 @@ COMMANDS = ("list", "exact", "track", "learn", "cycles", "run", "table", "gate",
 
 app = typer.Typer(
     name="vanbench",
-    help="How wrong is this autoregressive network, on which physics, at which size, and why?",
     epilog="Exit codes: 0 fine, 1 accuracy got worse, 2 bad input, 3 cannot compare, 4 crash, 5 runs without a record.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
+
+
+def _tell_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"vanbench {metadata.version('vanbench')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """How wrong is this autoregressive network, on which physics, at which size, and why?"""
 
 
 def _register() -> None:

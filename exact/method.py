@@ -12,7 +12,7 @@ from .matrixfree.kernel_dense import SCRATCH
 from .matrixfree.krylov import FEWEST
 from .matrixfree.symmetric import VECTORS, applies, counts_moves
 from .sparse import sparse_bytes
-from .states import available_memory, require_memory
+from .states import SAMPLED, available_memory, require_memory
 from .system import System
 
 METHODS = ("auto", "dense", "sparse", "lanczos", "krylov")
@@ -40,7 +40,8 @@ def choose(
         )
     if method == "auto":
         method = _auto(system, layout, balanced, order)
-    require_memory(needed(system, layout, order, method), f"method {method!r} on {layout.size} states")
+    advice = "the method 'auto'" if method == "sparse" else SAMPLED
+    require_memory(needed(system, layout, order, method), f"method {method!r} on {layout.size} states", advice)
     return method
 
 

@@ -23,13 +23,16 @@ def available_memory() -> int:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
-def require_memory(needed: float, what: str) -> None:
+SAMPLED = "`vanbench exact --method cloning`, which samples trajectories"
+
+
+def require_memory(needed: float, what: str, advice: str = "a method that stores less") -> None:
     """Refuse, before anything is allocated, what does not fit; raises ``InputError`` naming the memory it takes."""
     have = available_memory()
     if needed > have:
         raise InputError(
             f"{what} needs about {needed / 2**30:.3g} GiB and {have / 2**30:.3g} GiB are available: "
-            "take a smaller shape, or a method that stores less."
+            f"take a smaller shape, or {advice}."
         )
 
 
@@ -45,7 +48,7 @@ class StateSpace:
         self.n_codes = system.local_dim ** len(self.free)
         if self.n_codes >= 2**62:
             needed = float(min(self.n_codes, 10**300)) * 8  # a lattice of 1024 sites is past the range of a float
-            require_memory(needed, f"one vector over {system.local_dim}^{len(self.free)} states")
+            require_memory(needed, f"one vector over {system.local_dim}^{len(self.free)} states", SAMPLED)
         self.strides = system.local_dim ** np.arange(len(self.free) - 1, -1, -1, dtype=np.int64)
 
     @cached_property

@@ -9,6 +9,7 @@ import typer
 
 from exact import SYSTEMS
 from exact.errors import unknown
+from exact.systems import ALIASES
 
 from ..cycles.suites import DEFAULTS
 from ..cycles.suites import SUITES as CYCLES
@@ -39,7 +40,8 @@ def list_(
 
 
 def _systems() -> tuple[list[str], list[list[str]]]:
-    rows = [[name, _options(default_parameters(name))] for name in SYSTEMS]
+    also = {name: [alias for alias, of in ALIASES.items() if of == name] for name in SYSTEMS}
+    rows = [[", ".join([name, *also[name]]), _options(default_parameters(name))] for name in SYSTEMS]
     return ["system", "parameters and defaults"], [*rows, list(ISING)]
 
 

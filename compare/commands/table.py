@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from .. import tables
+from .. import missing, tables
+from ..record import records
 
 EXAMPLE = """Example: vanbench table runs/validate --by size --format latex > table.tex"""
 
@@ -26,3 +27,6 @@ def table(
     found = tables.table(folder, by, quantity)
     laws = tables.growth_of(folder, found) if by == "size" and form != "csv" else None
     typer.echo(tables.render(found, form, laws, f"{folder}/"), nl=False)
+    lacking = missing.sentence(folder, [record for _, record in records(folder)])
+    if lacking:
+        typer.echo(lacking, err=True)

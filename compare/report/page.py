@@ -14,6 +14,7 @@ import pandas as pd
 
 from exact import InputError
 
+from .. import missing
 from ..collect import collect, last_times, summarise, task_names
 from ..intact import check
 from ..parse import shape_text
@@ -85,7 +86,7 @@ def render(folder: Path, found: Sequence[tuple[Path, Record]], out: Path) -> str
     content = {
         "title": _title(folder),
         "counts": _counts(summary, found),
-        "verdict": verdict(summary, [record for _, record in found]),
+        "verdict": verdict(summary, [record for _, record in found], missing.sentence(folder, [r for _, r in found])),
         "marks": [(GLYPHS[k % len(GLYPHS)], k % len(GLYPHS), name) for k, name in enumerate(networks)],
         "part_marks": PART_MARKS,
         "last": _capped(error_table(last, _links(named, address))),

@@ -33,10 +33,13 @@ class Verdict:
     cautions: list[str]
 
 
-def verdict(summary: pd.DataFrame, found: Sequence[Record]) -> Verdict:
-    """From the cases of ``collect.summarise`` at the last time of each task, of ``ln_Z`` where it was compared."""
+def verdict(summary: pd.DataFrame, found: Sequence[Record], missing: str = "") -> Verdict:
+    """From the cases of ``collect.summarise`` at the last time of each task, of ``ln_Z`` where it was compared.
+
+    ``missing``: a sentence on what is not there yet, to be careful about first.
+    """
     last = last_times(scalars(summary))
-    cautions = [*_cautions(last), *_origins(found)]
+    cautions = [*([missing] if missing else []), *_cautions(last), *_origins(found)]
     quantity, measure = _headline_measure(last)
     if quantity is None:
         return Verdict("No exact reference: nothing here says how wrong these networks are.", [], None, cautions)

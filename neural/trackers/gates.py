@@ -76,7 +76,7 @@ class Gates(Measuring):
         if order not in (2, 4):
             raise InputError(f"order = {order}: it must be 2 or 4.")
         if not isinstance(net, MatrixProduct):
-            raise InputError(f"gates act on the architecture matrix-product, not on {type(net).__name__}.")
+            raise InputError(f"gates need the architecture matrix-product, and this is {type(net).__name__}.")
         if isinstance(system.support, FixedSum) or any(len(term.sites) > 2 for term in system.terms):
             raise InputError("gates need terms on one site or two, and no fixed sum of the values.")
         self.problem, self.dt, self.order, self.measure = problem, dt, order, measure
