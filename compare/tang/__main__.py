@@ -91,6 +91,7 @@ def critical_(folders: Some = None, out: Out = HERE) -> None:
     every = critical.with_exact([*every, *stored(out / "chains-values.csv", every)])
     rows, long = critical.table(every), critical.steady(every)
     found = critical.exponents(rows, long)
+    typer.echo(critical.distance(rows))
     draw.save(critical.figure(rows, long, found), out / "critical.png")
     _csv(pd.concat([rows, long.assign(t="inf")]), out / "critical-fields.csv", 5)
     _md(found, out / "critical.md")

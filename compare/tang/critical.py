@@ -115,6 +115,16 @@ def steady(every: Sequence[Curves], folder: Path = FOLDER) -> pd.DataFrame:
     return found.assign(shape=found["shape"].map(shape_text))
 
 
+def distance(rows: pd.DataFrame) -> str:
+    """How far the critical fields of networks are from those of the exact tables, a sentence."""
+    by_source = rows.pivot_table(index=["system", "shape", "t"], columns="source", values="s_c")
+    if not {"network", "exact"} <= set(by_source):
+        return "no critical field of a network has an exact one beside it."
+    off = (by_source.network / by_source.exact - 1).dropna()
+    most = f"{np.abs(off).max():.2g} at most"
+    return f"{len(off)} critical fields of networks are {np.sqrt((off**2).mean()):.2g} (rms) off the exact ones, {most}."
+
+
 def exponents(rows: pd.DataFrame, long: pd.DataFrame) -> pd.DataFrame:
     """``alpha`` from the long-time fields measured here (one fit of all sizes, one of the largest two), ``beta`` from
     the moving part of ``s_c(N, t)`` of each source and size."""
