@@ -121,8 +121,8 @@ def distance(rows: pd.DataFrame) -> str:
     if not {"network", "exact"} <= set(by_source):
         return "no critical field of a network has an exact one beside it."
     off = (by_source.network / by_source.exact - 1).dropna()
-    most = f"{np.abs(off).max():.2g} at most"
-    return f"{len(off)} critical fields of networks are {np.sqrt((off**2).mean()):.2g} (rms) off the exact ones, {most}."
+    rms, most = np.sqrt((off**2).mean()), np.abs(off).max()
+    return f"{len(off)} critical fields of networks are {rms:.2g} (rms) off the exact ones, {most:.2g} at most."
 
 
 def exponents(rows: pd.DataFrame, long: pd.DataFrame) -> pd.DataFrame:
