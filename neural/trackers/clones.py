@@ -66,21 +66,9 @@ class Clones:
 
     @property
     def measured(self) -> Tensor:
-        """Clones in proportion to their weights, ``(R, n, n_sites)``, few enough to count as independent.
-
-        Relatives are not: ``n`` is the variance of the density over the clones divided by that of its mean, known from
-        the scatter of the populations, at the field where it is least.
-        """
-        counts, rows = [], []
-        for log_weights, banked, x in zip(self.log_weights, self.banked, self.x):
-            log_weights = log_weights + np.repeat(banked, self.size)
-            weights = np.exp(log_weights - log_weights.max())
-            order = np.argsort(x.mean(1), kind="stable")  # as strata, so that picking adds no noise to the density
-            counts.append(self._independent(weights / weights.sum(), x.mean(1)))
-            rows.append((weights[order], x[order]))
-        count = min(counts)
-        picked = [x[resampled(weights, count, np.random.default_rng(0))] for weights, x in rows]
-        return torch.from_numpy(np.stack(picked))
+        """Clones in proportion to their weights, ``(R, n, n_sites)``, few enough to count as independent."""
+        log_weights = self.log_weights + np.repeat(self.banked, self.size, 1)
+        return torch.from_numpy(independent(self.x, log_weights, self.populations))
 
     def state(self) -> Mapping[str, Any]:
         return {name: torch.from_numpy(getattr(self, name)) for name in ("x", "log_weights", "banked")}
@@ -92,13 +80,6 @@ class Clones:
 
     def _parts(self) -> list[slice]:
         return [slice(p * self.size, (p + 1) * self.size) for p in range(self.populations)]
-
-    def _independent(self, weights: np.ndarray, values: np.ndarray) -> int:
-        """How many independent values have a mean as uncertain as that of these, by the scatter of the populations."""
-        parts = weights * (values - weights @ values)
-        scatter = self.populations * parts.reshape(self.populations, self.size).sum(1).var(ddof=1)
-        spread = weights @ (values - weights @ values) ** 2
-        return int(np.clip(spread / max(scatter, 1e-300), 2, len(values)))
 
     def _estimate(self) -> tuple[Tensor, Tensor]:
         """``ln Z`` ``(R,)`` and its covariance from the scatter of the populations."""
@@ -115,3 +96,28 @@ class Clones:
     def _rng(self) -> np.random.Generator:
         generator = self.problem.generator
         return np.random.default_rng(int(torch.randint(2**62, (1,), generator=generator, device=generator.device)))
+
+
+def independent(x: np.ndarray, log_weights: np.ndarray, populations: int) -> np.ndarray:
+    """Of walkers ``(R, clones, n_sites)`` some in proportion to their weights, ``(R, n, n_sites)``, few enough to count
+    as independent.
+
+    Relatives are not: ``n`` is the variance of the density over the walkers divided by that of its mean, known from the
+    scatter of the populations, which follow each other, at the field where it is least.
+    """
+    counts, rows = [], []
+    for own, walkers in zip(log_weights, x):
+        weights, density = np.exp(own - own.max()), walkers.mean(1)
+        order = np.argsort(density, kind="stable")  # as strata, so that picking adds no noise to the density
+        counts.append(_worth(weights / weights.sum(), density, populations))
+        rows.append((weights[order], walkers[order]))
+    count = min(counts)
+    return np.stack([walkers[resampled(weights, count, np.random.default_rng(0))] for weights, walkers in rows])
+
+
+def _worth(weights: np.ndarray, values: np.ndarray, populations: int) -> int:
+    """How many independent values have a mean as uncertain as that of these, by the scatter of the populations."""
+    parts = weights * (values - weights @ values)
+    scatter = populations * parts.reshape(populations, -1).sum(1).var(ddof=1)
+    spread = weights @ (values - weights @ values) ** 2
+    return int(np.clip(spread / max(scatter, 1e-300), 2, len(values)))

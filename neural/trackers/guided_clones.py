@@ -29,6 +29,7 @@ from exact.trajectories.jumptables import JumpTables, advance, compile_moves
 
 from ..estimators import Increment, covariance_of_means
 from .base import Problem, Step
+from .clones import independent
 from .proposal import draw
 from .tdvp_symmetric import SymmetricTDVP
 
@@ -82,7 +83,7 @@ class GuidedClones:
 
     @property
     def measured(self) -> Tensor:
-        """The ends of the trajectories in proportion to their weights, ``(R, clones, n_sites)``."""
+        """Ends of trajectories in proportion to their weights, ``(R, n, n_sites)``, few enough to be independent."""
         return self.ends
 
     def step(self, limit: float) -> Step:
@@ -136,11 +137,17 @@ class GuidedClones:
             found += [population(*each, np.random.default_rng([seed, p])) for each in clones]
         ln_z, ess, ends = zip(*found)  # the same random numbers for each s
         by_field = (self.populations, len(self.guides))
-        self.ends = torch.from_numpy(np.concatenate(np.stack(ends).reshape(*by_field, self.size, -1), 1)).to(self.ends)
+        self._keep(np.stack(ends).reshape(*by_field, self.size, -1), np.array(ln_z).reshape(by_field))
         values = torch.tensor(ln_z, dtype=torch.float64, device=self.ln_z.device).view(by_field).T
         whole = values.logsumexp(1) - np.log(self.populations)
         covariance = covariance_of_means(torch.exp(values - whole[:, None]))
         return whole, covariance, torch.tensor(ess, dtype=torch.float64).view(by_field).amin(0)
+
+    def _keep(self, ends: np.ndarray, ln_z: np.ndarray) -> None:
+        """Of the ends ``(populations, R, size, n_sites)`` those to measure on; each population weighs by its ``Z``."""
+        every = np.concatenate(list(ends), 1)
+        self.ends = torch.from_numpy(independent(every, np.repeat(ln_z.T, self.size, 1), self.populations))
+        self.ends = self.ends.to(self.problem.ensemble.device)
 
     def _schedule(self, guides: list[Guide], tables: JumpTables) -> Schedule:
         """Spans from the middle outwards, each with the guide of the middle of the time that is left in it.
