@@ -144,7 +144,7 @@ def _check_folder(folder: Path, question: str) -> None:
 
 
 def _file(folder: Path, value: float) -> Path:
-    return Path(folder) / f"s={value:.17g}.csv"
+    return Path(folder) / f"s={float(value)!r}.csv"
 
 
 def _stored(folder: Path | None, value: float) -> pd.DataFrame | None:

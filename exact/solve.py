@@ -89,7 +89,7 @@ def solve(
     for value, how in zip(fields, taken):
         if progress:
             progress(f"s = {value:g}: {layout.size} states by {how}")
-        own = None if folder is None else Path(folder) / f"s={value:.17g}"
+        own = None if folder is None else Path(folder) / f"s={float(value)!r}"
         ask = Question(float(value), grid, quantities, step, observable, progress, own, nearby)
         rows += solve_lanczos.rows(system, layout, ask) if how == "lanczos" else _by_vectors(system, layout, ask, how)
         nearby = ask.step

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -51,6 +52,7 @@ def interruptible(advice: str) -> Iterator[None]:
 
 
 def console(quiet: bool) -> Console:
-    """Where progress goes: stderr, or nowhere."""
+    """Where progress goes: stderr, or nowhere; of several processes under ``torchrun`` the first speaks."""
+    quiet = quiet or os.environ.get("RANK", "0") != "0"
     width = None if sys.stderr.isatty() else LOG_WIDTH
     return Console(stderr=True, quiet=quiet, highlight=False, emoji=False, width=width)
