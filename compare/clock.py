@@ -31,9 +31,12 @@ class Where:
         torch.cuda.synchronize()
         return time.perf_counter()
 
+    @property
+    def name(self) -> str:
+        return "CPU" if self.device == "cpu" else str(torch.cuda.get_device_name())
+
     def __str__(self) -> str:
-        name = "CPU" if self.device == "cpu" else torch.cuda.get_device_name()
-        return f"{name}, {self.dtype}, {self.fields} counting field{'s' * (self.fields > 1)}"
+        return f"{self.name}, {self.dtype}, {self.fields} counting field{'s' * (self.fields > 1)}"
 
     def check(self) -> None:
         """Raises ``InputError`` where nothing can be timed."""

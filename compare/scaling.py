@@ -81,6 +81,8 @@ def main(
     except InputError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from error
+    if not rows:
+        raise typer.Exit(2)
     text = _markdown(pd.DataFrame(rows), tracker, architecture, options, where)
     if out is None:
         typer.echo(text)

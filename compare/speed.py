@@ -20,6 +20,7 @@ import pandas as pd
 import torch
 import typer
 
+from exact import InputError
 from neural import Autoregressive, build
 
 from . import parse
@@ -79,12 +80,17 @@ def main(
 ) -> None:
     """Measure and print or write the table."""
     torch.set_num_threads(1)
-    where = Where(device)
-    rows = []
-    for name in networks.split(","):
-        rows.append(measure(name, parse.shape(shape), samples, compiled, where))
-        typer.echo(f"{name}: {rows[-1]}", err=True)
-    text = pd.DataFrame(rows).to_markdown(index=False, floatfmt=".3g") + "\n"
+    where, rows = Where(device), []
+    try:
+        where.check()
+        for name in networks.split(","):
+            rows.append(measure(name, parse.shape(shape), samples, compiled, where))
+            typer.echo(f"{name}: {rows[-1]}", err=True)
+    except InputError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(2) from error
+    table = pd.DataFrame(rows).to_markdown(index=False, floatfmt=".3g")
+    text = f"Milliseconds, {where.name}, {shape}, {samples} samples.\n\n{table}\n"
     if out is None:
         print(text, end="")
     else:

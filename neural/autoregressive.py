@@ -22,7 +22,7 @@ MAX_TRIES = 1000  # of rejection sampling, before the network is told to sit on 
 class Collapsed(InputError):
     """Nearly all the weight of a network lies on excluded configurations: no sample is left after many tries."""
 
-    def __init__(self) -> None:
+    def __init__(self, *arguments: object) -> None:  # as pickle calls it
         super().__init__(f"a network puts nearly all its weight on excluded configurations ({MAX_TRIES} rejections).")
 
 

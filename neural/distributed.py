@@ -8,6 +8,7 @@ function here is the identity.
 
 from __future__ import annotations
 
+import atexit
 import os
 
 import torch
@@ -23,6 +24,7 @@ def start() -> None:
         return
     try:
         dist.init_process_group("cuda:nccl,cpu:gloo" if torch.cuda.is_available() else "gloo")
+        atexit.register(dist.destroy_process_group)  # its threads must end before the interpreter does
     except (RuntimeError, ValueError) as error:
         raise InputError(f"WORLD_SIZE is set, but no group of processes can be joined: {error}.") from error
 
@@ -95,7 +97,14 @@ def chosen(name: str) -> torch.device:
         torch.zeros((), dtype=torch.float64, device=found).item()
     except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:  # not there, or without float64
         raise InputError(f"nothing runs on the device {name!r} here: take 'auto', 'cpu' or 'cuda'.") from error
+    if found.type == "cuda" and found.index is not None:
+        torch.cuda.set_device(found)  # where streams and graphs are made
     return found
+
+
+def memory(found: torch.device) -> float:
+    """Bytes of an accelerator; of one that does not tell, those of a small one."""
+    return float(torch.cuda.get_device_properties(found).total_memory if found.type == "cuda" else 8 << 30)
 
 
 def described(found: torch.device) -> str:

@@ -17,11 +17,12 @@ from torch import Tensor
 from torch.func import functional_call, vmap
 
 from .autoregressive import MAX_TRIES, Autoregressive, Collapsed
-from .distributed import mine, whole
+from .distributed import memory, mine, whole
 from .replay import Replayed
 
 Parameters = Mapping[str, Tensor]
-SITES_AT_ONCE = 1 << 23  # of all configurations and counting fields, in one call on a GPU: a few GB with most networks
+SITE_BYTES = 8192  # of a site of a configuration in one call: a transformer takes as much, `sitewise` a hundredth
+SHARE = 0.25  # of the memory of a GPU for one call
 
 
 class Ensemble:
@@ -53,7 +54,8 @@ class Ensemble:
         """Configurations of each counting field in one call; a GPU takes what fills it, as each call costs launches."""
         if self.device.type == "cpu":
             return on_a_cpu
-        return max(1, SITES_AT_ONCE // (self.net.n_sites * self.replicas))
+        sites = int(SHARE * memory(self.device) / SITE_BYTES)
+        return max(1, sites // (self.net.n_sites * self.replicas))
 
     def frozen(self) -> dict[str, Tensor]:
         """The parameters as they are now, for ``log_prob(x, parameters)``."""

@@ -39,11 +39,13 @@ class Replayed:
 
     def _captured(self, work: Work, parameters: Mapping[str, Tensor], x: Tensor) -> _Graph | None:
         self.pool = self.pool or torch.cuda.graph_pool_handle()  # shared: replays follow each other
+        before = torch.cuda.current_stream(x.device)
         gc.collect()
         gc.disable()  # an older graph that is freed meanwhile would spoil the capture
         try:
             return _Graph(work, parameters, x, self.pool)
         except RuntimeError:  # of a network that looks at its numbers on the way
+            torch.cuda.set_stream(before)
             torch.cuda.synchronize()
             default = torch.cuda.default_generators[x.device.index or 0]
             default.graphsafe_set_state(default.clone_state())  # which still takes itself for captured
@@ -57,7 +59,11 @@ class _Graph:
         self.parameters = {name: value.detach().clone() for name, value in parameters.items()}
         self.x = x.clone(memory_format=torch.contiguous_format)
         self.graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self.graph, pool=pool, capture_error_mode="thread_local"):
+        stream = torch.cuda.Stream(x.device)
+        with (
+            torch.cuda.device(x.device),
+            torch.cuda.graph(self.graph, pool=pool, stream=stream, capture_error_mode="thread_local"),
+        ):
             self.out = work(self.parameters, self.x)
 
     def __call__(self, parameters: Mapping[str, Tensor], x: Tensor) -> Tensor:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -186,18 +187,27 @@ class _Run:
         self._close()
 
     def _step(self, limit: float) -> trackers.Step:
+        with self._kept():
+            return self.runner.step(limit)
+
+    @contextmanager
+    def _kept(self) -> Iterator[None]:
+        """Whatever ends the run inside leaves the networks and the log from before."""
         good = self.problem.ensemble.frozen()
         try:
-            return self.runner.step(limit)
-        except (trackers.Diverged, torch.linalg.LinAlgError, Collapsed) as error:
+            yield
+        except (trackers.Diverged, torch.linalg.LinAlgError, Collapsed, torch.cuda.OutOfMemoryError) as error:
             self.problem.ensemble.load(good)
             self._close()
             if isinstance(error, trackers.Diverged):
                 raise
-            why = "a step met a matrix that cannot be factored"  # that is not finite
+            if isinstance(error, torch.cuda.OutOfMemoryError):
+                why = "the memory of the GPU is too small: take fewer samples or counting fields, or the device cpu."
+                raise InputError(why) from error
+            why, advice = "a step met a matrix that cannot be factored", "more damping"  # it is not finite
             if isinstance(error, Collapsed):
-                why = str(error).rstrip(".")
-            raise trackers.Diverged(f"{why}; the last good networks were kept: take more damping.") from error
+                why, advice = str(error).rstrip("."), "smaller steps, or another network"
+            raise trackers.Diverged(f"{why}; the last good networks were kept: take {advice}.") from error
 
     def _close(self) -> None:
         if self.out is not None:
@@ -229,8 +239,8 @@ class _Run:
     # -- records ---------------------------------------------------------------------------------------------------
 
     def _record(self, t: float) -> None:
-        rows = [*self._ln_z_rows(t), *self._difference_rows(t), *self._observable_rows(t)]
-        self.log.records += rows
+        with self._kept():
+            self.log.records += [*self._ln_z_rows(t), *self._difference_rows(t), *self._observable_rows(t)]
 
     def _asked(self) -> list[tuple[int, float]]:
         """Index among the trained fields of each ``s`` that was asked for."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import warnings
 from dataclasses import replace
 
@@ -13,7 +14,7 @@ import torch
 from exact import Excluding, InputError, StateSpace, build, solve
 from exact.propagate import evolve
 from neural import architectures, track
-from neural.autoregressive import Autoregressive
+from neural.autoregressive import Autoregressive, Collapsed
 from neural.differences import fields, stencils
 from neural.trackers import Diverged, Problem
 
@@ -157,10 +158,40 @@ def test_a_network_that_collapses_on_what_is_excluded_leaves_the_last_good_state
         return torch.ones_like(x[..., 0], dtype=torch.bool) if len(steps) == 3 else plain(net, x)
 
     monkeypatch.setattr(Autoregressive, "rejected", rejected)
-    with pytest.raises(Diverged, match=r"excluded.*last good") as caught:
+    with pytest.raises(Diverged, match=r"excluded.*last good.*smaller steps") as caught:
         track(build("fa", (4,), c=0.4), [0.2], [0.02, 1.0], out=tmp_path, watch=steps.append, **options)
     assert set(caught.value.so_far.records.t) == {0.02}
     assert len(pd.read_json(tmp_path / "metrics.jsonl", lines=True)) == 3
+
+
+def test_what_ends_a_run_while_it_measures_leaves_what_there_is(tmp_path, monkeypatch):
+    plain = Problem.sample
+    options = {"architecture": "made", "tracker": "tdvp", "tracker_options": {"samples": 50, "measure": 60}}
+
+    def sample(problem, n):
+        if n == 60 and (tmp_path / "seen").exists():
+            raise Collapsed
+        return plain(problem, n)
+
+    def watch(rows):
+        if rows[0]["t"] > 0.1:
+            (tmp_path / "seen").touch()
+
+    monkeypatch.setattr(Problem, "sample", sample)
+    with pytest.raises(Diverged) as caught:
+        track(build("fa", (4,), c=0.4), [0.2], [0.05, 0.2], out=tmp_path, watch=watch, **options)
+    assert set(caught.value.so_far.records.t) == {0.05}
+    assert (tmp_path / "checkpoint.pt").exists()
+    assert str(pickle.loads(pickle.dumps(Collapsed()))) == str(Collapsed())
+
+
+def test_a_gpu_that_is_too_small_is_told_in_a_sentence(tmp_path, monkeypatch):
+    def step(tracker, limit):
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr("neural.trackers.tdvp.TDVP.step", step)
+    with pytest.raises(InputError, match="fewer samples or counting fields"):
+        track(build("fa", (4,)), [0.2], [0.1], architecture="made", tracker="tdvp", out=tmp_path)
 
 
 def test_a_checkpoint_of_another_run_is_refused(tmp_path):

@@ -62,11 +62,7 @@ class Sitewise(Incremental):
         for name, indices in places.items():
             stacked = torch.stack(indices, 1)  # the entry -1 points at a zero appended to ``packed``
             self.register_buffer(f"_{name}", torch.where(stacked < 0, self._starts[-1], stacked), persistent=False)
-        left, right = zip(*(self._factors(i) for i in range(n)))
-        self._left: Tensor
-        self._right: Tensor
-        self.register_buffer("_left", torch.cat(left), persistent=False)
-        self.register_buffer("_right", torch.cat(right), persistent=False)
+        self._indices: dict[torch.device, list[Tensor]] = {}
         self._initialise_weights()
 
     def _initialise_weights(self) -> None:
@@ -96,6 +92,13 @@ class Sitewise(Incremental):
         pairs = ((residuals, inputs), (back, inputs), (back, one), (residuals, back))
         left, right = zip(*(torch.meshgrid(a, b, indexing="ij") for a, b in pairs))
         return torch.cat([part.flatten() for part in left]), torch.cat([part.flatten() for part in right])
+
+    def _pairs(self, device: torch.device) -> list[Tensor]:
+        """The `_factors` of all scores, made when a GPU first asks for them."""
+        if device not in self._indices:
+            sites = zip(*(self._factors(i) for i in range(self.n_sites)))
+            self._indices[device] = [torch.cat(parts).to(device) for parts in sites]
+        return self._indices[device]
 
     def zero_output(self) -> None:
         for site in range(self.n_sites):
@@ -169,7 +172,8 @@ class Sitewise(Incremental):
         if x.device.type != "cpu":  # a few launches in place of a few for each site; on a CPU it is slower
             left = torch.cat([residual[..., 1:].flatten(1), back.flatten(1)], 1)
             right = torch.cat([inputs, h.flatten(1), torch.ones_like(inputs[:, :1])], 1)
-            return torch.cat([residual.flatten(1), left[:, self._left] * right[:, self._right]], 1)
+            at, beside = self._pairs(x.device)
+            return torch.cat([residual.flatten(1), left[:, at] * right[:, beside]], 1)
         parts = [residual.flatten(1)]
         for i in range(self.n_sites):
             seen, r = inputs[:, : i * c], residual[:, i, 1:]

@@ -28,7 +28,7 @@ from ..tables import MAX_TABLE, TableGenerator, configurations
 from .base import Diverged, Measuring, Problem
 
 BETAS = (0.9, 0.98)  # of Adam, as published
-ROUNDING = 1e3  # of a residual relative to p, in units of the precision: its sign says nothing
+ROUNDING = 50  # of a residual beside its terms, in units of the precision: its sign says nothing
 GRADIENT_CHUNK = 1 << 13  # configurations whose activations are kept for one backward pass
 
 
@@ -55,10 +55,13 @@ class _Terms:
     def sizes(self, residuals: Sequence[Residual]) -> tuple[Tensor, Tensor, Tensor]:
         """The objective's summand ``|r| / p`` and the sums of ``weight sgn(r) own`` and ``weight sgn(r) flow``."""
         rate = self.diagonal + self.flows.sum(-1)
+        turnover = self.diagonal.abs() + self.flows.abs().sum(-1)
         size, own, flow = (torch.zeros_like(rate) for _ in range(3))
         for part in residuals:
             r = part.own + part.flow * rate + part.old * self.old + part.old_flow * self.old_flow
-            sign = torch.where(r.abs() > ROUNDING * torch.finfo(r.dtype).eps, r.sign(), 0.0)
+            terms = abs(part.own) + abs(part.flow) * turnover + (part.old * self.old).abs()
+            terms = terms + (part.old_flow * self.old_flow).abs()
+            sign = torch.where(r.abs() > ROUNDING * torch.finfo(r.dtype).eps * terms, r.sign(), 0.0)
             size += part.weight * r.abs()
             own += part.weight * part.own * sign
             flow += part.weight * part.flow * sign

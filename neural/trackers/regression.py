@@ -16,7 +16,7 @@ from scipy.linalg.blas import dsyrk
 from torch import Tensor
 from torch.func import functional_call, grad, vmap
 
-from ..distributed import mine, total, whole
+from ..distributed import mine, size, total, whole
 from ..ensemble import Ensemble
 from ..estimators import Increment, covariance_of_means
 from .base import Diverged
@@ -38,7 +38,8 @@ class Velocity:
 
 
 CHUNK = 512  # configurations whose scores are found in one call, on a CPU
-KEPT = 1 << 27  # scores that are kept at once: 1 GB, and three times that while they are regressed on
+KEPT = 1 << 27  # scores of a group of fields: 1 GB, and up to three times that while they are regressed on
+PRODUCED = 1 << 25  # scores that come out of one call on a GPU, which needs several times their memory
 
 
 def scores(ensemble: Ensemble, x: Tensor) -> Iterator[Tensor]:
@@ -48,6 +49,14 @@ def scores(ensemble: Ensemble, x: Tensor) -> Iterator[Tensor]:
     A network's own ``scores(x) -> (batch, n_parameters)`` (in the order of its parameters) is used where it has one,
     on restricted networks only if it says that these know of the restriction.
     """
+    largest = -(-x.shape[1] // size())  # of all processes, which go through the same groups
+    fields = max(1, KEPT // max(1, largest * ensemble.n_parameters))
+    for first in range(0, ensemble.replicas, fields):
+        yield _scores(ensemble, mine(x), slice(first, min(first + fields, ensemble.replicas)))
+
+
+def _scores(ensemble: Ensemble, x: Tensor, group: slice) -> Tensor:
+    """Those of the counting fields of ``group``."""
     net = ensemble.net
     own_scores = hasattr(net, "scores") and (net.scores_when_restricted or not net.restricted)
 
@@ -60,20 +69,18 @@ def scores(ensemble: Ensemble, x: Tensor) -> Iterator[Tensor]:
         gradients = vmap(grad(one), in_dims=(None, 0))(parameters, batch)
         return torch.cat([gradients[name].flatten(1) for name in parameters], 1)
 
-    parameters = {name: value.detach() for name, value in ensemble.parameters.items()}
-    share, size = mine(x), ensemble.at_once(CHUNK)
-    fields = max(1, KEPT // max(1, share.shape[1] * ensemble.n_parameters))
-    for group in torch.arange(ensemble.replicas).split(fields):
-        if ensemble.batched and x.device.type != "cpu":  # there a call costs its launches; on a CPU this is no faster
-            own = {name: value[group[0] : group[-1] + 1] for name, value in parameters.items()}
-            parts = share[group[0] : group[-1] + 1].split(size, 1)
-            yield torch.cat([vmap(per_sample)(own, part) for part in parts], 1)
-            continue
-        rows = []
-        for r in group.tolist():
-            own = {name: value[r] for name, value in parameters.items()}
-            rows.append(torch.cat([per_sample(own, part) for part in share[r].split(size)]))
-        yield torch.stack(rows)
+    parameters = {name: value.detach()[group] for name, value in ensemble.parameters.items()}
+    x, together = x[group], ensemble.batched and x.device.type != "cpu"
+    rows = ensemble.at_once(CHUNK)
+    if together:  # a call costs its launches; on a CPU this is no faster
+        rows = min(rows, max(1, PRODUCED // (len(x) * ensemble.n_parameters)))
+        return torch.cat([vmap(per_sample)(parameters, part) for part in x.split(rows, 1)], 1)
+    out = x.new_empty(*x.shape[:2], ensemble.n_parameters, dtype=net.site_bias.dtype)
+    for r, configurations in enumerate(x):
+        own = {name: value[r] for name, value in parameters.items()}
+        for part, into in zip(configurations.split(rows), out[r].split(rows)):
+            into.copy_(per_sample(own, part))
+    return out
 
 
 def regress(scores: Iterable[Tensor], e: Tensor, batch: Batch, damping: float, other: Tensor | None = None) -> Velocity:
@@ -91,6 +98,7 @@ def regress(scores: Iterable[Tensor], e: Tensor, batch: Batch, damping: float, o
         weights = batch.fit[group].double(), batch.mean[group]
         tried = None if other is None else other[group]
         found.append(_fitted(o.double(), e[group], weights, damping, tried))
+        del o  # before the next group is made
     direction, mean, left, unseen = (torch.cat(parts) for parts in zip(*found))
     if batch.exact:
         rate = Increment.certain((batch.mean * e).sum(1))
