@@ -66,6 +66,15 @@ class Ensemble:
         for name, value in self.parameters.items():
             value.copy_(parameters[name])
 
+    @torch.no_grad()
+    def move(self, start: Parameters, direction: Tensor, span: float = 1.0) -> None:
+        """To ``start + span * direction``, all parameters of a copy in a row: ``(R, n_parameters)``."""
+        at = 0
+        for name, value in self.parameters.items():
+            size = value[0].numel()
+            value.copy_(start[name] + span * direction[:, at : at + size].view_as(value))
+            at += size
+
     def copy_of(self, replica: int) -> Autoregressive:
         """One member as a network of its own."""
         net = copy.deepcopy(self.net)

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
-import tempfile
-from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -15,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from ..provenance import provenance
-from ..record import columns, write_json
+from ..record import columns, write_file, write_json
 from .plots import figures
 from .study import LONG_CHAIN_STRIDE, Study
 
@@ -64,21 +61,21 @@ def write(study: Study, folder: Path, command: str, wall_s: float) -> list[Path]
     tables |= {"equilibrium": study.rbm} | ({"gradients": gradient_table(study)} if len(study.gradients) else {})
     written = []
     for name, frame in tables.items():
-        written.append(_atomic(folder / f"{name}.csv", partial(frame.to_csv, index=False, float_format="%.8g")))
+        written.append(write_file(folder / f"{name}.csv", partial(frame.to_csv, index=False, float_format="%.8g")))
     for name in [n for n in ("summary", "claims", "gradients") if n in tables]:
         text = tables[name].to_markdown(index=False, floatfmt=".4g") + "\n"
-        written.append(_atomic(folder / f"{name}.md", partial(Path.write_text, data=text)))
+        written.append(write_file(folder / f"{name}.md", partial(Path.write_text, data=text, encoding="utf-8")))
     drawn = figures(study)
     for name, figure in drawn.items():
-        written.append(_atomic(folder / f"{name}.png", partial(_save_figure, figure)))
-    written.append(_atomic(folder / "parameters.npz", partial(_save_models, study)))
+        written.append(write_file(folder / f"{name}.png", partial(_save_figure, figure)))
+    written.append(write_file(folder / "parameters.npz", partial(_save_models, study)))
     write_json(folder / "record.json", record(study, command, wall_s))
     written.append(folder / "record.json")
     readme = _readme(study, tables, list(drawn), command, wall_s)
     for stale in {f"{n}.{e}" for n in (*FIGURES, "gradients") for e in ("png", "csv", "md")}:
         if folder / stale not in written:  # of an earlier study in the same folder
             (folder / stale).unlink(missing_ok=True)
-    written.append(_atomic(folder / "README.md", partial(Path.write_text, data=readme)))
+    written.append(write_file(folder / "README.md", partial(Path.write_text, data=readme, encoding="utf-8")))
     return written
 
 
@@ -126,20 +123,6 @@ def _save_models(study: Study, path: Path) -> None:
     named |= {"centre": study.models[0].centre, "reading": np.array(study.config.reading)}
     with open(path, "wb") as file:
         np.savez_compressed(file, **named)
-
-
-def _atomic(path: Path, write_to: Callable[[Path], Any]) -> Path:
-    """Let ``write_to`` fill a temporary neighbour, then move it into place."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    os.close(handle)
-    try:
-        write_to(Path(name))
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-    return path
 
 
 def _readme(study: Study, tables: dict[str, pd.DataFrame], drawn: list[str], command: str, wall_s: float) -> str:

@@ -76,14 +76,10 @@ class Circulant(Incremental):
         linear = None if self.linear is None else self.linear * self._earlier
         return _Weights(kernel, linear, self.output + self.own)
 
-    def _numbers(self, z: Tensor) -> Tensor:
-        encoded = self.encode(z)
-        return encoded.flatten(1) if self.local_dim == 2 else encoded[..., 1:].flatten(1)
-
     def advance(self, z: Tensor, first: int, last: int, cache: _Weights | None) -> tuple[Tensor, _Weights]:
         weights = self._weights() if cache is None else cache
         seen = (last - 1) * self.values
-        inputs = self._numbers(z[:, : last - 1]) if last > 1 else self.kernel.new_zeros(len(z), 0)
+        inputs = self._side_by_side(z[:, : last - 1]) if last > 1 else self.kernel.new_zeros(len(z), 0)
         rows, grid = slice(first, last), (-1, last - first)
         fields = (inputs @ weights.kernel[:, rows, :seen].flatten(0, 1).T).unflatten(1, grid)
         h = torch.tanh(fields + self.shift[:, None])

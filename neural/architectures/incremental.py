@@ -114,6 +114,11 @@ class Incremental(Autoregressive):
         free = self._ranked(self._free, 0)[first : first + taken.shape[-1]]
         return torch.where(free > 0, taken, 0.0)
 
+    def _side_by_side(self, z: Tensor) -> Tensor:
+        """Values of sites as inputs, ``(batch, sites (d - 1))``: -1 or 1, or indicators of all values but the first."""
+        encoded = self.encode(z)
+        return encoded.flatten(1) if self.local_dim == 2 else encoded[..., 1:].flatten(1)
+
     def _ranked(self, values: Tensor, axis: int = 1) -> Tensor:
         """Site order to the network's order, along one axis."""
         return values if self._raster else values.index_select(axis, self._rank_to_site)

@@ -124,10 +124,6 @@ class Sitewise(Incremental):
 
     # -- evaluation ------------------------------------------------------------------------------------------------
 
-    def _numbers(self, z: Tensor) -> Tensor:
-        encoded = self.encode(z)
-        return encoded.flatten(1) if self.local_dim == 2 else encoded[..., 1:].flatten(1)
-
     def _weights(self) -> _Weights:
         padded = torch.cat([self.packed, self.packed.new_zeros(1)])
         output = padded[self._output].transpose(1, 2)
@@ -139,7 +135,7 @@ class Sitewise(Incremental):
     def advance(self, z: Tensor, first: int, last: int, cache: _Weights | None) -> tuple[Tensor, _Weights]:
         weights = self._weights() if cache is None else cache
         seen = (last - 1) * self.values
-        inputs = self._numbers(z[:, : last - 1]) if last > 1 else self.packed.new_zeros(len(z), 0)
+        inputs = self._side_by_side(z[:, : last - 1]) if last > 1 else self.packed.new_zeros(len(z), 0)
         rows = slice(first, last)
         shape = (-1, last - first)
         logits = (inputs @ weights.linear[:, rows, :seen].flatten(0, 1).T).unflatten(1, shape)
@@ -164,7 +160,7 @@ class Sitewise(Incremental):
         residual = taken - torch.softmax(self._restricted_logits(x), -1)  # of the logits
         if self._pinned:
             residual = residual * self._free[:, None]
-        inputs = self._numbers(x)
+        inputs = self._side_by_side(x)
         h = torch.tanh(F.linear(inputs, weights.hidden.flatten(0, 1), weights.bias.flatten())).view(
             len(x), u, self.n_sites
         )

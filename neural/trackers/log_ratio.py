@@ -64,7 +64,7 @@ class LogRatio(TDVP):
             fit = regress(scores(ensemble, batch.x), mismatch, batch, self.damping)
             start, span, before = ensemble.frozen(), 1.0, _spread(batch, mismatch)
             while True:
-                self._move(start, fit.direction, span)
+                ensemble.move(start, fit.direction, span)
                 there = self.problem.log_prob(batch.x)
                 if span < SHORTEST or bool((_spread(batch, ratio - (there - batch.log_prob)) <= before).all()):
                     break

@@ -61,11 +61,7 @@ class NaturalGradient(KL):
             batch = self._batch()
             mismatch = fit(batch.x) - batch.log_prob
             direction = regress(scores(ensemble, batch.x), mismatch, batch, self.damping).direction
-            at = 0
-            for value in ensemble.parameters.values():
-                size = value[0].numel()
-                value += direction[:, at : at + size].view_as(value).to(value)
-                at += size
+            ensemble.move(ensemble.frozen(), direction)
         batch = self._batch()
         log_weights = fit(batch.x) - batch.log_prob
         loss = -(batch.mean * log_weights).sum(1) if batch.exact else -log_weights[:, : batch.plain].mean(1)

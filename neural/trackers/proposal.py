@@ -17,6 +17,7 @@ from torch import Tensor
 
 from exact import InputError
 
+from ..ensemble import Parameters
 from .base import Problem
 
 
@@ -54,7 +55,8 @@ def draw(problem: Problem, samples: int, tilts: tuple[float, ...], share: float)
     """``samples`` configurations, a ``share`` of them from the tilted networks in equal parts."""
     each = int(samples * share / len(tilts)) if tilts else 0
     plain = samples - each * len(tilts)
-    parameters = [problem.ensemble.frozen(), *(_tilted(problem, h) for h in tilts)]
+    own = problem.ensemble.frozen()
+    parameters = [own, *(tilted(own, h) for h in tilts)]
     counts = [plain, *[each] * len(tilts)]
     x = torch.cat([problem.ensemble.sample(n, problem.generator, p) for n, p in zip(counts, parameters)], 1)
     log_prob = problem.log_prob(x)
@@ -67,7 +69,8 @@ def draw(problem: Problem, samples: int, tilts: tuple[float, ...], share: float)
     return Batch(x, log_prob, uniform, ratio / ratio.sum(1, keepdim=True), plain)
 
 
-def _tilted(problem: Problem, h: float) -> dict[str, Tensor]:
-    parameters = problem.ensemble.frozen()
-    parameters["site_bias"][..., 0] += h
-    return parameters
+def tilted(parameters: Parameters, h: float) -> dict[str, Tensor]:
+    """``h`` added to every logit of value 0."""
+    out = {name: value.clone() for name, value in parameters.items()}
+    out["site_bias"][..., 0] += h
+    return out

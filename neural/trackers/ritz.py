@@ -12,9 +12,8 @@ from torch import Tensor
 
 from exact import InputError
 
-from ..ensemble import Parameters
 from .base import Problem
-from .proposal import checked
+from .proposal import checked, tilted
 from .span import BLOCKS, Span
 from .spanning import Spanning, spread
 from .tdvp_symmetric import SymmetricTDVP
@@ -61,7 +60,7 @@ class Ritz(Spanning):
         self.flows, self.networks = [], []
         beginning = problem.ensemble.frozen()
         for tilt in (0.0, *checked(starts)):
-            problem.ensemble.load(_tilted(beginning, tilt))
+            problem.ensemble.load(tilted(beginning, tilt))
             # a flow that begins in the rare phase needs no samples that reach it
             own = options if tilt == 0.0 else {**options, "tilts": ()}
             self.flows.append(SymmetricTDVP(problem, **own))
@@ -114,9 +113,3 @@ class Ritz(Spanning):
         self.networks = state["networks"]
         self.span.load(state["span"])
         self._resume(state)
-
-
-def _tilted(parameters: Parameters, h: float) -> dict[str, Tensor]:
-    out = {name: value.clone() for name, value in parameters.items()}
-    out["site_bias"][..., 0] += h
-    return out

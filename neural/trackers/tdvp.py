@@ -140,7 +140,7 @@ class TDVP:
         for node in (*nodes, 1.0):
             ends = len(stages) == len(weights)
             direction = _weighted(weights, [stage.direction for stage in stages]) if ends else stages[-1].direction
-            self._move(before, direction, node * dt)
+            self.problem.ensemble.move(before, direction, node * dt)
             batches.append(self._draw())
             stages.append(self._velocity(batches[-1], direction))
         return stages, batches
@@ -242,13 +242,6 @@ class TDVP:
         rounding = local.std(1) <= ROUNDING * self.problem.connections.diagonal(batch.x).abs().amax(1)
         found.unseen[rounding] = 0.0  # the start is stationary: nothing there to explain
         return found
-
-    def _move(self, start: Mapping[str, Tensor], direction: Tensor, span: float) -> None:
-        at = 0
-        for name, value in self.problem.ensemble.parameters.items():
-            size = value[0].numel()
-            value.copy_(start[name] + span * direction[:, at : at + size].view_as(value))
-            at += size
 
 
 def _weighted(weights: Sequence[float], values: list[Tensor]) -> Tensor:
