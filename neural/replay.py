@@ -39,7 +39,7 @@ class Replayed:
 
     def _captured(self, work: Work, parameters: Mapping[str, Tensor], x: Tensor) -> _Graph | None:
         self.pool = self.pool or torch.cuda.graph_pool_handle()  # shared: replays follow each other
-        before = torch.cuda.current_stream(x.device)
+        before, collects = torch.cuda.current_stream(x.device), gc.isenabled()
         gc.collect()
         gc.disable()  # an older graph that is freed meanwhile would spoil the capture
         try:
@@ -51,7 +51,8 @@ class Replayed:
             default.graphsafe_set_state(default.clone_state())  # which still takes itself for captured
             return None
         finally:
-            gc.enable()
+            if collects:
+                gc.enable()
 
 
 class _Graph:

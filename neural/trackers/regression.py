@@ -72,8 +72,9 @@ def _scores(ensemble: Ensemble, x: Tensor, group: slice) -> Tensor:
     parameters = {name: value.detach()[group] for name, value in ensemble.parameters.items()}
     x, together = x[group], ensemble.batched and x.device.type != "cpu"
     rows = ensemble.at_once(CHUNK)
+    if x.device.type != "cpu":
+        rows = min(rows, max(1, PRODUCED // (ensemble.n_parameters * (len(x) if together else 1))))
     if together:  # a call costs its launches; on a CPU this is no faster
-        rows = min(rows, max(1, PRODUCED // (len(x) * ensemble.n_parameters)))
         return torch.cat([vmap(per_sample)(parameters, part) for part in x.split(rows, 1)], 1)
     out = x.new_empty(*x.shape[:2], ensemble.n_parameters, dtype=net.site_bias.dtype)
     for r, configurations in enumerate(x):
