@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -112,6 +113,11 @@ def test_exact_on_the_temperature_axis(capsys: pytest.CaptureFixture) -> None:
         (["exact", "east", "--shape", "4", "--format", "xml"], "unknown format"),
         (["exact", "east", "--shape", "6", "--scheme", "euler", "--dt", "3", "--times", "3"], "must stay below"),
         (["exact", "east", "--shape", "60"], "GiB"),
+        (["exact", "east", "--shape", "64"], "--method cloning"),
+        (
+            ["track", "east", "--shape", "4", "--s", "0", "--times", "1", "--tracker", "gates", "--out", "x"],
+            "architecture matrix-product",
+        ),
         (["exact", "fa", "--shape", "4", "-p", "edges=nowhere.csv"], "cannot be read"),
         (["exact", "east", "--shape", "4", "--temperatures", "1"], "ising"),
         (["exact", "ising", "--shape", "4", "--temperatures", "1", "--s", "0.1"], "takes no --s"),
@@ -161,7 +167,12 @@ def test_a_defect_is_a_crash(capsys: pytest.CaptureFixture, monkeypatch: pytest.
 def test_list_names_everything(capsys: pytest.CaptureFixture) -> None:
     assert run("list") == 0
     shown = capsys.readouterr().out
-    assert all(name in shown for name in ("east", "voter", "made", "gru", "kl", "validate"))
+    assert all(name in shown for name in ("east", "south-east", "voter", "made", "gru", "kl", "validate"))
+
+
+def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture) -> None:
+    assert run("--version") == 0
+    assert capsys.readouterr().out == f"vanbench {version('vanbench')}\n"
 
 
 COMMANDS = ["exact", "track", "run", "table", "gate", "list", "learn", "predict", "cycles", "conform", "report"]

@@ -6,8 +6,11 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+from exact import InputError
 from exact.errors import unknown
 
+from ..architectures import ARCHITECTURES
+from ..autoregressive import Autoregressive
 from .base import Diverged, Problem, Step, Tracker, Unfinished
 from .clones import Clones
 from .gates import Gates, SteadyGates
@@ -50,6 +53,7 @@ TRACKERS: dict[str, Callable[..., Tracker]] = {
 def build(name: str, problem: Problem, **options: Any) -> Tracker:
     """A tracker with its options; unknown names are answered with those that exist."""
     check(name, options)
+    check_network(name, problem.ensemble.net)
     return TRACKERS[name](problem, **options)
 
 
@@ -61,6 +65,13 @@ def check(name: str, options: dict[str, Any]) -> None:
     for key in options:
         if key not in known:
             raise unknown(f"option of {name}", key, known)
+
+
+def check_network(name: str, net: Autoregressive) -> None:
+    """Raise ``InputError`` for a network that the tracker ``name`` cannot move."""
+    only = getattr(TRACKERS[name], "acts_on", None)
+    if only is not None and not isinstance(net, ARCHITECTURES[only]):
+        raise InputError(f"{name} needs the architecture {only}, and this is {type(net).__name__}.")
 
 
 def steps_as_euler(name: str) -> bool:

@@ -59,6 +59,7 @@ class Gates(Measuring):
 
     pace = 1.0  # of what is stepped, in units of the generator
     noiseless = True
+    acts_on = "matrix-product"
 
     def __init__(
         self,
@@ -71,12 +72,11 @@ class Gates(Measuring):
         full_summation: bool = False,
     ):
         net, system = problem.ensemble.net, problem.system
+        assert isinstance(net, MatrixProduct)  # `trackers.check_network`
         if not (dt > 0 and 0 <= cutoff < 1 and measure >= 2):
             raise InputError("dt must be positive, cutoff in [0, 1), measure at least 2.")
         if order not in (2, 4):
             raise InputError(f"order = {order}: it must be 2 or 4.")
-        if not isinstance(net, MatrixProduct):
-            raise InputError(f"gates need the architecture matrix-product, and this is {type(net).__name__}.")
         if isinstance(system.support, FixedSum) or any(len(term.sites) > 2 for term in system.terms):
             raise InputError("gates need terms on one site or two, and no fixed sum of the values.")
         self.problem, self.dt, self.order, self.measure = problem, dt, order, measure

@@ -49,6 +49,7 @@ class GatesRitz(Spanning):
     """
 
     name, noiseless = "gates", True
+    acts_on = "matrix-product"
     span: TrainSpan
     least = 10.0
 
