@@ -14,16 +14,21 @@ from .task import Architecture, Suite, Task
 def sentence(folder: Path, found: Sequence[Record]) -> str:
     """How many runs are missing; empty where none is, or where the folder has no suite.
 
-    Every network that has left a record is expected in all of its tasks: `vanbench run --architecture` takes others
-    than the suite names.
+    A network that the suite does not name (`vanbench run --architecture`) is expected in all of its tasks, and where
+    only such have left records, the suite's own are not.
     """
     try:
         suite = Suite.model_validate(read_json(folder / "suite.json"))
     except (OSError, InputError, ValueError):
         return ""  # a folder of single runs, or an older declaration
+    declared = {(task.name, architecture.label) for task in suite.tasks for architecture in task.architectures}
+    recorded = {(record.task, _label(record)) for record in found}
+    others = {label for _, label in recorded - declared}
+    pairs = {(task.name, label) for task in suite.tasks for label in others}
+    if declared & recorded or not others:
+        pairs |= declared
     done = {_key(record) for record in found}
-    own = {(record.task, _label(record)) for record in found}
-    asked = {key for task in suite.tasks for key in _asked(task, {label for name, label in own if name == task.name})}
+    asked = {key for task in suite.tasks for key in _asked(task, {label for name, label in pairs if name == task.name})}
     lacking = asked - done
     if not lacking:
         return ""
@@ -33,8 +38,7 @@ def sentence(folder: Path, found: Sequence[Record]) -> str:
 
 
 def _asked(task: Task, labels: set[str]) -> Iterable[tuple]:
-    names = labels or {architecture.label for architecture in task.architectures}
-    return [(task.name, shape, label, k) for shape in task.shapes for label in names for k in range(task.seeds)]
+    return [(task.name, shape, label, k) for shape in task.shapes for label in labels for k in range(task.seeds)]
 
 
 def _key(record: Record) -> tuple:
