@@ -60,12 +60,16 @@ def run_suite(
     Everything is checked before anything is computed: raises ``InputError``. A run that fails leaves no record, is told
     in the summary, and stops no other.
     """
+    from neural import distributed
+
     suite = load_suite(suite) if isinstance(suite, str) else suite
     runs = [run for task in suite.tasks for run in task.runs(seed, list(architectures) if architectures else None)]
     for _, same in itertools.groupby(runs, key=lambda r: (r.task.name, r.shape, r.architecture.label)):
         first = next(same)
         execute.check(first)
         references.check(first.task)
+    if not scheduler:  # whose workers have devices of their own
+        distributed.named(device)
     summary = Summary(out)
     todo = [run for run in runs if not finished(run, out)]
     summary.found = len(runs) - len(todo)

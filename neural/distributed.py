@@ -83,16 +83,22 @@ def _bounds(n: int) -> list[tuple[int, int]]:
     return [(n * k // count, n * (k + 1) // count) for k in range(count)]
 
 
-def chosen(name: str) -> torch.device:
-    """The device called ``name``, where something runs on it. Raises ``InputError``."""
-    if name == "auto":
-        return device() if torch.cuda.is_available() else torch.device("cpu")
+def named(name: str) -> torch.device:
+    """The device called ``name``, untouched; 'auto' is the CPU here. Raises ``InputError`` where it cannot be there."""
     try:
-        found = torch.device(name)
+        found = torch.device("cpu" if name == "auto" else name)
     except RuntimeError as error:
         raise InputError(f"unknown device {name!r}: take 'auto', 'cpu' or 'cuda'.") from error
     if found.type == "cuda" and not torch.cuda.is_available():
         raise InputError("no CUDA device is available: take --device cpu.")
+    return found
+
+
+def chosen(name: str) -> torch.device:
+    """The device called ``name``, where something runs on it. Raises ``InputError``."""
+    if name == "auto":
+        return device() if torch.cuda.is_available() else torch.device("cpu")
+    found = named(name)
     try:
         torch.zeros((), dtype=torch.float64, device=found).item()
     except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:  # not there, or without float64

@@ -130,6 +130,11 @@ def test_exact_on_the_temperature_axis(capsys: pytest.CaptureFixture) -> None:
         (["run", "tiny", "--architecture", "mad"], "did you mean 'made'"),
         (["run", "tiny", "--architecture", "nowhere.module:Net"], "cannot be imported"),
         (["table", "nowhere"], "no folder"),
+        (["run", "tiny", "--device", "gpu0"], "unknown device"),
+        (
+            ["track", "east", "--shape", "4", "--s", "0", "--times", "1", "--out", "x", "--device", "gpu0"],
+            "unknown device",
+        ),
         (["track", "east", "--shape", "4", "--s", "0.1", "--out", "x"], "--t-final"),
         (["track", "east", "--shape", "4", "--s", "0.1", "--times", "1", "--out", "x", "--tracker", "kll"], "'kl'"),
         (["track", "east", "--shape", "4", "--s", "0.1", "--times", "1", "--dt", "0.3", "--out", "x"], "multiple"),

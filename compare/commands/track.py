@@ -91,6 +91,7 @@ def track(
     task = checked(Task, declared, "track")
     run = Run(task=task, shape=lengths, architecture=task.architectures[0], replica=0, seed=seed)
     execute.check(run)
+    distributed.named(device)
     require_empty_or_run_folder(out)
     watch = live.tensorboard(out / "tensorboard") if tensorboard else None
     stderr = common.console(quiet)
