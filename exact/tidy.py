@@ -13,7 +13,11 @@ Row = dict[str, Any]
 
 
 def tidy(rows: list[Row]) -> pd.DataFrame:
-    """Columns ``quantity, s, t, value, bound, note`` first, any others (``site``, ``k``, ...) after them."""
+    """Columns ``quantity, s, t, value, bound, bound_kind, note`` first, any others (``site``, ``k``, ...) after them.
+
+    ``bound_kind`` is ``certified`` where the row claims that the error never exceeds ``bound``, ``estimated`` for any
+    other bound, and empty without one.
+    """
     frame = pd.DataFrame(rows)
     for name in ("value", "k"):
         if name in frame:
@@ -22,8 +26,8 @@ def tidy(rows: list[Row]) -> pd.DataFrame:
     for name in lead:
         if name not in frame:
             frame[name] = np.nan
-    if "note" in frame:
-        frame["note"] = frame["note"].fillna("")
-    else:
-        frame["note"] = ""
-    return frame[lead + [c for c in frame.columns if c not in lead]]
+    for name in ("bound_kind", "note"):
+        frame[name] = frame[name].fillna("") if name in frame else ""
+    frame.loc[frame["bound"].notna() & (frame["bound_kind"] == ""), "bound_kind"] = "estimated"
+    lead.insert(lead.index("bound") + 1, "bound_kind")
+    return frame[[*lead, *(c for c in frame.columns if c not in lead)]]
