@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from exact import ising
 from exact.ising import montecarlo
+from exact.seeds import stream
 from neural import Autoregressive
 from neural.learning import likelihood as learn
 
@@ -35,7 +36,8 @@ def causes(
     """
     n_sites, rng = int(np.prod(shape)), np.random.default_rng(1)
     runs = [
-        montecarlo.simulate(shape, T, SAMPLES, sweeps=5, keep=True, seed=100 + k) for k, T in enumerate(temperatures)
+        montecarlo.simulate(shape, T, SAMPLES, sweeps=5, keep=True, seed=stream(100, k))
+        for k, T in enumerate(temperatures)
     ]
     x = np.concatenate([run.configurations for run in runs if run.configurations is not None])
     energy = np.concatenate([run.energy for run in runs])

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from exact import ising
 from exact.errors import InputError, unknown
 from exact.ising import coarse, montecarlo
+from exact.seeds import Seed, stream
 from neural import Autoregressive
 from neural.learning import mixture, reweight
 
@@ -155,20 +156,22 @@ def _variance(series: NDArray) -> tuple[float, float]:
 def _reference(spec: Spec, values: list[float], seed: int) -> pd.DataFrame:
     """What the predicted quantities should be, with its own error where it is sampled."""
     if spec.stride:
-        rows = [("block_magnetization", T, *_block_reference(spec, T, seed + k)) for k, T in enumerate(values)]
+        rows = [("block_magnetization", T, *_block_reference(spec, T, stream(seed, k))) for k, T in enumerate(values)]
         return pd.DataFrame(rows, columns=["quantity", "T", "reference", "reference_stderr", "method"])
     names = ["energy", "specific_heat", "abs_magnetization"]
     found = ising.solve(spec.shape, values, *spec.couplings, quantities=names, seed=seed, samples=REFERENCE_SAMPLES)
-    found = found.rename(columns={"value": "reference", "stderr": "reference_stderr"}).drop(columns="bound")
+    found = found.rename(columns={"value": "reference", "stderr": "reference_stderr"}).drop(
+        columns=["bound", "bound_kind", "note"]
+    )
     copies = [found[found.quantity == name].assign(quantity=f"learned_{name}") for name in names[:2]]
     return pd.concat([found, *copies], ignore_index=True)
 
 
-def _block_reference(spec: Spec, T: float, seed: int) -> tuple[float, float, str]:
+def _block_reference(spec: Spec, T: float, seed: Seed) -> tuple[float, float, str]:
     run = montecarlo.simulate(spec.shape, T, REFERENCE_SAMPLES, *spec.couplings, keep=True, seed=seed)
     assert run.configurations is not None
     blocks = coarse.coarse_configurations(run.configurations, spec.shape, spec.stride)
-    return *montecarlo.mean_error(coarse.block_magnetization(blocks)), "Monte Carlo"
+    return *montecarlo.mean_error(coarse.block_magnetization(blocks), run.chains), "Monte Carlo"
 
 
 def worst(frame: pd.DataFrame, quantity: str, transition: tuple[float, float] = (2.2, 2.6)) -> tuple[float, float]:

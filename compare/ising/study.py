@@ -18,6 +18,7 @@ import pandas as pd
 from exact import ising
 from exact.errors import unknown
 from exact.ising import coarse, montecarlo
+from exact.seeds import stream
 from neural.learning import hamiltonian
 from neural.learning import likelihood as learn
 
@@ -193,7 +194,10 @@ def part_causes(out: Path, work: Path, say: Say) -> None:
 
 def _deviations(work: Path) -> pd.DataFrame:
     """Learned minus true energy, its mean removed, by |M| over fresh configurations at T0 and 2.2."""
-    runs = [montecarlo.simulate(BASE.shape, T, 4000, sweeps=4, keep=True, seed=5) for T in (T0, 2.2)]
+    runs = [
+        montecarlo.simulate(BASE.shape, T, 4000, sweeps=4, keep=True, seed=stream(5, k))
+        for k, T in enumerate((T0, 2.2))
+    ]
     x = np.concatenate([r.configurations for r in runs if r.configurations is not None])
     m, true = ising.abs_magnetization(x), np.concatenate([r.energy for r in runs])
     edges = [0, 0.2, 0.4, 0.6, 0.7, 0.8, 0.9, 1.001]

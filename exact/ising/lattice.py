@@ -19,6 +19,7 @@ from ..errors import InputError
 
 IntArray = NDArray[np.integer]
 FloatArray = NDArray[np.floating]
+LARGEST = 1e100  # of a coupling and a temperature: their ratios and squares stay finite
 
 
 def sides(shape: Sequence[int]) -> tuple[int, int]:
@@ -32,18 +33,18 @@ def sides(shape: Sequence[int]) -> tuple[int, int]:
 
 
 def check_temperatures(temperatures: Sequence[float] | FloatArray | float) -> FloatArray:
-    """Temperatures as a float array (n,); raises InputError unless all are positive and finite."""
+    """Temperatures as a float array (n,); raises InputError unless all are positive and finite (1e-100 to 1e100)."""
     values = np.atleast_1d(np.asarray(temperatures, dtype=float))
-    if values.ndim != 1 or values.size == 0 or not np.all(np.isfinite(values) & (values > 0)):
-        raise InputError("temperatures must be positive finite numbers: give e.g. 1:4:0.1")
+    if values.ndim != 1 or values.size == 0 or not np.all((values >= 1 / LARGEST) & (values <= LARGEST)):
+        raise InputError("temperatures must be positive finite numbers, 1e-100 to 1e100: give e.g. 1:4:0.1")
     return values
 
 
 def check_couplings(**couplings: float) -> None:
-    """Raises InputError unless every coupling is a finite number."""
+    """Raises InputError unless every coupling is a finite number, up to 1e100 in size."""
     for name, value in couplings.items():
-        if not np.isfinite(value):
-            raise InputError(f"the coupling {name} must be a finite number, got {value}")
+        if not abs(value) <= LARGEST:
+            raise InputError(f"the coupling {name} must be a finite number up to 1e100 in size, got {value}")
 
 
 def site_sets(shape: Sequence[int], offsets: Sequence[Sequence[tuple[int, int]]]) -> IntArray:

@@ -1,9 +1,8 @@
 """Markov-chain Monte Carlo of the Ising model, where no closed form exists (e.g. <|M|> at 16 x 16).
 
-Two independent algorithms: Wolff's single clusters (U. Wolff, Phys. Rev. Lett. 62, 361 (1989); no field, no
-plaquettes) and Metropolis sweeps in site order (any coupling). Errors come from the integrated
-autocorrelation time with Sokal's self-consistent window, so that correlated samples are not counted as
-independent ones.
+Several independent chains from over-dispersed starts (all up, all down, staggered, random), each with a stream of
+random numbers of its own; `updates` has the moves and `series` the errors. Where J != 0 an update is a sweep over
+single spins and one over clusters, which carry the chain from one phase to another; either alone can be asked for.
 """
 
 from __future__ import annotations
@@ -11,101 +10,31 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numba
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from ..errors import InputError
-from .lattice import FloatArray, bonds, check_couplings, check_temperatures, plaquettes, sides, site_tables
+from ..seeds import Seed, stream
+from . import updates
+from .lattice import FloatArray, IntArray, bonds, check_couplings, check_temperatures, plaquettes, sides, site_tables
+from .series import autocorrelation_time, mean_error, note
 
-THERMALISE = 2000  # sweeps (or clusters) before the first sample, from a random start
-WINDOW = 6.0  # Sokal's window in units of the autocorrelation time: bias e^-6, below 1 % of the error
+__all__ = ["Run", "autocorrelation_time", "averages", "mean_error", "notes", "simulate"]
+
+THERMALISE = 2000  # updates of each chain before its first sample
+CHAINS = 10  # their scatter then gives the error to a quarter of itself
 
 
 @dataclass(frozen=True)
 class Run:
-    """One chain: total energy (n,), magnetization sum (n,), and configurations in {0, 1} (n, n_sites) when
-    kept.
+    """Chains one after the other: total energy (n,), magnetization sum (n,), and configurations in {0, 1} (n, n_sites)
+    when kept. `np.array_split(energy, chains)` are the chains.
     """
 
     energy: FloatArray
     magnetization: FloatArray
     configurations: NDArray[np.int8] | None
-
-
-@numba.njit(cache=True)
-def _metropolis_sweep(s, neighbours, squares, K, H, Q, rng):
-    """One sweep; K, H, Q are J/T, h/T, plaquette/T."""
-    for i in range(len(s)):
-        bond_sum, square_sum = 0, 0
-        for k in range(neighbours.shape[1]):
-            if neighbours[i, k, 0] >= 0:
-                bond_sum += s[neighbours[i, k, 0]]
-        if Q != 0.0:
-            for k in range(squares.shape[1]):
-                if squares[i, k, 0] >= 0:
-                    square_sum += s[squares[i, k, 0]] * s[squares[i, k, 1]] * s[squares[i, k, 2]]
-        cost = 2.0 * s[i] * (K * bond_sum + H + Q * square_sum)
-        if cost <= 0.0 or rng.random() < np.exp(-cost):
-            s[i] = -s[i]
-
-
-@numba.njit(cache=True)
-def _wolff_cluster(s, neighbours, K, stack, rng):
-    """Flip one cluster; returns its size. Bonds join spins that lower the energy, so J < 0 works too."""
-    join = 1.0 - np.exp(-2.0 * abs(K))
-    sign = 1 if K > 0 else -1
-    seed = rng.integers(0, len(s))
-    stack[0] = seed
-    s[seed] = -s[seed]
-    depth, size = 1, 1
-    while depth > 0:
-        depth -= 1
-        i = stack[depth]
-        for k in range(neighbours.shape[1]):
-            j = neighbours[i, k, 0]
-            if j >= 0 and s[j] == -sign * s[i] and rng.random() < join:  # s[i] is flipped already
-                s[j] = -s[j]
-                stack[depth] = j
-                depth += 1
-                size += 1
-    return size
-
-
-@numba.njit(cache=True)
-def _chain(s, neighbours, squares, pairs, quads, couplings, T, wolff, thermalise, stride, samples, keep, rng):
-    """Thermalise, then record energy and magnetization (and spins, if `keep` is as long) every `stride`
-    updates.
-    """
-    J, h, plaquette = couplings
-    n = len(s)
-    stack = np.empty(n, dtype=np.int64)
-    sizes = 0
-    for _ in range(thermalise):
-        if wolff:
-            sizes += _wolff_cluster(s, neighbours, J / T, stack, rng)
-        else:
-            _metropolis_sweep(s, neighbours, squares, J / T, h / T, plaquette / T, rng)
-    if wolff:  # as many clusters as make `stride` sweeps on average: a number fixed before the first sample
-        stride = max(1, int(np.ceil(stride * n * thermalise / sizes)))
-    energy, magnetization = np.empty(samples), np.empty(samples)
-    for t in range(samples):
-        for _ in range(stride):
-            if wolff:
-                _wolff_cluster(s, neighbours, J / T, stack, rng)
-            else:
-                _metropolis_sweep(s, neighbours, squares, J / T, h / T, plaquette / T, rng)
-        bond_sum, square_sum = 0, 0
-        for k in range(len(pairs)):
-            bond_sum += s[pairs[k, 0]] * s[pairs[k, 1]]
-        for k in range(len(quads)):
-            square_sum += s[quads[k, 0]] * s[quads[k, 1]] * s[quads[k, 2]] * s[quads[k, 3]]
-        magnetization[t] = s.sum()
-        energy[t] = -J * bond_sum - h * magnetization[t] - plaquette * square_sum
-        if t < len(keep):
-            for i in range(n):
-                keep[t, i] = (s[i] + 1) // 2
-    return energy, magnetization
+    chains: int
 
 
 def simulate(
@@ -120,81 +49,77 @@ def simulate(
     sweeps: int = 1,
     thermalise: int = THERMALISE,
     keep: bool = False,
-    seed: int = 1,
+    seed: Seed = 1,
 ) -> Run:
-    """One Markov chain of `samples` samples, `sweeps` lattice sweeps (Wolff: as many flipped spins) apart.
+    """`samples` samples in CHAINS chains (one each if fewer), `sweeps` lattice sweeps apart.
 
-    `algorithm` is "wolff" (h = plaquette = 0), "metropolis" or "auto" (Wolff where it holds). `keep` returns
+    `algorithm`: "metropolis" turns single spins; "wolff" single clusters, as many as make a sweep (h = plaquette = 0);
+    "auto" both, spins and clusters, with any coupling. Each chain starts with `thermalise` updates. `keep` returns
     the configurations too. Raises InputError for bad arguments.
     """
     (T,) = check_temperatures([T])
     check_couplings(J=J, h=h, plaquette=plaquette)
     if samples < 1 or sweeps < 1 or thermalise < 1:
         raise InputError("samples, sweeps and thermalise must be at least 1")
-    cluster = h == 0 and plaquette == 0 and J != 0
-    if algorithm not in ("auto", "wolff", "metropolis"):
-        raise InputError(f"unknown Monte Carlo algorithm {algorithm!r}: use auto, wolff or metropolis")
-    if algorithm == "wolff" and not cluster:
-        raise InputError("Wolff clusters need h = 0, plaquette = 0 and J != 0: use metropolis")
-    wolff = cluster and algorithm != "metropolis"
+    moves = _moves(algorithm, J, h, plaquette)
     rows, columns = sides(shape)
     n = rows * columns
-    rng = np.random.default_rng(seed)
-    s = 2 * rng.integers(0, 2, n) - 1
     pairs, quads = bonds(shape), plaquettes(shape)
+    tables = site_tables(pairs, n), site_tables(quads, n), pairs, quads
+    point = (float(J), float(h), float(plaquette)), float(T), moves, thermalise, sweeps
+    chains = min(CHAINS, samples)
     kept = np.empty((samples if keep else 0, n), dtype=np.int8)
-    energy, magnetization = _chain(
-        s,
-        site_tables(pairs, n),
-        site_tables(quads, n),
-        pairs,
-        quads,
-        (float(J), float(h), float(plaquette)),
-        float(T),
-        wolff,
-        thermalise,
-        sweeps,
-        samples,
-        kept,
-        rng,
-    )
-    return Run(energy, magnetization, kept if keep else None)
+    found, first = [], 0
+    for number in range(chains):
+        rng = np.random.default_rng(stream(seed, number))
+        length = samples // chains + (number < samples % chains)
+        start = _start(number, rows, columns, rng)
+        found.append(updates.chain(start, *tables, *point, length, kept[first : first + length], rng))
+        first += length
+    energy, magnetization = (np.concatenate(part) for part in zip(*found))
+    return Run(energy, magnetization, kept if keep else None, chains)
 
 
-def autocorrelation_time(series: ArrayLike) -> float:
-    """Integrated autocorrelation time tau = 1/2 + sum_t rho(t), at least 1/2, of a series (n,).
-
-    The sum stops at the first window W >= 6 tau(W) (A. Sokal, in Functional Integration (1997)). A constant
-    series has 1/2.
-    """
-    x = np.asarray(series, dtype=float)
-    x = x - x.mean()
-    n = len(x)
-    variance = x @ x
-    if variance == 0:
-        return 0.5
-    spectrum = np.fft.rfft(x, 2 * n)
-    correlation = np.fft.irfft(spectrum * spectrum.conj())[:n]
-    tau = 0.5 + np.cumsum(correlation[1:] / variance)
-    inside = np.arange(1, n) >= WINDOW * tau
-    window = int(np.argmax(inside)) if inside.any() else n - 2
-    return float(max(0.5, tau[window])) if n > 2 else 0.5
+def _moves(algorithm: str, J: float, h: float, plaquette: float) -> int:
+    if algorithm == "metropolis":
+        return updates.SINGLE
+    if algorithm == "auto":
+        return updates.BOTH if J else updates.SINGLE
+    if algorithm != "wolff":
+        raise InputError(f"unknown Monte Carlo algorithm {algorithm!r}: use auto, wolff or metropolis")
+    if h or plaquette or not J:
+        raise InputError("Wolff clusters need h = 0, plaquette = 0 and J != 0: use metropolis")
+    return updates.ONE_CLUSTER
 
 
-def mean_error(series: ArrayLike) -> tuple[float, float]:
-    """Mean of a correlated series (n,) and its standard error sqrt(2 tau var / n)."""
-    x = np.asarray(series, dtype=float)
-    return float(x.mean()), float(np.sqrt(2 * autocorrelation_time(x) * x.var() / len(x)))
+def _start(chain: int, rows: int, columns: int, rng: np.random.Generator) -> IntArray:
+    """Spins (n_sites,): all up, all down, staggered or random, in turn."""
+    n = rows * columns
+    if chain % 4 == 3:
+        return 2 * rng.integers(0, 2, n) - 1
+    staggered = 1 - 2 * ((np.arange(n) // columns + np.arange(n) % columns) % 2)
+    return (np.ones(n, dtype=np.int64), -np.ones(n, dtype=np.int64), staggered)[chain % 4]
+
+
+def _per_site(run: Run, T: float, n_sites: int) -> dict[str, tuple[FloatArray, float]]:
+    """What is averaged, a series (n,), and the factor that makes its mean one per site."""
+    centred = run.energy - run.energy.mean()
+    return {
+        "energy": (run.energy, 1 / n_sites),
+        "specific_heat": (centred**2, 1 / (n_sites * T**2)),  # the influence of each sample on the variance
+        "abs_magnetization": (np.abs(run.magnetization), 1 / n_sites),
+    }
 
 
 def averages(run: Run, T: float, n_sites: int) -> dict[str, tuple[float, float]]:
-    """Energy, specific heat and |M| per site of one chain, each with its standard error."""
-    centred = run.energy - run.energy.mean()
-    heat, heat_error = mean_error(centred**2)  # the influence of each sample on the variance
-    energy, energy_error = mean_error(run.energy)
-    m, m_error = mean_error(np.abs(run.magnetization))
-    return {
-        "energy": (energy / n_sites, energy_error / n_sites),
-        "specific_heat": (heat / (n_sites * T**2), heat_error / (n_sites * T**2)),
-        "abs_magnetization": (m / n_sites, m_error / n_sites),
-    }
+    """Energy, specific heat and |M| per site, each with its standard error (NaN where the samples tell none)."""
+    found = {}
+    for name, (series, factor) in _per_site(run, T, n_sites).items():
+        value, error = mean_error(series, run.chains)
+        found[name] = (value * factor, error * factor)
+    return found
+
+
+def notes(run: Run) -> dict[str, str]:
+    """What a reader of `averages` must know about each of them; "" where there is nothing."""
+    return {name: note(series, run.chains) for name, (series, _) in _per_site(run, 1.0, 1).items()}

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import InputError, unknown
+from ..seeds import Seed, stream
 from . import enumeration, kaufman, montecarlo, transfer
 from .lattice import FloatArray, check_couplings, check_temperatures, sides
 
@@ -21,9 +22,12 @@ METHODS = {
     "transfer": "transfer matrix",
     "montecarlo": "Monte Carlo",
 }
-COLUMNS = ["quantity", "T", "value", "stderr", "bound", "method"]
+COLUMNS = ["quantity", "T", "value", "stderr", "bound", "bound_kind", "method", "note"]
+EMPTY = {"stderr": np.nan, "bound": np.nan, "bound_kind": "", "note": ""}
 SAMPLES = 20000
-EXACT_BOUND = 1e-10  # largest disagreement that the tests allow between two exact methods at the same point
+ROUNDING = 1e-11  # of the scale of a value; sums of 2^25 positive terms keep 5e-12 in the worst case
+EPS = np.finfo(float).eps
+FEW_SITES = 20  # whose configurations are listed for the correlation, at any temperature
 WIDTH_DISTRIBUTION = 8  # the Fourier sum for |M| takes about a second a temperature here, a minute at width 10
 
 
@@ -54,22 +58,22 @@ def solve(
     h: float = 0.0,
     plaquette: float = 0.0,
     quantities: Iterable[str] | None = None,
-    seed: int = 1,
+    seed: Seed = 1,
     samples: int = SAMPLES,
     by: str = "auto",
 ) -> pd.DataFrame:
     """Equilibrium averages per site of the periodic Ising lattice (k_B = 1), tidy.
 
-    Columns: quantity, T, value, stderr, bound, method.
+    Columns: quantity, T, value, stderr, bound, bound_kind, method, note.
 
     Quantities: energy <H>/N, specific_heat (<H^2>-<H>^2)/(N T^2), free_energy -T ln Z / N,
     abs_magnetization <|sum s|>/N; all by default (the free energy left out where no exact method reaches
-    it, unless it is asked for). correlation, if asked for, is <s_0 s_r> along the longer side, by the transfer
-    matrix, with a column `distance`. `by`: one of METHODS instead of the most exact one ("auto").
+    it, unless it is asked for). correlation, if asked for, is <s_0 s_r> along the longer side, by enumeration or the
+    transfer matrix, with a column `distance`. `by`: one of METHODS instead of the most exact one ("auto").
 
-    Exact methods fill `bound` (1e-10, what the tests hold between methods), Monte Carlo fills `stderr` from
-    `samples` samples a temperature; the other is NaN. Each bond counts once (see `lattice`). Raises InputError
-    for bad input before any work starts.
+    Exact methods fill `bound` (see `rounding`), Monte Carlo fills `stderr` from `samples` samples a temperature; the
+    other is NaN, and so is the stderr of samples that are all equal, as the `note` then says. Each bond counts once
+    (see `lattice`). Raises InputError for bad input before any work starts.
     """
     sides(shape)
     values = check_temperatures(temperatures)
@@ -79,13 +83,8 @@ def solve(
     for name in asked:
         if name not in (*QUANTITIES, CORRELATION):
             raise unknown("quantity on the temperature axis", name, [*QUANTITIES, CORRELATION])
-    correlated = CORRELATION in asked
+    correlated = _correlation_method(shape, by) if CORRELATION in asked else ""
     asked = [name for name in asked if name != CORRELATION]
-    if correlated and (not transfer.supports(shape) or by not in ("auto", "transfer")):
-        raise InputError(
-            f"the correlation comes from the transfer matrix: a shorter side up to {transfer.MAX_WIDTH}, a longer one "
-            "of at least 3"
-        )
     methods = _methods(asked, quantities is None, shape, couplings, by)
     if "Kaufman" in methods.values():
         for T in values:
@@ -93,27 +92,47 @@ def solve(
 
     records = []
     for k, T in enumerate(float(t) for t in values):
-        found: dict[str, dict] = {}
+        found: dict[str, dict[str, dict]] = {}
         for name, how in methods.items():
             if how not in found:
-                found[how] = _evaluate(how, tuple(shape), T, couplings, methods, samples, seed + k)
-            value, error = found[how][name]
-            exact = how != "Monte Carlo"
-            records.append(
-                {
-                    "quantity": name,
-                    "T": T,
-                    "value": value,
-                    "stderr": float("nan") if exact else error,
-                    "bound": error if exact else float("nan"),
-                    "method": how,
-                }
+                found[how] = _evaluate(how, tuple(shape), T, couplings, methods, samples, stream(seed, k))
+            records.append({**EMPTY, "quantity": name, "T": T, "method": how, **found[how][name]})
+        if correlated:
+            row = {**EMPTY, "quantity": CORRELATION, "T": T, "method": METHODS[correlated]}
+            profile = (enumeration if correlated == "enumeration" else transfer).correlation(
+                tuple(shape), T, *couplings
             )
-    frame = pd.DataFrame.from_records(records, columns=COLUMNS)
-    if correlated:
-        frame = pd.concat([frame, *(_correlation(tuple(shape), float(T), couplings) for T in values)])
-    order = [name for name in ("quantity", "T", "distance") if name in frame]
-    return frame.sort_values(order, ignore_index=True)
+            cells = [_exact(CORRELATION, float(value), correlated, shape, T, couplings) for value in profile]
+            records += [{**row, **cell, "distance": distance} for distance, cell in enumerate(cells)]
+    frame = pd.DataFrame.from_records(records, columns=[*COLUMNS, "distance"] if correlated else COLUMNS)
+    return frame.sort_values(["quantity", "T", *frame.columns[len(COLUMNS) :]], ignore_index=True)
+
+
+def rounding(
+    quantity: str, value: float, how: str, shape: Sequence[int], T: float, couplings: tuple[float, float, float]
+) -> float:
+    """Bound on the rounding error of an exact `value` by method `how` (a name of METHODS).
+
+    Relative to the scale that the value is a difference of: the energy of a site, T ln 2 with it for the free energy
+    and where -d ln Z / d(1/T) is taken at high T. The transfer matrix has the specific heat as a variance of N sites'
+    energies over T, and a listed distribution rounds each energy over T.
+    """
+    n_sites = int(np.prod(sides(shape)))
+    site = 2 * abs(couplings[0]) + abs(couplings[1]) + abs(couplings[2])
+    scale = {"energy": site + T * (how == "Kaufman"), "free_energy": site + T, "specific_heat": abs(value)}
+    bound = ROUNDING * max(1.0, scale.get(quantity, 1.0))
+    if quantity == "specific_heat" and how == "transfer matrix":
+        bound += 64 * EPS * n_sites * (site / T) ** 2
+    elif quantity == CORRELATION and how == "enumeration":
+        bound += 8 * EPS * n_sites * site / T
+    return bound
+
+
+def _exact(quantity, value, how, shape, T, couplings) -> dict:
+    """Cells of an exact value. Certified where the sums are proved: of positive terms with exact integer exponents."""
+    bound = rounding(quantity, value, how, shape, T, couplings)
+    proved = how == "enumeration" and quantity != CORRELATION
+    return {"value": value, "bound": bound, "bound_kind": "certified" if proved else "estimated"}
 
 
 def _methods(
@@ -142,17 +161,23 @@ def _methods(
     return dict.fromkeys(asked, METHODS[by])
 
 
-def _correlation(shape: tuple[int, ...], T: float, couplings: tuple[float, float, float]) -> pd.DataFrame:
-    found = transfer.correlation(shape, T, *couplings)
-    rows = {"quantity": CORRELATION, "T": T, "value": found, "bound": EXACT_BOUND, "method": METHODS["transfer"]}
-    return pd.DataFrame({**rows, "distance": np.arange(len(found))})
+def _correlation_method(shape: Sequence[int], by: str) -> str:
+    """A key of METHODS; raises InputError where none gives the correlation."""
+    listed = by in ("auto", "enumeration") and int(np.prod(sides(shape))) <= FEW_SITES
+    if listed or (transfer.supports(shape) and by in ("auto", "transfer")):
+        return "enumeration" if listed else "transfer"
+    raise InputError(
+        f"the correlation comes from enumeration, up to {FEW_SITES} sites, or the transfer matrix, a shorter side up to "
+        f"{transfer.MAX_WIDTH} and a longer one of at least 3"
+    )
 
 
-def _evaluate(how, shape, T, couplings, methods, samples, seed) -> dict[str, tuple[float, float]]:
-    """All quantities that `how` gives at T, each with its error."""
+def _evaluate(how, shape, T, couplings, methods, samples, seed) -> dict[str, dict]:
+    """The cells of all quantities that `how` gives at T."""
     if how == "Monte Carlo":
         run = montecarlo.simulate(shape, T, samples, *couplings, seed=seed)
-        return montecarlo.averages(run, T, sides(shape)[0] * sides(shape)[1])
+        found, notes = montecarlo.averages(run, T, sides(shape)[0] * sides(shape)[1]), montecarlo.notes(run)
+        return {name: {"value": v, "stderr": error, "note": notes[name]} for name, (v, error) in found.items()}
     if how == "enumeration":
         values = enumeration.averages(shape, T, *couplings)
     elif how == "Kaufman":
@@ -163,4 +188,4 @@ def _evaluate(how, shape, T, couplings, methods, samples, seed) -> dict[str, tup
             values = transfer.averages(shape, T, *couplings)
         if methods.get("abs_magnetization") == how:
             values["abs_magnetization"] = transfer.abs_magnetization(shape, T, *couplings)
-    return {name: (value, EXACT_BOUND) for name, value in values.items()}
+    return {name: _exact(name, value, how, shape, T, couplings) for name, value in values.items()}

@@ -9,7 +9,8 @@ plaquettes between the rows), and T_ab = exp(-e(a, b)/T) element by element: so 
 
 follow from matrix products of truncated Taylor series, with no differences. The distribution of the
 magnetization is the discrete Fourier transform of Tr T(theta)^L with exp(i theta M) in the rows;
-correlations are Tr(S_i T^r S_j T^(L-r)) / Z.
+correlations are Tr(S_i T^r S_j T^(L-r)) / Z, summed over pairs of rows: an eigenvalue sum of Z would cancel where a
+frustrated lattice has eigenvalues near +1 and -1.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..errors import InputError
+from ..states import require_memory
 from .lattice import FloatArray, bonds, check_couplings, sides
 
 MAX_WIDTH = 10
@@ -104,10 +106,21 @@ def _ln_trace(width: int, length: int, T: float, couplings: tuple[float, float, 
     # Tr(A B) = sum A * B^T: the last, most expensive product is never formed
     binomial = ([1], [1, 1], [1, 2, 1])
     traces = [sum(binomial[k][i] * np.sum(left[i] * right[k - i].T) for i in range(k + 1)) for k in range(order + 1)]
-    if not traces[0] > 0:
-        raise InputError(f"T = {T:g}: the trace of the transfer matrix underflows, take a higher temperature.")
+    _require_digits(matrix, traces[0], ln_left + ln_right, T)
     ln_z = np.log(traces[0]) + ln_left + ln_right - length * lowest / T
     return float(ln_z), [float(t / traces[0]) for t in traces[1:]]
+
+
+def _require_digits(matrix: FloatArray, trace: float, ln_scale: float, T: float) -> None:
+    """Raises InputError where elements that underflowed could have been a part of the trace.
+
+    Elements are at most 1 in every factor, and 1e-308 at least. None is lost if the smallest of the matrix exceeds
+    1e-150, since the elements of its powers differ by no more than the square of that; else the trace must be far above
+    what was lost, in the last product and on the scale of single elements.
+    """
+    if matrix.min() > 1e-150 or (trace > 1e-250 and np.log(trace) + ln_scale > -600):
+        return
+    raise InputError(f"T = {T:g}: the trace of the transfer matrix underflows, take a higher temperature.")
 
 
 def averages(
@@ -140,7 +153,7 @@ def magnetization_distribution(
     width, length = _width_length(shape)
     n_sites = width * length
     e = _row_energy(width, J, h, plaquette)
-    matrix = np.exp(-(e - e.min()) / T).astype(complex)
+    matrix = np.exp(-(e - e.min()) / T)
     up = (_row_spins(width).sum(axis=1) + width) / 2
     traces = np.empty(n_sites + 1, dtype=complex)
     reference = None
@@ -149,8 +162,11 @@ def magnetization_distribution(
         turned = phase[:, None] * matrix * phase[None, :]
         (left,), ln_left = _power([turned], (length + 1) // 2)
         (right,), ln_right = _power([turned], length // 2)
-        reference = ln_left + ln_right if reference is None else reference
-        traces[k] = np.sum(left * right.T) * np.exp(ln_left + ln_right - reference)
+        trace = np.sum(left * right.T)
+        if reference is None:
+            reference = ln_left + ln_right
+            _require_digits(matrix, float(trace.real), reference, T)
+        traces[k] = trace * np.exp(ln_left + ln_right - reference)
         if k:
             traces[-k] = traces[k].conj()
     p = np.fft.fft(traces).real
@@ -167,10 +183,33 @@ def correlation(shape: Sequence[int], T: float, J: float = 1.0, h: float = 0.0, 
     """<s_0 s_r> at distance r = 0 .. length // 2 along the longer side, (length // 2 + 1,)."""
     check_couplings(J=J, h=h, plaquette=plaquette)
     width, length = _width_length(shape)
+    half = length // 2
+    require_memory(8.0 * 4**width * (half + 6), f"the powers of the transfer matrix of {tuple(shape)}")
     e = _row_energy(width, J, h, plaquette)
-    values, vectors = np.linalg.eigh(np.exp(-(e - e.min()) / T))
-    values = values / values[-1]
-    spin = vectors.T @ (_row_spins(width)[:, :1] * vectors)
-    powers = [values**r for r in range(length + 1)]
-    z = powers[length].sum()
-    return np.array([powers[r] @ (spin**2) @ powers[length - r] / z for r in range(length // 2 + 1)])
+    matrix = np.exp(-(e - e.min()) / T)
+    powers: list[FloatArray] = [np.eye(2**width)]
+    scales = [0.0]
+    for _ in range(half):
+        product, scale = _scaled(powers[-1] @ matrix)
+        powers.append(product)
+        scales.append(scales[-1] + scale)
+    rest, ln_rest = powers[-1], scales[-1]  # T^(L - r), from r = half down to 0
+    if length % 2:
+        rest, scale = _scaled(rest @ matrix)
+        ln_rest += scale
+    spin = _row_spins(width)[:, 0]
+    found = np.empty(half + 1)
+    for r in range(half, -1, -1):
+        pairs = powers[r] * rest.T  # of first and r-th row, all positive: nothing cancels in their sum
+        total = pairs.sum()
+        _require_digits(matrix, total, scales[r] + ln_rest, T)
+        found[r] = spin @ pairs @ spin / total
+        rest, scale = _scaled(rest @ matrix)
+        ln_rest += scale
+    return found
+
+
+def _scaled(matrix: FloatArray) -> tuple[FloatArray, float]:
+    """The matrix over its largest element, and the logarithm of that."""
+    top = matrix.max()
+    return matrix / top, float(np.log(top))
