@@ -79,7 +79,7 @@ def test_sampling_resumes_and_agrees(tmp_path):
     for runs in (6, 16):
         sample(path, "ring", model, runs, dt=0.05, burn_in=5.0, duration=50.0)
     rows = read(path, "ring")
-    assert [int(row["seed"]) for row in rows] == list(range(1, 17))
+    assert [int(row["run"]) for row in rows] == list(range(1, 17))
     assert len({row["sigma_x"] for row in rows}) == 16
     exact = spin_averages(steady_state(model))
     for name, (mean, error) in summary(rows).items():

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from exact.cycles.chain import log_hidden, sigmoid, visible_logits
+from exact.seeds import stream
 
 from .study import Study
 
@@ -115,7 +116,7 @@ def dynamics(study: Study) -> Figure:
 def generated_sequence(study: Study, run: int, steps: int) -> tuple[np.ndarray, np.ndarray]:
     """Hidden states (steps,) and the images (steps, D) drawn from them, from the stationary state."""
     model, pi = study.models[run], study.chains[run].pi
-    rng = np.random.default_rng([study.config.seed, 77, run])
+    rng = np.random.default_rng(stream(study.config.seed, 77, run))
     probability = sigmoid(visible_logits(model))
     z, states, images = int(rng.choice(len(pi), p=pi / pi.sum())), [], []
     for _ in range(steps):

@@ -37,6 +37,7 @@ from exact.cycles.gradient import cosine, norm, two_step_gradient
 from exact.cycles.mixture import bernoulli_mixture
 from exact.cycles.thermodynamics import Thermo
 from exact.errors import InputError
+from exact.seeds import stream
 from neural.cycles import rbm
 from neural.cycles.training import Schedule, check_data, initial_params, one_model, train
 
@@ -165,7 +166,7 @@ def gradient_epochs(last: int) -> set[int]:
 
 
 def _seed(config: Config, stage: int, run: int) -> np.random.SeedSequence:
-    return np.random.SeedSequence([config.seed, stage, run])
+    return stream(config.seed, stage, run)
 
 
 def _trace_row(epoch: int, run: int, model: CycleParams, x: np.ndarray, config: Config) -> dict:

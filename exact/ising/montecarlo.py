@@ -17,9 +17,9 @@ from ..errors import InputError
 from ..seeds import Seed, stream
 from . import updates
 from .lattice import FloatArray, IntArray, bonds, check_couplings, check_temperatures, plaquettes, sides, site_tables
-from .series import autocorrelation_time, mean_error, note
+from .series import Estimate, autocorrelation_time, estimate, mean_error
 
-__all__ = ["Run", "autocorrelation_time", "averages", "mean_error", "notes", "simulate"]
+__all__ = ["Run", "autocorrelation_time", "averages", "estimates", "mean_error", "simulate"]
 
 THERMALISE = 2000  # updates of each chain before its first sample
 CHAINS = 10  # their scatter then gives the error to a quarter of itself
@@ -101,25 +101,21 @@ def _start(chain: int, rows: int, columns: int, rng: np.random.Generator) -> Int
     return (np.ones(n, dtype=np.int64), -np.ones(n, dtype=np.int64), staggered)[chain % 4]
 
 
-def _per_site(run: Run, T: float, n_sites: int) -> dict[str, tuple[FloatArray, float]]:
-    """What is averaged, a series (n,), and the factor that makes its mean one per site."""
+def estimates(run: Run, T: float, n_sites: int) -> dict[str, Estimate]:
+    """Energy, specific heat and |M| per site."""
     centred = run.energy - run.energy.mean()
     return {
-        "energy": (run.energy, 1 / n_sites),
-        "specific_heat": (centred**2, 1 / (n_sites * T**2)),  # the influence of each sample on the variance
-        "abs_magnetization": (np.abs(run.magnetization), 1 / n_sites),
+        "energy": _scaled(estimate(run.energy, run.chains), 1 / n_sites),
+        # each sample's influence on the variance
+        "specific_heat": _scaled(estimate(centred**2, run.chains, run.energy), 1 / (n_sites * T**2)),
+        "abs_magnetization": _scaled(estimate(np.abs(run.magnetization), run.chains), 1 / n_sites),
     }
 
 
+def _scaled(found: Estimate, factor: float) -> Estimate:
+    return Estimate(found.value * factor, found.stderr * factor, found.note)
+
+
 def averages(run: Run, T: float, n_sites: int) -> dict[str, tuple[float, float]]:
-    """Energy, specific heat and |M| per site, each with its standard error (NaN where the samples tell none)."""
-    found = {}
-    for name, (series, factor) in _per_site(run, T, n_sites).items():
-        value, error = mean_error(series, run.chains)
-        found[name] = (value * factor, error * factor)
-    return found
-
-
-def notes(run: Run) -> dict[str, str]:
-    """What a reader of `averages` must know about each of them; "" where there is nothing."""
-    return {name: note(series, run.chains) for name, (series, _) in _per_site(run, 1.0, 1).items()}
+    """Value and standard error of `estimates`."""
+    return {name: found[:2] for name, found in estimates(run, T, n_sites).items()}

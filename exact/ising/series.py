@@ -2,21 +2,30 @@
 
 The error is the larger of two. (1) sqrt(2 tau var / n) with the integrated autocorrelation time in Sokal's
 self-consistent window (A. Sokal, in Functional Integration (1997)), deviations counted from the mean over all chains.
-(2) The scatter of the chains' means, which sees the slow part of a series that is hidden below its fast part. Where the
-chains disagree (split R-hat; A. Gelman et al., Bayesian Data Analysis (2013), 11.4) their weights in the mean are those
-of their starts: the error is then half the range of their means.
+(2) The scatter of the chains' means, which sees the slow part of a series that is hidden below its fast part. Added in
+quadrature: one more of the n / 2 tau independent samples as far away as the farthest, which matters where the mean
+hangs on a few rare samples. Where the chains disagree (split R-hat; A. Gelman et al., Bayesian Data Analysis (2013),
+11.4) their weights in the mean are those of their starts, and the error is the distance to the farthest of them.
 """
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import ArrayLike
+from typing import NamedTuple
 
-from .lattice import FloatArray
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 WINDOW = 6.0  # Sokal's window in units of the autocorrelation time: bias e^-6, below 1 % of the error
 DISAGREE = 1.1  # split R-hat, the customary limit
 SAME = 1e-12  # of the largest value: a spread that rounding makes
+
+
+class Estimate(NamedTuple):
+    """A mean, its standard error (NaN where the samples tell none) and what the error does not say by itself, or ""."""
+
+    value: float
+    stderr: float
+    note: str
 
 
 def autocorrelation_time(series: ArrayLike, chains: int = 1) -> float:
@@ -40,18 +49,35 @@ def autocorrelation_time(series: ArrayLike, chains: int = 1) -> float:
     return float(max(0.5, tau[window]))
 
 
-def mean_error(series: ArrayLike, chains: int = 1) -> tuple[float, float]:
-    """Mean of a series (n,) of `chains` chains and its standard error; NaN where all samples are equal."""
+def estimate(series: ArrayLike, chains: int = 1, variance_of: NDArray | None = None) -> Estimate:
+    """Mean of a series (n,) of `chains` chains, each about n / chains long (`numpy.array_split`).
+
+    `variance_of`: the series (n,) whose squared deviations from its mean `series` is. Its chains are then compared too,
+    and each with the variance of its own, since deviations from a common mean look alike in all of them.
+    """
     x = np.asarray(series, dtype=float)
-    if _constant(x):
-        return float(x.mean()), float("nan")
-    error = np.sqrt(2 * autocorrelation_time(x, chains) * x.var() / len(x))
+    value = float(x.mean())
+    if np.ptp(x) <= SAME * np.abs(x).max():
+        return Estimate(value, float("nan"), "all samples are equal: they tell no error")
+    correlated = 2 * autocorrelation_time(x, chains)
+    error = np.sqrt(correlated * x.var() / len(x))
+    means = np.array([part.mean() for part in np.array_split(x, chains)])
     if chains > 1:
-        means = np.array([part.mean() for part in np.array_split(x, chains)])
         error = max(error, means.std(ddof=1) / np.sqrt(chains))
-        if split_r_hat(x, chains) > DISAGREE:
-            error = max(error, np.ptp(means) / 2)
-    return float(x.mean()), float(error)
+    error = np.hypot(error, correlated * np.abs(x - value).max() / len(x))
+    r_hat, own = split_r_hat(x, chains), means
+    if variance_of is not None:
+        r_hat = max(r_hat, split_r_hat(variance_of, chains))
+        own = np.array([part.var() for part in np.array_split(variance_of, chains)])
+    if r_hat <= DISAGREE:
+        return Estimate(value, float(error), "")
+    note = f"the chains disagree (split R-hat {r_hat:.3g}): the error is the distance to the farthest of them"
+    return Estimate(value, float(max(error, np.abs(own - value).max())), note)
+
+
+def mean_error(series: ArrayLike, chains: int = 1) -> tuple[float, float]:
+    """Value and standard error of `estimate`."""
+    return estimate(series, chains)[:2]
 
 
 def split_r_hat(series: ArrayLike, chains: int) -> float:
@@ -69,18 +95,3 @@ def split_r_hat(series: ArrayLike, chains: int) -> float:
     if between == 0:
         return 1.0
     return float(np.sqrt((length - 1) / length + between / within)) if within > 0 else float("inf")
-
-
-def note(series: ArrayLike, chains: int) -> str:
-    """What the error of `mean_error` does not say by itself; "" where there is nothing."""
-    x = np.asarray(series, dtype=float)
-    if _constant(x):
-        return "all samples are equal: they tell no error"
-    r_hat = split_r_hat(x, chains)
-    if r_hat > DISAGREE:
-        return f"the chains disagree (split R-hat {r_hat:.2f}): the error is half the range of their means"
-    return ""
-
-
-def _constant(x: FloatArray) -> bool:
-    return bool(np.ptp(x) <= SAME * np.abs(x).max())

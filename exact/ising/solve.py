@@ -167,8 +167,8 @@ def _correlation_method(shape: Sequence[int], by: str) -> str:
     if listed or (transfer.supports(shape) and by in ("auto", "transfer")):
         return "enumeration" if listed else "transfer"
     raise InputError(
-        f"the correlation comes from enumeration, up to {FEW_SITES} sites, or the transfer matrix, a shorter side up to "
-        f"{transfer.MAX_WIDTH} and a longer one of at least 3"
+        f"the correlation comes from enumeration, up to {FEW_SITES} sites, or from the transfer matrix: a shorter side "
+        f"up to {transfer.MAX_WIDTH}, a longer one of at least 3"
     )
 
 
@@ -176,8 +176,8 @@ def _evaluate(how, shape, T, couplings, methods, samples, seed) -> dict[str, dic
     """The cells of all quantities that `how` gives at T."""
     if how == "Monte Carlo":
         run = montecarlo.simulate(shape, T, samples, *couplings, seed=seed)
-        found, notes = montecarlo.averages(run, T, sides(shape)[0] * sides(shape)[1]), montecarlo.notes(run)
-        return {name: {"value": v, "stderr": error, "note": notes[name]} for name, (v, error) in found.items()}
+        found = montecarlo.estimates(run, T, sides(shape)[0] * sides(shape)[1])
+        return {name: row._asdict() for name, row in found.items()}
     if how == "enumeration":
         values = enumeration.averages(shape, T, *couplings)
     elif how == "Kaufman":

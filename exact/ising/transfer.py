@@ -83,11 +83,11 @@ def _power(series: list, length: int) -> tuple[list, float]:
             assert result is not None
             return result, ln_result
         series = _series_product(series, series)
-        scale = np.abs(series[0]).max()
+        scale = np.abs(series[0]).max() or 1.0  # a turned matrix may vanish
         series = [part / scale for part in series]
         ln_base = 2 * ln_base + np.log(scale)
         if result is not None:
-            size = np.abs(result[0]).max()
+            size = np.abs(result[0]).max() or 1.0
             result, ln_result = [part / size for part in result], ln_result + np.log(size)
 
 

@@ -59,7 +59,7 @@ def _square_cost(s, members, owner, squares, Q):
 
 
 @numba.njit(cache=True)
-def _cluster(s, start, owner, queue, neighbours, squares, K, H, Q, rng):
+def cluster(s, start, owner, queue, neighbours, squares, K, H, Q, rng):
     """Grows the cluster of `start` among the sites with owner -1, turns it or not; its sites are queue[:size]."""
     join = 1.0 - np.exp(-2.0 * abs(K))
     owner[start], queue[0] = start, start
@@ -85,18 +85,24 @@ def _cluster(s, start, owner, queue, neighbours, squares, K, H, Q, rng):
 
 
 @numba.njit(cache=True)
+def cluster_sweep(s, owner, queue, neighbours, squares, K, H, Q, rng):
+    """Every site once, in the cluster it belongs to."""
+    owner[:] = -1
+    for start in range(len(s)):
+        if owner[start] < 0:
+            cluster(s, start, owner, queue, neighbours, squares, K, H, Q, rng)
+
+
+@numba.njit(cache=True)
 def _update(s, owner, queue, neighbours, squares, K, H, Q, moves, rng):
     """One update; returns how many spins it dealt with."""
     if moves == ONE_CLUSTER:
-        size = _cluster(s, rng.integers(0, len(s)), owner, queue, neighbours, squares, K, H, Q, rng)
+        size = cluster(s, rng.integers(0, len(s)), owner, queue, neighbours, squares, K, H, Q, rng)
         owner[queue[:size]] = -1
         return size
     heat_bath_sweep(s, neighbours, squares, K, H, Q, rng)
-    if moves == BOTH:  # then every site belongs to one cluster
-        owner[:] = -1
-        for start in range(len(s)):
-            if owner[start] < 0:
-                _cluster(s, start, owner, queue, neighbours, squares, K, H, Q, rng)
+    if moves == BOTH:
+        cluster_sweep(s, owner, queue, neighbours, squares, K, H, Q, rng)
     return len(s)
 
 

@@ -19,12 +19,13 @@ from numba import njit
 from scipy.linalg import expm
 
 from ..errors import InputError
+from ..seeds import Seed, stream
 from .lindblad import Lindblad
 from .liouvillian import density_matrix
 from .pauli import I2, embed
 
 EVERY = 0.2  # time between the states that are averaged
-FIELDS = ("key", "seed", "dt", "burn_in", "duration", "sigma_x", "sigma_y", "sigma_z")
+FIELDS = ("key", "seed", "run", "dt", "burn_in", "duration", "sigma_x", "sigma_y", "sigma_z")
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +92,7 @@ def _half(psi: np.ndarray, step: SplitStep, reverse: bool) -> None:
         psi *= step.phase
 
 
-def trajectory(model: Lindblad, dt: float, burn_in: float, duration: float, seed: int) -> np.ndarray:
+def trajectory(model: Lindblad, dt: float, burn_in: float, duration: float, seed: Seed) -> np.ndarray:
     """Time averages ``(3,)`` of the site-averaged ``x, y, z`` along one trajectory after ``burn_in``, from all up."""
     step, rng = split_step(model, dt), np.random.default_rng(seed)
     psi = np.zeros(model.dim, dtype=complex)
@@ -118,26 +119,26 @@ def sample(
 ) -> None:
     """Adds independent trajectories to the CSV file ``path`` until it holds ``runs`` of ``key``; resumes what it holds.
 
-    Raises ``InputError`` when the file holds ``key`` with another ``dt``, ``burn_in`` or ``duration``.
+    Raises ``InputError`` when the file holds ``key`` with another ``seed``, ``dt``, ``burn_in`` or ``duration``.
     """
     done = read(path, key)
-    setting = {"dt": dt, "burn_in": burn_in, "duration": duration}
+    setting = {"seed": seed, "dt": dt, "burn_in": burn_in, "duration": duration}
     for row in done:
         if any(float(row[name]) != value for name, value in setting.items()):
             raise InputError(f"{path} holds trajectories of {key} with other settings: give another file.")
-    seeds = {int(row["seed"]) for row in done}
-    for number in range(seed, seed + runs):
-        if number in seeds:
+    held = {int(row["run"]) for row in done}
+    for run in range(1, runs + 1):
+        if run in held:
             continue
-        x, y, z = trajectory(model, dt, burn_in, duration, _mixed(key, number))
+        x, y, z = trajectory(model, dt, burn_in, duration, stream(seed, run, *key.encode()))
         fresh = not path.exists()
         with path.open("a", newline="") as file:
             writer = csv.writer(file)
             if fresh:
                 writer.writerow(FIELDS)
-            writer.writerow([key, number, dt, burn_in, duration, *(f"{v:.10g}" for v in (x, y, z))])
+            writer.writerow([key, seed, run, dt, burn_in, duration, *(f"{v:.10g}" for v in (x, y, z))])
         if progress:
-            progress(f"{key}: trajectory {number - seed + 1} of {runs}")
+            progress(f"{key}: trajectory {run} of {runs}")
 
 
 def read(path: Path, key: str | None = None) -> list[dict[str, str]]:
@@ -182,12 +183,6 @@ def _half_matrix(step: SplitStep, reverse: bool) -> np.ndarray:
     for column in columns:
         _half(column, step, reverse)
     return columns.T
-
-
-def _mixed(key: str, number: int) -> int:
-    """A seed of its own for each key and trajectory."""
-    words = np.random.SeedSequence([number, *key.encode()]).generate_state(2)
-    return int(words[0]) << 32 | int(words[1])
 
 
 @njit(cache=True, fastmath=True)

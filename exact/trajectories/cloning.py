@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 
 from ..errors import InputError, unknown
+from ..seeds import stream
 from ..states import require_memory
 from ..system import System
-from .gillespie import hash_seed
 from .jumptables import JumpTables, advance, compile_moves, draw_starts
 
 EVEN = 0.7  # effective part of the population below which it is resampled
@@ -53,10 +53,7 @@ def cloning(
         tables = compile_moves(system, float(value), observable)
         full, half = (
             np.array(
-                [
-                    _population(tables, grid, size, hash_seed(seed, number, kind, p), progress)
-                    for p in range(populations)
-                ]
+                [_population(tables, grid, size, stream(seed, number, kind, p), progress) for p in range(populations)]
             )
             for kind, size in enumerate((clones // populations, clones // populations // 2))
         )
@@ -65,7 +62,11 @@ def cloning(
 
 
 def _population(
-    tables: JumpTables, times: np.ndarray, size: int, seed: int, progress: Callable[[str], None] | None
+    tables: JumpTables,
+    times: np.ndarray,
+    size: int,
+    seed: np.random.SeedSequence,
+    progress: Callable[[str], None] | None,
 ) -> np.ndarray:
     """``(3, n_times)``: ``ln Z``, the mean integrated observable, and ``ln Z`` at half of each time."""
     rng = np.random.default_rng(seed)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import InputError
+from ..seeds import number, stream
 from ..system import System
 from .jumptables import advance, compile_moves, draw_starts
 
@@ -32,15 +33,10 @@ def trajectories(
     if count < 1 or not np.isfinite(times).all() or (np.diff(times, prepend=0.0) < 0).any():
         raise InputError("trajectories need at least one walker and times that rise from 0.")
     tables = compile_moves(system, 0.0, observable)
-    x = draw_starts(system, count, np.random.default_rng(seed))
+    x = draw_starts(system, count, np.random.default_rng(stream(seed, 0)))
     counts, unused = np.zeros(count), np.zeros(count)
     now = 0.0
     for i, t in enumerate(times):
-        advance(tables, x, counts, unused, t - now, hash_seed(seed, i))
+        advance(tables, x, counts, unused, t - now, number(seed, 1, i))
         now = t
         yield Snapshot(float(t), x.copy(), counts.copy())
-
-
-def hash_seed(*parts: int) -> int:
-    """One 64-bit seed from several numbers."""
-    return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0])
