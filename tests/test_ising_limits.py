@@ -130,3 +130,12 @@ def test_extreme_temperatures(T):
 def test_values_beyond_the_floating_point_range_are_refused(arguments):
     with pytest.raises(InputError, match=r"1e-100|1e100"):
         ising.solve(*arguments)
+
+
+def test_bounds_grow_with_what_the_value_is_a_difference_of():
+    """1e-11 of the scale: 2 |J| + |h| + |plaquette| a site, T for the entropy, (e / T)^2 N eps for a variance."""
+    frame = ising.solve((3, 4), [4.0], -3.0, 1.0, 2.0, by="transfer").set_index("quantity")
+    scales = {"energy": 9.0, "free_energy": 13.0, "abs_magnetization": 1.0, "specific_heat": 1.0}
+    expected = {name: 1e-11 * scale for name, scale in scales.items()}
+    expected["specific_heat"] += 64 * np.finfo(float).eps * 12 * (9 / 4) ** 2
+    assert frame.bound.to_dict() == pytest.approx(expected, rel=1e-9)
