@@ -38,7 +38,7 @@ def check(run: Run) -> System:
     """Raise ``InputError`` for what cannot run (system, network, tracker, times), before any work starts."""
     import neural
     from neural import trackers
-    from neural.runner import quantities_of
+    from neural.asked import quantities_of
 
     task = run.task
     system = build_system(task.system, run.shape, task.params)
