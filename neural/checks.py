@@ -7,14 +7,16 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import torch
 
+from exact.warning import RunWarning
+
 from .log import RunLog
 from .trackers import Step
-from .warning import RunWarning
 
 SIGMAS = 5.0  # standard errors: beyond it one normal number in 2 million, so that whole runs stay below 1 in 1000
 # Weights that are log-normal with this effective part have a fourth moment 1e4 times the square of the second: from a
 # thousand samples neither their mean nor its standard error is known.
 FEW = 0.1
+SHORT = 1e-3  # a path along which no average moves by more than a thousandth of its spread is none
 HALF = 0.5  # of what is followed: with more than that lost, the network and not the system decides the number
 
 
@@ -56,7 +58,7 @@ def few_effective(ess: float) -> str:
 
 def eaten(lost: float, followed: float) -> str:
     """Of the ``followed`` length of the exact path, in the Fisher metric, what the network could not follow."""
-    if not lost > HALF * followed:
+    if not (lost > HALF * followed and followed > SHORT):
         return ""
     return (
         f"the network follows only {max(0.0, 1 - lost / followed):.0%} of the change that the system asks for: the "
@@ -99,5 +101,9 @@ def of_report(log: RunLog, owners: Sequence[float], eps: float) -> Iterator[RunW
                 pair = [(n, values[n], errors[n]) for n in (best, name)]
                 if text := estimators(pair[0], pair[1], eps):
                     yield RunWarning("estimators", text, "ln_Z", s, log.t)
-        if log.followed is not None and (text := eaten(float(log.lost[r]), float(log.followed[r]))):
+        if (
+            log.followed is not None
+            and log.lost is not None
+            and (text := eaten(float(log.lost[r]), float(log.followed[r])))
+        ):
             yield RunWarning("projection", text, None, s, log.t)

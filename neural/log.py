@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from exact.warning import RunWarning
+
 from .trackers import Step
-from .warning import RunWarning
 
 Row = dict[str, Any]
 ARRAYS = ("summed", "followed", "lost")

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from exact import Connections, InputError, StateSpace, System
+from exact.warning import AccuracyWarning, RunWarning
 
 from . import architectures, checkpoint, checks, differences, distributed, quantum, trackers
 from .asked import DTYPES, check, check_times
@@ -24,7 +25,6 @@ from .autoregressive import FLOOR, Autoregressive, Collapsed
 from .ensemble import Ensemble
 from .log import Row, RunLog
 from .trackers.base import MAX_SUMMED, Problem
-from .warning import AccuracyWarning, RunWarning
 
 CHECKPOINT_SECONDS = 20.0
 

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from exact import Connections, StateSpace, System
+from exact.warning import RunWarning
 
 from ..distributed import mine, whole
 from ..ensemble import Ensemble, Parameters
 from ..estimators import Increment
-from ..warning import RunWarning
 
 MAX_SUMMED = 1 << 16  # states over which sums over all configurations are affordable
 CHUNK = 1 << 14  # configurations a network sees in one call where no gradient is kept, on a CPU

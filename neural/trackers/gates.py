@@ -19,11 +19,11 @@ from torch import Tensor
 
 from exact import Excluding, FixedSum, InputError, System
 from exact.matrixfree.local import Local, merged
+from exact.warning import RunWarning
 
 from ..architectures.matrix_product import MatrixProduct
 from ..estimators import Increment
 from ..tensor_train import Gate, TensorTrain
-from ..warning import RunWarning
 from .base import Diverged, Measuring, Problem, Step
 
 # Fractions of the step, the groups of gates forwards and backwards in turn. Strang's and S6 of Blanes and Moan, J.

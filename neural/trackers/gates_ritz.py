@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from exact import InputError
+from exact.warning import RunWarning
 
 from ..tensor_elements import LocalSum
-from ..warning import RunWarning
 from .base import Problem
 from .gates_symmetric import SymmetricGates
 from .proposal import checked

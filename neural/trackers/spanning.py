@@ -18,9 +18,9 @@ import torch
 from torch import Tensor
 
 from exact import InputError
+from exact.warning import RunWarning
 
 from ..estimators import Increment
-from ..warning import RunWarning
 from .base import Problem, Step
 
 ROUNDING = 1e-10  # of rates, which are zero at s = 0

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from exact import InputError
+from exact.warning import RunWarning
 
 from ..ensemble import Parameters
 from ..estimators import Increment, covariance_of_means
-from ..warning import RunWarning
 from .base import MAX_SUMMED, Diverged, Problem, Step
 from .proposal import Batch, checked, draw
 from .regression import Velocity, regress, scores
