@@ -237,7 +237,7 @@ def not_finite(folder: Path) -> list[str]:
 
 
 def warned(folder: Path) -> list[str]:
-    """What the records under ``folder`` warn of, a sentence for each task, shape, network and kind. It fails nothing."""
+    """What the records under ``folder`` warn of, a sentence for each task, shape, network and kind: no failure."""
     found = []
     for _, record in records(folder):
         name = f"{record.task} {shape_text(record.shape)} {record.label}"
