@@ -10,8 +10,9 @@ import pandas as pd
 
 from exact import System
 from exact.warning import RunWarning
-from neural.checks import HALF, SIGMAS
+from neural.checks import SIGMAS
 
+HALF = 0.5  # of the change since the start: with more lost, the network and not the system decides the number
 LEAST = {"ln_Z": 1e-8, "density": 1e-3}  # of a change that is followed: below it there is none (`errors` has the same)
 
 

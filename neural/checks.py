@@ -17,7 +17,6 @@ SIGMAS = 5.0  # standard errors: beyond it one normal number in 2 million, so th
 # thousand samples neither their mean nor its standard error is known.
 FEW = 0.1
 SHORT = 1e-3  # a path along which no average moves by more than a thousandth of its spread is none
-HALF = 0.5  # of what is followed: with more than that lost, the network and not the system decides the number
 
 
 def against_sum(value: float, stderr: float, summed: float, eps: float) -> str:

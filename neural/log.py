@@ -13,7 +13,7 @@ from exact.warning import RunWarning
 from .trackers import Step
 
 Row = dict[str, Any]
-ARRAYS = ("summed", "followed", "lost")
+ARRAYS = ("summed", "followed", "lost", "fastest", "left")
 
 
 @dataclass
@@ -32,6 +32,8 @@ class RunLog:
     summed: np.ndarray | None = None
     followed: np.ndarray | None = None  # length of the exact path so far, in the Fisher metric, by field
     lost: np.ndarray | None = None  # what of it the networks did not follow
+    fastest: np.ndarray | None = None  # the largest length a unit of time
+    left: np.ndarray | None = None  # of the last step, what was not followed a unit of time
     warnings: list[RunWarning] = field(default_factory=list)
     rows: list[Row] = field(default_factory=list)
     records: list[Row] = field(default_factory=list)
@@ -50,8 +52,11 @@ class RunLog:
         diagnostics = {name: value.detach().cpu().numpy() for name, value in step.diagnostics.items()}
         if "path" in diagnostics:
             path = diagnostics["path"].astype(float)
-            self.followed = (0.0 if self.followed is None else self.followed) + path
-            self.lost = (0.0 if self.lost is None else self.lost) + path * diagnostics["residual"]
+            lost = path * diagnostics["residual"]
+            self.followed = path + (0.0 if self.followed is None else self.followed)
+            self.lost = lost + (0.0 if self.lost is None else self.lost)
+            self.fastest = np.maximum(path / step.dt, 0.0 if self.fastest is None else self.fastest)
+            self.left = lost / step.dt
         for r, s in enumerate(self.s):
             row: Row = {"step": self.steps, "t": self.t, "s": s, "wall": wall, "negative": step.negative}
             for name in step.increments:

@@ -19,6 +19,7 @@ from compare.goals import goals
 from compare.pool import Job, Outcome, run_jobs
 from compare.record import Record, records, unfinished, write_json
 from compare.references import reference_path
+from compare.task import load_suite
 from exact import InputError, build, solve
 
 # -- run, track --------------------------------------------------------------------------------------------------------
