@@ -17,11 +17,9 @@ SIGMAS = 5.0  # standard errors: beyond it one normal number in 2 million, so th
 # thousand samples neither their mean nor its standard error is known.
 FEW = 0.1
 TENTH = 0.1  # of ln Z, by which the published estimator may lie below it
-LEFT = (
-    0.01  # nats that each step may leave: measured 1e-4 to 3e-3 with Adam, where ln Z was right to its standard error
-)
-# Measured on FA, East and TFIM, t up to 10: networks that can follow lose 0.002 to 0.02 of the path, 0.15 with the noise
-# of Adam; product networks 0.06 where ln Z still is right to 1e-4, and 0.3 to 0.9 where it is not.
+LEFT = 0.01  # nats that each step may leave: measured 1e-4 to 3e-3 with Adam, where ln Z is right
+# Measured on FA, East and TFIM, t up to 10: networks that can follow lose 0.002 to 0.02 of the path, 0.15 with the
+# noise of Adam; product networks 0.06 where ln Z still is right to 1e-4, and 0.3 to 0.9 where it is not.
 LOST = 0.3
 SLOW = 0.1  # of the fastest change: what is left there moves no average by a digit that shows
 SHORT = 1e-3  # a path along which no average moves by more than a thousandth of its spread is none
