@@ -108,8 +108,8 @@ def regress(scores: Iterable[Tensor], e: Tensor, batch: Batch, damping: float, o
     else:
         rate = Increment(mean, covariance_of_means(batch.mean * left * left.shape[1]))
     spread = _variance(batch, e - (batch.mean * e).sum(1, keepdim=True)).clamp_min(1e-300)
-    residuals = [(_variance(batch, part) / spread).sqrt() for part in (left, unseen)]
-    return Velocity(direction, rate, *residuals, spread.sqrt())
+    residual, other_residual = ((_variance(batch, part) / spread).sqrt() for part in (left, unseen))
+    return Velocity(direction, rate, residual, other_residual, spread.sqrt())
 
 
 def _fitted(
