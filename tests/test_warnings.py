@@ -316,3 +316,24 @@ def test_exact_tells_what_it_has_no_value_for(capsys) -> None:
     (told,) = json.loads(out)["warnings"]
     assert (told["kind"], told["quantity"], told["s"]) == ("note", "ln_Z", -1.0)
     assert err.count("unstable") == 1
+
+
+def test_a_prediction_from_few_draws_is_doubtful() -> None:
+    from compare.ising.predict import Sampling, doubts
+
+    frame = pd.DataFrame({"quantity": ["energy"] * 2, "T": [1.0, 3.0], "value": [0.0] * 2, "quality": [99.0, 101.0]})
+    assert list(doubts(frame, Sampling())) == [1.0]
+    frame["quality"] = [0.06, 0.07]  # of 150 steps: 9 and 10.5 moves
+    assert list(doubts(frame, Sampling(method="chains"))) == [1.0]
+
+
+def test_pytest_shows_them() -> None:
+    from types import SimpleNamespace
+
+    from compare.pytest_plugin import WARNING, pytest_terminal_summary
+
+    lines: list[str] = []
+    report = SimpleNamespace(user_properties=[(WARNING, "one"), ("vanbench", "{}")])
+    reporter = SimpleNamespace(stats={"passed": [report, report]}, section=lines.append, write_line=lines.append)
+    pytest_terminal_summary(reporter)  # type: ignore[arg-type]
+    assert lines == ["vanbench warnings", "one"]
