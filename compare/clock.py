@@ -11,7 +11,7 @@ import torch
 
 from exact import InputError
 from exact.errors import unknown
-from neural.runner import DTYPES
+from neural.asked import DTYPES
 
 REPEATS = 5
 

@@ -13,6 +13,7 @@ from .errors import PARTS
 from .intact import check
 from .parse import shape_text
 from .record import records
+from .warned import of_row, over_seeds
 
 MIN_SEEDS = 3  # below it a standard error over seeds says nothing, and none is given
 CASE = ["task", "task_hash", "tracker", "architecture", "shape", "n_sites", "quantity", "s", "t", "site", "distance"]
@@ -21,8 +22,8 @@ CASE = ["task", "task_hash", "tracker", "architecture", "shape", "n_sites", "qua
 def collect(folder: Path) -> pd.DataFrame:
     """Every compared value of every record under ``folder``: the columns of ``errors.errors``, what was run, its cost.
 
-    ``note`` says what is missing. Raises ``InputError`` where there are no records, for one that cannot be read, and
-    for two of one run, which would shrink every standard error.
+    ``note`` says what is missing, ``warning`` what may be wrong (see `warned`). Raises ``InputError`` where there are
+    no records, for one that cannot be read, and for two of one run, which would shrink every standard error.
     """
     frames = []
     seen: dict[tuple, Path] = {}
@@ -39,6 +40,7 @@ def collect(folder: Path) -> pd.DataFrame:
             frame = _with_ess(frame, log)
         frames.append(
             frame.assign(
+                warning=[of_row(record.warnings, row) for row in frame.to_dict("records")],
                 task=record.task,
                 task_hash=record.task_hash,
                 system=record.system,
@@ -104,6 +106,8 @@ def summarise(frame: pd.DataFrame) -> pd.DataFrame:
         if name in work:
             out[name] = groups[name].first()
     out["note"] = groups["note"].agg(lambda notes: "; ".join(sorted({n for n in notes if isinstance(n, str) and n})))
+    if "warning" in work:
+        out["warning"] = groups["warning"].agg(over_seeds)
     return out.reset_index()
 
 

@@ -14,7 +14,9 @@ import pandas as pd
 
 from exact import InputError, System
 from exact.propagate import steps_of
+from exact.warning import AccuracyWarning, RunWarning
 
+from . import checks
 from .distances import distances
 from .errors import errors
 from .provenance import peak_memory_mib, provenance, restart_peak_memory
@@ -34,11 +36,17 @@ MAX_SUMMED = 1 << 12  # configurations; the check of a network must not be felt
 NOT_TRACKED = {"distribution"}  # quantities that compare asks of a network itself
 
 
+class EndedEarly(InputError):
+    """A run that was cut off or diverged; ``value``: what `execute` would have returned."""
+
+    value: tuple[Path, list[RunWarning]]
+
+
 def check(run: Run) -> System:
     """Raise ``InputError`` for what cannot run (system, network, tracker, times), before any work starts."""
     import neural
     from neural import trackers
-    from neural.runner import quantities_of
+    from neural.asked import quantities_of
 
     task = run.task
     system = build_system(task.system, run.shape, task.params)
@@ -123,11 +131,11 @@ def execute(
     resume: bool = False,
     progress: Progress | None = None,
     watch: Callable[[list[dict[str, Any]]], None] | None = None,
-) -> tuple[Path, list[str]]:
+) -> tuple[Path, list[RunWarning]]:
     """Do ``run`` and write its record under ``folder``; returns its path and the warnings on the way.
 
-    Raises ``InputError`` for bad input, a budget that ran out or a run that diverged. Of the last two, what there was
-    until then is kept apart, under ``UNFINISHED``, and a finished run takes its place.
+    Raises ``InputError`` for bad input, ``EndedEarly`` where a budget ran out or a run diverged: what there was until
+    then is kept apart, under ``UNFINISHED``, and a finished run takes its place.
     """
     from neural import distributed, track
     from neural.trackers import Unfinished
@@ -139,6 +147,7 @@ def execute(
     began, began_cpu = time.perf_counter(), time.process_time()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
+        warnings.simplefilter("ignore", AccuracyWarning)  # the result has them
         try:
             result = track(
                 system,
@@ -166,14 +175,18 @@ def execute(
         "cpu_s": round(time.process_time() - began_cpu, 3),
     }
     record = assemble(run, system, result, known, cost)
+    others = dict.fromkeys(str(one.message) for one in caught if issubclass(one.category, UserWarning))
+    record.warnings += [RunWarning("code", text.removesuffix(".")) for text in others]
     path, cut = folder / FOLDER / run.path, folder / UNFINISHED / run.path
     if why is not None:
         _keep(record, result, why, cut)
-        raise InputError(_sentence(run, why)) from why
+        ended = EndedEarly(_sentence(run, why))
+        ended.value = cut, record.warnings
+        raise ended from why
     if distributed.rank() == 0:
         record.save(path)
         cut.unlink(missing_ok=True)
-    return path, [str(w.message) for w in caught if issubclass(w.category, UserWarning)]
+    return path, record.warnings
 
 
 def _keep(record: Record, result: Track, why: Exception, path: Path) -> None:
@@ -228,6 +241,7 @@ def assemble(run: Run, system: System, result: Track, known: Reference, cost: di
         provenance={**provenance(str(result.diagnostics.get("device", "cpu"))), "sources": sources(run)},
         **cost,
         peak_memory_mib=round(peak_memory_mib(), 1),
+        warnings=[*result.warnings, *checks.projections(compared, system)],
     )
 
 

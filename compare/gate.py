@@ -34,6 +34,7 @@ from .collect import MIN_SEEDS, collect, last_times, scalars, summarise
 from .parse import shape_text
 from .provenance import commit
 from .record import SchemaMismatch, read_json, records, write_json
+from .warned import grouped
 
 BASELINE_SCHEMA = 1
 ATOL = 1e-5  # an error below it is float noise of training, not accuracy: machines differ there
@@ -48,12 +49,14 @@ DISTANCES = {"continuous": "error", "scheme": "network"}  # reference of a dista
 
 @dataclass
 class Verdict:
-    """``lines`` and ``cautions`` for people; ``failures`` make a regression, ``refusals``: nothing was compared."""
+    """``lines``, ``cautions`` and the ``warnings`` of the records for people; ``failures`` make a regression,
+    ``refusals``: nothing was compared."""
 
     lines: list[dict[str, Any]] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     refusals: list[str] = field(default_factory=list)
     cautions: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
 
 def cases(folder: Path) -> list[dict[str, Any]]:
@@ -115,7 +118,7 @@ def gate(
     now: dict[tuple, dict[str, dict[str, Any]]] = {}
     for case in cases(folder):
         now.setdefault(_identity(case), {})[case["task_hash"]] = case
-    verdict = Verdict(failures=not_finite(folder))
+    verdict = Verdict(failures=not_finite(folder), warnings=warned(folder))
     numbers: set[tuple[int, int]] = set()
     for old in stored:
         candidates = now.pop(_identity(old), {})
@@ -231,6 +234,15 @@ def not_finite(folder: Path) -> list[str]:
         for row in bad.to_dict("records"):
             found.append(f"{path.name}: {row['quantity']} at s = {row['s']:g}, t = {row['t']:g} is not finite.")
     return found
+
+
+def warned(folder: Path) -> list[str]:
+    """What the records under ``folder`` warn of, a sentence for each task, shape, network and kind: no failure."""
+    found = []
+    for _, record in records(folder):
+        name = f"{record.task} {shape_text(record.shape)} {record.label}"
+        found += [(name, record.seed, one) for one in record.warnings]
+    return grouped(found)
 
 
 def judge(

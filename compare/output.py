@@ -6,6 +6,7 @@ import json
 import math
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import pandas as pd
@@ -14,8 +15,10 @@ from rich.console import Console
 from rich.table import Table
 
 from exact.errors import unknown
+from exact.warning import RunWarning
 
 from .record import columns
+from .warned import marked, with_warnings
 
 FORMATS = ("table", "json", "csv")
 WHOLE = ("site", "state", "distance")
@@ -30,15 +33,20 @@ def check_format(form: str) -> str:
     return form
 
 
-def emit(form: str, frame: pd.DataFrame, head: Mapping[str, Any], title: str = "") -> None:
-    """Print ``frame``: as ``{**head, "records": [...]}`` in JSON, and nothing else on stdout."""
+def emit(
+    form: str, frame: pd.DataFrame, head: Mapping[str, Any], title: str = "", warnings: Sequence[RunWarning] = ()
+) -> None:
+    """Print ``frame``: as ``{**head, "warnings": [...], "records": [...]}`` in JSON, and nothing else on stdout.
+
+    CSV has a column ``warning``, a table for people marks and the sentences below it, where a row has one.
+    """
     frame = _whole(frame)
     if form == "json":
-        print_json({**head, "records": as_records(frame)})
+        print_json({**head, "warnings": [asdict(one) for one in warnings], "records": as_records(frame)})
     elif form == "csv":
-        typer.echo(frame.to_csv(index=False, lineterminator="\n"), nl=False)
+        typer.echo(with_warnings(frame, warnings).to_csv(index=False, lineterminator="\n"), nl=False)
     else:
-        _print_table(frame, title)
+        _print_table(with_warnings(frame, warnings), title)
 
 
 def print_json(content: Mapping[str, Any]) -> None:
@@ -73,6 +81,10 @@ def plain(value: Any) -> Any:
 
 
 def _print_table(frame: pd.DataFrame, title: str) -> None:
+    below: list[str] = []
+    if "warning" in frame:
+        marks, below = marked(list(frame["warning"]))
+        frame = frame.assign(warning=marks)
     shown = [name for name in frame.columns if not (frame[name].isna() | (frame[name] == "")).all()]
     digits = [ERROR_DIGITS if name in ("stderr", "bound") else VALUE_DIGITS for name in shown]
     cells = frame[shown].head(SHOWN_ROWS).itertuples(index=False)
@@ -80,6 +92,8 @@ def _print_table(frame: pd.DataFrame, title: str) -> None:
     if len(frame) > SHOWN_ROWS:
         title = f"{title} (the first {SHOWN_ROWS} of {len(frame)} rows; --format csv has all)"
     print_rows(shown, rows, title)
+    for text in below:
+        typer.echo(f"warning {text}")
 
 
 def print_rows(headings: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> None:

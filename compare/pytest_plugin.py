@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .task import Architecture, Suite, Task
 
 PROPERTY = "vanbench"  # of a test report: one case as JSON, for JUnit and the summary
+WARNING = "vanbench-warning"  # likewise: a sentence on a number that may be wrong
 COLUMNS = ("task", "verdict", "case", "baseline", "now", "allowed", "sees doubling", "seeds needed")
 
 
@@ -100,6 +101,7 @@ class TaskItem(pytest.Item):
         self.verdict = runner.judge(self.task, None if baseline is None else Path(baseline))
         for line in self.verdict.lines:
             self.user_properties.append((PROPERTY, json.dumps({"task": self.task.name, **_rounded(line)})))
+        self.user_properties += [(WARNING, text) for text in self.verdict.warnings]
         if self.verdict.refusals:
             raise NoVerdict("cannot compare: " + "\n".join(self.verdict.refusals))
 
@@ -167,7 +169,7 @@ class _Runner:
         try:
             if baseline is None:
                 lines = [{"case": gates.label(case), "now": case["error"]} for case in gates.cases(folder)]
-                return gates.Verdict(lines=lines, failures=gates.not_finite(folder))
+                return gates.Verdict(lines=lines, failures=gates.not_finite(folder), warnings=gates.warned(folder))
             labels = {network.label for network in self.networks() or task.architectures}
             labels.add(task.tracker)  # of records without a network
             verdict = gates.gate(
@@ -242,6 +244,19 @@ def vanbench_run(
     return run
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    reports = [one for several in terminalreporter.stats.values() for one in several]
+    told = dict.fromkeys(text for report in reports for text in _warnings(report))
+    if told:
+        terminalreporter.section("vanbench warnings")
+    for text in told:
+        terminalreporter.write_line(text)
+
+
+def _warnings(report: Any) -> list[str]:
+    return [str(value) for name, value in getattr(report, "user_properties", ()) if name == WARNING]
+
+
 class _Summary:
     """Gathers what the tests report (from the workers of pytest-xdist too) and writes one Markdown page."""
 
@@ -249,6 +264,7 @@ class _Summary:
         self.path = path
         self.rows: dict[tuple[str, str], dict[str, Any]] = {}
         self.outcomes: dict[str, str] = {}
+        self.warnings: dict[str, None] = {}
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         cases = [json.loads(str(value)) for name, value in report.user_properties if name == PROPERTY]
@@ -259,6 +275,7 @@ class _Summary:
                 self.outcomes[name] = word if report.failed else "no worse"
                 if report.failed and report.when == "setup":
                     self.outcomes[name] += ": " + report.longreprtext.splitlines()[0]
+        self.warnings.update(dict.fromkeys(_warnings(report)))
         self.rows.update({(case["task"], case["case"]): case for case in cases})
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
@@ -270,6 +287,8 @@ class _Summary:
         rows = [[_cell(row.get(names.get(name, name))) for name in COLUMNS] for row in self.rows.values()]
         lines += ["", "| " + " | ".join(COLUMNS) + " |", "|---" * len(COLUMNS) + "|"]
         lines += ["| " + " | ".join(row) + " |" for row in rows]
+        if self.warnings:
+            lines += ["", "## Warnings", "", *(f"- {_cell(text)}" for text in self.warnings)]
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("a") as file:  # several steps may write into one page
             file.write("\n".join(lines) + "\n")

@@ -19,6 +19,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, field_validator
 
 from exact import InputError
+from exact.warning import RunWarning
 
 from .task import checked
 
@@ -38,7 +39,8 @@ class Record(BaseModel):
     """One run.
 
     ``rows``: the network's values; ``errors``: against the references; ``distances``: between whole distributions at
-    the last time; ``log``: the tracker's own figures at the report times; ``config``: the whole task.
+    the last time; ``log``: the tracker's own figures at the report times; ``config``: the whole task; ``warnings``: why
+    which of its numbers may be wrong (records from before they were kept have none).
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -70,6 +72,7 @@ class Record(BaseModel):
     wall_s: float
     cpu_s: float | None = None
     peak_memory_mib: float
+    warnings: list[RunWarning] = []
 
     @field_validator("rows", "errors", "distances", "log")
     @classmethod

@@ -18,6 +18,7 @@ from typing import Any
 from rich.console import Console
 
 from exact import InputError
+from exact.warning import RunWarning
 
 from . import execute, references
 from .cluster import connect, require_shared, run_jobs_on
@@ -40,7 +41,7 @@ class Summary:
     made: int = 0
     found: int = 0
     failures: list[Outcome] = field(default_factory=list)
-    warnings: dict[str, str] = field(default_factory=dict)
+    warnings: list[tuple[str, int, RunWarning]] = field(default_factory=list)  # run without its seed, seed
 
 
 def run_suite(
@@ -73,6 +74,9 @@ def run_suite(
     summary = Summary(out)
     todo = [run for run in runs if not finished(run, out)]
     summary.found = len(runs) - len(todo)
+    for run in (run for run in runs if run not in todo):
+        held = Record.load(out / FOLDER / run.path).warnings
+        summary.warnings += [(_name(run), run.replica, one) for one in held]
     out = out.resolve()  # workers elsewhere have other working folders
     workers = min(workers or cores(), max(len(todo), 1))
     with closing(connect(scheduler)) if scheduler else nullcontext() as client:
@@ -120,14 +124,19 @@ def _runs(todo: list[Run], out: Path, go: Go, device: str, console: Any, summary
     jobs = [Job(run.label, _execute, (run, out, device)) for run in longest_first]
 
     def ended(outcome: Outcome) -> None:
+        run = outcome.job.arguments[0]
+        summary.warnings += [(_name(run), run.replica, one) for one in (outcome.value[1] if outcome.value else ())]
         if outcome.failure:
             summary.failures.append(outcome)
-            return
-        summary.made += 1
-        for message in outcome.value[1]:
-            summary.warnings.setdefault(outcome.job.arguments[0].label, message)
+        else:
+            summary.made += 1
 
     _with_bar("networks", jobs, go, console, ended)
+
+
+def _name(run: Run) -> str:
+    """What runs that differ in the seed alone share."""
+    return run.label.removesuffix(f" #{run.replica + 1}")
 
 
 def _reference(run: Run, out: Path, progress: Any) -> None:

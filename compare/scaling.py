@@ -18,7 +18,7 @@ from tabulate import tabulate
 from exact import InputError, build
 from neural import Ensemble, trackers
 from neural import build as network
-from neural.runner import DTYPES
+from neural.asked import DTYPES
 from neural.trackers import Problem
 
 from . import parse

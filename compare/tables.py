@@ -15,6 +15,7 @@ from . import latex
 from .collect import collect, last_times, scalars, summarise, task_names
 from .growth import laws
 from .record import write_text
+from .warned import marked
 
 AXES = ("size", "time", "s", "architecture", "tracker")
 FORMATS = ("md", "csv", "latex")
@@ -43,9 +44,10 @@ HEADINGS = {
     "negative": "neg. targets",
     "parameters": "parameters",
     "cpu_s": "CPU (s)",
+    "mark": "warning",
     "record": "record",
 }
-TEXT = ("task", "tracker", "architecture", "shape")
+TEXT = ("task", "tracker", "architecture", "shape", "mark")
 COUNTED = ("site", "distance", "seeds", "parameters", "negative")
 ALWAYS = ("task", "architecture", "shape", "s", "t", "seeds", "value", "exact", "error", "cpu_s")
 
@@ -92,13 +94,16 @@ def render(
 ) -> str:
     """``found`` as text, and the laws ``growth`` below it.
 
-    CSV keeps every number in full; Markdown shows ``value ± standard error``; LaTeX has siunitx numbers,
-    ``-0.61950(12)``. ``records``: the run's folder as seen from the text; each row of Markdown then links its record.
+    CSV keeps every number in full, and the column ``warning``; elsewhere rows have marks, and the sentences stand
+    below. Markdown shows ``value ± standard error``; LaTeX has siunitx numbers, ``-0.61950(12)``. ``records``: the
+    run's folder as seen from the text; each row of Markdown then links its record.
     """
     if form not in FORMATS:
         raise unknown("format", form, list(FORMATS))
     if form == "csv":
         return found.to_csv(index=False, lineterminator="\n")
+    marks, warnings = marked(found["warning"] if "warning" in found else [""] * len(found))
+    found = found.assign(mark=marks)
     shown = [name for name in HEADINGS if name in found and (name in ALWAYS or _worth(name, found))]
     shown += ["record"] if records is not None and form == "md" else []
     rows = [[_cell(name, row, form, records) for name in shown] for row in found.to_dict("records")]
@@ -107,7 +112,7 @@ def render(
         grid = tabulate(rows, headings, tablefmt="pipe", disable_numparse=True)
     else:
         grid = latex.tabular(headings, rows, [name not in TEXT for name in shown]).rstrip("\n")
-    return grid + "\n" + _footnotes(found, form, growth)
+    return grid + "\n" + _footnotes(found, warnings, form, growth)
 
 
 def write_tables(folder: Path) -> list[Path]:
@@ -168,10 +173,11 @@ def _cell(name: str, row: dict, form: str, records: str | None) -> str:
     return text.replace(MISSING, latex.MISSING) if form == "latex" else text
 
 
-def _footnotes(found: pd.DataFrame, form: str, growth: pd.DataFrame | None) -> str:
-    """What the numbers are, and the notes of the rows, once each."""
+def _footnotes(found: pd.DataFrame, warnings: list[str], form: str, growth: pd.DataFrame | None) -> str:
+    """What the marks stand for, what the numbers are, and the notes of the rows, once each."""
     notes = sorted({note for notes in found["note"] for note in str(notes).split("; ") if note})
     lines = [
+        *(f"warning {text}" for text in warnings),
         "± is the standard error over seeds; error is the total against continuous time, divided by |exact| where the "
         "quantity is relative; the parts are on the same scale.",
         *(f"{law.task}, {law.architecture}, s = {law.s:g}, t = {law.t:g}: {law.growth}." for law in _laws(growth)),
@@ -194,5 +200,7 @@ def _worth(name: str, found: pd.DataFrame) -> bool:
         return False  # it is their sum
     if name == "error_per_site" and found["error"].notna().all():
         return False  # it stands in where the reference passes zero
+    if name == "mark":
+        return bool((found[name] != "").any())
     numbers = pd.to_numeric(found[name], errors="coerce")
     return bool(numbers.notna().any() and (numbers.fillna(0) != 0).any())

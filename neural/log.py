@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from exact.warning import RunWarning
+
 from .trackers import Step
 
 Row = dict[str, Any]
+ARRAYS = ("summed", "followed", "lost", "fastest", "left")
 
 
 @dataclass
@@ -27,6 +30,11 @@ class RunLog:
     ln_z: dict[str, np.ndarray] = field(default_factory=dict)
     covariance: dict[str, np.ndarray] = field(default_factory=dict)
     summed: np.ndarray | None = None
+    followed: np.ndarray | None = None  # length of the exact path so far, in the Fisher metric, by field
+    lost: np.ndarray | None = None  # what of it the networks did not follow
+    fastest: np.ndarray | None = None  # the largest length a unit of time
+    left: np.ndarray | None = None  # of the last step, what was not followed a unit of time
+    warnings: list[RunWarning] = field(default_factory=list)
     rows: list[Row] = field(default_factory=list)
     records: list[Row] = field(default_factory=list)
 
@@ -42,6 +50,13 @@ class RunLog:
         if step.summed is not None:
             self.summed = (0.0 if self.summed is None else self.summed) + step.summed.double().cpu().numpy()
         diagnostics = {name: value.detach().cpu().numpy() for name, value in step.diagnostics.items()}
+        if "path" in diagnostics:
+            path = diagnostics["path"].astype(float)
+            lost = path * diagnostics["residual"]
+            self.followed = path + (0.0 if self.followed is None else self.followed)
+            self.lost = lost + (0.0 if self.lost is None else self.lost)
+            self.fastest = np.maximum(path / step.dt, 0.0 if self.fastest is None else self.fastest)
+            self.left = lost / step.dt
         for r, s in enumerate(self.s):
             row: Row = {"step": self.steps, "t": self.t, "s": s, "wall": wall, "negative": step.negative}
             for name in step.increments:
@@ -51,6 +66,13 @@ class RunLog:
                 row["ln_Z_summed"] = float(self.summed[r])
             row.update({name: float(value[r]) for name, value in diagnostics.items()})
             self.rows.append(row)
+
+    def warn(self, found: RunWarning) -> bool:
+        """Keep ``found``, unless the run has warned of the same before."""
+        if found.key in {one.key for one in self.warnings}:
+            return False
+        self.warnings.append(found)
+        return True
 
     def stderr(self, name: str, weights: np.ndarray) -> float:
         """Of the combination ``weights . ln_Z`` over the counting fields."""
@@ -62,12 +84,14 @@ class RunLog:
 
     def to_dict(self) -> dict[str, Any]:
         """For a checkpoint: lists and numbers only."""
-        plain = {k: v for k, v in self.__dict__.items() if k not in ("ln_z", "covariance", "summed")}
+        plain = {k: v for k, v in self.__dict__.items() if k not in ("ln_z", "covariance", "warnings", *ARRAYS)}
+        arrays = {k: getattr(self, k) for k in ARRAYS}
         return {
             **plain,
+            **{k: None if v is None else v.tolist() for k, v in arrays.items()},
+            "warnings": [asdict(one) for one in self.warnings],
             "ln_z": {k: v.tolist() for k, v in self.ln_z.items()},
             "covariance": {k: v.tolist() for k, v in self.covariance.items()},
-            "summed": None if self.summed is None else self.summed.tolist(),
         }
 
     @staticmethod
@@ -75,6 +99,7 @@ class RunLog:
         arrays = {
             "ln_z": {k: np.array(v) for k, v in stored["ln_z"].items()},
             "covariance": {k: np.array(v) for k, v in stored["covariance"].items()},
-            "summed": None if stored["summed"] is None else np.array(stored["summed"]),
+            **{k: None if stored.get(k) is None else np.array(stored[k]) for k in ARRAYS},
+            "warnings": [RunWarning(**one) for one in stored.get("warnings", [])],
         }
         return RunLog(**{**stored, **arrays})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,36 +17,29 @@ import torch
 from torch import Tensor
 
 from exact import Connections, InputError, StateSpace, System
-from exact.errors import unknown
+from exact.warning import AccuracyWarning, RunWarning
 
-from . import architectures, checkpoint, differences, distributed, quantum, trackers
+from . import architectures, checkpoint, checks, differences, distributed, quantum, trackers
+from .asked import DTYPES, check, check_times
 from .autoregressive import FLOOR, Autoregressive, Collapsed
 from .ensemble import Ensemble
 from .log import Row, RunLog
 from .trackers.base import MAX_SUMMED, Problem
 
-QUANTITIES = ("ln_Z", "activity", "susceptibility", "density", "density_profile", "instantaneous_activity")
-DTYPES = {"float64": torch.float64, "float32": torch.float32}
 CHECKPOINT_SECONDS = 20.0
-MOST_STEPS = 1e8  # a week of the fastest ones
-
-
-def quantities_of(system: System) -> list[str]:
-    """What a run can report: the spin averages of an open quantum system in place of densities of up-spins."""
-    if system.quantum is not None:
-        return ["ln_Z", "activity", "susceptibility", *quantum.QUANTITIES]
-    return list(QUANTITIES)
 
 
 @dataclass
 class Track:
-    """The outcome of a run: tidy ``records``, a ``log`` row for each step and ``s``, and the networks at the end."""
+    """The outcome of a run: tidy ``records``, a ``log`` row for each step and ``s``, ``warnings`` of what may be wrong
+    with them, and the networks at the end."""
 
     records: pd.DataFrame
     log: pd.DataFrame
     estimator: str
     diagnostics: dict[str, Any]
     problem: Problem
+    warnings: list[RunWarning]
 
     def network(self, index: int = 0) -> Autoregressive:
         """The network at the end, for the counting field ``problem.s[index]``."""
@@ -86,7 +79,8 @@ def track(
     those of the middle of the trajectory in the s-ensemble, and call them so (``middle_density``). ``activity`` and
     ``susceptibility`` train two more networks at ``s -+ h`` (`differences.spacing`). With ``out``, a checkpoint, and
     ``resume`` goes on from it with the same numbers.
-    ``watch`` sees the rows of the log, one a counting field, after each step.
+    ``watch`` sees the rows of the log, one a counting field, after each step. What `checks` finds on the way stands in
+    ``warnings`` of the result, and is told as an ``AccuracyWarning``.
 
     Raises ``InputError`` for unknown names, times that are no multiples of the step, or a start a network cannot take,
     before any training; ``Diverged`` when a step turns non-finite: with ``out``, the networks and the log before it
@@ -97,7 +91,7 @@ def track(
     asked_s: list[float] = np.atleast_1d(np.asarray(s, float)).tolist()
     seed = int(seed)
     strict = bool(options.pop("strict", False))
-    _check(system, asked_s, grid, observable, quantities, tracker, options, dtype)
+    check(system, asked_s, grid, observable, quantities, tracker, options, dtype)
     distributed.start()
     torch_device = distributed.chosen(device)
     torch.manual_seed(seed)
@@ -133,7 +127,7 @@ def track(
             runner.load(stored["tracker"])
             generator.set_state(stored["generator"].cpu())
             log = RunLog.from_dict(stored["log"])
-            _check_times(grid, log)
+            check_times(grid, log)
     written = out if distributed.rank() == 0 else None
     try:
         prefix = "middle_" if trackers.middle(tracker) else ""
@@ -159,7 +153,6 @@ class _Run:
     config: dict[str, Any]
     progress: Callable[[int, int, str], None] | None
     watch: Callable[[list[Row]], None] | None = None
-    warned: bool = False
 
     def go(self) -> None:
         began, saved = time.perf_counter() - self.log.wall, time.perf_counter()
@@ -169,13 +162,15 @@ class _Run:
         while self.log.t < end * (1 - 1e-12):
             ahead = self.times[self.times > self.log.t * (1 + 1e-12) + 1e-12]
             step = self._step(float(ahead[0]) - self.log.t)
-            self._warn(step)
+            self._refuse(step)
+            self._tell(checks.of_step(step, self.log, self._owners()))
             self.log.add(step, time.perf_counter() - began)
             if self.watch:
                 self.watch(self.log.rows[-len(self.log.s) :])
             due = self.times[np.abs(self.times - self.log.t) < 1e-9 * max(1.0, end)]
             if due.size:
                 self.log.t = float(due[0])
+                self._tell(checks.of_report(self.log, self._owners(), self._eps()))
                 self._record(self.log.t)
             if self.progress:
                 shown = float(self.log.ln_z[self.log.default][0])
@@ -214,16 +209,17 @@ class _Run:
             self._save()
             self.log.frame().to_json(self.out / "metrics.jsonl", orient="records", lines=True)
 
-    def _warn(self, step: trackers.Step) -> None:
-        if step.warning and not self.warned:
-            warnings.warn(f"t = {self.log.t:.4g}: {step.warning}.", stacklevel=2)
-            self.warned = True
-        if not step.negative or (self.log.negative and not self.strict):
-            return
-        text = f"{step.negative} negative targets at t = {self.log.t:.4g}: dt below {1 / step.steepest:.4g} avoids them"
-        if self.strict:
-            raise InputError(text + " (strict).")
-        warnings.warn(text + "; they were clamped as published.", stacklevel=2)
+    def _tell(self, found: Iterable[RunWarning]) -> None:
+        for one in found:
+            if self.log.warn(one):
+                warnings.warn(one.sentence, AccuracyWarning, stacklevel=2)
+
+    def _refuse(self, step: trackers.Step) -> None:
+        if step.negative and self.strict:
+            raise InputError(checks.negative(step, self.log.t) + " (strict).")
+
+    def _eps(self) -> float:
+        return torch.finfo(next(iter(self.problem.ensemble.parameters.values())).dtype).eps
 
     def _save(self) -> None:
         assert self.out is not None
@@ -241,6 +237,11 @@ class _Run:
     def _record(self, t: float) -> None:
         with self._kept():
             self.log.records += [*self._ln_z_rows(t), *self._difference_rows(t), *self._observable_rows(t)]
+
+    def _owners(self) -> list[float]:
+        """The ``s`` that was asked for, of each field that is trained: differences over ``s`` take neighbours."""
+        stride = len(self.log.s) // len(self.s)
+        return [self.s[r // stride] for r in range(len(self.log.s))]
 
     def _asked(self) -> list[tuple[int, float]]:
         """Index among the trained fields of each ``s`` that was asked for."""
@@ -338,7 +339,7 @@ def _result(problem: Problem, log: RunLog, s: list[float], times: np.ndarray, us
     }
     asked = frame[frame["s"].isin(s)].reset_index(drop=True) if len(frame) else frame
     records = [row for row in log.records if np.isclose(times, row["t"], rtol=1e-9).any()]  # not what others asked for
-    return Track(pd.DataFrame(records), asked, log.default, diagnostics, problem)
+    return Track(pd.DataFrame(records), asked, log.default, diagnostics, problem, list(log.warnings))
 
 
 def _summable(system: System) -> bool:
@@ -351,49 +352,3 @@ def _with_edges(architecture: str, system: System, options: dict[str, Any]) -> d
     """A network that works along edges gets those of the system, unless others were asked for."""
     known = architectures.hyperparameters(architectures.find(architecture)) or {}
     return {"edges": system.edges.tolist(), **options} if "edges" in known and len(system.edges) else options
-
-
-def _check_times(times: np.ndarray, log: RunLog) -> None:
-    """Of a run that goes on: what it has passed it must have recorded."""
-    recorded = {float(row["t"]) for row in log.records}
-    for t in times[times <= log.t]:
-        if not np.isclose(list(recorded), t, rtol=1e-9).any():
-            raise InputError(f"the checkpoint is at t = {log.t:g} and has no values at t = {t:g}: take another folder.")
-
-
-def _check(
-    system: System,
-    s: Sequence[float],
-    times: np.ndarray,
-    observable: str,
-    quantities: Sequence[str],
-    tracker: str,
-    options: dict[str, Any],
-    dtype: str,
-) -> None:
-    for name in quantities:
-        if name not in (known := quantities_of(system)):
-            raise unknown("quantity", name, known)
-    if "purity" in quantities and system.n_sites > quantum.WHOLE:
-        raise InputError(f"purity takes the whole state: up to {quantum.WHOLE} spins.")
-    if dtype not in DTYPES:
-        raise unknown("dtype", dtype, list(DTYPES))
-    if observable not in system.observables:
-        raise unknown(f"observable of {system.name}", observable, system.observables)
-    if not len(s) or not np.isfinite(np.asarray(s, float)).all():
-        raise InputError("s must be one or more finite numbers.")
-    if not times.size or not np.isfinite(times).all() or (times < 0).any():
-        raise InputError("times must be finite and not negative.")
-    if system.initial.ndim != 2:
-        raise InputError("networks start from a product distribution: give the initial state site by site.")
-    trackers.check(tracker, options)
-    if trackers.counts_iterations(tracker) and (times % 1).any():
-        raise InputError(f"the time of {tracker} counts iterations: give whole numbers, like 100,500.")
-    if 0 < options.get("dt", np.inf) < times.max() / MOST_STEPS:
-        raise InputError(f"dt = {options['dt']} makes more than {MOST_STEPS:.0e} steps to t = {times.max():g}.")
-    if "dt" in options and trackers.steps_as_euler(tracker):
-        if not options["dt"] > 0:
-            raise InputError(f"dt = {options['dt']}: the time step must be positive.")
-        from exact.propagate import steps_of
-
-        steps_of(times, options["dt"])

@@ -7,6 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from command_line import TINY_SUITE
+from hypothesis import HealthCheck, settings
+
+# hypothesis times each example, and gives up on a slow machine, unless told not to
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 
 @pytest.fixture

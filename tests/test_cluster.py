@@ -45,6 +45,12 @@ def address() -> Iterator[str]:
         yield local.scheduler_address
 
 
+@pytest.fixture(autouse=True)
+def any_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A scheduler that is there answers in its own time; Dask's defaults give workers and connections seconds."""
+    monkeypatch.setattr(cluster, "CONNECT_SECONDS", 3600)
+
+
 @pytest.fixture
 def suite(tmp_path: Path) -> str:
     (tmp_path / "tiny.toml").write_text(SUITE)

@@ -13,16 +13,13 @@ import pretended_device
 import pytest
 
 HERE = Path(__file__).parent
-TIMED = 300  # s; half a minute on a quiet core
 
 
 @pytest.fixture(scope="module")
 def results():
     path = os.pathsep.join([str(HERE), str(HERE.parent)])
     environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
-    found = subprocess.run(
-        [sys.executable, HERE / "elsewhere.py"], capture_output=True, text=True, timeout=TIMED, env=environment
-    )
+    found = subprocess.run([sys.executable, HERE / "elsewhere.py"], capture_output=True, text=True, env=environment)
     if found.returncode == elsewhere.NO_DEVICE:
         pytest.skip("this torch takes no device from Python")
     assert found.returncode == 0, found.stderr[-2000:]

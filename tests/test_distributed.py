@@ -61,7 +61,8 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> list[dict]:
     for process in processes:
         process.start()
     for process in processes:
-        process.join(600)
+        process.join()
+        assert process.exitcode == 0
     return [read_json(folder / f"{rank}.json") for rank in (0, 1)]
 
 

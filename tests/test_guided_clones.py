@@ -13,6 +13,8 @@ from exact.trajectories.guide import Guide, connected, flat, velocity
 from exact.trajectories.jumptables import advance, compile_moves, draw_starts
 from neural import Ensemble, track
 from neural import build as network
+from neural.checks import of_step
+from neural.log import RunLog
 from neural.trackers import Problem
 from neural.trackers.guided_clones import GuidedClones
 
@@ -133,7 +135,8 @@ def test_a_network_that_misses_what_matters_is_warned_about():
     net = network("sitewise", (2, 3)).double().restrict(system.pinned, system.support)
     ensemble = Ensemble(net, 1)  # its output is zero at first: the equilibrium of c = 0.5
     tracker = GuidedClones(Problem(system, [0.2], "activity", ensemble, torch.Generator().manual_seed(1)), clones=2000)
-    assert tracker.step(0.01).warning == ""
+    assert list(of_step(tracker.step(0.01), RunLog([0.2]), [0.2])) == []
     with torch.no_grad():
         ensemble.parameters["site_bias"][..., 1] -= 4.0  # next to no up-spins
-    assert "the network misses what matters" in tracker.step(0.01).warning
+    (told,) = of_step(tracker.step(0.01), RunLog([0.2]), [0.2])
+    assert "the effective sample size falls to" in told.text

@@ -398,7 +398,7 @@ def test_in_a_browser(folder: Path, tmp_path: Path, width: int) -> None:
     path = tmp_path / "probe.html"
     path.write_text(write_report(folder, tmp_path / "page.html").read_text().replace("</body>", f"{PROBE}</body>"))
     options = ["--headless=new", "--no-sandbox", "--disable-gpu", f"--window-size={width},900", "--dump-dom"]
-    done = subprocess.run(["chromium", *options, path.as_uri()], capture_output=True, text=True, timeout=120)
+    done = subprocess.run(["chromium", *options, path.as_uri()], capture_output=True, text=True)
     found = re.search(r"<title>(\{.*?\})</title>", done.stdout)
     assert found, done.stderr
     told = json.loads(found[1])

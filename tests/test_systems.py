@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 
 import numpy as np
 import pytest
@@ -179,9 +178,7 @@ BAD = [
 @pytest.mark.parametrize("case", range(len(BAD)))
 def test_refused_in_one_sentence(case):
     make, says = BAD[case]
-    began = time.process_time()
     with pytest.raises(InputError, match=says) as caught:
         make()
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 300
-    assert time.process_time() - began < 1

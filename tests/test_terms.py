@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 
 import numpy as np
@@ -100,11 +99,9 @@ def test_first_site_is_most_significant():
     ],
 )
 def test_refused(make, says):
-    began = time.process_time()
     with pytest.raises(InputError, match=says) as caught:
         make()
     assert "\n" not in str(caught.value)
-    assert time.process_time() - began < 1
 
 
 def test_open_support_is_refused():

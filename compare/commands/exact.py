@@ -10,7 +10,7 @@ import typer
 from exact import InputError, cloning, scan
 from exact.solve import DEFAULT
 
-from .. import parse, progress
+from .. import parse, progress, warned
 from ..output import check_format, emit
 from ..systems import build_system
 from . import common
@@ -80,7 +80,9 @@ def exact(
             found = scan(built, fields, grid, out, processes, tell, **options)
     taken = found.attrs.get("method", method)
     head = {"system": built.name, "shape": list(lengths), "params": dict(built.params), "observable": observable}
-    emit(form, found, {**head, "method": taken}, title=f"{built.name} {shape}")
+    notes = warned.of_notes(found)
+    emit(form, found, {**head, "method": taken}, f"{built.name} {shape}", notes)
+    warned.tell(one.sentence for one in notes)
     stderr.print(f"method: {taken}" + (f"; values in {out}" if out else ""), markup=False, highlight=False)
 
 

@@ -15,6 +15,7 @@ from exact import InputError
 from exact.errors import unknown
 
 from .. import gate as gates
+from .. import warned
 from ..output import print_json, print_rows
 from ..power import FALSE_ALARMS, POWER
 from ..record import SchemaMismatch
@@ -74,6 +75,7 @@ def gate(
         )
     for text in verdict.cautions:
         stderr.print(text, style="yellow", markup=False)
+    warned.tell(verdict.warnings)
     for text in verdict.failures:
         stderr.print(f"worse: {text}", style="bold red", markup=False)
     for text in verdict.refusals:

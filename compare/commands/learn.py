@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,8 +11,10 @@ import typer
 
 from exact.errors import InputError, unknown
 
+from .. import warned
 from ..output import check_format
 from ..progress import Bars
+from ..warned import marked
 from . import common
 
 COUPLINGS = ("J", "h", "plaquette")
@@ -100,6 +103,7 @@ def learn_ising(
             ),
         )
     typer.echo(json.dumps({key: value for key, value in result.items() if key != "provenance"}, indent=1))
+    warned.tell(f"{one['kind']}: {one['text']}." for one in result["warnings"])
 
 
 def predict(
@@ -137,7 +141,11 @@ def predict(
         )
     table = ising_predict.save(folder, frame, values, sampling)
     curves(frame, spec, table.with_suffix(".png"))
-    typer.echo(_text(frame, format))
+    doubts = ising_predict.doubts(frame, sampling)
+    if doubts:
+        frame = frame.assign(warning=[doubts[T].sentence if T in doubts else "" for T in frame["T"]])
+    typer.echo(_text(frame, format, list(doubts.values())))
+    warned.tell(one.sentence for one in doubts.values())
 
 
 def learn_wang2020(
@@ -165,10 +173,13 @@ def couplings(items: list[str]) -> dict[str, float]:
     return {name: float(value) for name, value in found.items()}
 
 
-def _text(frame, format: str) -> str:
+def _text(frame, format: str, warnings: list) -> str:
     if format == "csv":
         return frame.to_csv(index=False, float_format="%.8g").rstrip()
     if format == "json":
         records = [{k: v for k, v in row.items() if v == v} for row in frame.to_dict("records")]  # NaN: left out
-        return json.dumps({"records": records})
-    return frame.round(5).to_markdown(index=False)
+        return json.dumps({"warnings": [asdict(one) for one in warnings], "records": records})
+    if "warning" not in frame:
+        return frame.round(5).to_markdown(index=False)
+    marks, below = marked([f"{T:g}: {text}" if text else "" for T, text in zip(frame["T"], frame["warning"])])
+    return frame.assign(warning=marks).round(5).to_markdown(index=False) + "".join(f"\nwarning {one}" for one in below)

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from exact import InputError
 
-from .. import parse
+from .. import parse, warned
 from ..run import Summary, require_empty_or_run_folder, run_suite
 from ..task import Architecture, load_suite
 from . import common
@@ -75,8 +75,7 @@ def run(
 
 
 def _report(summary: Summary, stderr: Console) -> None:
-    for label, message in summary.warnings.items():
-        stderr.print(f"warning: {label}: {message}", style="yellow", markup=False)
+    warned.tell(warned.grouped(summary.warnings))
     for failure in summary.failures:
         stderr.print(f"failed: {failure.job.label}: {failure.failure}", style="bold red", markup=False)
         if failure.crash:

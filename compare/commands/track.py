@@ -9,7 +9,7 @@ import typer
 
 from exact import InputError
 
-from .. import execute, live, parse
+from .. import execute, live, parse, warned
 from ..output import check_format, emit
 from ..progress import Bars
 from ..record import FOLDER, Record
@@ -95,9 +95,10 @@ def track(
     require_empty_or_run_folder(out)
     watch = live.tensorboard(out / "tensorboard") if tensorboard else None
     stderr = common.console(quiet)
-    path, warned = out / FOLDER / run.path, list[str]()
+    path = out / FOLDER / run.path
     if finished(run, out):
-        stderr.print("this run was finished before; delete its record to do it again.")
+        if distributed.rank() == 0:
+            typer.echo("this run was finished before; delete its record to do it again.", err=True)
     else:
         with common.interruptible("the same command with --resume goes on from here."), Bars(stderr) as bar:
             line = bar.add(run.label)
@@ -105,20 +106,23 @@ def track(
             def moved(step: int, total: int, message: str) -> None:
                 bar.update(line, completed=step, total=total, note=message)
 
-            path, warned = execute.execute(
-                run, out, device, checkpoint=out / "checkpoint", resume=resume, progress=moved, watch=watch
-            )
+            try:
+                execute.execute(
+                    run, out, device, checkpoint=out / "checkpoint", resume=resume, progress=moved, watch=watch
+                )
+            except execute.EndedEarly as error:
+                warned.tell(one.sentence for one in error.value[1])
+                raise
     if distributed.rank() > 0:
         return  # of several processes under torchrun, the first speaks
-    for message in dict.fromkeys(warned):
-        stderr.print(f"warning: {message}", style="yellow", markup=False)
     record = Record.load(path)
+    warned.tell(one.sentence for one in record.warnings)
     head = {
         **{"system": record.system, "shape": record.shape, "params": record.params, "observable": observable},
         **{"architecture": record.label, "tracker": tracker, "seed": seed, "estimator": record.estimator},
         **{"diagnostics": record.diagnostics, "record": str(path)},
     }
-    emit(form, record.frame("rows"), head, title=run.label)
+    emit(form, record.frame("rows"), head, run.label, record.warnings)
     stderr.print(f"record: {path}", markup=False)
 
 

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from exact import ising
 from exact.errors import InputError
 from exact.ising import coarse
+from exact.warning import RunWarning
 from neural import Autoregressive, build
 from neural.learning import hamiltonian
 from neural.learning import likelihood as learn
@@ -124,6 +125,7 @@ def run(
         "parameters": sum(p.numel() for p in net.parameters()),
         "training_seconds": sum(row["seconds"] for row in fit.history),
         "training_cpu_seconds": sum(row["cpu_seconds"] for row in fit.history),
+        "warnings": [],
         **_judge(spec, net, x, out),
         "seconds": time.perf_counter() - begun,
         "peak_memory_mib": peak_memory_mib(),
@@ -148,7 +150,11 @@ def _judge(spec: Spec, net: Autoregressive, x: NDArray, out: Path) -> dict[str, 
         judged["agreement"] = asdict(hamiltonian.agreement(learned, true))
         found = hamiltonian.couplings(net, some, spec.shape, spec.T0)
     except InputError as error:
-        return {**judged, "not_judged": str(error)}
+        return {
+            **judged,
+            "not_judged": str(error),
+            "warnings": [asdict(RunWarning("not judged", str(error).removesuffix(".")))],
+        }
     terms = zip(found.names, found.values, found.errors)
     couplings = {name: {"value": float(value), "stderr": float(error)} for name, value, error in terms}
     return {**judged, "couplings": couplings, "couplings_r2": found.r2}

@@ -17,6 +17,7 @@ from exact import ising
 from exact.errors import InputError, unknown
 from exact.ising import coarse, montecarlo
 from exact.seeds import Seed, stream
+from exact.warning import RunWarning
 from neural import Autoregressive
 from neural.learning import mixture, reweight
 
@@ -34,6 +35,8 @@ COLUMNS = [
     "quality",
 ]
 REFERENCE_SAMPLES = 20000
+FEW = 100  # effective draws: five in each of the twenty groups whose scatter is the standard error
+STUCK = 10  # accepted moves of a chain: below it, its start is most of what it saw
 
 
 @dataclass(frozen=True)
@@ -102,6 +105,21 @@ def predict(
     joined = frame.merge(_reference(spec, values, sampling.seed), how="left", on=["quantity", "T"])
     joined["difference"] = joined["value"] - joined["reference"]
     return joined.sort_values(["quantity", "T"], ignore_index=True)[COLUMNS]
+
+
+def doubts(frame: pd.DataFrame, sampling: Sampling) -> dict[float, RunWarning]:
+    """By temperature, why the averages there are not to be trusted."""
+    found = {}
+    for T, quality in frame.groupby("T").quality.first().items():
+        if sampling.method == "mixture" and not quality >= FEW:
+            text = f"only {quality:.3g} draws count: the network at T0 says too little here; take more --draws"
+        elif sampling.method == "chains" and not quality * sampling.length >= STUCK:
+            text = f"{quality:.2g} of the moves {sampling.moves[0]} are accepted, fewer than {STUCK} in a chain: take "
+            text += "a larger --length, or other --moves"
+        else:
+            continue
+        found[float(T)] = RunWarning("effective samples", f"T = {T:g}: {text}")
+    return found
 
 
 def _scaled(pair: tuple[float, float], factor: float) -> tuple[float, float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import pandas as pd
 from ..growth import laws
 from ..record import Record
 from ..tables import scientific, with_error
+from ..warned import marked
 
 MISSING = "–"
 SETTINGS = ("site", "s", "t", "seeds", "sizes")
@@ -33,6 +34,7 @@ class Table:
     """``hints`` say what a column is, in words; ``numeric`` columns are set flush right.
 
     ``shared``: columns (heading, text) in which every row says the same; they stand above the table, not in it.
+    ``below``: sentences that marks in the rows stand for.
     """
 
     headings: list[str]
@@ -40,6 +42,7 @@ class Table:
     numeric: list[bool]
     rows: list[list[Cell]]
     shared: tuple[tuple[str, str], ...] = ()
+    below: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -76,9 +79,11 @@ def error_table(rows: pd.DataFrame, links: dict[tuple, tuple[tuple[str, str], ..
         _plain("ESS", "ess", "effective sample size, as a fraction of the samples"),
         _plain("CPU (s)", "cpu_s", "of one run"),
         _plain("parameters", "parameters", "of the network"),
+        Column("warning", "the sentence stands below", lambda r: Cell(r["mark"]), numeric=False),
         Column("records", "one for each seed", lambda r: Cell("", None, given.get(case(r), ())), numeric=False),
     ]
-    return _table(columns, rows.to_dict("records"))
+    marks, below = marked(list(rows["warning"]) if "warning" in rows else [""] * len(rows))
+    return replace(_table(columns, rows.assign(mark=marks).to_dict("records")), below=tuple(below))
 
 
 def distance_table(found: Sequence[tuple[str, Record]]) -> Table | None:

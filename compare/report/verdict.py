@@ -11,6 +11,7 @@ import pandas as pd
 from ..collect import MIN_SEEDS, last_times, scalars
 from ..growth import laws
 from ..record import Record
+from ..warned import marked
 from .marks import words
 from .tables import Cell, Table, commit_text
 
@@ -166,6 +167,8 @@ def _cautions(last: pd.DataFrame) -> Iterator[str]:
         yield f"{_count(int((last.negative > 0).sum()), 'case')} met negative targets: take a smaller time step there."
     if (last.seeds < MIN_SEEDS).any():
         yield f"Some cases have fewer than {MIN_SEEDS} seeds: no standard error over seeds is given for them."
+    for text in marked(list(last.warning) if "warning" in last else [])[1]:
+        yield f"A warning {text}"
     noted = last.note.map(lambda notes: [part for part in str(notes).split("; ") if part]).explode().dropna()
     for note, number in noted.value_counts().items():
         yield f"In {_count(number, 'case')}: {note}{'' if str(note).endswith('.') else '.'}"

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from exact import Connections, StateSpace, System
+from exact.warning import RunWarning
 
 from ..distributed import mine, whole
 from ..ensemble import Ensemble, Parameters
@@ -39,7 +40,7 @@ class Step:
     diagnostics: dict[str, Tensor] = field(default_factory=dict)  # each (R,): loss, ess, ...
     negative: int = 0
     steepest: float = 0.0  # largest -(W_s p)(x)/p(x) seen: dt must stay below its inverse
-    warning: str = ""  # one sentence, told once a run
+    warnings: list[RunWarning] = field(default_factory=list)  # each kind is told once a run
     summed: Tensor | None = None  # (R,): the increment without sampling noise, summed over all configurations
 
 
@@ -150,3 +151,15 @@ class Problem:
             log_prob = self.log_prob(part)
             total += (log_prob.double().exp() * local(part, log_prob)).sum(1)
         return total
+
+
+def one_configuration(connections: Connections, x: Tensor) -> list[RunWarning]:
+    """Where every sample ``(R, n, n_sites)`` of a field is the same, in a configuration that the dynamics leaves."""
+    same = (x == x[:, :1]).flatten(1).all(1)
+    if not same.any() or not (connections.diagonal(x[:, :1])[:, 0][same] < 0).any():
+        return []
+    text = (
+        "all samples are one configuration, which the dynamics leaves: an effective sample size of 1, and standard "
+        "errors of 0 say nothing; start from a distribution that is not a point, like --initial bernoulli:0.99"
+    )
+    return [RunWarning("effective samples", text)]

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from exact import Excluding, FixedSum, InputError, System
 from exact.matrixfree.local import Local, merged
+from exact.warning import RunWarning
 
 from ..architectures.matrix_product import MatrixProduct
 from ..estimators import Increment
@@ -113,7 +114,7 @@ class Gates(Measuring):
         increment = Increment.certain(torch.as_tensor(growth))
         bonds = self.bonds
         diagnostics = {"lost": self.lost, "bond": bonds}
-        return Step(dt, {"gates": increment}, "gates", diagnostics, warning=self._warning(dt, int(bonds.max())))
+        return Step(dt, {"gates": increment}, "gates", diagnostics, warnings=self._warnings(dt, int(bonds.max())))
 
     @property
     def bonds(self) -> Tensor:
@@ -141,12 +142,15 @@ class Gates(Measuring):
         except (np.linalg.LinAlgError, ValueError) as error:  # what is not finite has no factors
             raise Diverged(f"a step of {dt:.3g} overflows: take dt below {self._shorter()}.") from error
 
-    def _warning(self, dt: float, bond: int) -> str:
+    def _warnings(self, dt: float, bond: int) -> list[RunWarning]:
+        found = []
         if (lost := float(self.lost.max())) > TOO_MUCH:
-            return f"{lost:.1g} of the vector's squares have been cut from bonds of {bond}: take a larger bond"
-        return (
-            f"dt = {dt:.3g} is long for rates like these: take dt below {self._shorter()}" if dt > self.longest else ""
-        )
+            text = f"{lost:.1g} of the vector's squares have been cut from bonds of {bond}: take a larger bond"
+            found.append(RunWarning("bond", text))
+        if dt > self.longest:
+            text = f"dt = {dt:.3g} is long for rates like these: take dt below {self._shorter()}"
+            found.append(RunWarning("time step", text))
+        return found
 
     def _shorter(self) -> str:
         return f"{0.95 * self.longest:.2g}"  # below it also when rounded

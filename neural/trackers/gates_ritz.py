@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from exact import InputError
+from exact.warning import RunWarning
 
 from ..tensor_elements import LocalSum
 from .base import Problem
@@ -98,13 +99,10 @@ class GatesRitz(Spanning):
                 flow.advance(span / steps, moving)
             self.span.add(flow.trains, moving)
         self.main.hand_over()
-        self.warning = self.warning or self._complaint()
-
-    def _complaint(self) -> str:
         if (lost := float(self._lost().max())) > TOO_MUCH:
             bond = int(self.main.bonds.max())
-            return f"{lost:.1g} of every flow's squares or more have been cut from bonds of {bond}: take a larger bond"
-        return ""
+            text = f"{lost:.1g} of every flow's squares or more have been cut from bonds of {bond}: take a larger bond"
+            self.warnings.append(RunWarning("bond", text))
 
     def _lost(self) -> Tensor:
         return torch.stack([flow.lost for flow in self.flows]).amin(0)

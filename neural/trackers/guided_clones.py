@@ -38,7 +38,6 @@ LARGEST = 3  # sites of the guides' clusters
 ENOUGH = 4  # samples for each function of a guide
 SHORTEST = 1e-3  # time of a guide: a guide costs a look at every walker
 PIECES = 4  # guides of a walk, at least
-FEW = 0.1  # effective part of the clones below which a run is warned about
 
 
 class GuidedClones:
@@ -92,15 +91,13 @@ class GuidedClones:
         self._guide(step.dt / 2, before, self.network.batch.x.cpu().numpy())
         increment = step.increments[step.default]
         ln_z, covariance = self.ln_z + increment.value, self.covariance + increment.covariance
-        warning = step.warning
         if step.dt >= limit * (1 - 1e-9):
             ln_z, covariance, ess = self._walk()
             step.diagnostics["ess"] = ess
-            warning = warning or _warning(float(ess.min()))
         # the log adds covariances up: a step is given the growth of that of the whole
         grown = Increment(ln_z - self.ln_z, covariance - self.covariance)
         self.ln_z, self.covariance = ln_z, covariance
-        return Step(step.dt, {"clones": grown}, "clones", step.diagnostics, warning=warning)
+        return Step(step.dt, {"clones": grown}, "clones", step.diagnostics, warnings=step.warnings)
 
     def state(self) -> Mapping[str, Any]:
         own = {name: getattr(self, name) for name in ("knots", "ln_z", "covariance", "ends", "log_norm")}
@@ -172,12 +169,6 @@ def _clusters(system: System, samples: int) -> Clusters:
             break
         found = larger
     return found
-
-
-def _warning(ess: float) -> str:
-    if ess >= FEW:
-        return ""
-    return f"{ess:.1%} of the clones carry the weight of all: the network misses what matters, and ln Z may be too low"
 
 
 def population(

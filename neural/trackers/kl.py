@@ -13,7 +13,7 @@ from exact import InputError
 from ..adam import Adam
 from ..distributed import mine, total, whole
 from ..estimators import Increment, effective_samples, from_loss, from_weights
-from .base import MAX_SUMMED, Diverged, Problem, Step
+from .base import MAX_SUMMED, Diverged, Problem, Step, one_configuration
 from .proposal import checked, draw
 from .target import Average, Euler, averaged
 
@@ -111,6 +111,7 @@ class KL:
         step.summed = summed.value if summed else None
         self.steps_done += 1
         self.measured = self._draw()
+        step.warnings += one_configuration(self.problem.connections, self.measured)
         return step
 
     def _summed_mass(self) -> Increment | None:
@@ -161,6 +162,18 @@ class KL:
         self.optimiser.step()
         return log_weights[:, :plain], loss.detach().cpu()
 
+    def _path(self, fit: Euler | Average, log_weights: Tensor) -> dict[str, Tensor]:
+        """How far the step was to take ``ln p``, and the part of it that is left, as spreads over the network."""
+        assert fit.change is not None
+        path, left = (self._spread(values) for values in (fit.change, log_weights))
+        return {"path": path, "residual": left / path.clamp_min(1e-300)}
+
+    def _spread(self, values: Tensor) -> Tensor:
+        if self.states is None:
+            return values.std(1)
+        p = self.problem.log_prob(self.states).double().exp()
+        return (p * (values - (p * values).sum(1, keepdim=True)).square()).sum(1).sqrt()
+
     def _samples(self) -> tuple[Tensor, Tensor, int]:
         """Configurations, their weights in averages over the network, and how many lead that are plain samples."""
         if self.states is not None:
@@ -180,11 +193,9 @@ class KL:
 
     def _summary(self, fit: Euler | Average, mass: Increment, log_weights: Tensor, loss: Tensor) -> Step:
         if self.states is None:
-            increments = {
-                "loss": from_loss(log_weights),
-                "log_mean_exp": from_weights(log_weights),
-                "integrated": mass,
-            }
+            increments = {"loss": from_loss(log_weights), "log_mean_exp": from_weights(log_weights)}
+            increments = {k: Increment(i.value, i.covariance + fit.noise(mass)) for k, i in increments.items()}
+            increments["integrated"] = mass
             ess = effective_samples(log_weights)
         else:
             exact = fit(self.states).logsumexp(1)
@@ -194,7 +205,7 @@ class KL:
                 "integrated": mass,
             }
             ess = torch.exp(2 * exact - (2 * log_weights + self.problem.log_prob(self.states)).logsumexp(1))
-        diagnostics = {"loss": loss, "ess": ess}
+        diagnostics = {"loss": loss, "ess": ess, **self._path(fit, log_weights)}
         return Step(self.dt, increments, "log_mean_exp", diagnostics, fit.negative, fit.steepest)
 
 

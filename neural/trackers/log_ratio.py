@@ -83,7 +83,8 @@ def growth(batch: Batch, ratio: Tensor, there: Tensor) -> tuple[Increment, dict[
 
     With ``delta = ratio - ln (p / p_0)`` it is ``a + ln (1 + <(p / p_0) (exp(delta - a) - 1)>)`` for any ``a``, since
     ``<p / p_0> = 1``: free of noise where ``delta`` is constant. Diagnostics: ``residual``, the spread of ``delta``
-    over that of ``ratio``, and ``ess``, the effective part of samples of ``p`` weighted by ``exp(delta)``.
+    over that of ``ratio``, which is ``path``, and ``ess``, the effective part of samples of ``p`` with the weights
+    ``exp(delta)``.
     """
     change = there - batch.log_prob
     delta = ratio - change
@@ -95,10 +96,11 @@ def growth(batch: Batch, ratio: Tensor, there: Tensor) -> tuple[Increment, dict[
     residual = ((batch.mean * (delta - middle).square()).sum(1) / spread).sqrt()
     mass, factor = batch.mean * weight, excess + 1
     ess = (mass * factor).sum(1).square() / (mass.sum(1) * (mass * factor.square()).sum(1))
+    told = {"residual": residual, "path": spread.sqrt(), "ess": ess}
     if batch.exact:
-        return Increment.certain(value), {"residual": residual, "ess": ess}
+        return Increment.certain(value), told
     influence = batch.mean.shape[1] * batch.mean * weight * excess / (1 + more)[:, None]
-    return Increment(value, covariance_of_means(influence)), {"residual": residual, "ess": ess}
+    return Increment(value, covariance_of_means(influence)), told
 
 
 def _per(increment: Increment, dt: float) -> Increment:

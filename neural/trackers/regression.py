@@ -29,12 +29,14 @@ class Velocity:
 
     ``residual`` ``(R,)`` is ``std(E - a - O v) / std(E)``: 0 where the network can follow exactly, 1 where not at all.
     ``unseen`` is the same of a velocity fitted on other samples: where it is far above 1, that fit is of their noise.
+    ``speed`` ``(R,)`` is ``std(E)``, the length of the exact velocity in the Fisher metric.
     """
 
     direction: Tensor
     mean: Increment
     residual: Tensor
     unseen: Tensor
+    speed: Tensor
 
 
 CHUNK = 512  # configurations whose scores are found in one call, on a CPU
@@ -106,8 +108,8 @@ def regress(scores: Iterable[Tensor], e: Tensor, batch: Batch, damping: float, o
     else:
         rate = Increment(mean, covariance_of_means(batch.mean * left * left.shape[1]))
     spread = _variance(batch, e - (batch.mean * e).sum(1, keepdim=True)).clamp_min(1e-300)
-    residuals = [(_variance(batch, part) / spread).sqrt() for part in (left, unseen)]
-    return Velocity(direction, rate, *residuals)
+    residual, other_residual = ((_variance(batch, part) / spread).sqrt() for part in (left, unseen))
+    return Velocity(direction, rate, residual, other_residual, spread.sqrt())
 
 
 def _fitted(

@@ -91,7 +91,8 @@ class Ritz(Spanning):
             at = self.flowed
             while at < time * (1 - 1e-12):
                 step = flow.step(time - at)
-                at, self.warning = at + step.dt, self.warning or step.warning
+                at += step.dt
+                self.warnings += step.warnings
             self.networks[i] = self.problem.ensemble.frozen()
             self.span.add()
         self.problem.ensemble.load(self.networks[0])

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from exact import InputError
+from exact.warning import RunWarning
 
 from ..estimators import Increment
 from .base import Problem, Step
@@ -59,7 +60,7 @@ class Spanning(ABC):
         self.now, self.flowed = 0.0, 0.0
         self.quiet = torch.zeros(len(problem.s), dtype=torch.int64)  # times in a row that nothing changed
         self.ahead: Tensor | None = None
-        self.warning = ""
+        self.warnings: list[RunWarning] = []  # of the flows, since the last step
 
     @abstractmethod
     def _flow(self, time: float, moving: list[int]) -> None:
@@ -94,7 +95,8 @@ class Spanning(ABC):
             "networks": torch.tensor(self.span.sizes).to(top),
             **self._told(),
         }
-        return Step(dt, {self.name: increment}, self.name, told, warning=self.warning)
+        warnings, self.warnings = self.warnings, []
+        return Step(dt, {self.name: increment}, self.name, told, warnings=warnings)
 
     def _extend(self, time: float) -> None:
         """Flow on to ``time``, and see whether the new states changed anything."""

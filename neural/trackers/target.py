@@ -24,6 +24,7 @@ class Euler:
     def __init__(self, problem: Problem, dt: float, before: Parameters, states: Tensor | None):
         self.problem, self.dt, self.before = problem, dt, before
         self.negative, self.steepest = 0, 0.0
+        self.change: Tensor | None = None  # of ``ln p`` of the last configurations, unnormalised, (R, n)
         self._cached: Tensor | None = None
         if states is not None:
             self.log_prob_before = problem.log_prob(states, before)
@@ -43,12 +44,17 @@ class Euler:
             return from_growth(growth, self.dt)
         return Increment.certain(torch.log1p(self.dt * (self.log_prob_before.exp() * growth).sum(1)))
 
+    def noise(self, mass: Increment) -> Tensor | float:
+        """The covariance of ``ln`` of the target's sum given all configurations: it depends on no estimate."""
+        return 0.0
+
     def _target(self, x: Tensor, log_prob: Tensor) -> Tensor:
         ratio = self.problem.local_ratio(x, self.before, log_prob)
         factor = 1 + self.dt * ratio
         self.negative += int((factor <= 0).sum())
         self.steepest = max(self.steepest, float(-ratio.min()))
-        return log_prob + factor.double().clamp_min(CLAMP).log()
+        self.change = factor.double().clamp_min(CLAMP).log()
+        return log_prob + self.change
 
 
 class Average:
@@ -56,14 +62,26 @@ class Average:
 
     def __init__(self, first: Euler, second: Euler, first_mass: Increment):
         self.first, self.second, self.first_mass = first, second, first_mass
+        self.change: Tensor | None = None  # as of `Euler`
 
     def __call__(self, x: Tensor) -> Tensor:
         whole = self.second(x) + self.first_mass.value[:, None]
-        return torch.logaddexp(self.first.log_prob(x).to(whole), whole) - math.log(2)
+        before = self.first.log_prob(x).to(whole)
+        target = torch.logaddexp(before, whole) - math.log(2)
+        self.change = target - before
+        return target
 
     def mass(self, measured: Tensor) -> Increment:
         """As of `Euler`, from samples of ``p_1``."""
         return averaged(self.first_mass, self.second.mass(measured))
+
+    def noise(self, mass: Increment) -> Tensor | float:
+        """The covariance that ``ln`` of the whole target's sum, ``mass``, has from that of ``first_mass`` in it.
+
+        ``ln (1 + Z_1 Z_2) / 2`` changes with ``ln Z_1`` by ``Z_1 Z_2 / (1 + Z_1 Z_2)``.
+        """
+        share = 1 - (-mass.value).exp() / 2
+        return share[:, None] * share[None, :] * self.first_mass.covariance
 
     @property
     def negative(self) -> int:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from exact import InputError
+from exact.warning import RunWarning
 
 from ..ensemble import Parameters
 from ..estimators import Increment, covariance_of_means
@@ -123,10 +124,15 @@ class TDVP:
     def step(self, limit: float) -> Step:
         dt, before = self._span(limit), self.problem.ensemble.frozen()
         first = self.ahead or self._velocity(self.batch)
-        for _ in range(HALVINGS):
+        for halved in range(HALVINGS):
             stages, batches = self._stages(dt, before, first)
             if max(map(self._missed, stages[1:], batches)) <= MISSED:
-                return self._taken(dt, before, stages, batches[-1])
+                step = self._taken(dt, before, stages, batches[-1])
+                if halved:
+                    text = f"the samples did not carry the growth of ln Z, and the step was cut to {dt:.2g}: they miss "
+                    text += "configurations that probability flows into; take more samples, or a smaller dt"
+                    step.warnings.append(RunWarning("growth", text))
+                return step
             dt /= 2
         raise Diverged(
             f"the samples no longer carry the growth, and steps down to dt = {2 * dt:.2g} do not help; the last good "
@@ -149,7 +155,7 @@ class TDVP:
         weights = STAGES[self.order][1]
         value = _weighted(weights, [stage.mean.value for stage in stages])
         covariance = _weighted([w**2 for w in weights], [stage.mean.covariance for stage in stages])
-        fit = {"residual": stages[1].residual, "unseen": stages[1].unseen}
+        fit = {"residual": stages[1].residual, "unseen": stages[1].unseen, "path": dt * stages[1].speed}
         step = self._finish(dt, before, stages[0].mean, Increment(value, covariance), fit, batch)
         self.ahead = stages[-1]
         return step
@@ -194,9 +200,9 @@ class TDVP:
         increment = Increment(dt * rate.value, dt**2 * rate.covariance)
         self.ln_z = self.ln_z + increment.value
         self._adapt(dt, euler, rate)
-        warning = self._warning(dt, stiffness, diagnostics.get("unseen", self.ln_z * 0))
+        warnings = self._warnings(dt, stiffness, diagnostics.get("unseen", self.ln_z * 0))
         diagnostics = {"ess": ess, **diagnostics, "dt": torch.full_like(self.ln_z, dt), "stiffness": stiffness}
-        return Step(dt, {"regression": increment}, "regression", diagnostics, warning=warning)
+        return Step(dt, {"regression": increment}, "regression", diagnostics, warnings=warnings)
 
     def _stiffness(self, dt: float) -> Tensor:
         """``dt`` times the largest rate that the samples show, ``(R,)``: of a classical generator the largest escape
@@ -205,20 +211,18 @@ class TDVP:
             return torch.zeros_like(self.ln_z)
         return -dt * self.pace * self.problem.connections.diagonal(self.batch.x).amin(1).double()
 
-    def _warning(self, dt: float, stiffness: Tensor, unseen: Tensor) -> str:
+    def _warnings(self, dt: float, stiffness: Tensor, unseen: Tensor) -> list[RunWarning]:
         largest, most, off = float(stiffness.max()), STABLE[self.order], float(unseen.max())
-        if largest <= most and off <= OVERFIT:
-            return ""
-        if largest <= most:
-            return (
-                f"on fresh samples a velocity fitted on {self.samples} is off by {off:.2g} times what it should "
-                f"explain: it follows their noise; take more samples than the network has parameters, "
-                f"{self.problem.ensemble.n_parameters}, or more damping"
-            )
-        return (
-            f"dt = {dt:.3g} times the largest rate seen is {largest:.2g}: explicit steps are unstable above {most:.2g} "
-            f"and may go wrong without another sign; take dt below {dt * most / largest:.2g}"
-        )
+        found = []
+        if largest > most:
+            text = f"dt = {dt:.3g} times the largest rate seen is {largest:.2g}: explicit steps are unstable above "
+            text += f"{most:.2g} and may go wrong without another sign; take dt below {dt * most / largest:.2g}"
+            found.append(RunWarning("time step", text))
+        if off > OVERFIT:
+            text = f"on fresh samples a velocity fitted on {self.samples} is off by {off:.2g} times what it should "
+            text += "explain: it follows their noise; take more samples than the network has parameters, "
+            found.append(RunWarning("noise", f"{text}{self.problem.ensemble.n_parameters}, or more damping"))
+        return found
 
     def _adapt(self, dt: float, euler: Increment, rate: Increment) -> None:
         """The next step: the difference between the Euler and the second-order increment grows like its square."""

@@ -1,0 +1,72 @@
+"""What a run can be asked for; anything else is refused before it begins."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from exact import InputError, System
+from exact.errors import unknown
+
+from . import quantum, trackers
+from .log import RunLog
+
+QUANTITIES = ("ln_Z", "activity", "susceptibility", "density", "density_profile", "instantaneous_activity")
+DTYPES = {"float64": torch.float64, "float32": torch.float32}
+MOST_STEPS = 1e8  # a week of the fastest ones
+
+
+def quantities_of(system: System) -> list[str]:
+    """What a run can report: the spin averages of an open quantum system in place of densities of up-spins."""
+    if system.quantum is not None:
+        return ["ln_Z", "activity", "susceptibility", *quantum.QUANTITIES]
+    return list(QUANTITIES)
+
+
+def check_times(times: np.ndarray, log: RunLog) -> None:
+    """Of a run that goes on: what it has passed it must have recorded."""
+    recorded = {float(row["t"]) for row in log.records}
+    for t in times[times <= log.t]:
+        if not np.isclose(list(recorded), t, rtol=1e-9).any():
+            raise InputError(f"the checkpoint is at t = {log.t:g} and has no values at t = {t:g}: take another folder.")
+
+
+def check(
+    system: System,
+    s: Sequence[float],
+    times: np.ndarray,
+    observable: str,
+    quantities: Sequence[str],
+    tracker: str,
+    options: dict[str, Any],
+    dtype: str,
+) -> None:
+    for name in quantities:
+        if name not in (known := quantities_of(system)):
+            raise unknown("quantity", name, known)
+    if "purity" in quantities and system.n_sites > quantum.WHOLE:
+        raise InputError(f"purity takes the whole state: up to {quantum.WHOLE} spins.")
+    if dtype not in DTYPES:
+        raise unknown("dtype", dtype, list(DTYPES))
+    if observable not in system.observables:
+        raise unknown(f"observable of {system.name}", observable, system.observables)
+    if not len(s) or not np.isfinite(np.asarray(s, float)).all():
+        raise InputError("s must be one or more finite numbers.")
+    if not times.size or not np.isfinite(times).all() or (times < 0).any():
+        raise InputError("times must be finite and not negative.")
+    if system.initial.ndim != 2:
+        raise InputError("networks start from a product distribution: give the initial state site by site.")
+    trackers.check(tracker, options)
+    if trackers.counts_iterations(tracker) and (times % 1).any():
+        raise InputError(f"the time of {tracker} counts iterations: give whole numbers, like 100,500.")
+    if 0 < options.get("dt", np.inf) < times.max() / MOST_STEPS:
+        raise InputError(f"dt = {options['dt']} makes more than {MOST_STEPS:.0e} steps to t = {times.max():g}.")
+    if "dt" in options and trackers.steps_as_euler(tracker):
+        if not options["dt"] > 0:
+            raise InputError(f"dt = {options['dt']}: the time step must be positive.")
+        from exact.propagate import steps_of
+
+        steps_of(times, options["dt"])
