@@ -4,6 +4,9 @@
 (full counting statistics: Garrahan and Lesanovsky, PRL 104, 160601 (2010)). ``rho`` is Hermitian of shape
 ``(2**N, 2**N)``. It may be held as the real matrix ``R = Re rho + Im rho`` of the same norm (the two parts are
 symmetric and antisymmetric, so nothing is lost): Krylov methods then run in real arithmetic and stay Hermitian.
+
+``apply`` returns matrices that are Hermitian to the last bit. ``-i K rho`` plus its adjoint is ``L rho`` of a Hermitian
+``rho`` alone: an anti-Hermitian part, left over by rounding, would feel the recycling without the loss, and grow.
 """
 
 from __future__ import annotations
@@ -40,6 +43,7 @@ class Liouvillian:
         self.hamiltonian = total([(p.sites, p.matrix) for p in model.hamiltonian], n)
         loss = total([(j.sites, j.rate * j.matrix.conj().T @ j.matrix) for j in model.jumps], n)
         self.effective = sp.csr_array(self.hamiltonian - 0.5j * loss)
+        self._loss = sp.coo_array(loss)
         self._jumps = _stack([sp.csr_array(np.sqrt(j.rate) * embed(j.sites, j.matrix, n)) for j in model.jumps])
 
     def apply(self, rho: np.ndarray, s_order: int = 0) -> np.ndarray:
@@ -49,9 +53,9 @@ class Liouvillian:
         if s_order == 0:
             k = self.effective
             _coherent[parallel](rho, out, k.indptr, k.indices, k.data)
-            _add_adjoint[parallel](out)
-        weight = (-1.0) ** s_order * np.exp(-self.s)
+        weight = 0.5 * (-1.0) ** s_order * np.exp(-self.s)  # half of what is Hermitian: its adjoint is the other half
         _recycle[parallel](rho, out, weight, *self._jumps)
+        _add_adjoint[parallel](out)
         return out
 
     def apply_stack(self, stack: np.ndarray) -> np.ndarray:
@@ -61,6 +65,15 @@ class Liouvillian:
             for j in range(i):
                 out[i] += comb(i, j) * self.apply(stack[j], i - j)
         return out
+
+    def trace_rates(self, stack: np.ndarray) -> np.ndarray:
+        """``d/dt Tr (rho, rho', rho'', ...)``, ``(order + 1,)``, without the cancellation of ``Tr L_s rho``.
+
+        ``Tr L_s rho = (exp(-s) - 1) sum_k gamma_k Tr(G_k^+ G_k rho)``: 0 at ``s = 0``.
+        """
+        jumps = np.array([np.sum(self._loss.data * rho[self._loss.col, self._loss.row]).real for rho in stack])
+        slopes = [np.expm1(-self.s), *((-1.0) ** k * np.exp(-self.s) for k in range(1, len(stack)))]
+        return np.array([sum(comb(i, j) * slopes[i - j] * jumps[j] for j in range(i + 1)) for i in range(len(stack))])
 
     def apply_real(self, flat: np.ndarray) -> np.ndarray:
         """``L_s`` on the real form, ``(4**N,)``."""
