@@ -93,21 +93,20 @@ def check_scheme(scheme: str, dt: float | None, times: np.ndarray, order: int) -
 def _plan(liouvillian: Liouvillian, span: float, scheme: str, dt: float | None) -> tuple[int, Step]:
     """How many steps cover ``span``, and the step."""
     if scheme == "continuous" or dt is None:
-        n_steps = taylor_steps(liouvillian, span) if span > 0 else 0
+        n_steps = taylor_steps(liouvillian.bound, span) if span > 0 else 0
         return n_steps, lambda state: _taylor(liouvillian, state, span / n_steps)
     one = _euler if scheme == "euler" else _trapezoid
     return round(span / dt), lambda state: one(liouvillian, state, dt)
 
 
-def taylor_steps(liouvillian: Liouvillian, span: float) -> int:
+def taylor_steps(norm: float, span: float) -> int:
     """Steps that cover ``span``; raises ``InputError`` where there is no end to them."""
-    norm = span * liouvillian.bound
-    if not norm < MOST:
+    if not span * norm < MOST:
         raise InputError(
-            f"a time of {span:g} at couplings of norm {liouvillian.bound:.3g} takes {norm:.1g} products: take shorter "
-            "times or smaller couplings."
+            f"a time of {span:g} at couplings of norm {norm:.3g} takes {span * norm:.1g} products: take shorter times or "
+            "smaller couplings."
         )
-    return max(1, int(np.ceil(norm / SPAN)))
+    return max(1, int(np.ceil(span * norm / SPAN)))
 
 
 def taylor_step(apply: Callable[[np.ndarray], np.ndarray], x: np.ndarray, h: float) -> np.ndarray:

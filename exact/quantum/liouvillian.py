@@ -105,6 +105,15 @@ class Liouvillian:
             out = out + np.exp(-self.s) * jump.rate * sp.kron(g, g.conj())
         return sp.csr_array(out)
 
+    def dense(self) -> np.ndarray:
+        """``L_s`` on the real form, ``(4**N, 4**N)`` real: ``T^+ L_s T`` with the unitary ``T`` of ``from_real``."""
+        size = self.dim**2
+        require_memory(24.0 * size**2, f"the dense Liouvillian of {self.model.n_sites} spins")
+        code = np.arange(size)
+        transpose = sp.csr_array((np.ones(size), (code, (code % self.dim) * self.dim + code // self.dim)))
+        to_complex = sp.csr_array((1 + 1j) / 2 * sp.eye_array(size) + (1 - 1j) / 2 * transpose)
+        return (to_complex.conj().T @ self.sparse() @ to_complex).real.toarray()
+
 
 def density_matrix(states: np.ndarray) -> np.ndarray:
     """The product of one-spin states ``(n, 2, 2)``, ``(2**n, 2**n)``."""

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.sparse.linalg import ArpackError, LinearOperator, eigs, gmres
+from scipy.sparse.linalg import LinearOperator, gmres
 
 from ..errors import InputError
-from .evolve import taylor_step, taylor_steps
+from .leading import COPIES, Leading, dense_leading, leading
 from .lindblad import Lindblad
 from .liouvillian import Liouvillian, from_real, require_copies, to_real
 
 DENSE_SPINS = 4  # 256 x 256: a dense eigenvalue solve is quicker than any iteration, and certain
 TOLERANCE = 1e-11  # residual |L rho| relative to the norm of L
 RESTART = 60
-BASIS = 20  # Arnoldi vectors of ARPACK beyond two for each eigenvalue; with 8 a ring of 6 takes 20 times as long
-RESTARTS = 200  # of ARPACK
 NOT_UNIQUE = "the steady state is not unique: two or more states do not change in time."
 STEADY_COPIES = RESTART // 2 + 8  # density matrices held: the basis vectors are real, half a matrix each
-LEADING_COPIES = 20
+LEADING_COPIES = COPIES // 2
 ROUNDED = 1e-12  # of the norm: what decays more slowly than this is known to no more than four digits
 UNIQUE = 1e-8  # a second eigenvalue this close to 0, in units of the decay rates, makes the steady state ambiguous
 
@@ -88,48 +86,24 @@ def every_spin_decays(model: Lindblad) -> bool:
 
 
 def leading_eigenvalues(model: Lindblad, s: float = 0.0, count: int = 2) -> np.ndarray:
-    """The ``count`` eigenvalues of ``L_s`` with the largest real part, in falling order, complex.
+    """The ``count`` eigenvalues of ``L_s`` with the largest real part, in falling order, complex."""
+    return leading_pairs(model, s, count).values
 
-    Up to 4 spins dense; beyond, ARPACK on ``exp(tau L_s)``, whose largest eigenvalues are those (``L_s`` itself has a
-    wide imaginary spectrum that hides them from Krylov methods). ``tau`` is one inverse decay rate.
+
+def leading_pairs(model: Lindblad, s: float = 0.0, count: int = 2) -> Leading:
+    """`leading_eigenvalues` and the residual ``|L v - lambda v| / |v|`` of each: up to 4 spins dense, else `leading`.
+
+    ``tau`` is one inverse decay rate.
     """
-    return leading_pairs(model, s, count)[0]
-
-
-def leading_pairs(model: Lindblad, s: float = 0.0, count: int = 2) -> tuple[np.ndarray, np.ndarray]:
-    """`leading_eigenvalues` and the residual ``|L v - lambda v| / |v|`` of each."""
-    if not any(jump.rate for jump in model.jumps):
+    rates = [jump.rate for jump in model.jumps if jump.rate]
+    if not rates:
         # unitary: every eigenvalue is imaginary, and 2^N of them are 0
-        return np.zeros(count, dtype=complex), np.zeros(count)
+        return Leading(np.zeros(count, dtype=complex), np.zeros(count))
     if model.n_sites <= DENSE_SPINS:
-        dense = Liouvillian(model, s).sparse().toarray()
-        values, vectors = np.linalg.eig(dense)
-        first = np.argsort(-values.real)[:count]
-        return values[first], np.linalg.norm((dense @ vectors - values * vectors)[:, first], axis=0)
+        return dense_leading(Liouvillian(model, s).dense(), count)
     require_copies(model, LEADING_COPIES)
     liouvillian = Liouvillian(model, s, copies=1)
-    size = 4**model.n_sites
-    rates = [jump.rate for jump in model.jumps if jump.rate]
-    span = len(rates) / sum(rates)
-    n_steps = taylor_steps(liouvillian, span)
-
-    def propagate(flat: np.ndarray) -> np.ndarray:
-        rho = from_real(np.ravel(flat), liouvillian.dim)
-        for _ in range(n_steps):
-            rho = taylor_step(liouvillian.apply, rho, span / n_steps)
-        return to_real(rho)
-
-    start = np.eye(liouvillian.dim, dtype=complex) / liouvillian.dim
-    start += 1e-2 * _hermitian_noise(liouvillian.dim)
-    operator = LinearOperator((size, size), matvec=propagate, dtype=float)
-    try:
-        options = {"ncv": 2 * count + BASIS, "maxiter": RESTARTS, "tol": 1e-11}
-        _, vectors = eigs(operator, k=count, which="LM", v0=to_real(start), **options)
-    except ArpackError as error:
-        raise InputError(f"ARPACK did not find the leading eigenvalues ({error}).") from error
-    values, residuals = np.array([_quotient(liouvillian, v) for v in vectors.T]).T
-    order = np.argsort(-values.real)
-    return values[order], residuals[order].real
+    return leading(liouvillian.apply_real, 4**model.n_sites, liouvillian.bound, len(rates) / sum(rates), count)
 
 
 def scgf_and_gap(model: Lindblad, s: float = 0.0) -> tuple[float, float]:
@@ -166,17 +140,3 @@ def _dense_steady(model: Lindblad) -> np.ndarray:
 def _mean_decay(model: Lindblad) -> float:
     """Half the sum of the rates: what a state decays with when half the jumps are open."""
     return 0.5 * sum(j.rate * float(np.linalg.norm(j.matrix, 2)) ** 2 for j in model.jumps)
-
-
-def _hermitian_noise(dim: int) -> np.ndarray:
-    noise = np.random.default_rng(0).standard_normal((dim, dim, 2)) @ np.array([1, 1j])  # fixed: one answer
-    return (noise + noise.conj().T) / dim
-
-
-def _quotient(liouvillian: Liouvillian, v: np.ndarray) -> tuple[complex, float]:
-    """``<v|L v> / <v|v>`` and its residual; an eigenvector is complex in the real form when its eigenvalue is."""
-    image = liouvillian.apply_real(np.ascontiguousarray(v.real)) + 1j * liouvillian.apply_real(
-        np.ascontiguousarray(v.imag)
-    )
-    value = complex(np.vdot(v, image) / np.vdot(v, v))
-    return value, float(np.linalg.norm(image - value * v) / np.linalg.norm(v))
