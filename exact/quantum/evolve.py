@@ -103,8 +103,8 @@ def taylor_steps(norm: float, span: float) -> int:
     """Steps that cover ``span``; raises ``InputError`` where there is no end to them."""
     if not span * norm < MOST:
         raise InputError(
-            f"a time of {span:g} at couplings of norm {norm:.3g} takes {span * norm:.1g} products: take shorter times or "
-            "smaller couplings."
+            f"a time of {span:g} at couplings of norm {norm:.3g} takes {span * norm:.1g} products: take shorter "
+            "times or smaller couplings."
         )
     return max(1, int(np.ceil(span * norm / SPAN)))
 
@@ -125,14 +125,16 @@ def taylor_step(apply: Callable[[np.ndarray], np.ndarray], x: np.ndarray, h: flo
 
 def _taylor(liouvillian: Liouvillian, state: np.ndarray, h: float) -> tuple[np.ndarray, np.ndarray]:
     """The trace of each term from that before, and the sum of those: they are 0 where the trace is conserved."""
-    rates = []
+    gained, k = np.zeros(len(state)), 0
 
     def apply(term: np.ndarray) -> np.ndarray:
-        rates.append(liouvillian.trace_rates(term))
+        nonlocal gained, k
+        k += 1
+        gained = gained + h / k * liouvillian.trace_rates(term)
         return liouvillian.apply_stack(term)
 
     new = taylor_step(apply, state, h)
-    return new, sum(h / k * rate for k, rate in enumerate(rates, 1))
+    return new, gained
 
 
 def _euler(liouvillian: Liouvillian, state: np.ndarray, dt: float) -> tuple[np.ndarray, np.ndarray]:

@@ -75,8 +75,8 @@ def leading(apply: Apply, size: int, norm: float, span: float, count: int) -> Le
         if len(before.values) and _settled(before, found, norm):
             return found
     raise InputError(
-        f"more than {MOST} eigenvalues lie within {abs(found.values[0] - found.values[-1]):.1e} of the leading one: too "
-        "close together to tell the gap."
+        f"more than {MOST} eigenvalues lie within {abs(found.values[0] - found.values[-1]):.1e} of the leading one: "
+        "too close together to tell the gap."
     )
 
 
@@ -99,4 +99,6 @@ def _settled(before: Leading, found: Leading, norm: float) -> bool:
     """Whether a fresh run brought nothing larger, and the eigenvalues are resolved."""
     distance = np.abs(found.values - found.values[0]).max()
     allowed = np.maximum(RESOLVED * distance, ROUNDING * norm)
-    return bool((np.abs(found.values.real - before.values.real) <= allowed).all() and (found.residuals <= allowed).all())
+    return bool(
+        (np.abs(found.values.real - before.values.real) <= allowed).all() and (found.residuals <= allowed).all()
+    )

@@ -10,12 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
-from scipy.sparse.linalg import spsolve
+from scipy.sparse.linalg import norm, spsolve
 
 from ..errors import InputError
 from ..matrixfree import krylov
-from ..matrixfree.eigenvectors import leading_values
-from ..matrixfree.kernel import Layout
+from ..matrixfree.kernel import Layout, operator
 from ..method import SPARSE
 from ..propagate import evolve
 from ..signed import resolved
@@ -25,6 +24,7 @@ from ..states import StateSpace, require_memory
 from ..system import System
 from . import steady
 from .evolve import evolve_state
+from .leading import dense_leading, leading
 from .liouvillian import Liouvillian, density_matrix, require_copies
 from .povm import OpenQuantum
 
@@ -109,16 +109,28 @@ def _povm_states(
         yield Seen(now.t, origin.povm.density_matrix(layout.to_states(now.distribution)), now.cumulants)
 
 
-def steady_state_by(system: System, method: str) -> np.ndarray:
-    """The steady density matrix."""
+def steady_state_by(system: System, method: str) -> steady.Steady:
+    """The steady state and its error, in the trace norm.
+
+    A direct solve answers whatever the matrix: what is not unique, or too slow, is refused by the one route that sees
+    it, and the distance from its answer is the error of the others.
+    """
     origin = origin_of(system)
+    found = steady.steady(origin.model)
+    if method not in ("qutip", "povm"):
+        return found
     if method == "qutip":
         from .qutip_route import steady_qutip
 
-        return steady_qutip(origin.model)
-    if method == "povm":
-        return origin.povm.density_matrix(_null_vector(generator(system)))
-    return steady.steady_state(origin.model)
+        rho = steady_qutip(origin.model)
+    else:
+        rho = origin.povm.density_matrix(_null_vector(generator(system)))
+    error = found.error + float(np.linalg.norm(rho - found.rho, "nuc"))
+    if not error <= steady.KNOWN:
+        raise InputError(
+            f"method {method!r} loses the steady state in rounding (an error of {error:.0e}): take 'auto'."
+        )
+    return steady.Steady(rho, error)
 
 
 def _null_vector(w: sp.csr_array) -> np.ndarray:
@@ -131,6 +143,16 @@ def _null_vector(w: sp.csr_array) -> np.ndarray:
 
 def scgf_and_gap_by(system: System, s: float, method: str) -> tuple[float, float]:
     """``theta(s)`` of the jump count and its distance to the next real part."""
-    if method == "povm":
-        return top_and_gap(leading_values(system, s, "jumps"))
-    return steady.scgf_and_gap(origin_of(system).model, s)
+    model = origin_of(system).model
+    if method != "povm" or not any(jump.rate for jump in model.jumps):
+        return steady.scgf_and_gap(model, s)
+    size = StateSpace(system).size
+    if size <= 4**steady.DENSE_SPINS:
+        return top_and_gap(dense_leading(generator(system, s, "jumps").toarray(), 2).values)
+    if size <= SPARSE:
+        w = generator(system, s, "jumps")
+        apply, bound = w.__matmul__, float(np.sqrt(norm(w, 1) * norm(w, np.inf)))  # of the 2-norm
+    else:
+        op = operator(system, s, "jumps")
+        apply, bound = op.__matmul__, op.bound
+    return top_and_gap(leading(apply, size, bound, steady.decay_time(model), 2).values)
