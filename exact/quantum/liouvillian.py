@@ -11,6 +11,7 @@ symmetric and antisymmetric, so nothing is lost): Krylov methods then run in rea
 
 from __future__ import annotations
 
+from copy import copy
 from functools import cached_property, partial, reduce
 from math import comb
 
@@ -26,6 +27,7 @@ from .pauli import embed, total
 
 TILE = 32
 PARALLEL_FROM = 64  # rows; below, starting threads costs more than they save
+SHAKEN = 4 * float(np.finfo(float).eps)
 DENSE_SPINS = 4  # up to here the extreme energies come from a dense eigensolver
 
 
@@ -92,6 +94,20 @@ class Liouvillian:
             top, bottom = (eigsh(self.hamiltonian, which=which, **options)[0] for which in ("LA", "SA"))
             spread = 1.01 * float(top - bottom)
         return spread + sum(_dissipator_norm(jump, self.s) for jump in self.model.jumps)
+
+    @property
+    def growth(self) -> float:
+        """A bound on the growth rate of ``Tr rho`` from any start: ``(exp(-s) - 1) sum_k gamma_k |G_k|^2``, or 0."""
+        return max(0.0, float(np.expm1(-self.s))) * self.model.jump_rate
+
+    def shaken(self) -> Liouvillian:
+        """The same with every entry of its operators changed at random by a few units in the last place."""
+        other, rng = copy(self), np.random.default_rng(0)
+        other.effective = self.effective.copy()
+        other.effective.data *= 1 + SHAKEN * rng.standard_normal(self.effective.nnz)
+        *places, values = self._jumps
+        other._jumps = (*places, values * (1 + SHAKEN * rng.standard_normal(len(values))))
+        return other
 
     def sparse(self) -> sp.csr_array:
         """``L_s`` as a CSR matrix on row-major ``vec(rho)``, ``(4**N, 4**N)`` complex."""

@@ -23,14 +23,13 @@ from ..spectrum import top_and_gap
 from ..states import StateSpace, require_memory
 from ..system import System
 from . import steady
-from .evolve import evolve_state
 from .leading import dense_leading, leading
 from .liouvillian import Liouvillian, density_matrix, require_copies
 from .povm import OpenQuantum
+from .rounding import require_stable, resolved_states
 
 METHODS = ("auto", "liouvillian", "povm", "qutip")
 DIRECT_SPINS = 6  # a sparse factorisation of 4^7 unknowns takes minutes and gigabytes
-BLOWN_UP = 2.0  # a density matrix has Tr rho^2 <= 1
 COUNTING = ("ln_Z", "activity", "susceptibility")
 STEADY = ("scgf", "gap")
 
@@ -71,16 +70,7 @@ def check(system: System, method: str, quantities: list[str], order: int) -> Non
 def states(
     system: System, s: float, times: np.ndarray, order: int, scheme: str, dt: float | None, method: str
 ) -> Iterator[Seen]:
-    """The evolved state at each of the sorted ``times``; raises ``InputError`` once steps of ``dt`` blew it up."""
-    for seen in _states(system, s, times, order, scheme, dt, method):
-        if not np.linalg.norm(seen.rho) < BLOWN_UP:
-            raise InputError(f"the {scheme} scheme is unstable on exact states at dt = {dt}: take a smaller dt.")
-        yield seen
-
-
-def _states(
-    system: System, s: float, times: np.ndarray, order: int, scheme: str, dt: float | None, method: str
-) -> Iterator[Seen]:
+    """The evolved state at each of the sorted ``times``; raises ``InputError`` once it blew up or rounding took it."""
     origin = origin_of(system)
     if method == "qutip":
         from .qutip_route import evolve_qutip
@@ -88,10 +78,12 @@ def _states(
         for t, rho in zip(times, evolve_qutip(origin.model, origin.states, times)):
             yield Seen(float(t), rho, np.zeros(0))
     elif method == "povm":
-        yield from _povm_states(system, origin, s, times, order, dt if scheme == "euler" else None)
+        for seen in _povm_states(system, origin, s, times, order, dt if scheme == "euler" else None):
+            require_stable(seen.rho, scheme, dt)
+            yield seen
     else:
-        liouvillian = Liouvillian(origin.model, s, copies=5 * (order + 1))
-        for now in evolve_state(liouvillian, density_matrix(origin.states), times, order, scheme, dt):
+        liouvillian = Liouvillian(origin.model, s, copies=5 * (order + 1) * (1 if s == 0 else 2))
+        for now in resolved_states(liouvillian, density_matrix(origin.states), times, order, scheme, dt):
             yield Seen(now.t, now.rho, now.cumulants)
 
 
