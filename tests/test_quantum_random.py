@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+import re
 
 import mpmath
 import numpy as np
@@ -15,7 +15,6 @@ from exact.quantum.evolve import evolve_state
 from exact.quantum.lindblad import bloch_state
 from exact.quantum.liouvillian import Liouvillian, density_matrix
 from exact.quantum.pauli import I2, MINUS, PAULI, X, Z
-from exact.quantum.povm import OpenQuantum
 
 AGREE = 1e-8  # of values of order one; relative of ln Z beyond
 PLUS = MINUS.conj().T
@@ -141,7 +140,7 @@ GROWN = {
     "three spins": (free(3), 12.0),
     "pairs": (chain([Jump((i, i + 1), PAIR) for i in range(3)] + [Jump((i,), MINUS, 0.1) for i in range(4)]), 20.0),
     "shifted": (chain([Jump((i,), MINUS + 0.5 * I2) for i in range(4)]), 20.0),
-    "long": (free(1), 1e5),
+    "long": (free(1), 1e3),
 }
 UP = np.array([bloch_state((0, 0, 1))])
 
@@ -177,7 +176,7 @@ def check_evolution(seed: int, latest: float) -> str:
     """Which routes answered, checked; a refusal is checked too: the rounding of the start must be near ``Z``."""
     rng = np.random.default_rng(seed)
     model = random_lindblad(rng)
-    states, n = random_states(rng, model.n_sites), model.n_sites
+    states = random_states(rng, model.n_sites)
     s = float(rng.choice([0.0, 0.0, rng.uniform(-2, 2), rng.uniform(0, 6)]))
     t = float(10 ** rng.uniform(-1, np.log10(latest)))
     want, growth = reference(model, states, s, t)
@@ -187,7 +186,8 @@ def check_evolution(seed: int, latest: float) -> str:
         try:
             found = solve(system, s, t, ["ln_Z", *SPINS], method=method).value.to_numpy()
         except InputError as error:
-            assert "lost in" in str(error)
+            refusal = str(error)
+            assert "lost in" in refusal
             assert growth - want[0] > np.log(1e-6 / 1e-13)  # what grows most has come within 1e-6 of the start
             continue
         answered += method[0]
@@ -215,7 +215,7 @@ def test_derivatives_at_long_times(s):
     """The cumulants grow like ``t``: their slope is that of ``theta(s)``, by differences of dense eigenvalues."""
     model, t, h = (
         Lindblad((2,), (LocalOperator((0, 1), np.kron(X, X)),), (Jump((0,), MINUS), Jump((1,), TILTED, 0.3))),
-        4000.0,
+        400.0,
         1e-3,
     )
     theta = [np.linalg.eigvals(generator_of(model, s + d * h)).real.max() for d in (-2, -1, 0, 1, 2)]
@@ -271,7 +271,7 @@ SHARED = {
 @pytest.mark.parametrize("name", SHARED)
 def test_steady_states_that_are_not_unique_are_refused_alike(name, method):
     system = povm_system(SHARED[name], tetrahedral(), UP[0])
-    with pytest.raises(InputError, match="^the steady state is not unique: two or more states do not change in time.$"):
+    with pytest.raises(InputError, match=f"^{re.escape(steady.NOT_UNIQUE)}$"):
         solve(system, quantities=["steady_purity"], method=method)
 
 
@@ -286,15 +286,13 @@ def slow_first(n: int, rate: float) -> Lindblad:
 def test_one_spin_is_slow(n, rate):
     """+1/2 by the two rates; where rounding hides it, the refusal, whatever the number of spins."""
     system = povm_system(slow_first(n, rate), tetrahedral(), UP[0])
-    try:
-        row = solve(system, quantities=["steady_sigma_z_profile"]).iloc[0]
-    except InputError as error:
-        assert rate < 1e-8
-        assert "too slow for rounding" in str(error)
-    else:
-        assert rate > 1e-12
-        assert abs(row.value - 0.5) <= row.bound <= 1e-4
-        assert row.bound_kind == "estimated"
+    if rate < 1e-9:
+        with pytest.raises(InputError, match="too slow for rounding"):
+            solve(system, quantities=["steady_sigma_z_profile"])
+        return
+    row = solve(system, quantities=["steady_sigma_z_profile"]).iloc[0]
+    assert abs(row.value - 0.5) <= row.bound <= 1e-4
+    assert row.bound_kind == "estimated"
 
 
 def exact_in_binary(rng: np.random.Generator, n: int) -> Lindblad:
@@ -340,7 +338,8 @@ def check_steady(seed: int, monkeypatch: pytest.MonkeyPatch) -> tuple[int, int]:
                 povm_system(model, tetrahedral(), UP[0]), quantities=[f"steady_{q}" for q in SPINS], method=method
             )
         except InputError as error:
-            assert "rounding" in str(error) or "converge" in str(error)
+            refusal = str(error)
+            assert "rounding" in refusal or "converge" in refusal
             continue
         off = np.abs(frame.value.to_numpy() - want)
         assert off.max() < 1e-3, (seed, spins, method)

@@ -124,17 +124,17 @@ def taylor_step(apply: Callable[[np.ndarray], np.ndarray], x: np.ndarray, h: flo
 
 
 def _taylor(liouvillian: Liouvillian, state: np.ndarray, h: float) -> tuple[np.ndarray, np.ndarray]:
-    """The trace of each term from that before, and the sum of those: they are 0 where the trace is conserved."""
-    gained, k = np.zeros(len(state)), 0
+    """``exp(h L) state``, and the traces from those of the terms ``L`` acts on: 0 where the trace is conserved."""
+    passed, k = np.zeros_like(state), 0  # the integral of the state over the step
 
     def apply(term: np.ndarray) -> np.ndarray:
-        nonlocal gained, k
+        nonlocal passed, k
         k += 1
-        gained = gained + h / k * liouvillian.trace_rates(term)
+        passed += h / k * term
         return liouvillian.apply_stack(term)
 
     new = taylor_step(apply, state, h)
-    return new, gained
+    return new, liouvillian.trace_rates(passed)
 
 
 def _euler(liouvillian: Liouvillian, state: np.ndarray, dt: float) -> tuple[np.ndarray, np.ndarray]:

@@ -59,7 +59,7 @@ def check(system: System, method: str, quantities: list[str], order: int) -> Non
             raise InputError(f"method {method!r} finds steady states of up to {DIRECT_SPINS} spins: take 'auto'.")
     if method == "qutip" and (asked := [name for name in quantities if name in (*COUNTING, *STEADY)]):
         raise InputError(f"method 'qutip' gives states, no {asked[0]}: take 'auto' or 'povm'.")
-    copies = [5 * (order + 1)]
+    copies = [6 * (order + 1)]
     copies += [steady.STEADY_COPIES] if wants_steady else []
     copies += [steady.LEADING_COPIES] if set(STEADY) & set(quantities) else []
     require_copies(model, max(copies))
@@ -82,7 +82,7 @@ def states(
             require_stable(seen.rho, scheme, dt)
             yield seen
     else:
-        liouvillian = Liouvillian(origin.model, s, copies=5 * (order + 1) * (1 if s == 0 else 2))
+        liouvillian = Liouvillian(origin.model, s, copies=6 * (order + 1) * (1 if s == 0 else 2))
         for now in resolved_states(liouvillian, density_matrix(origin.states), times, order, scheme, dt):
             yield Seen(now.t, now.rho, now.cumulants)
 
