@@ -200,8 +200,8 @@ def check_evolution(seed: int, latest: float) -> str:
 
 
 def test_random_evolutions():
-    answers = [check_evolution(seed, 100.0) for seed in range(60)]
-    assert sum("l" in answer for answer in answers) > 50
+    answers = [check_evolution(seed, 100.0) for seed in range(40)]
+    assert sum("l" in answer for answer in answers) > 30
 
 
 @pytest.mark.slow
@@ -348,8 +348,8 @@ def check_steady(seed: int, monkeypatch: pytest.MonkeyPatch) -> tuple[int, int]:
 
 
 def test_steady_states_over_twelve_decades(monkeypatch):
-    counts = np.array([check_steady(seed, monkeypatch) for seed in range(60)])
-    assert counts[:, 1].sum() > 300
+    counts = np.array([check_steady(seed, monkeypatch) for seed in range(40)])
+    assert counts[:, 1].sum() > 200
     assert (counts[:, 0] == counts[:, 1]).all()
 
 
@@ -376,7 +376,8 @@ def test_the_gap_of_a_slow_spin_is_not_doubled(rate, method):
 def check_gap(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """By iteration against the dense eigenvalues over Pauli strings: close real ones, close pairs, many slow spins."""
     rng = np.random.default_rng(seed)
-    rates = 10 ** rng.uniform(-9, 0, 3) * (1 + 1e-7 * rng.random(3)) if rng.random() < 0.5 else np.full(3, 0.3)
+    slow = 10 ** rng.uniform(-9, 0)
+    rates = [np.full(3, 0.3), np.array([1, slow, slow]), np.array([1, slow, slow * (1 + 1e-6)])][rng.integers(3)]
     jumps = [Jump((i,), MINUS, float(rate)) for i, rate in enumerate(rates)]
     h = [LocalOperator((i,), float(b) * Z) for i, b in enumerate(rng.choice([0.0, 0.5, 0.5 + 1e-6], 3))]
     h += [LocalOperator((0, 1), float(rng.choice([0.0, 1e-4, 0.7])) * np.kron(X, X))]
@@ -392,7 +393,7 @@ def check_gap(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_gaps_of_near_degenerate_spins(monkeypatch):
-    for seed in range(15):
+    for seed in range(8):
         check_gap(seed, monkeypatch)
 
 
