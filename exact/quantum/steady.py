@@ -54,7 +54,7 @@ def steady(model: Lindblad) -> Steady:
 def _by_singular_values(model: Lindblad) -> Steady:
     _, singular, vectors = np.linalg.svd(Liouvillian(model).dense())
     slower = float(singular[0] / max(singular[-2], EPS * singular[0]))
-    error = EPS * slower * model.dim  # rounding of L by EPS in 2-norm; the trace norm is sqrt(dim) times that
+    error = EPS * (slower + 1) * model.dim  # rounding of L by EPS in 2-norm; the trace norm is sqrt(dim) times that
     if error > KNOWN:
         raise _refusal(model, slower)
     rho = from_real(vectors[-1], model.dim)
@@ -68,7 +68,7 @@ def _by_iteration(model: Lindblad) -> Steady:
     spins = np.array([bloch_state(tuple(r / np.linalg.norm(r))) for r in generic])
     rho, other = solve(np.eye(model.dim, dtype=complex) / model.dim), solve(density_matrix(spins))
     apart = rho - other
-    error = MARGIN * float(np.abs(np.linalg.eigvalsh(apart)).sum())
+    error = MARGIN * float(np.abs(np.linalg.eigvalsh(apart)).sum()) + EPS * model.dim  # and rounding of rho itself
     residual = np.linalg.norm(liouvillian.apply(rho)) / (liouvillian.bound * np.linalg.norm(rho))
     if error > KNOWN:
         left = np.linalg.norm(liouvillian.apply(apart)) / np.linalg.norm(apart)
