@@ -31,7 +31,7 @@ def resolved(
     Rounding, some ``4 eps`` of the start, grows with the leading eigenvalue: ``4 eps exp(t theta) / Z`` is lost. Dark
     states have ``theta = 0`` while ``Z``, from a start away from them, may be as small as it likes.
     """
-    rate = 0.0  # theta <= 0 where s > 0: asked for only where this bound is not enough
+    rate = _most(system, s)  # of theta, which is asked for only where this bound is not enough
     signed, asked = is_signed(system, s, observable), False
     for now in path:
         if signed:
@@ -43,6 +43,13 @@ def resolved(
                 instead = ": take --method liouvillian" if system.quantum is not None else ""
                 raise InputError(f"at t = {now.t:g} Z is lost in the rounding of a vector of both signs{instead}.")
         yield now
+
+
+def _most(system: System, s: float) -> float:
+    """A bound on ``theta``: 0 where ``s >= 0``, else of the moves counted, if they are known to be quantum jumps."""
+    if s >= 0:
+        return 0.0
+    return float(np.expm1(-s)) * system.quantum.model.jump_rate if system.quantum is not None else np.inf
 
 
 def _lost(now: Evolved, rate: float) -> float:

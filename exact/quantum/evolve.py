@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from math import comb
 
 import numpy as np
 from scipy.sparse.linalg import LinearOperator, gmres
@@ -21,32 +22,18 @@ SCHEMES = ("continuous", "euler", "trapezoid")
 
 @dataclass
 class EvolvedState:
-    """``derivatives[k] = d^k rho / ds^k`` at time ``t``, ``(order + 1, dim, dim)``, times ``exp(log_scale)``."""
+    """The normalised state ``rho`` ``(dim, dim)`` at time ``t``; ``cumulants[k] = d^k ln Z/ds^k``, ``k = 0..order``."""
 
     t: float
-    log_scale: float
-    derivatives: np.ndarray
-
-    @property
-    def traces(self) -> np.ndarray:
-        """``d^k Z/ds^k / Z``, the first 1."""
-        traces = np.einsum("kii->k", self.derivatives).real
-        return traces / traces[0]
+    rho: np.ndarray
+    cumulants: np.ndarray
 
     @property
     def ln_z(self) -> float:
-        return self.log_scale + float(np.log(np.trace(self.derivatives[0]).real))
+        return float(self.cumulants[0])
 
-    @property
-    def cumulants(self) -> np.ndarray:
-        """``d^k ln Z/ds^k`` for ``k = 0..order``."""
-        m = self.traces
-        return np.array([self.ln_z, *m[1:2], *(m[2:3] - m[1:2] ** 2)])
 
-    @property
-    def rho(self) -> np.ndarray:
-        """The normalised state."""
-        return self.derivatives[0] / np.trace(self.derivatives[0])
+Step = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]  # (rho, rho', ...) -> the next ones, change of the traces
 
 
 def evolve_state(
@@ -57,24 +44,39 @@ def evolve_state(
     scheme: str = "continuous",
     dt: float | None = None,
 ) -> Iterator[EvolvedState]:
-    """The state (and its ``order`` derivatives in ``s``) at each of the sorted ``times``, from ``rho`` at time 0.
+    """The state, and ``order`` derivatives of ``ln Z`` in ``s``, at each of the sorted ``times``, from ``rho``, t = 0.
 
     ``euler``: ``rho + dt L rho``; ``trapezoid``: ``(1 - dt L/2)^-1 (1 + dt L/2)`` (one step of Luo et al. with
     ``dt = 2 tau``). Raises ``InputError`` for a missing ``dt`` or a time that is no multiple of it.
     """
     check_scheme(scheme, dt, times, order)
     state = np.zeros((order + 1, *rho.shape), dtype=complex)
-    state[0] = rho
-    now, log_scale = 0.0, 0.0
+    state[0] = 0.5 * (rho + rho.conj().T)
+    now, cumulants = 0.0, np.zeros(order + 1)
     for t in times:
         n_steps, step = _plan(liouvillian, t - now, scheme, dt)
         for _ in range(n_steps):
-            state = step(state)
-            trace = np.trace(state[0]).real
-            state /= trace
-            log_scale += float(np.log(trace))
+            state, gained = step(state)
+            state, change = _recentred(state, gained)
+            cumulants += change
         now = t
-        yield EvolvedState(float(t), log_scale, state.copy())
+        yield EvolvedState(float(t), state[0].copy(), cumulants.copy())
+
+
+def _recentred(state: np.ndarray, gained: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """``state`` over its trace, as series in ``s`` (then of traces 1, 0, 0), and what this adds to the cumulants.
+
+    Moments grow like ``t^2``, cumulants like ``t``: summed up step by step these keep their digits. What the traces of
+    ``state`` have beyond ``gained`` is rounding.
+    """
+    with np.errstate(invalid="ignore", divide="ignore"):  # unstable Euler steps: told of the state, by its norm
+        m = gained / (1.0 + gained[0])
+        change = np.array([np.log1p(gained[0]), *m[1:2], *(m[2:3] - m[1:2] ** 2)])
+        traces = np.einsum("kii->k", state).real
+        state, traces = state / traces[0], traces / traces[0]
+    for k in range(1, len(state)):
+        state[k] -= sum(comb(k, j) * traces[j] * state[k - j] for j in range(1, k + 1))
+    return state, change
 
 
 def check_scheme(scheme: str, dt: float | None, times: np.ndarray, order: int) -> None:
@@ -88,27 +90,23 @@ def check_scheme(scheme: str, dt: float | None, times: np.ndarray, order: int) -
         raise InputError("the trapezoid scheme gives no derivatives in s: take continuous or euler.")
 
 
-def _plan(
-    liouvillian: Liouvillian, span: float, scheme: str, dt: float | None
-) -> tuple[int, Callable[[np.ndarray], np.ndarray]]:
+def _plan(liouvillian: Liouvillian, span: float, scheme: str, dt: float | None) -> tuple[int, Step]:
     """How many steps cover ``span``, and the step."""
     if scheme == "continuous" or dt is None:
-        n_steps = taylor_steps(liouvillian, span) if span > 0 else 0
-        return n_steps, lambda state: taylor_step(liouvillian.apply_stack, state, span / n_steps)
-    if scheme == "euler":
-        return round(span / dt), lambda state: state + dt * liouvillian.apply_stack(state)
-    return round(span / dt), lambda state: _trapezoid(liouvillian, state[0], dt)[None]
+        n_steps = taylor_steps(liouvillian.bound, span) if span > 0 else 0
+        return n_steps, lambda state: _taylor(liouvillian, state, span / n_steps)
+    one = _euler if scheme == "euler" else _trapezoid
+    return round(span / dt), lambda state: one(liouvillian, state, dt)
 
 
-def taylor_steps(liouvillian: Liouvillian, span: float) -> int:
+def taylor_steps(norm: float, span: float) -> int:
     """Steps that cover ``span``; raises ``InputError`` where there is no end to them."""
-    norm = span * liouvillian.bound
-    if not norm < MOST:
+    if not span * norm < MOST:
         raise InputError(
-            f"a time of {span:g} at couplings of norm {liouvillian.bound:.3g} takes {norm:.1g} products: take shorter "
+            f"a time of {span:g} at couplings of norm {norm:.3g} takes {span * norm:.1g} products: take shorter "
             "times or smaller couplings."
         )
-    return max(1, int(np.ceil(norm / SPAN)))
+    return max(1, int(np.ceil(span * norm / SPAN)))
 
 
 def taylor_step(apply: Callable[[np.ndarray], np.ndarray], x: np.ndarray, h: float) -> np.ndarray:
@@ -125,7 +123,26 @@ def taylor_step(apply: Callable[[np.ndarray], np.ndarray], x: np.ndarray, h: flo
     raise ArithmeticError("the Taylor series of the exponential did not converge.")
 
 
-def _trapezoid(liouvillian: Liouvillian, rho: np.ndarray, dt: float) -> np.ndarray:
+def _taylor(liouvillian: Liouvillian, state: np.ndarray, h: float) -> tuple[np.ndarray, np.ndarray]:
+    """``exp(h L) state``, and the traces from those of the terms ``L`` acts on: 0 where the trace is conserved."""
+    passed, k = np.zeros_like(state), 0  # the integral of the state over the step
+
+    def apply(term: np.ndarray) -> np.ndarray:
+        nonlocal passed, k
+        k += 1
+        passed += h / k * term
+        return liouvillian.apply_stack(term)
+
+    new = taylor_step(apply, state, h)
+    return new, liouvillian.trace_rates(passed)
+
+
+def _euler(liouvillian: Liouvillian, state: np.ndarray, dt: float) -> tuple[np.ndarray, np.ndarray]:
+    return state + dt * liouvillian.apply_stack(state), dt * liouvillian.trace_rates(state)
+
+
+def _trapezoid(liouvillian: Liouvillian, state: np.ndarray, dt: float) -> tuple[np.ndarray, np.ndarray]:
+    rho = state[0]
     size = rho.size
     half = liouvillian.apply(rho)
     implicit = LinearOperator(
@@ -136,4 +153,5 @@ def _trapezoid(liouvillian: Liouvillian, rho: np.ndarray, dt: float) -> np.ndarr
     found, failed = gmres(implicit, right, x0=guess, rtol=SOLVE_TOLERANCE, restart=30, maxiter=20)
     if failed:
         raise InputError(f"the implicit step did not converge at dt = {dt:g}: take a smaller dt.")
-    return from_real(found, liouvillian.dim)
+    new = from_real(found, liouvillian.dim)[None]
+    return new, 0.5 * dt * liouvillian.trace_rates(state + new)

@@ -98,6 +98,11 @@ class Lindblad:
     def dim(self) -> int:
         return 1 << self.n_sites
 
+    @property
+    def jump_rate(self) -> float:
+        """A bound on the rate of jumps in any state, ``sum_k gamma_k |G_k|^2``."""
+        return sum(j.rate * float(np.linalg.norm(j.matrix, 2)) ** 2 for j in self.jumps)
+
 
 def tfim_model(
     shape: tuple[int, ...], V: float = 2.0, g: float = 1.0, gamma: float = 1.0, boundary: str = "periodic"

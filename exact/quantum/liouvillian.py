@@ -4,10 +4,14 @@
 (full counting statistics: Garrahan and Lesanovsky, PRL 104, 160601 (2010)). ``rho`` is Hermitian of shape
 ``(2**N, 2**N)``. It may be held as the real matrix ``R = Re rho + Im rho`` of the same norm (the two parts are
 symmetric and antisymmetric, so nothing is lost): Krylov methods then run in real arithmetic and stay Hermitian.
+
+``apply`` returns matrices that are Hermitian to the last bit. ``-i K rho`` plus its adjoint is ``L rho`` of a Hermitian
+``rho`` alone: an anti-Hermitian part, left over by rounding, would feel the recycling without the loss, and grow.
 """
 
 from __future__ import annotations
 
+from copy import copy
 from functools import cached_property, partial, reduce
 from math import comb
 
@@ -23,6 +27,7 @@ from .pauli import embed, total
 
 TILE = 32
 PARALLEL_FROM = 64  # rows; below, starting threads costs more than they save
+SHAKEN = 4 * float(np.finfo(float).eps)
 DENSE_SPINS = 4  # up to here the extreme energies come from a dense eigensolver
 
 
@@ -40,6 +45,7 @@ class Liouvillian:
         self.hamiltonian = total([(p.sites, p.matrix) for p in model.hamiltonian], n)
         loss = total([(j.sites, j.rate * j.matrix.conj().T @ j.matrix) for j in model.jumps], n)
         self.effective = sp.csr_array(self.hamiltonian - 0.5j * loss)
+        self._loss = sp.coo_array(loss)
         self._jumps = _stack([sp.csr_array(np.sqrt(j.rate) * embed(j.sites, j.matrix, n)) for j in model.jumps])
 
     def apply(self, rho: np.ndarray, s_order: int = 0) -> np.ndarray:
@@ -49,9 +55,9 @@ class Liouvillian:
         if s_order == 0:
             k = self.effective
             _coherent[parallel](rho, out, k.indptr, k.indices, k.data)
-            _add_adjoint[parallel](out)
-        weight = (-1.0) ** s_order * np.exp(-self.s)
+        weight = 0.5 * (-1.0) ** s_order * np.exp(-self.s)  # half of what is Hermitian: its adjoint is the other half
         _recycle[parallel](rho, out, weight, *self._jumps)
+        _add_adjoint[parallel](out)
         return out
 
     def apply_stack(self, stack: np.ndarray) -> np.ndarray:
@@ -61,6 +67,15 @@ class Liouvillian:
             for j in range(i):
                 out[i] += comb(i, j) * self.apply(stack[j], i - j)
         return out
+
+    def trace_rates(self, stack: np.ndarray) -> np.ndarray:
+        """``d/dt Tr (rho, rho', rho'', ...)``, ``(order + 1,)``, without the cancellation of ``Tr L_s rho``.
+
+        ``Tr L_s rho = (exp(-s) - 1) sum_k gamma_k Tr(G_k^+ G_k rho)``: 0 at ``s = 0``.
+        """
+        jumps = np.array([np.sum(self._loss.data * rho[self._loss.col, self._loss.row]).real for rho in stack])
+        slopes = [np.expm1(-self.s), *((-1.0) ** k * np.exp(-self.s) for k in range(1, len(stack)))]
+        return np.array([sum(comb(i, j) * slopes[i - j] * jumps[j] for j in range(i + 1)) for i in range(len(stack))])
 
     def apply_real(self, flat: np.ndarray) -> np.ndarray:
         """``L_s`` on the real form, ``(4**N,)``."""
@@ -80,6 +95,20 @@ class Liouvillian:
             spread = 1.01 * float(top - bottom)
         return spread + sum(_dissipator_norm(jump, self.s) for jump in self.model.jumps)
 
+    @property
+    def growth(self) -> float:
+        """A bound on the growth rate of ``Tr rho`` from any start: ``(exp(-s) - 1) sum_k gamma_k |G_k|^2``, or 0."""
+        return max(0.0, float(np.expm1(-self.s))) * self.model.jump_rate
+
+    def shaken(self) -> Liouvillian:
+        """The same with every entry of its operators changed at random by a few units in the last place."""
+        other, rng = copy(self), np.random.default_rng(0)
+        other.effective = self.effective.copy()
+        other.effective.data *= 1 + SHAKEN * rng.standard_normal(self.effective.nnz)
+        *places, values = self._jumps
+        other._jumps = (*places, values * (1 + SHAKEN * rng.standard_normal(len(values))))
+        return other
+
     def sparse(self) -> sp.csr_array:
         """``L_s`` as a CSR matrix on row-major ``vec(rho)``, ``(4**N, 4**N)`` complex."""
         n = self.model.n_sites
@@ -91,6 +120,15 @@ class Liouvillian:
             g = embed(jump.sites, jump.matrix, n)
             out = out + np.exp(-self.s) * jump.rate * sp.kron(g, g.conj())
         return sp.csr_array(out)
+
+    def dense(self) -> np.ndarray:
+        """``L_s`` on the real form, ``(4**N, 4**N)`` real: ``T^+ L_s T`` with the unitary ``T`` of ``from_real``."""
+        size = self.dim**2
+        require_memory(24.0 * size**2, f"the dense Liouvillian of {self.model.n_sites} spins")
+        code = np.arange(size)
+        transpose = sp.csr_array((np.ones(size), (code, (code % self.dim) * self.dim + code // self.dim)))
+        to_complex = sp.csr_array((1 + 1j) / 2 * sp.eye_array(size) + (1 - 1j) / 2 * transpose)
+        return (to_complex.conj().T @ self.sparse() @ to_complex).real.toarray()
 
 
 def density_matrix(states: np.ndarray) -> np.ndarray:

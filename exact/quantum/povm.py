@@ -173,7 +173,8 @@ def _checked(states: np.ndarray, n: int) -> np.ndarray:
 def _superoperator(action, k: int, povm: Povm) -> np.ndarray:  # type: ignore[no-untyped-def]
     """``A_ab = Tr(M_a action(N_b))`` over the outcomes of ``k`` spins, real ``(4**k, 4**k)``."""
     m, duals = _products(povm.elements, k), _products(povm.dual, k)
-    out = np.einsum("aij,bji->ab", m, np.array([action(n) for n in duals])).real
+    images = np.array([action(n).T for n in duals])
+    out = (m.reshape(len(m), -1) @ images.reshape(len(m), -1).T).real
     out[np.abs(out) < ROUNDING * max(1.0, np.abs(out).max())] = 0.0
     return out
 

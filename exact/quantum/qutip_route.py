@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import InputError
 from .lindblad import Lindblad, LocalOperator
 from .pauli import pauli_strings
 
@@ -21,21 +22,27 @@ def operators(model: Lindblad) -> tuple[Any, list[Any]]:
 
 
 def evolve_qutip(model: Lindblad, states: np.ndarray, times: np.ndarray, options: dict | None = None) -> list:
-    """Density matrices ``(2**N, 2**N)`` at ``times`` from one-spin ``states``, by ``qutip.mesolve``."""
+    """Density matrices ``(2**N, 2**N)`` at ``times`` from one-spin ``states``, by ``qutip.mesolve``.
+
+    Raises ``InputError`` where it gives up.
+    """
     import qutip
 
     h, jumps = operators(model)
     rho = qutip.tensor([qutip.Qobj(state) for state in states])
     grid = np.concatenate([[0.0], np.asarray(times, float)])
-    result = qutip.mesolve(h, rho, grid, c_ops=jumps, options={**TIGHT, "store_states": True, **(options or {})})
-    return [state.full() for state in result.states[1:]]
+    try:
+        result = qutip.mesolve(h, rho, grid, c_ops=jumps, options={**TIGHT, "store_states": True, **(options or {})})
+    except qutip.solver.integrator.IntegratorException as error:
+        raise InputError(f"QuTiP's integrator did not reach t = {grid[-1]:g} ({error}): take 'liouvillian'.") from error
+    return [_hermitian(state.full()) for state in result.states[1:]]
 
 
 def steady_qutip(model: Lindblad) -> np.ndarray:
     """The steady state by ``qutip.steadystate`` (sparse direct solve)."""
     import qutip
 
-    return qutip.steadystate(*operators(model)).full()
+    return _hermitian(qutip.steadystate(*operators(model)).full())
 
 
 def tilted_qutip(model: Lindblad, s: float) -> np.ndarray:
@@ -62,6 +69,10 @@ def hamiltonian_quspin(model: Lindblad) -> np.ndarray:
             static.append([letters.replace("i", "") or "I", [[c.real, *(sites or [0])]]])
     quiet = {"check_herm": False, "check_symm": False, "check_pcon": False}
     return hamiltonian(static, [], basis=basis, dtype=np.complex128, **quiet).toarray()
+
+
+def _hermitian(rho: np.ndarray) -> np.ndarray:
+    return (rho + rho.conj().T) / 2
 
 
 def _operator(part: LocalOperator, n: int) -> Any:

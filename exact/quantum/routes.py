@@ -10,12 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
-from scipy.sparse.linalg import spsolve
+from scipy.sparse.linalg import norm, spsolve
 
 from ..errors import InputError
 from ..matrixfree import krylov
-from ..matrixfree.eigenvectors import leading_values
-from ..matrixfree.kernel import Layout
+from ..matrixfree.kernel import Layout, operator
 from ..method import SPARSE
 from ..propagate import evolve
 from ..signed import resolved
@@ -24,13 +23,13 @@ from ..spectrum import top_and_gap
 from ..states import StateSpace, require_memory
 from ..system import System
 from . import steady
-from .evolve import evolve_state
+from .leading import dense_leading, leading
 from .liouvillian import Liouvillian, density_matrix, require_copies
 from .povm import OpenQuantum
+from .rounding import require_stable, resolved_states
 
 METHODS = ("auto", "liouvillian", "povm", "qutip")
 DIRECT_SPINS = 6  # a sparse factorisation of 4^7 unknowns takes minutes and gigabytes
-BLOWN_UP = 2.0  # a density matrix has Tr rho^2 <= 1
 COUNTING = ("ln_Z", "activity", "susceptibility")
 STEADY = ("scgf", "gap")
 
@@ -60,7 +59,7 @@ def check(system: System, method: str, quantities: list[str], order: int) -> Non
             raise InputError(f"method {method!r} finds steady states of up to {DIRECT_SPINS} spins: take 'auto'.")
     if method == "qutip" and (asked := [name for name in quantities if name in (*COUNTING, *STEADY)]):
         raise InputError(f"method 'qutip' gives states, no {asked[0]}: take 'auto' or 'povm'.")
-    copies = [5 * (order + 1)]
+    copies = [6 * (order + 1)]
     copies += [steady.STEADY_COPIES] if wants_steady else []
     copies += [steady.LEADING_COPIES] if set(STEADY) & set(quantities) else []
     require_copies(model, max(copies))
@@ -71,16 +70,7 @@ def check(system: System, method: str, quantities: list[str], order: int) -> Non
 def states(
     system: System, s: float, times: np.ndarray, order: int, scheme: str, dt: float | None, method: str
 ) -> Iterator[Seen]:
-    """The evolved state at each of the sorted ``times``; raises ``InputError`` once steps of ``dt`` blew it up."""
-    for seen in _states(system, s, times, order, scheme, dt, method):
-        if not np.linalg.norm(seen.rho) < BLOWN_UP:
-            raise InputError(f"the {scheme} scheme is unstable on exact states at dt = {dt}: take a smaller dt.")
-        yield seen
-
-
-def _states(
-    system: System, s: float, times: np.ndarray, order: int, scheme: str, dt: float | None, method: str
-) -> Iterator[Seen]:
+    """The evolved state at each of the sorted ``times``; raises ``InputError`` once it blew up or rounding took it."""
     origin = origin_of(system)
     if method == "qutip":
         from .qutip_route import evolve_qutip
@@ -88,10 +78,12 @@ def _states(
         for t, rho in zip(times, evolve_qutip(origin.model, origin.states, times)):
             yield Seen(float(t), rho, np.zeros(0))
     elif method == "povm":
-        yield from _povm_states(system, origin, s, times, order, dt if scheme == "euler" else None)
+        for seen in _povm_states(system, origin, s, times, order, dt if scheme == "euler" else None):
+            require_stable(seen.rho, scheme, dt)
+            yield seen
     else:
-        liouvillian = Liouvillian(origin.model, s, copies=5 * (order + 1))
-        for now in evolve_state(liouvillian, density_matrix(origin.states), times, order, scheme, dt):
+        liouvillian = Liouvillian(origin.model, s, copies=6 * (order + 1) * (1 if s == 0 else 2))
+        for now in resolved_states(liouvillian, density_matrix(origin.states), times, order, scheme, dt):
             yield Seen(now.t, now.rho, now.cumulants)
 
 
@@ -109,16 +101,28 @@ def _povm_states(
         yield Seen(now.t, origin.povm.density_matrix(layout.to_states(now.distribution)), now.cumulants)
 
 
-def steady_state_by(system: System, method: str) -> np.ndarray:
-    """The steady density matrix."""
+def steady_state_by(system: System, method: str) -> steady.Steady:
+    """The steady state and its error, in the trace norm.
+
+    A direct solve answers whatever the matrix: what is not unique, or too slow, is refused by the one route that sees
+    it, and the distance from its answer is the error of the others.
+    """
     origin = origin_of(system)
+    found = steady.steady(origin.model)
+    if method not in ("qutip", "povm"):
+        return found
     if method == "qutip":
         from .qutip_route import steady_qutip
 
-        return steady_qutip(origin.model)
-    if method == "povm":
-        return origin.povm.density_matrix(_null_vector(generator(system)))
-    return steady.steady_state(origin.model)
+        rho = steady_qutip(origin.model)
+    else:
+        rho = origin.povm.density_matrix(_null_vector(generator(system)))
+    error = found.error + float(np.linalg.norm(rho - found.rho, "nuc"))
+    if not error <= steady.KNOWN:
+        raise InputError(
+            f"method {method!r} loses the steady state in rounding (an error of {error:.0e}): take 'auto'."
+        )
+    return steady.Steady(rho, error)
 
 
 def _null_vector(w: sp.csr_array) -> np.ndarray:
@@ -131,6 +135,16 @@ def _null_vector(w: sp.csr_array) -> np.ndarray:
 
 def scgf_and_gap_by(system: System, s: float, method: str) -> tuple[float, float]:
     """``theta(s)`` of the jump count and its distance to the next real part."""
-    if method == "povm":
-        return top_and_gap(leading_values(system, s, "jumps"))
-    return steady.scgf_and_gap(origin_of(system).model, s)
+    model = origin_of(system).model
+    if method != "povm" or not any(jump.rate for jump in model.jumps):
+        return steady.scgf_and_gap(model, s)
+    size = StateSpace(system).size
+    if size <= 4**steady.DENSE_SPINS:
+        return top_and_gap(dense_leading(generator(system, s, "jumps").toarray(), 2).values)
+    if size <= SPARSE:
+        w = generator(system, s, "jumps")
+        apply, bound = w.__matmul__, float(np.sqrt(norm(w, 1) * norm(w, np.inf)))  # of the 2-norm
+    else:
+        op = operator(system, s, "jumps")
+        apply, bound = op.__matmul__, op.bound
+    return top_and_gap(leading(apply, size, bound, steady.decay_time(model), 2).values)

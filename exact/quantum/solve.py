@@ -40,12 +40,13 @@ def solve_quantum(
     method: str = "auto",
     progress: Callable[[str], None] | None = None,
 ) -> pd.DataFrame:
-    """Exact values, tidy: columns ``quantity, s, t, value, bound`` (and ``site``, ``state``, ``distance``).
+    """Exact values, tidy: columns ``quantity, s, t, value, bound, bound_kind`` (and ``site``, ``state``, ``distance``).
 
     ``sigma_x|y|z`` site averages, their ``_profile`` by site, ``purity``, ``correlation_xx|yy|zz`` (two-point
     functions, not connected, averaged over the pairs at a lattice ``distance``) and ``distribution`` (over outcomes)
     of the normalised state at ``t``; with ``steady_`` before the name, of the steady state (``t`` missing, ``s = 0``).
-    ``ln_Z``, ``activity``, ``susceptibility``, ``scgf``, ``gap`` of the quantum-jump count.
+    ``ln_Z``, ``activity``, ``susceptibility``, ``scgf``, ``gap`` of the quantum-jump count. Steady states have an
+    estimated ``bound``: of rounding, over the slowest decay.
 
     ``method``: ``liouvillian`` (what ``auto`` takes), ``povm`` (the real generator over outcomes) or ``qutip``
     (``mesolve`` and ``steadystate``, at ``s = 0``). Schemes: ``continuous``, ``euler``, ``trapezoid``.
@@ -71,9 +72,10 @@ def solve_quantum(
             rows += [{"quantity": q, "s": value, "t": None, "value": found[q]} for q in STEADY if q in quantities]
     steady = [name.removeprefix("steady_") for name in quantities if name.startswith("steady_")]
     if steady:
-        head = {"s": 0.0, "t": None}
-        for row in _state_rows(system, routes.steady_state_by(system, taken), head, steady):
-            rows.append({**row, "quantity": "steady_" + row["quantity"]})
+        rho, error = routes.steady_state_by(system, taken)
+        for row in _state_rows(system, rho, {"s": 0.0, "t": None}, steady):
+            bound = 2 * error if row["quantity"] == "purity" else error  # d Tr rho^2 = 2 Tr(rho d rho)
+            rows.append({**row, "quantity": "steady_" + row["quantity"], "bound": bound})
     frame = tidy(rows)
     frame.attrs["method"] = taken
     return frame

@@ -2,44 +2,97 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import numpy as np
-from scipy.sparse.linalg import ArpackError, LinearOperator, eigs, gmres
+from scipy.sparse.linalg import LinearOperator, gmres
 
 from ..errors import InputError
-from .evolve import taylor_step, taylor_steps
-from .lindblad import Lindblad
-from .liouvillian import Liouvillian, from_real, require_copies, to_real
+from .leading import COPIES, Leading, dense_leading, leading
+from .lindblad import Lindblad, bloch_state
+from .liouvillian import Liouvillian, density_matrix, from_real, require_copies, to_real
 
 DENSE_SPINS = 4  # 256 x 256: a dense eigenvalue solve is quicker than any iteration, and certain
-TOLERANCE = 1e-11  # residual |L rho| relative to the norm of L
+RESIDUAL = 1e-12  # of GMRES
+CONVERGED = 1e-11  # |L rho|, relative to the norms of both
 RESTART = 60
-BASIS = 20  # Arnoldi vectors of ARPACK beyond two for each eigenvalue; with 8 a ring of 6 takes 20 times as long
-RESTARTS = 200  # of ARPACK
+RESTARTS = 10  # ten times what models of spins with decay of their own have taken
+STEADY_COPIES = RESTART // 2 + 10  # density matrices held: the basis vectors are real, half a matrix each
+LEADING_COPIES = COPIES // 2
+EPS = float(np.finfo(float).eps)
+KNOWN = 1e-4  # error of a steady state, in the trace norm, beyond which it is refused
+MARGIN = 10.0  # of the error over the difference of two iterations
+STILL = 1e-13  # of the norm: a gap, or a second singular value, below this is 0 as far as rounding can tell
 NOT_UNIQUE = "the steady state is not unique: two or more states do not change in time."
-STEADY_COPIES = RESTART // 2 + 8  # density matrices held: the basis vectors are real, half a matrix each
-LEADING_COPIES = 20
-ROUNDED = 1e-12  # of the norm: what decays more slowly than this is known to no more than four digits
-UNIQUE = 1e-8  # a second eigenvalue this close to 0, in units of the decay rates, makes the steady state ambiguous
 
 
-def steady_state(model: Lindblad, tolerance: float = TOLERANCE) -> np.ndarray:
-    """The state with ``L rho = 0``, trace 1, ``(2**N, 2**N)``.
+class Steady(NamedTuple):
+    """``rho`` ``(2**N, 2**N)``, and an estimate of its error in the trace norm: that of ``<O>`` where ``|O| <= 1``."""
 
-    Up to 4 spins from the dense null space; beyond, GMRES on Hermitian matrices, preconditioned with the exact
-    inverse of the coherent part plus a uniform damping. Raises ``InputError`` without decay, when the steady state
-    is not unique, or when the iteration does not converge.
+    rho: np.ndarray
+    error: float
+
+
+def steady_state(model: Lindblad) -> np.ndarray:
+    """The state with ``L rho = 0``, trace 1, ``(2**N, 2**N)``; raises ``InputError`` as `steady` does."""
+    return steady(model).rho
+
+
+def steady(model: Lindblad) -> Steady:
+    """The steady state and its error.
+
+    Up to 4 spins from the singular values; beyond by GMRES, twice: what decays slowly leaves no residual and stays
+    what it was at the start, so that two starts which differ in everything end apart. Raises ``InputError`` without
+    decay, where the steady state is not unique, where decay is too slow for rounding, or without convergence.
     """
     require_decay(model)
     require_copies(model, STEADY_COPIES)
-    if not every_spin_decays(model) and scgf_and_gap(model)[1] < UNIQUE * 2 * _mean_decay(model):
-        raise InputError(NOT_UNIQUE)
-    if model.n_sites <= DENSE_SPINS:
-        return _dense_steady(model)
+    return _by_singular_values(model) if model.n_sites <= DENSE_SPINS else _by_iteration(model)
+
+
+def _by_singular_values(model: Lindblad) -> Steady:
+    _, singular, vectors = np.linalg.svd(Liouvillian(model).dense())
+    slower = float(singular[0] / max(singular[-2], EPS * singular[0]))
+    error = EPS * (slower + 1) * model.dim  # rounding of L by EPS in 2-norm; the trace norm is sqrt(dim) times that
+    if error > KNOWN:
+        raise _refusal(model, slower)
+    rho = from_real(vectors[-1], model.dim)
+    return Steady(rho / np.trace(rho).real, error)
+
+
+def _by_iteration(model: Lindblad) -> Steady:
     liouvillian = Liouvillian(model, copies=1)
-    size, dim = 4**model.n_sites, model.dim
-    shift = _mean_decay(model)
-    precondition = damped_inverse(liouvillian, shift)
-    mixed = np.eye(dim) / dim
+    solve = _solver(liouvillian)
+    generic = np.random.default_rng(0).standard_normal((model.n_sites, 3))  # no Pauli string has the mean 0 in it
+    spins = np.array([bloch_state(tuple(r / np.linalg.norm(r))) for r in generic])
+    rho, other = solve(np.eye(model.dim, dtype=complex) / model.dim), solve(density_matrix(spins))
+    apart = rho - other
+    error = MARGIN * float(np.abs(np.linalg.eigvalsh(apart)).sum()) + EPS * model.dim  # and rounding of rho itself
+    residual = np.linalg.norm(liouvillian.apply(rho)) / (liouvillian.bound * np.linalg.norm(rho))
+    if error > KNOWN:
+        left = np.linalg.norm(liouvillian.apply(apart)) / np.linalg.norm(apart)
+        raise _refusal(model, liouvillian.bound / max(float(left), EPS * liouvillian.bound))
+    if not residual < CONVERGED:
+        raise InputError(f"the steady state did not converge (relative residual {residual:.1e}).")
+    return Steady(rho, error)
+
+
+def _refusal(model: Lindblad, slower: float) -> InputError:
+    """Why there is no steady state, or none known to ``KNOWN``; ``slower``: the norm over the slowest decay."""
+    if not every_spin_decays(model) and scgf_and_gap(model)[1] < STILL * Liouvillian(model, copies=1).bound:
+        return InputError(NOT_UNIQUE)
+    return InputError(f"decay is {slower:.0e} times slower than the rest: too slow for rounding.")
+
+
+def _solver(liouvillian: Liouvillian) -> Callable[[np.ndarray], np.ndarray]:
+    """The steady state by GMRES from a start ``(dim, dim)``, on Hermitian matrices.
+
+    Preconditioned with the exact inverse of the coherent part plus a uniform damping.
+    """
+    dim = liouvillian.dim
+    size, shift = dim**2, _mean_decay(liouvillian.model)
+    mixed = np.eye(dim, dtype=complex) / dim
 
     def matvec(flat: np.ndarray) -> np.ndarray:
         """``L rho - shift Tr(rho) 1/D``: regular, and solved by the steady state for ``- shift 1/D``."""
@@ -47,24 +100,15 @@ def steady_state(model: Lindblad, tolerance: float = TOLERANCE) -> np.ndarray:
         return to_real(liouvillian.apply(rho) - shift * np.trace(rho).real * mixed)
 
     operator = LinearOperator((size, size), matvec=matvec, dtype=float)
-    preconditioner = LinearOperator((size, size), matvec=precondition, dtype=float)
-    right = to_real(-shift * mixed.astype(complex))
-    found, _ = gmres(
-        operator,
-        right,
-        x0=to_real(mixed.astype(complex)),
-        rtol=1e-12,
-        atol=0.0,
-        restart=min(RESTART, size),
-        maxiter=20,
-        M=preconditioner,
-    )
-    rho = from_real(found, dim)
-    rho /= np.trace(rho).real
-    residual = np.linalg.norm(liouvillian.apply(rho)) / (liouvillian.bound * np.linalg.norm(rho))
-    if not residual < tolerance:
-        raise InputError(f"the steady state did not converge (relative residual {residual:.1e}): is it unique?")
-    return rho
+    preconditioner = LinearOperator((size, size), matvec=damped_inverse(liouvillian, shift), dtype=float)
+    options = {"rtol": RESIDUAL, "atol": 0.0, "restart": min(RESTART, size), "maxiter": RESTARTS, "M": preconditioner}
+
+    def solve(start: np.ndarray) -> np.ndarray:
+        found, _ = gmres(operator, to_real(-shift * mixed), x0=to_real(start), **options)
+        rho = from_real(found, dim)
+        return rho / np.trace(rho).real
+
+    return solve
 
 
 def require_decay(model: Lindblad) -> None:
@@ -88,48 +132,26 @@ def every_spin_decays(model: Lindblad) -> bool:
 
 
 def leading_eigenvalues(model: Lindblad, s: float = 0.0, count: int = 2) -> np.ndarray:
-    """The ``count`` eigenvalues of ``L_s`` with the largest real part, in falling order, complex.
-
-    Up to 4 spins dense; beyond, ARPACK on ``exp(tau L_s)``, whose largest eigenvalues are those (``L_s`` itself has a
-    wide imaginary spectrum that hides them from Krylov methods). ``tau`` is one inverse decay rate.
-    """
-    return leading_pairs(model, s, count)[0]
+    """The ``count`` eigenvalues of ``L_s`` with the largest real part, in falling order, complex."""
+    return leading_pairs(model, s, count).values
 
 
-def leading_pairs(model: Lindblad, s: float = 0.0, count: int = 2) -> tuple[np.ndarray, np.ndarray]:
-    """`leading_eigenvalues` and the residual ``|L v - lambda v| / |v|`` of each."""
+def leading_pairs(model: Lindblad, s: float = 0.0, count: int = 2) -> Leading:
+    """`leading_eigenvalues` and the residual ``|L v - lambda v| / |v|`` of each: `leading` beyond 4 spins."""
     if not any(jump.rate for jump in model.jumps):
         # unitary: every eigenvalue is imaginary, and 2^N of them are 0
-        return np.zeros(count, dtype=complex), np.zeros(count)
+        return Leading(np.zeros(count, dtype=complex), np.zeros(count))
     if model.n_sites <= DENSE_SPINS:
-        dense = Liouvillian(model, s).sparse().toarray()
-        values, vectors = np.linalg.eig(dense)
-        first = np.argsort(-values.real)[:count]
-        return values[first], np.linalg.norm((dense @ vectors - values * vectors)[:, first], axis=0)
+        return dense_leading(Liouvillian(model, s).dense(), count)
     require_copies(model, LEADING_COPIES)
     liouvillian = Liouvillian(model, s, copies=1)
-    size = 4**model.n_sites
+    return leading(liouvillian.apply_real, 4**model.n_sites, liouvillian.bound, decay_time(model), count)
+
+
+def decay_time(model: Lindblad) -> float:
+    """The inverse mean rate of the jumps."""
     rates = [jump.rate for jump in model.jumps if jump.rate]
-    span = len(rates) / sum(rates)
-    n_steps = taylor_steps(liouvillian, span)
-
-    def propagate(flat: np.ndarray) -> np.ndarray:
-        rho = from_real(np.ravel(flat), liouvillian.dim)
-        for _ in range(n_steps):
-            rho = taylor_step(liouvillian.apply, rho, span / n_steps)
-        return to_real(rho)
-
-    start = np.eye(liouvillian.dim, dtype=complex) / liouvillian.dim
-    start += 1e-2 * _hermitian_noise(liouvillian.dim)
-    operator = LinearOperator((size, size), matvec=propagate, dtype=float)
-    try:
-        options = {"ncv": 2 * count + BASIS, "maxiter": RESTARTS, "tol": 1e-11}
-        _, vectors = eigs(operator, k=count, which="LM", v0=to_real(start), **options)
-    except ArpackError as error:
-        raise InputError(f"ARPACK did not find the leading eigenvalues ({error}).") from error
-    values, residuals = np.array([_quotient(liouvillian, v) for v in vectors.T]).T
-    order = np.argsort(-values.real)
-    return values[order], residuals[order].real
+    return len(rates) / sum(rates)
 
 
 def scgf_and_gap(model: Lindblad, s: float = 0.0) -> tuple[float, float]:
@@ -151,32 +173,6 @@ def damped_inverse(liouvillian: Liouvillian, shift: float):  # type: ignore[no-u
     return solve
 
 
-def _dense_steady(model: Lindblad) -> np.ndarray:
-    dense = Liouvillian(model).sparse().toarray()
-    _, singular, vectors = np.linalg.svd(dense)
-    if singular[-2] < ROUNDED * singular[0]:
-        raise InputError(
-            f"decay is {singular[0] / singular[-2]:.0e} times slower than the rest: too slow for rounding."
-        )
-    rho = vectors[-1].conj().reshape(model.dim, model.dim)
-    rho = rho / np.trace(rho)
-    return (rho + rho.conj().T) / 2
-
-
 def _mean_decay(model: Lindblad) -> float:
     """Half the sum of the rates: what a state decays with when half the jumps are open."""
-    return 0.5 * sum(j.rate * float(np.linalg.norm(j.matrix, 2)) ** 2 for j in model.jumps)
-
-
-def _hermitian_noise(dim: int) -> np.ndarray:
-    noise = np.random.default_rng(0).standard_normal((dim, dim, 2)) @ np.array([1, 1j])  # fixed: one answer
-    return (noise + noise.conj().T) / dim
-
-
-def _quotient(liouvillian: Liouvillian, v: np.ndarray) -> tuple[complex, float]:
-    """``<v|L v> / <v|v>`` and its residual; an eigenvector is complex in the real form when its eigenvalue is."""
-    image = liouvillian.apply_real(np.ascontiguousarray(v.real)) + 1j * liouvillian.apply_real(
-        np.ascontiguousarray(v.imag)
-    )
-    value = complex(np.vdot(v, image) / np.vdot(v, v))
-    return value, float(np.linalg.norm(image - value * v) / np.linalg.norm(v))
+    return 0.5 * model.jump_rate
