@@ -171,9 +171,10 @@ def _no_value(ask: Question, times: Sequence[float], note: str) -> Iterator[Row]
 def _path(system: System, layout: Layout, ask: Question, order: int, how: str) -> Iterator[Evolved]:
     """The evolved vectors, in the order of ``layout``."""
     if how == "krylov":
-        yield from krylov.evolve(system, ask.s, ask.times, ask.observable, order, ask.dt, layout)
+        yield from krylov.evolve(system, ask.s, ask.times, ask.observable, order, ask.dt, layout, ask.progress)
         return
-    for now in evolve(system, ask.s, ask.times, ask.observable, order, ask.dt, layout.space, dense=how == "dense"):
+    dense = how == "dense"
+    for now in evolve(system, ask.s, ask.times, ask.observable, order, ask.dt, layout.space, dense, ask.progress):
         yield Evolved(now.t, now.logs, np.stack([layout.from_states(p) for p in now.derivatives]))
 
 

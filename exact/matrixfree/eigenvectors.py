@@ -114,15 +114,15 @@ def _leading(system: System, s: float, observable: str, layout: Layout, count: i
         return Classwise(*found, np.zeros(len(found.values)))
     labels = layout.classes
     sizes = np.bincount(labels[kept])
-    few = np.flatnonzero((sizes[labels] <= STORED) & kept)
+    small = (sizes > 0) & (sizes <= max(STORED, 1))
+    few = np.flatnonzero(kept & small[labels])
     few = few[np.argsort(labels[few], kind="stable")]
-    groups = np.split(few, np.cumsum(sizes[sizes <= STORED])[:-1])
+    groups = np.split(few, np.cumsum(sizes[small])[:-1]) if len(few) else []
     alone = np.array([group[0] for group in groups if len(group) == 1], dtype=int)
     codes = np.arange(layout.size) if layout.codes is None else layout.codes
     blocks = (block(system, s, observable, codes[group]) for group in groups if len(group) > 1)
-    small = merged(Operator(layout, parts).diagonal()[alone], blocks, count, which)
-    found = [small]
-    for number in np.flatnonzero(sizes > STORED):
+    found = [merged(Operator(layout, parts).diagonal()[alone], blocks, count, which)]
+    for number in np.flatnonzero(sizes > max(STORED, 1)):
         own = _of_class(system, layout, parts, count, which, labels == number)
         found.append(Classwise(*own, np.full(len(own.values), len(groups) + number)))
     return outermost_first(found, count, which)
