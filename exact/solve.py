@@ -181,14 +181,17 @@ def _path(system: System, layout: Layout, ask: Question, order: int, how: str) -
 def _unstable(stored: Any, system: System, layout: Layout, ask: Question) -> str:
     if ask.dt is None:
         return ""
-    if stored is None:
-        bound = Operator(layout, tilted(system, ask.s, ask.observable)).bound
-        if ask.dt * bound < 2:
-            return ""
-        ends = [leading_values(system, ask.s, ask.observable, layout, 2, which) for which in ("SR", "LM", "LR")]
-        limit, lowest = euler_limit_of(np.concatenate(ends))
-    else:
-        limit, lowest = euler_limit(stored)
+    try:
+        if stored is None:
+            bound = Operator(layout, tilted(system, ask.s, ask.observable)).bound
+            if ask.dt * bound < 2:
+                return ""
+            ends = [leading_values(system, ask.s, ask.observable, layout, 2, which) for which in ("SR", "LM", "LR")]
+            limit, lowest = euler_limit_of(np.concatenate(ends))
+        else:
+            limit, lowest = euler_limit(stored)
+    except InputError:  # the ends of the spectrum were not found: probabilities that turn negative will tell
+        return ""
     if ask.dt < limit:
         return ""
     return f"unstable on exact vectors: lambda_min = {lowest:.6g}, so dt must stay below {limit:.6g}"

@@ -110,8 +110,8 @@ def _leading(system: System, s: float, observable: str, layout: Layout, count: i
     kept = np.ones(layout.size, dtype=bool)
     kept[layout.excluded] = False
     if which != "LR" or layout.size > LOOKED or layout.connected:
-        found = _of_class(system, layout, parts, count, which, kept)
-        return Classwise(*found, np.zeros(len(found.values)))
+        only = _of_class(system, layout, parts, count, which, kept)
+        return Classwise(*only, np.zeros(len(only.values)))
     labels = layout.classes
     sizes = np.bincount(labels[kept])
     small = (sizes > 0) & (sizes <= max(STORED, 1))

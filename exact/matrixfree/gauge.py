@@ -43,8 +43,8 @@ def product_gauge(parts: Sequence[Local], n_sites: int, d: int) -> np.ndarray:
         f, value = f + step, trial
         if np.abs(step).max() <= STILL * max(1.0, np.abs(f).max()):
             break
-    f = f.reshape(n_sites, d)
-    return f - f.mean(1, keepdims=True)
+    fields = f.reshape(n_sites, d)
+    return fields - fields.mean(1, keepdims=True)
 
 
 def in_gauge(parts: Sequence[Local], f: np.ndarray) -> tuple[list[Local], bool]:
