@@ -26,20 +26,20 @@ def balanced(w: sp.csr_array) -> tuple[sp.csr_array, np.ndarray, bool]:
     w.sum_duplicates()
     w.eliminate_zeros()
     logs = _symmetric_gauge(w)
-    if logs is not None:
-        b = _scaled(w, logs)
-        return sp.csr_array((b + b.T) / 2), logs, True
+    if logs is not None:  # the elements are their geometric means, without the rounding of a long path
+        w.sort_indices()
+        turned = sp.csr_array(w.T)
+        turned.sort_indices()
+        data = np.sign(w.data) * np.sqrt(np.abs(w.data)) * np.sqrt(np.abs(turned.data))
+        return sp.csr_array((data, w.indices, w.indptr), shape=w.shape), logs, True
     outer = abs(w - sp.diags_array(w.diagonal())).tocsr()
     columns = sp.csc_array(outer)
     logs = np.zeros(w.shape[0])
     _osborne(outer.indptr, outer.indices, outer.data, columns.indptr, columns.indices, columns.data, logs, SWEEPS)
-    logs -= logs.mean()
-    return _scaled(w, logs), logs, False
-
-
-def _scaled(w: sp.csr_array, logs: np.ndarray) -> sp.csr_array:
+    powers = np.rint((logs - logs.mean()) / np.log(2)).astype(int)  # of two: scaling rounds nothing
     rows = np.repeat(np.arange(w.shape[0]), np.diff(w.indptr))
-    return sp.csr_array((w.data * np.exp(logs[w.indices] - logs[rows]), w.indices, w.indptr), shape=w.shape)
+    data = np.ldexp(w.data, powers[w.indices] - powers[rows])
+    return sp.csr_array((data, w.indices, w.indptr), shape=w.shape), powers * np.log(2), False
 
 
 def _symmetric_gauge(w: sp.csr_array) -> np.ndarray | None:

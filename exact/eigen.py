@@ -104,7 +104,7 @@ def _positive(b: sp.csr_array) -> bool:
 
 
 def _dense(b: sp.csr_array, symmetric: bool) -> Values:
-    rounding = 2 * EPS * np.sqrt(b.shape[0]) * norm(b)
+    rounding = 2 * EPS * max(4.0, np.sqrt(b.shape[0])) * norm(b)
     if symmetric:
         values = np.linalg.eigvalsh(b.toarray())
         return Values(values.astype(complex), np.full(len(values), rounding))

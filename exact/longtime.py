@@ -25,6 +25,7 @@ RISE = (
     10.0  # growth of a mode that is small now but will lead, in one step: what is left of it must stay above rounding
 )
 MOST = 1e8  # growth of the vector in one step
+RETRIES = 4
 WORK = 2e12  # multiplications that are taken on: an hour or so
 PROBE = 100  # steps after which the whole is estimated
 
@@ -90,8 +91,22 @@ class LongTimes:
 
     def _one(self, state: np.ndarray, step: float) -> tuple[np.ndarray, np.ndarray, float]:
         """One step of at most ``step``: the recentred state, what was taken out (the centre's share too), the step."""
+        kappa = max(1.0, self._unit(state))
+        for _ in range(RETRIES):
+            found, took = self._in_units(state, step, kappa)
+            if self._unit(found) <= 2.0 * kappa:
+                break
+            kappa = self._unit(found)  # derivatives grew: beside them the digits of p would be lost
+        found, taken = recentred(found, took * self.centre)
+        return found, taken, took
+
+    def _unit(self, state: np.ndarray) -> float:
+        """``kappa`` such that the derivatives over ``kappa^k`` are no larger than the vector itself."""
         norms = np.linalg.norm(state / self.root, axis=1)
-        kappa = max([1.0] + [float((n / norms[0]) ** (1.0 / k)) for k, n in enumerate(norms[1:], 1)])
+        return max([0.0] + [float((n / norms[0]) ** (1.0 / k)) for k, n in enumerate(norms[1:], 1)])
+
+    def _in_units(self, state: np.ndarray, step: float, kappa: float) -> tuple[np.ndarray, float]:
+        """The state after at most ``step``, by a Krylov space in which derivatives are counted in ``kappa^k``."""
         units = self.root * kappa ** np.arange(len(state))[:, None]
         flat = (state / units).ravel()
         beta = float(np.linalg.norm(flat))
@@ -103,11 +118,8 @@ class LongTimes:
             grown = float(np.linalg.norm(column[:k]))  # rounding makes a small matrix grow that should not
             good = complete or leak <= max(TOLERANCE, EPS * self.norm * step)
             if (good and grown < MOST) or step <= 1.5 * (self.dt or 1e-12 / self.norm):
-                break
+                return (beta * (column[:k] @ q)).reshape(state.shape) * units, step
             step = self._allowed(step / 2, step)
-        state = (beta * (column[:k] @ q)).reshape(state.shape) * units
-        state, taken = recentred(state, step * self.centre)
-        return state, taken, step
 
     def _small(self, h: np.ndarray, k: int, step: float) -> tuple[np.ndarray, float]:
         """First column of ``f(H)`` and the largest flow out of the basis on the way."""

@@ -61,8 +61,7 @@ def test_many_euler_steps(monkeypatch, few):
 
 
 def test_voters_past_the_size_of_dense_powers():
-    """At s = 0 nothing is lost, the mean opinion stays, and all moves are made before consensus: of a ring of n voters
-    the number of pairs that disagree falls, on average, so that <K> = n (n^2 - 1) / ... is the same at both times."""
+    """At s = 0 nothing is lost, the mean opinion stays, and consensus ends all moves: <K> is the same ever after."""
     frame = solve(build("voter", (11,)), 0.0, [1e5, 1e6], ("ln_Z", "activity", "density"))
     got = frame.pivot(index="t", columns="quantity", values="value")
     assert got.ln_Z.to_numpy() == pytest.approx([0, 0], abs=1e-8)
