@@ -7,10 +7,10 @@ differences. The vector is rescaled as it goes, so that no ``Z_t`` over- or unde
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from math import comb
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -18,8 +18,12 @@ from scipy.sparse.linalg import expm_multiply
 
 from .errors import InputError
 from .sparse import generator
+from .spectrum import classwise
 from .states import StateSpace
 from .system import System
+
+if TYPE_CHECKING:
+    from .longtime import LongTimes
 
 FEW = 1024  # states up to which dense powers take seconds
 LONG = 1e5  # products with the matrix above which it is the quicker one
@@ -85,23 +89,27 @@ def evolve(
     dt: float | None = None,
     space: StateSpace | None = None,
     dense: bool = False,
+    progress: Callable[[str], None] | None = None,
 ) -> Iterator[Evolved]:
     """The evolved distribution at each of the sorted ``times``; Euler steps of ``dt``, or continuous if it is None.
 
-    Raises ``InputError`` for a time that is no multiple of ``dt``. Stability is the caller's check
-    (``spectrum.euler_limit``). ``dense`` takes the full matrix exponential: an independent route.
+    Raises ``InputError`` for a time that is no multiple of ``dt``, and for one that would take hours. Stability is the
+    caller's check (``spectrum.euler_limit``). ``dense`` takes the full matrix exponential: an independent route.
     """
     space = space or StateSpace(system)
     w = [generator(system, s, observable, k, space) for k in range(order + 1)]
     stacked = _stack(w)
     growth = max(float(np.abs(part.sum(axis=0)).max()) for part in w[:2])
-    powers = _Powers(w) if dt is None else None
+    powers, long = _Powers(w, dt), None
     state = np.zeros((order + 1, space.size))
     state[0] = space.initial()
     now, logs = 0.0, np.zeros(order + 1)
     for t in times:
-        if powers and t > now and (dense or powers.pay(t - now)):
+        if t > now and ((dense and dt is None) or powers.pay(t - now)):
             state, logs = powers.advance(state, logs, t - now)
+        elif (t - now) * powers.rate > LONG:
+            long = long or _long_times(system, s, observable, space, w, dt, progress)
+            state, logs = long.advance(state, logs, t - now)
         else:
             for span in spans(t - now, growth, dt):
                 state, logs = recentred(_advance(stacked, state, span, dt), logs)
@@ -133,22 +141,64 @@ def _advance(w: sp.csr_array, state: np.ndarray, span: float, dt: float | None) 
     return flat.reshape(state.shape)
 
 
-class _Powers:
-    """Dense ``exp(t W)`` with its derivatives in ``s`` by scaling and squaring, recentred at every squaring."""
+def _long_times(
+    system: System,
+    s: float,
+    observable: str,
+    space: StateSpace,
+    w: list[sp.csr_array],
+    dt: float | None,
+    progress: Callable[[str], None] | None,
+) -> LongTimes:
+    """Leading are the eigenvalues of states that the start reaches; a bound where they are not found."""
+    from .longtime import LongTimes
+    from .matrixfree.gauge import in_gauge, product_gauge
+    from .matrixfree.kernel import norm_bound
+    from .matrixfree.local import tilted
 
-    def __init__(self, w: list[sp.csr_array]):
-        self.w, self.size = w, w[0].shape[0]
+    reached = space.initial() != 0
+    moves = sp.csr_array(abs(w[0]))
+    while (now := ((moves @ reached.astype(float)) > 0) | reached).sum() > reached.sum():
+        reached = now
+    inside = np.flatnonzero(reached)
+    parts = tilted(system, s, observable)
+    f = product_gauge(parts, system.n_sites, system.local_dim)
+    norm = norm_bound(in_gauge(parts, f)[0])
+    root = np.exp(np.concatenate([f[np.arange(system.n_sites), x].sum(1) for _, x in space.chunks()]))
+    try:
+        found = classwise(w[0][inside][:, inside], 1)
+        top = float(found.values[0].real + found.errors[0])
+    except InputError:
+        top = norm
+    top = top if dt is None else float(np.log1p(dt * top) / dt)
+    return LongTimes([part.__matmul__ for part in w], root, norm, top, float(w[0].nnz), dt, progress=progress)
+
+
+class _Powers:
+    """Dense ``exp(t W)`` or ``(1 + dt W)^J``, and derivatives in ``s``, by repeated squaring, recentred each time."""
+
+    def __init__(self, w: list[sp.csr_array], dt: float | None):
+        self.w, self.size, self.dt = w, w[0].shape[0], dt
         self.norm = float(sum(np.abs(part).sum(axis=0).max() for part in w))
+        self.rate = self.norm if dt is None else 1 / dt  # products with a vector, a unit of time
 
     def pay(self, span: float) -> bool:
         """Few states and a long span: quicker than as many products with a vector."""
-        return self.size <= FEW and span * self.norm > LONG
+        return self.size <= FEW and span * self.rate > LONG
 
     def advance(self, state: np.ndarray, logs: np.ndarray, span: float) -> tuple[np.ndarray, np.ndarray]:
-        squarings = max(0, int(np.ceil(np.log2(max(span * self.norm, 1.0)))))
-        power, taken = self._recentred(self._taylor(span / 2.0**squarings), 0.0)
-        for _ in range(squarings):
+        if self.dt is None:
+            squarings = max(0, int(np.ceil(np.log2(max(span * self.norm, 1.0)))))
+            bits, power = [0] * squarings, self._taylor(span / 2.0**squarings)
+        else:
+            bits = [int(bit) for bit in f"{round(span / self.dt):b}"[1:]]
+            power = once = np.stack([self.dt * part.toarray() for part in self.w])
+            power[0] += np.eye(self.size)
+        power, taken = self._recentred(power, 0.0)
+        for bit in bits:
             power, taken = self._recentred(_product(power, power), 2 * taken)
+            if bit:
+                power, taken = self._recentred(_product(once, power), taken)
         return recentred(_product(power, state[:, :, None])[..., 0], logs + taken)
 
     def _taylor(self, span: float) -> np.ndarray:

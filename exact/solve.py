@@ -14,7 +14,7 @@ from .errors import InputError, unknown
 from .field import occupation
 from .matrixfree import krylov, solve_lanczos
 from .matrixfree.derivatives import FIRST_STEP
-from .matrixfree.eigenvectors import leading_values, leading_vectors
+from .matrixfree.eigenvectors import leading_values, leading_vectors, scgf_and_gap
 from .matrixfree.kernel import Layout, Operator
 from .matrixfree.local import Local, tilted
 from .matrixfree.marginals import site_sums
@@ -23,7 +23,7 @@ from .method import METHODS, choose
 from .propagate import Evolved, evolve, steps_of
 from .signed import negative, resolved
 from .sparse import generator
-from .spectrum import euler_limit, euler_limit_of, scgf_and_gap, top_and_gap
+from .spectrum import euler_limit, euler_limit_of
 from .system import System
 from .tidy import ORDER, Row, tidy
 
@@ -31,6 +31,7 @@ EVOLVED = (*solve_lanczos.EVOLVED, "distribution")
 STEADY = solve_lanczos.STEADY
 QUANTITIES = (*EVOLVED, *STEADY)
 LATEST = 1e9  # time units (errors of ln Z grow like t |W| 1e-16), and Euler steps
+SHARED = "the largest eigenvalue is degenerate: classes of states that no moves connect (absorbing states?) share it"
 DEFAULT = ("ln_Z", "activity", "density", "scgf")
 
 
@@ -159,7 +160,7 @@ def _by_vectors(system: System, layout: Layout, ask: Question, how: str) -> Iter
             yield from _no_value(ask, [now.t], note) if note else _rows(system, layout, now, ask)
         if ask.asks("trajectory_density"):
             yield from _trajectory_density(system, layout, ask, how)
-    yield from _steady_rows(stored, system, layout, ask)
+    yield from _steady_rows(system, layout, ask)
 
 
 def _no_value(ask: Question, times: Sequence[float], note: str) -> Iterator[Row]:
@@ -170,37 +171,45 @@ def _no_value(ask: Question, times: Sequence[float], note: str) -> Iterator[Row]
 def _path(system: System, layout: Layout, ask: Question, order: int, how: str) -> Iterator[Evolved]:
     """The evolved vectors, in the order of ``layout``."""
     if how == "krylov":
-        yield from krylov.evolve(system, ask.s, ask.times, ask.observable, order, ask.dt, layout)
+        yield from krylov.evolve(system, ask.s, ask.times, ask.observable, order, ask.dt, layout, ask.progress)
         return
-    for now in evolve(system, ask.s, ask.times, ask.observable, order, ask.dt, layout.space, dense=how == "dense"):
+    dense = how == "dense"
+    for now in evolve(system, ask.s, ask.times, ask.observable, order, ask.dt, layout.space, dense, ask.progress):
         yield Evolved(now.t, now.logs, np.stack([layout.from_states(p) for p in now.derivatives]))
 
 
 def _unstable(stored: Any, system: System, layout: Layout, ask: Question) -> str:
     if ask.dt is None:
         return ""
-    if stored is None:
-        bound = Operator(layout, tilted(system, ask.s, ask.observable)).bound
-        if ask.dt * bound < 2:
-            return ""
-        ends = [leading_values(system, ask.s, ask.observable, layout, 2, which) for which in ("SR", "LM", "LR")]
-        limit, lowest = euler_limit_of(np.concatenate(ends))
-    else:
-        limit, lowest = euler_limit(stored)
+    try:
+        if stored is None:
+            bound = Operator(layout, tilted(system, ask.s, ask.observable)).bound
+            if ask.dt * bound < 2:
+                return ""
+            ends = [leading_values(system, ask.s, ask.observable, layout, 2, which) for which in ("SR", "LM", "LR")]
+            limit, lowest = euler_limit_of(np.concatenate(ends))
+        else:
+            limit, lowest = euler_limit(stored)
+    except InputError:  # the ends of the spectrum were not found: probabilities that turn negative will tell
+        return ""
     if ask.dt < limit:
         return ""
     return f"unstable on exact vectors: lambda_min = {lowest:.6g}, so dt must stay below {limit:.6g}"
 
 
-def _steady_rows(stored: Any, system: System, layout: Layout, ask: Question) -> Iterator[Row]:
+def _steady_rows(system: System, layout: Layout, ask: Question) -> Iterator[Row]:
     head = {"s": ask.s, "t": None}
     if ask.asks("scgf", "gap"):
-        if stored is not None:
-            theta, gap = scgf_and_gap(stored)
+        names = [name for name in ("scgf", "gap") if name in ask.quantities]
+        try:
+            top = scgf_and_gap(system, ask.s, ask.observable, layout)
+        except InputError as error:
+            yield from ({"quantity": name, **head, "value": np.nan, "note": str(error)} for name in names)
         else:
-            theta, gap = top_and_gap(leading_values(system, ask.s, ask.observable, layout))
-        found = {"scgf": theta, "gap": gap}
-        yield from ({"quantity": name, **head, "value": found[name]} for name in found if name in ask.quantities)
+            found = {"scgf": (top.theta, top.theta_error), "gap": (top.gap, top.gap_error)}
+            for name in names:
+                row = {"quantity": name, **head, "value": found[name][0], "bound": found[name][1]}
+                yield {**row, "note": SHARED} if name == "gap" and top.shared else row
     asked = [name for name in ("rate_function", "trajectory_density") if name in ask.quantities]
     if not asked:
         return

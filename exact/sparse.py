@@ -42,6 +42,22 @@ def generator(
     return sp.csr_array(flat, shape=(size, size))
 
 
+def block(system: System, s: float, observable: str, codes: np.ndarray) -> sp.csr_array:
+    """The elements of ``W_s`` between the states of the rising ``codes``, in their order."""
+    space, connections = StateSpace(system), Connections(system, s, observable)
+    x = space.decode(codes)
+    rates, sources = connections.incoming_rates(x), connections.sources(x)
+    values = sources[..., space.free].astype(np.int64) @ space.strides
+    at = np.minimum(np.searchsorted(codes, values), len(codes) - 1)
+    here, move = np.nonzero((rates != 0) & (codes[at] == values))
+    own = np.arange(len(codes))
+    flat = (
+        np.concatenate([rates[here, move], connections.diagonal(x)]),
+        (np.concatenate([here, own]), np.concatenate([at[here, move], own])),
+    )
+    return sp.csr_array(flat, shape=(len(codes), len(codes)))
+
+
 def sparse_bytes(size: int, n_moves: int) -> float:
     """Memory that building the CSR matrix takes: coordinates and values of every element, twice."""
     return float(size) * (n_moves + 1) * 24 * 1.5

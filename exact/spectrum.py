@@ -2,52 +2,88 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
 import numpy as np
 import scipy.sparse as sp
 from scipy.sparse.csgraph import connected_components
-from scipy.sparse.linalg import ArpackError, eigs
 
-from .errors import InputError
+from .eigen import DENSE, Values, ordered, outermost
 
-DENSE = 400  # below this many states a dense eigenvalue solve is quicker than ARPACK, and certain
+
+class Top(NamedTuple):
+    """``theta(s)``, the eigenvalue of largest real part, its distance ``gap`` to the next one, and estimated errors.
+
+    ``shared``: classes of states that no moves connect have the same largest eigenvalue, and ``gap`` is zero.
+    """
+
+    theta: float
+    gap: float
+    theta_error: float
+    gap_error: float
+    shared: bool = False
 
 
 def leading(w: sp.csr_array, count: int = 2, which: str = "LR") -> np.ndarray:
-    """The ``count`` eigenvalues with the largest (``LR``) or smallest (``SR``) real part, in that order, complex.
+    """The ``count`` eigenvalues of largest (``LR``) or smallest (``SR``) real part, or modulus (``LM``), in that order,
+    complex. Raises ``InputError`` where no eigenvalue solver converges.
 
     Where moves do not connect all states (absorbing states, conserved quantities) each communicating class is solved
     for itself: the matrix is block triangular in them, and one Krylov space cannot tell equal eigenvalues apart.
     """
+    return classwise(w, count, which).values
+
+
+def scgf_and_gap(w: sp.csr_array) -> Top:
+    """``theta(s)`` and the gap of the stored matrix."""
+    return top(classwise(w, 2))
+
+
+class Classwise(NamedTuple):
+    """Eigenvalues, outermost first, the estimated error of each, and the number of the class it belongs to."""
+
+    values: np.ndarray
+    errors: np.ndarray
+    classes: np.ndarray
+
+
+def classwise(w: sp.csr_array, count: int = 2, which: str = "LR") -> Classwise:
+    """As ``leading``, with the errors and the classes."""
     n_classes, labels = connected_components(w, directed=True, connection="strong")
-    if n_classes == 1:
-        return _ordered(_eigenvalues(w, count, which), which)[:count]
     sizes = np.bincount(labels)
-    found = [w.diagonal()[sizes[labels] == 1].astype(complex)]
-    for label in np.flatnonzero(sizes > 1):
-        inside = np.flatnonzero(labels == label)
-        found.append(_eigenvalues(w[inside][:, inside], min(count, len(inside)), which))
-    return _ordered(np.concatenate(found), which)[:count]
+    groups = np.split(np.argsort(labels, kind="stable"), np.cumsum(sizes)[:-1])
+    alone = w.diagonal()[np.concatenate([g for g in groups if len(g) == 1] or [np.zeros(0, int)])]
+    blocks = [w] if n_classes == 1 else (w[inside][:, inside] for inside in groups if len(inside) > 1)
+    return merged(alone, blocks, count, which)
 
 
-def _eigenvalues(w: sp.csr_array, count: int, which: str) -> np.ndarray:
-    size = w.shape[0]
-    if size <= DENSE:
-        return np.linalg.eigvals(w.toarray())
-    start = np.random.default_rng(0).random(size)  # fixed: the same answer at every call
-    try:
-        return eigs(w, k=count, which=which, v0=start, ncv=min(size - 1, 40), maxiter=20 * size, tol=1e-14)[0]
-    except ArpackError as error:
-        raise InputError(f"ARPACK did not find the leading eigenvalues ({error}).") from error
+def merged(alone: np.ndarray, blocks: Iterable[sp.csr_array], count: int, which: str) -> Classwise:
+    """The outermost eigenvalues of states ``alone`` and of ``blocks``, each strongly connected; equal blocks are solved
+    once."""
+    solved: dict[bytes, Values] = {}
+    found = [Classwise(alone.astype(complex), np.zeros(len(alone)), np.arange(len(alone)))]
+    for number, block in enumerate(blocks, len(alone)):
+        block.sort_indices()
+        key = block.data.tobytes() + block.indices.tobytes()
+        if key not in solved:
+            solved[key] = outermost(block, min(count, block.shape[0]), which)
+        found.append(Classwise(*solved[key], np.full(len(solved[key].values), number)))
+    return outermost_first(found, count, which)
 
 
-def _ordered(values: np.ndarray, which: str) -> np.ndarray:
-    order = np.argsort(values.real)
-    return values[order if which == "SR" else order[::-1]]
+def outermost_first(found: Sequence[Classwise], count: int, which: str) -> Classwise:
+    values, errors, classes = (np.concatenate(part) for part in zip(*found))
+    first = ordered(values, which)[:count]
+    return Classwise(values[first], errors[first], classes[first])
 
 
-def scgf_and_gap(w: sp.csr_array) -> tuple[float, float]:
-    """``theta(s)``, the eigenvalue of largest real part, and its distance to the next one."""
-    return top_and_gap(leading(w, 2))
+def top(found: Classwise) -> Top:
+    """From the two leading eigenvalues."""
+    theta, gap = top_and_gap(found.values)
+    theta_error, gap_error = float(found.errors[0]), float(found.errors[:2].sum())
+    shared = len(found.values) > 1 and bool(gap <= 2 * gap_error) and found.classes[0] != found.classes[1]
+    return Top(theta, 0.0 if shared else gap, theta_error, gap_error, shared)
 
 
 def top_and_gap(values: np.ndarray) -> tuple[float, float]:
@@ -64,9 +100,9 @@ def euler_limit(w: sp.csr_array) -> tuple[float, float]:
     if w.shape[0] <= DENSE:
         modes = leading(w, w.shape[0], "SR")
     else:
-        modes = leading(w, 4, "SR")
+        modes = leading(w, 2, "SR")
         if np.abs(modes.imag).max() > 1e-9 * np.abs(modes).max():
-            modes = np.concatenate([modes, leading(w, 4, "LM"), leading(w, 1, "LR")])
+            modes = np.concatenate([leading(w, 4, "SR"), leading(w, 4, "LM"), leading(w, 1, "LR")])
     return euler_limit_of(modes)
 
 

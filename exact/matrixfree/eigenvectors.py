@@ -7,23 +7,28 @@ s-ensemble far from both ends. Chetrite and Touchette, Ann. Henri Poincare 16, 2
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
-from scipy.sparse.linalg import ArpackError, eigs
+from scipy.sparse.linalg import ArpackError, eigs, splu
 
+from ..eigen import DENSE, Values, outermost_of
 from ..errors import InputError
-from ..sparse import generator
-from ..spectrum import DENSE, leading
+from ..sparse import block, generator
+from ..spectrum import Classwise, Top, classwise, merged, outermost_first, top
 from ..states import require_memory
 from ..system import System
-from .kernel import STORED, Layout, Operator
+from .gauge import in_gauge, product_gauge
+from .kernel import LOOKED, STORED, Layout, Operator
 from .local import Local, tilted, transposed
 from .perron import repaired
 from .symmetric import Symmetric, applies
+from .symmetric_ends import largest, two_largest
 
-NCV = 20
+NCV = 40
+STEPS = 2000  # of Lanczos
 RESIDUAL = 1e-9  # of an eigenvector, relative to the operator
 SEPARATE = 1e-9  # closer eigenvalues are one: no iteration tells them apart
 
@@ -56,15 +61,14 @@ def leading_vectors(system: System, s: float, observable: str = "activity", layo
         root = layout.product(np.sqrt(engine.pi))
         right, left = u * root, np.divide(u, root, out=np.zeros_like(u), where=root > 0)
     else:
-        parts = tilted(system, s, observable)
-        values = leading_values(system, s, observable, layout)
-        if len(values) > 1 and (values[0] - values[1]).real <= SEPARATE * max(1.0, abs(values[0])):
+        found = scgf_and_gap(system, s, observable, layout)
+        if found.gap <= SEPARATE * max(1.0, abs(found.theta)):
             raise InputError(
-                f"the largest eigenvalue of W_s, {values[0].real:.6g}, is degenerate (absorbing or disconnected "
+                f"the largest eigenvalue of W_s, {found.theta:.6g}, is degenerate (absorbing or disconnected "
                 "states): its eigenvectors, and what is averaged over them, are not unique."
             )
-        theta = float(values[0].real)
-        right, left = (_vector(layout, matrix, theta) for matrix in (parts, transposed(parts)))
+        theta = found.theta
+        right, left = _vectors(system, s, observable, layout, theta)
     right = right / right.sum()
     return Leading(theta, right, left / (left @ right), layout)
 
@@ -87,33 +91,146 @@ def leading_values(
     count: int = 2,
     which: str = "LR",
 ) -> np.ndarray:
-    """The ``count`` eigenvalues of ``W_s`` of largest (``LR``; ``SR``: smallest) real part, complex, matrix-free."""
-    layout = layout or Layout(system)
+    """The ``count`` eigenvalues of ``W_s`` of largest (``LR``; ``SR``: smallest) real part, complex, matrix-free.
+
+    Raises ``InputError`` where no eigenvalue solver converges.
+    """
+    return _leading(system, s, observable, layout or Layout(system), count, which).values
+
+
+def scgf_and_gap(system: System, s: float, observable: str, layout: Layout) -> Top:
+    """The two leading eigenvalues of ``W_s``, with their errors; raises ``InputError`` as ``leading_values`` does."""
+    return top(_leading(system, s, observable, layout, 2, "LR"))
+
+
+def _leading(system: System, s: float, observable: str, layout: Layout, count: int, which: str) -> Classwise:
     if layout.size <= STORED:
-        return leading(generator(system, s, observable), count, which)
+        return classwise(generator(system, s, observable, space=layout.space), count, which)
     parts = tilted(system, s, observable)
-    values, _ = _eigen(layout, parts, count, which)
-    return _with_absorbing(system, layout, parts, values) if which == "LR" else values
+    kept = np.ones(layout.size, dtype=bool)
+    kept[layout.excluded] = False
+    if which != "LR" or layout.size > LOOKED or layout.connected:
+        only = _of_class(system, layout, parts, count, which, kept)
+        return Classwise(*only, np.zeros(len(only.values)))
+    labels = layout.classes
+    sizes = np.bincount(labels[kept])
+    small = (sizes > 0) & (sizes <= max(STORED, 1))
+    few = np.flatnonzero(kept & small[labels])
+    few = few[np.argsort(labels[few], kind="stable")]
+    groups = np.split(few, np.cumsum(sizes[small])[:-1]) if len(few) else []
+    alone = np.array([group[0] for group in groups if len(group) == 1], dtype=int)
+    codes = np.arange(layout.size) if layout.codes is None else layout.codes
+    blocks = (block(system, s, observable, codes[group]) for group in groups if len(group) > 1)
+    found = [merged(Operator(layout, parts).diagonal()[alone], blocks, count, which)]
+    for number in np.flatnonzero(sizes > max(STORED, 1)):
+        own = _of_class(system, layout, parts, count, which, labels == number)
+        found.append(Classwise(*own, np.full(len(own.values), len(groups) + number)))
+    return outermost_first(found, count, which)
 
 
-def _with_absorbing(system: System, layout: Layout, parts: list[Local], values: np.ndarray) -> np.ndarray:
-    """``values`` with the eigenvalue of each absorbing state: of equal ones a Krylov space sees but one."""
-    escape = Operator(layout, [Local(p.sites, np.diag(np.diag(p.matrix))) for p in tilted(system)]).diagonal()
-    absorbing = escape == 0
-    absorbing[layout.excluded] = False
-    own = np.sort(Operator(layout, parts).diagonal()[absorbing])[::-1][: len(values)]
-    others = [v for v in values if not (np.abs(v - own) < SEPARATE * max(1.0, abs(v))).any()]
-    found = np.concatenate([others, own])
-    return found[np.argsort(found.real)[::-1]][: len(values)]
+class _Masked:
+    """An operator on the states of a class alone, for vectors that vanish elsewhere."""
+
+    def __init__(self, op: Operator, mask: np.ndarray):
+        self.op, self.mask, self.size, self.bound = op, mask.astype(float), op.size, op.bound
+
+    def apply(self, v: np.ndarray, out: np.ndarray, a: float = 1.0, b: float = 0.0) -> float:
+        inner = self.op.apply(v, out, a, b)
+        out *= self.mask
+        return inner
+
+    def __matmul__(self, v: np.ndarray) -> np.ndarray:
+        return (self.op @ v) * self.mask
 
 
-def _vector(layout: Layout, parts: list[Local], theta: float) -> np.ndarray:
-    """The eigenvector of ``theta``, the leading eigenvalue."""
-    values, vectors = _eigen(layout, parts, 2)
-    vector = vectors[:, np.argmin(np.abs(values - theta))].real
-    vector = vector * np.sign(vector.sum())
-    _check(Operator(layout, parts), vector, theta)
+def _of_class(system: System, layout: Layout, parts: list[Local], count: int, which: str, mask: np.ndarray) -> Values:
+    """The outermost eigenvalues of one class of many states, by products alone, in the gauge that balances them."""
+    parts, symmetric = in_gauge(parts, product_gauge(parts, system.n_sites, system.local_dim))
+    op = _Masked(Operator(layout, parts), mask)
+    try:
+        if symmetric and which == "LR" and count == 2:
+            values, errors = two_largest(op, STEPS, op.mask)
+            return Values(values.astype(complex), errors)
+        require_memory(8.0 * op.size * (NCV + 4), f"the Arnoldi basis of {NCV} vectors over {op.size} states")
+        turned = _Masked(Operator(layout, transposed(parts)), mask)
+        return outermost_of(op.__matmul__, turned.__matmul__, op.size, op.bound, count, which, op.mask, NCV)
+    except ArpackError as error:
+        raise InputError(f"the leading eigenvalues of W_s were not found ({error}).") from error
+
+
+def _vectors(system: System, s: float, observable: str, layout: Layout, theta: float) -> tuple[np.ndarray, np.ndarray]:
+    """The right and the left eigenvector of ``theta``, the leading eigenvalue; found in the gauge that balances."""
+    parts = tilted(system, s, observable)
+    f = product_gauge(parts, system.n_sites, system.local_dim)
+    parts, symmetric = in_gauge(parts, f)
+    root = layout.product(np.exp(f))
+    kept = root > 0
+
+    def stored() -> sp.csr_array:
+        w = generator(system, s, observable, space=layout.space)
+        return sp.csr_array(sp.diags_array(1 / root[kept]) @ w @ sp.diags_array(root[kept]))
+
+    right = _vector(Operator(layout, parts), kept, theta, symmetric, stored)
+    left = (
+        right
+        if symmetric
+        else _vector(Operator(layout, transposed(parts)), kept, theta, symmetric, lambda: sp.csr_array(stored().T))
+    )
+    return right * root, np.divide(left, root, out=np.zeros_like(left), where=kept)
+
+
+def _vector(
+    op: Operator, kept: np.ndarray, theta: float, symmetric: bool, stored: Callable[[], sp.csr_array]
+) -> np.ndarray:
+    """The eigenvector of ``theta``, the leading eigenvalue: by LAPACK, Lanczos or ARPACK, else inverse iteration."""
+    routes: list[Callable[[], np.ndarray]] = [lambda: _dense(op, kept)] if op.size <= DENSE else []
+    routes.append(lambda: _by_lanczos(op, kept, theta) if symmetric else _by_arnoldi(op, kept, theta))
+    if op.size <= STORED:
+        routes.append(lambda: _by_inversion(op, kept, theta, stored()))
+    for number, route in enumerate(routes, 1):
+        try:
+            vector = route()
+            vector = vector * np.sign(vector.sum())
+            _check(op, vector, theta)
+        except (ArpackError, InputError, RuntimeError) as error:
+            if number == len(routes):
+                raise InputError(str(error)) from error
+            continue
+        break
     return vector
+
+
+def _dense(op: Operator, kept: np.ndarray) -> np.ndarray:
+    matrix = np.stack([op @ e for e in np.eye(op.size)], axis=1)[np.ix_(kept, kept)]
+    symmetric = np.array_equal(matrix, matrix.T)
+    values, vectors = np.linalg.eigh(matrix) if symmetric else np.linalg.eig(matrix)
+    out = np.zeros(op.size)
+    out[kept] = vectors[:, np.argmax(values.real)].real
+    return out
+
+
+def _by_lanczos(op: Operator, kept: np.ndarray, theta: float) -> np.ndarray:
+    return repaired(op, largest(op, STEPS, kept.astype(float))[2], theta)
+
+
+def _by_arnoldi(op: Operator, kept: np.ndarray, theta: float) -> np.ndarray:
+    require_memory(8.0 * op.size * (NCV + 4), f"the Arnoldi basis of {NCV} vectors over {op.size} states")
+    start = np.random.default_rng(0).random(op.size) * kept
+    values, vectors = eigs(op.linear_operator(), k=2, which="LR", v0=start, ncv=NCV, maxiter=300, tol=1e-13)
+    return vectors[:, np.argmin(np.abs(values - theta))].real
+
+
+def _by_inversion(op: Operator, kept: np.ndarray, theta: float, matrix: sp.csr_array) -> np.ndarray:
+    """Inverse iteration just above ``theta``."""
+    shift = theta + 1e-12 * op.bound
+    factors = splu(sp.csc_array(shift * sp.eye_array(matrix.shape[0]) - matrix), permc_spec="MMD_AT_PLUS_A")
+    vector = np.ones(matrix.shape[0])
+    for _ in range(4):
+        vector = factors.solve(vector)
+        vector /= np.linalg.norm(vector)
+    out = np.zeros(op.size)
+    out[kept] = vector
+    return out
 
 
 def _check(op: Operator, vector: np.ndarray, theta: float) -> None:
@@ -124,25 +241,3 @@ def _check(op: Operator, vector: np.ndarray, theta: float) -> None:
             f"no eigenvector of the largest eigenvalue of W_s, {theta:.6g}, was found (residual {residual:.1e}): what "
             "is averaged over it is left out."
         )
-
-
-def _eigen(layout: Layout, parts: list[Local], count: int, which: str = "LR") -> tuple[np.ndarray, np.ndarray]:
-    op = Operator(layout, parts)
-    kept = np.ones(op.size, dtype=bool)
-    kept[layout.excluded] = False
-    if op.size <= DENSE:
-        dense = np.stack([op @ e for e in np.eye(op.size)], axis=1)[np.ix_(kept, kept)]
-        values, inner = np.linalg.eig(dense)
-        vectors = np.zeros((op.size, len(values)), dtype=complex)
-        vectors[kept] = inner
-    else:
-        ncv = min(NCV, int(kept.sum()) - 1)
-        require_memory(8.0 * op.size * (ncv + 4), f"the Arnoldi basis of {ncv} vectors over {op.size} states")
-        start = np.random.default_rng(0).random(op.size) * kept
-        try:
-            values, vectors = eigs(op.linear_operator(), k=count, which=which, v0=start, ncv=ncv, tol=1e-13)
-        except ArpackError as error:
-            raise InputError(f"ARPACK did not find the leading eigenvalues ({error}).") from error
-    order = np.argsort(values.real)
-    order = (order if which == "SR" else order[::-1])[:count]
-    return values[order], vectors[:, order]

@@ -19,12 +19,14 @@ from ..errors import InputError
 from ..sparse import generator
 from ..states import StateSpace, require_memory
 from ..system import Excluding, System
+from .classes import classes
 from .kernel_blocked import BlockedKernel, TooWide
 from .kernel_dense import DenseKernel, filled
 from .kernel_generic import GenericKernel, check_closed
 from .local import Local, merged, tilted, transposed
 
 STORED = 1 << 14  # states up to which the sparse matrix is at hand at once
+LOOKED = 1 << 22  # states up to which it is looked at which of them moves connect: as long as some 50 products
 
 
 class Layout:
@@ -102,10 +104,38 @@ class Layout:
 
     @cached_property
     def connected(self) -> bool:
-        """Whether the moves connect all states, as far as it is looked at (up to 2^14 states)."""
-        if self.size > STORED:
+        """Whether the moves connect all states, as far as it is looked at (up to 2^22 states)."""
+        if self.size > LOOKED:
             return True
-        return connected_components(generator(self.system, space=self.space), connection="strong")[0] == 1
+        if self.size <= STORED:
+            return connected_components(generator(self.system, space=self.space), connection="strong")[0] == 1
+        moves = [Local(p.sites, ((p.matrix - np.diag(np.diag(p.matrix))) != 0).astype(float)) for p in self._parts]
+        both_ways = all((p.matrix == p.matrix.T).all() for p in moves)
+        return self._reaches_all(moves) and (both_ways or self._reaches_all(transposed(moves)))
+
+    @cached_property
+    def classes(self) -> np.ndarray:
+        """The number of the communicating class of each state, ``(size,)``; -1 on the excluded codes."""
+        labels = classes(self._parts, self.space.free, self.space.strides, self.system.local_dim, self.size, self.codes)
+        labels[self.excluded] = -1
+        return labels
+
+    @cached_property
+    def _parts(self) -> list[Local]:
+        return tilted(self.system)
+
+    def _reaches_all(self, moves: Sequence[Local]) -> bool:
+        """Whether the ``moves``, of rate one, lead from the last allowed state to all others."""
+        op, reached = Operator(self, moves), np.ones(self.size)
+        reached[self.excluded] = 0.0
+        last, count = int(np.flatnonzero(reached)[-1]), int(reached.sum())
+        reached[:] = 0.0
+        reached[last], found = 1.0, 1
+        while True:
+            reached = ((op @ reached + reached) > 0).astype(float)
+            found, before = int(reached.sum()), found
+            if found in (before, count):
+                return found == count
 
 
 class Operator:

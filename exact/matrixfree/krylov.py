@@ -5,7 +5,7 @@ Saad, SIAM J. Numer. Anal. 29, 209 (1992); step control as in Sidje, ACM Trans. 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from math import comb
 from typing import Protocol
 
@@ -13,10 +13,13 @@ import numpy as np
 from scipy.linalg import expm
 
 from ..errors import InputError
+from ..longtime import LongTimes
 from ..propagate import Evolved, recentred, spans
 from ..states import available_memory
 from ..system import System
-from .kernel import Layout, Operator
+from .eigenvectors import leading_values
+from .gauge import in_gauge, product_gauge
+from .kernel import Layout, Operator, norm_bound
 from .local import Local, tilted
 
 BASIS = 24  # Krylov vectors a step, where memory allows
@@ -24,6 +27,7 @@ FEWEST = 4
 # Rescaled so much more often than overflow asks for: errors are relative to the largest entry, while small ones may
 # grow to be the largest (strongly driven), and derivatives grow like t^2 until they are recentred.
 OFTEN = 20.0
+LONG = 1e4  # products with the operator beyond which steps grow (`longtime`)
 TOLERANCE = 1e-13  # relative error allowed in the whole evolution, in the 2-norm
 
 
@@ -119,6 +123,7 @@ def evolve(
     order: int = 0,
     dt: float | None = None,
     layout: Layout | None = None,
+    progress: Callable[[str], None] | None = None,
 ) -> Iterator[Evolved]:
     """As ``propagate.evolve``, matrix-free; vectors in the order of ``layout``."""
     layout = layout or Layout(system)
@@ -129,8 +134,15 @@ def evolve(
     basis = affordable_basis((order + 1) * layout.size)
     state = np.zeros((order + 1, layout.size))
     state[0] = layout.initial()
-    now, logs = 0.0, np.zeros(order + 1)
+    now, logs, long = 0.0, np.zeros(order + 1), None
+    rate = operators[0].bound if dt is None else 1 / dt
     for t in times:
+        if (t - now) * rate > LONG:
+            long = long or _long_times(system, s, observable, layout, operators, dt, basis, progress)
+            state, logs = long.advance(state, logs, t - now)
+            now = t
+            yield Evolved(float(t), logs.copy(), state.copy())
+            continue
         for span in spans(t - now, growth * OFTEN, dt):
             flat = state.ravel()
             if dt is None:
@@ -141,6 +153,30 @@ def evolve(
             state, logs = recentred(flat.reshape(state.shape), logs)
         now = t
         yield Evolved(float(t), logs.copy(), state.copy())
+
+
+def _long_times(
+    system: System,
+    s: float,
+    observable: str,
+    layout: Layout,
+    operators: Sequence[Operator],
+    dt: float | None,
+    basis: int,
+    progress: Callable[[str], None] | None,
+) -> LongTimes:
+    try:
+        top = float(leading_values(system, s, observable, layout, 2)[0].real)
+    except InputError:
+        top = operators[0].bound
+    top = top if dt is None else float(np.log1p(dt * top) / dt)
+    parts = tilted(system, s, observable)
+    f = product_gauge(parts, system.n_sites, system.local_dim)
+    norm, root = norm_bound(in_gauge(parts, f)[0]), layout.product(np.exp(f))
+    root[layout.excluded] = 1.0
+    products = [op.__matmul__ for op in operators]
+    elements = 2.0 * layout.size * len(system.terms)
+    return LongTimes(products, root, norm, top, elements, dt, basis, progress)
 
 
 def _column_bound(parts: Sequence[Local]) -> float:

@@ -11,23 +11,10 @@ from .lanczos import lanczos
 from .local import Local
 from .quadrature import Tridiagonal
 from .symmetric import Symmetric
+from .symmetric_ends import Deflated
 from .symmetrise import symmetric
 
 ACCURACY = 1e-9
-
-
-class Deflated:
-    """``H - weight |u><u|`` for a unit eigenvector ``u``: its eigenvalue moves down by ``weight``, the rest stays."""
-
-    def __init__(self, op: Operator, u: np.ndarray, weight: float):
-        self.op, self.u, self.weight = op, u, weight
-        self.size, self.bound, self.layout = op.size, op.bound + weight, op.layout
-
-    def apply(self, v: np.ndarray, out: np.ndarray, a: float = 1.0, b: float = 0.0) -> float:
-        inner = self.op.apply(v, out, a, b)
-        overlap = float(self.u @ v)
-        out -= (a * self.weight * overlap) * self.u
-        return inner - self.weight * overlap**2
 
 
 def gap_below(

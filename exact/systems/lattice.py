@@ -53,4 +53,8 @@ def check_edges(edges: object, n_sites: int) -> np.ndarray:
     pairs = {tuple(sorted(map(int, pair))) for pair in array}
     if array.min(initial=0) < 0 or array.max(initial=-1) >= n_sites or any(a == b for a, b in pairs):
         raise InputError(f"edges must join two different sites among 0..{n_sites - 1}.")
+    if len(pairs) < len(array):
+        kinds, counts = np.unique(np.sort(array, axis=1), axis=0, return_counts=True)
+        a, b = kinds[np.argmax(counts > 1)]
+        raise InputError(f"edges name the pair {a}, {b} twice (in either order): give each edge once.")
     return np.array(sorted(pairs), dtype=int).reshape(-1, 2)

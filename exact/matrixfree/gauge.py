@@ -1,0 +1,76 @@
+"""A product measure that balances local operators: what a counting field puts on one bond is spread over all.
+
+``M[b, a] exp(f(a) - f(b))`` with ``f(x) = sum_i f_i(x_i)`` has the eigenvalues of ``M`` and stays local. Of all fields
+``f`` the one is taken that makes the sum of the elements least (convex): flows in and out are then equal, site by site
+and value by value. Where detailed balance holds for a product measure the result is symmetric.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from .local import Local
+
+STEPS = 200
+STILL = 1e-13
+SYMMETRIC = 1e-12
+
+
+def product_gauge(parts: Sequence[Local], n_sites: int, d: int) -> np.ndarray:
+    """The fields ``f``, ``(n_sites, d)``, of mean zero on each site, by Newton's method."""
+    weights, directions = _moves(parts, n_sites, d)
+    f = np.zeros(n_sites * d)
+    if not len(weights):
+        return f.reshape(n_sites, d)
+    value = np.log(weights.sum())
+    logs = np.log(weights)
+    for _ in range(STEPS):
+        share = np.exp(logs + directions @ f - value)  # of the logarithm of the sum, convex as well
+        gradient = share @ directions
+        hessian = (directions.T * share) @ directions - np.outer(gradient, gradient)
+        step = -np.linalg.lstsq(hessian + 1e-14 * np.eye(len(f)), gradient, rcond=1e-13)[0]
+        step *= min(1.0, 10.0 / max(np.abs(step).max(), 1e-300))
+        for _ in range(40):
+            exponents = logs + directions @ (f + step)
+            trial = exponents.max() + np.log(np.exp(exponents - exponents.max()).sum())
+            if trial <= value + 1e-15 * abs(value):
+                break
+            step /= 2
+        else:
+            break
+        f, value = f + step, trial
+        if np.abs(step).max() <= STILL * max(1.0, np.abs(f).max()):
+            break
+    fields = f.reshape(n_sites, d)
+    return fields - fields.mean(1, keepdims=True)
+
+
+def in_gauge(parts: Sequence[Local], f: np.ndarray) -> tuple[list[Local], bool]:
+    """The local matrices in the gauge ``f``, and whether they are symmetric (then exactly so)."""
+    out, symmetric = [], True
+    for part in parts:
+        fields = np.zeros(1)
+        for site in part.sites:
+            fields = np.add.outer(fields, f[site]).ravel()
+        matrix = part.matrix * np.exp(fields - fields[:, None])
+        symmetric &= bool(np.abs(matrix - matrix.T).max(initial=0.0) <= SYMMETRIC * np.abs(matrix).max(initial=0.0))
+        out.append(Local(part.sites, matrix))
+    return ([Local(p.sites, (p.matrix + p.matrix.T) / 2) for p in out] if symmetric else out), symmetric
+
+
+def _moves(parts: Sequence[Local], n_sites: int, d: int) -> tuple[np.ndarray, np.ndarray]:
+    """The size of each off-diagonal element, ``(m,)``, and the fields it feels, ``(m, n_sites d)``."""
+    weights, rows = [], []
+    for part in parts:
+        k = len(part.sites)
+        digits = np.stack(np.unravel_index(np.arange(d**k), (d,) * k), axis=-1)
+        for to, start in zip(*np.nonzero(part.matrix - np.diag(np.diag(part.matrix)))):
+            row = np.zeros((n_sites, d))
+            for site, a, b in zip(part.sites, digits[start], digits[to]):
+                row[site, a] += 1.0
+                row[site, b] -= 1.0
+            weights.append(abs(part.matrix[to, start]))
+            rows.append(row.ravel())
+    return np.array(weights), np.array(rows).reshape(-1, n_sites * d)
