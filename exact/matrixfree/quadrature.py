@@ -59,8 +59,13 @@ class Tridiagonal:
 
     @property
     def exhausted(self) -> bool:
-        """The Krylov space is invariant: every rule is exact."""
+        """Every vector of the space is reached: every rule is exact."""
         return bool(self.off[-1] == 0.0)
+
+    @cached_property
+    def scale(self) -> float:
+        """A bound on the norms of the operator and of the matrix: what their rounding is relative to."""
+        return float(max(self.norm, np.abs(self.diagonal).max() + 2 * np.abs(self.off).max()))
 
     def ritz(self) -> tuple[np.ndarray, np.ndarray]:
         """Eigenvalues ``(n,)`` rising and eigenvectors ``(n, n)`` in the Lanczos basis."""
@@ -74,14 +79,14 @@ class Tridiagonal:
     @cached_property
     def gauss(self) -> Rule:
         """The ``n``-point rule."""
-        return _rule(self.diagonal, self.off[:-1])
+        return _rule(self.diagonal, self.off[:-1], self.scale)
 
     def radau(self, node: float) -> Rule:
         """``n + 1`` points, one of them ``node``, which must not lie inside the spectrum."""
         if self.exhausted:
             return self.gauss
         last = node + self.off[-1] ** 2 * self._corner(node)
-        return _rule(np.append(self.diagonal, last), self.off)
+        return _rule(np.append(self.diagonal, last), self.off, self.scale)
 
     def lobatto(self, lower: float, upper: float) -> Rule:
         """``n + 1`` points, two of them the given nodes at or outside the ends of the spectrum."""
@@ -90,7 +95,7 @@ class Tridiagonal:
         low, up = self._corner(lower), self._corner(upper)
         square = (upper - lower) / (low - up)
         off = np.append(self.off[:-1], np.sqrt(square))
-        return _rule(np.append(self.diagonal, lower + low * square), off)
+        return _rule(np.append(self.diagonal, lower + low * square), off, self.scale)
 
     def _corner(self, node: float) -> float:
         """``[(T - node)^-1]`` at the last row and column."""
@@ -146,50 +151,61 @@ def rounding(tri: Tridiagonal, times: np.ndarray) -> np.ndarray:
     The computed matrix belongs to a neighbour ``H + E`` with ``|E|`` of a few units of rounding of ``|H|`` (Paige,
     Linear Algebra Appl. 34, 235 (1980)), which changes ``ln Z_t`` by at most ``t |E|``; the sums add a few units.
     """
-    scale = max(tri.norm, np.abs(tri.diagonal).max() + 2 * np.abs(tri.off).max())
-    return 8 * EPS * (1 + scale * times) + 2 * EPS * tri.steps
+    return 8 * EPS * (1 + tri.scale * times) + 2 * EPS * tri.steps
 
 
-def _rule(diagonal: np.ndarray, off: np.ndarray) -> Rule:
-    """The first entries as the routine gives them, or by the polynomials where their error is the smaller."""
+def _rule(diagonal: np.ndarray, off: np.ndarray, norm: float) -> Rule:
+    """The first entries as the routine gives them, or by the polynomials where their error is the smaller.
+
+    The weights add up to 1; those of the routine do so to rounding. Polynomials that break this are not believed.
+    """
     nodes, vectors = _eigh(diagonal, off)
     size = np.abs(vectors)
-    large = np.argmax(size >= LARGE * size.max(0), axis=0)
-    logs, signs, grown = _polynomials(nodes, diagonal, off, large)
-    entries = vectors[large, np.arange(len(nodes))]
-    with np.errstate(divide="ignore"):
-        direct, recurred = np.log(size[0]), np.log(np.abs(entries)) - logs
-    relative = 2 * EPS * (1 / np.abs(entries) + len(nodes) * grown)
-    better = (large > 0) & (np.log(relative) + recurred < np.log(2 * EPS))
     small = EPS / np.maximum(size[0], 1e-150)
-    firsts = np.where(better, np.sign(entries) * signs * np.exp(recurred), vectors[0])
-    errors = np.where(better, 2 * relative, 4 * small * (1 + small))
-    return Rule(nodes, 2 * np.where(better, recurred, direct), errors, np.vstack([firsts, vectors[1:]]))
+    with np.errstate(divide="ignore"):
+        logs, errors, firsts = 2 * np.log(size[0]), 4 * small * (1 + small), vectors[0]
+    large = np.argmax(size >= LARGE * size.max(0), axis=0)
+    grown, signs, lost = _polynomials(nodes, diagonal, off, large, norm)
+    entries = vectors[large, np.arange(len(nodes))]
+    recurred, relative = np.log(np.abs(entries)) - grown, 2 * EPS / np.abs(entries) + lost
+    better = (large > 0) & (np.log(relative) + recurred < np.log(2 * EPS))
+    chosen = np.where(better, 2 * recurred, logs), np.where(better, 2 * relative, errors)
+    if abs(np.exp(chosen[0]).sum() - 1) <= np.exp(chosen[0]) @ chosen[1] + 8 * EPS * len(nodes):
+        (logs, errors), firsts = chosen, np.where(better, np.sign(entries) * signs * np.exp(recurred), firsts)
+    return Rule(nodes, logs, errors, np.vstack([firsts, vectors[1:]]))
 
 
 def _polynomials(
-    nodes: np.ndarray, diagonal: np.ndarray, off: np.ndarray, last: np.ndarray
+    nodes: np.ndarray, diagonal: np.ndarray, off: np.ndarray, last: np.ndarray, norm: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """``ln |p_k|``, its sign, and the growth of rounding on the way, of ``k = last`` at each node.
+    """``ln |p_k|``, its sign, and its relative error, of ``k = last`` at each node.
 
     Where the numbers fall by a factor ``F`` the other solution of the recurrence, which rounding mixes in, grows by as
-    much: ``F^2`` relative, for the largest ``F = max_{i <= j} |(p_i, p_i+1)| / |(p_j, p_j+1)|`` with ``j <= k``.
+    much: ``F^2`` relative, for the largest ``F = max_{i <= j} |(p_i, p_i+1)| / |(p_j, p_j+1)|`` with ``j <= k``. The
+    nodes and the matrix are good to rounding of ``norm`` alone, which moves ``p_k`` as its slope ``p_k'`` tells: much
+    where the matrix nearly decouples, and ``p_k`` crosses zero nearby.
     """
     zero = np.zeros_like(nodes)
     before, now, scale, highest = zero, zero + 1.0, zero, zero
-    logs, signs, lost = zero, zero + 1.0, zero
+    slope_before, slope = zero, zero
+    logs, signs, lost, moved = zero, zero + 1.0, zero, zero
     for k in range(1, int(last.max()) + 1):
-        back = off[k - 2] * before if k > 1 else 0.0
-        before, now = now, ((nodes - diagonal[k - 1]) * now - back) / off[k - 1]
-        norm = np.hypot(before, now)
-        before, now, scale = before / norm, now / norm, scale + np.log(norm)
+        back = off[k - 2] if k > 1 else 0.0
+        x = nodes - diagonal[k - 1]
+        slope_before, slope = slope, (x * slope + now - back * slope_before) / off[k - 1]
+        before, now = now, (x * now - back * before) / off[k - 1]
+        size = np.hypot(before, now)
+        before, now, slope_before, slope = before / size, now / size, slope_before / size, slope / size
+        scale = scale + np.log(size)
         highest = np.maximum(highest, scale)
         lost = np.where(k <= last, np.maximum(lost, highest - scale), lost)
         here = k == last
-        with np.errstate(divide="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore"):
             logs = np.where(here, scale + np.log(np.abs(now)), logs)
+            moved = np.where(here, np.abs(slope / now), moved)
         signs = np.where(here, np.sign(now), signs)
-    return logs, signs, np.exp(np.minimum(2 * lost, 600.0))
+    errors = 2 * EPS * (len(nodes) * np.exp(np.minimum(2 * lost, 600.0)) + 2 * norm * moved)
+    return logs, signs, np.where(np.isfinite(errors), errors, np.inf)
 
 
 def _eigh(diagonal: np.ndarray, off: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

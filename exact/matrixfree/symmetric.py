@@ -23,6 +23,7 @@ from .symmetrise import equilibrium, is_equilibrium_start, symmetric
 
 MAX_STEPS = 1000
 PROFILE = 1e-8  # error allowed in site averages
+DENSE = 256  # states up to which the largest eigenvalue comes from the whole matrix
 VECTORS = 6  # state vectors that a solve holds at most, at its peak
 
 
@@ -191,14 +192,18 @@ class Symmetric:
         if keep and profile:
             keep.carried["sums"] = sums
         tri = lanczos(self.op, self.start(), stop, MAX_STEPS, visit if profile else None, keep)
-        found = Run(tri, lower, self.trivial_upper if certified else tri.theta()[0] + margin(latest))
+        found = Run(tri, lower, self._above(tri, self.trivial_upper) if certified else tri.theta()[0] + margin(latest))
         if profile:
             found.sites = np.array(sums)[: tri.steps] * self._normaliser()
         if tri.exhausted:
             found.upper = tri.theta()[0] + rounding(tri, np.ones(1))[0]
         elif certified and (profile or (found.ln_z(grid, dt)[1] > 4 * floor(tri, grid, dt)).any()):
-            found.upper = self.certify(tri, margin(latest))
+            found.upper = self._above(tri, self.certify(tri, margin(latest)))
         return found
+
+    def _above(self, tri: Tridiagonal, upper: float) -> float:
+        """``upper``, clear of the largest Ritz value by the rounding of both."""
+        return max(upper, tri.theta()[0]) + 4 * EPS * self.op.bound
 
     def _key(self, asked: tuple) -> str:
         return repr((self.system.fingerprint, self.observable, self.s, self.parts_key, fingerprint(asked)))
@@ -211,6 +216,11 @@ class Symmetric:
     def certify(self, tri: Tridiagonal, target: float) -> float:
         """A bound at or above the largest eigenvalue, at most ``target`` above it where the sweeps allow."""
         theta = tri.theta()[0]
+        if self.op.size <= DENSE:  # LAPACK's eigenvalues are those of a matrix n eps |H| away at most
+            matrix = np.stack([self.op @ e for e in np.eye(self.op.size)])
+            kept = np.delete(np.arange(self.op.size), self.layout.excluded)
+            top = float(np.linalg.eigvalsh(matrix[np.ix_(kept, kept)])[-1])
+            return min(top + 4 * EPS * self.op.size * self.op.bound, self.trivial_upper)
         bound, _ = upper_bound(self.op, self.leading(tri), theta, target)
         if bound - theta > target:  # entries far below rounding: fed from the large ones first
             fed = repaired(self.op, self.leading(tri), theta, sweeps=60)
