@@ -21,7 +21,6 @@ def dense(n: int, d: int, parts: list[tuple[tuple[int, ...], np.ndarray]], dtype
     """Sum of local matrices on ``n`` sites, ``(d^n, d^n)``, the first site most significant."""
     total = np.zeros((d**n, d**n), dtype=dtype)
     for sites, matrix in parts:
-        k = len(sites)
         rest = [i for i in range(n) if i not in sites]
         whole = np.kron(np.asarray(matrix, dtype=dtype), np.eye(d ** len(rest), dtype=dtype))
         axes = np.argsort([*sites, *rest])
@@ -32,14 +31,29 @@ def dense(n: int, d: int, parts: list[tuple[tuple[int, ...], np.ndarray]], dtype
 
 @dataclass
 class Values:
-    """Of one time; ``profile`` ``(n_sites,)``."""
+    """Of one time; all but ``ln_Z`` a site; ``density_profile`` ``(n_sites,)``."""
 
-    ln_z: float
+    ln_Z: float
     activity: float
     susceptibility: float
-    profile: np.ndarray
-    instantaneous: float
+    density_profile: np.ndarray
+    instantaneous_activity: float
     trajectory_density: float
+
+    @property
+    def density(self) -> float:
+        return float(self.density_profile.mean())
+
+
+def together(parts: list[Values]) -> Values:
+    """Of independent systems side by side."""
+    sizes = [len(part.density_profile) for part in parts]
+    means = (np.average([getattr(part, name) for part in parts], weights=sizes) for name in AVERAGES)
+    profile = np.concatenate([part.density_profile for part in parts])
+    return Values(sum(part.ln_Z for part in parts), density_profile=profile, **dict(zip(AVERAGES, means)))
+
+
+AVERAGES = ("activity", "susceptibility", "instantaneous_activity", "trajectory_density")
 
 
 class Reference:
@@ -64,12 +78,19 @@ class Reference:
         tilt = np.exp(-dtype(s))
         self.w = base + (tilt - one) * jumps
         off = ~np.eye(len(base), dtype=bool)
-        self.w[off] = (base[off] - jumps[off]) * (np.abs(base[off] - jumps[off]) > 1e-15 * base[off]) + tilt * jumps[off]
+        assert (base[off] == jumps[off]).all(), "every move counts one"
+        self.w[off] = tilt * jumps[off]  # no sum of a small and a large number
         self.first, self.second = -tilt * jumps, tilt * jumps
         self.escape = -np.diag(base)
         start = np.asarray(system.initial, dtype=dtype)
         self.start = start[np.arange(n), self.states].prod(1)
         self.start /= self.start.sum()
+
+    def spectrum(self) -> np.ndarray:
+        """Eigenvalues of a system with detailed balance that starts from its equilibrium, rising; doubles."""
+        root = np.sqrt(self.start)
+        h = (self.w * root / root[:, None]).astype(float)
+        return np.linalg.eigvalsh((h + h.T) / 2)
 
     def values(self, times, dt: float | None = None) -> list[Values]:
         """At each of ``times``; ``dt``: by Euler steps."""
@@ -119,7 +140,7 @@ class Ladder:
         self.powers = [recentred(step)]
 
     def evolve(self, start: np.ndarray, t: float) -> tuple[np.ndarray, np.ndarray]:
-        """``(logs, vectors)``: ``ln Z`` and its derivatives by the field, and the vectors less these, total (1, 0, 0)."""
+        """``(logs, vectors)``: ``ln Z`` and its derivatives by the field; the vectors of total ``(1, 0, 0)``."""
         count = math.floor(t / self.unit) if self.dt is None else round(t / self.unit)
         state = np.stack([start, *(0 * start for _ in self.w[1:])])
         logs = np.zeros(len(self.w), dtype=self.dtype)

@@ -87,7 +87,7 @@ def lanczos(
         if residual <= noise or tri.exhausted or (step + 1 >= next_check and stop(tri)):
             break
         if step + 1 >= next_check:
-            next_check += max(5, next_check // 10)
+            next_check += max(5, next_check // (10 if basis is None else 2))  # a check may cost more than small steps
         scales.append(residual)
         here, before = before, here
     if keep:

@@ -5,20 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from ..system import System
+from ..tidy import CERTIFIED, ESTIMATED, Row
 from .derivatives import FIRST_STEP, Derivatives, central
 from .kernel import Layout
 from .local import Local, diagonal, tilted
 from .marginals import site_sums
 from .quadrature import EPS, rounding
 from .spectral import ACCURACY, energy, gap_below, lowest
-from .symmetric import Run, Symmetric
-
-Row = dict[str, Any]
+from .symmetric import DENSE, Run, Symmetric
 
 EVOLVED = (
     "ln_Z",
@@ -38,7 +36,7 @@ NEGATIVE = (
 
 @dataclass
 class Question:
-    """What is asked at one counting field. ``step``: of differences in ``s``; afterwards the one for a field nearby."""
+    """What is asked at one counting field. ``step``: of differences in ``s``; afterwards those for a field nearby."""
 
     s: float
     times: np.ndarray
@@ -47,14 +45,28 @@ class Question:
     observable: str
     progress: Callable[[str], None] | None = None
     folder: Path | None = None
-    step: float = FIRST_STEP
+    step: float | np.ndarray = FIRST_STEP
 
     def asks(self, *names: str) -> bool:
         return bool(set(names) & set(self.quantities))
 
-    def uncertified(self, near: Symmetric) -> Run:
-        """A run at a field nearby, for differences."""
-        return near.run(self.times, self.dt, certified=False, progress=self.progress, folder=self.folder)
+    def differences(
+        self, engine: Symmetric, run: Run, near: Callable[[float], Symmetric], step: float | np.ndarray
+    ) -> Derivatives:
+        """Derivatives of ``ln Z`` by a field ``h`` that ``near`` puts on; ``run`` of ``engine`` is that without.
+
+        The runs nearby are not certified each: none is believed to be better than the one at the centre.
+        """
+        centre = run.ln_z(self.times, self.dt)
+
+        def shifted(h: float) -> tuple[np.ndarray, np.ndarray]:
+            there = near(h).run(
+                self.times, self.dt, near=(engine, run), progress=self.progress, folder=self.folder
+            )
+            value, bound = there.ln_z(self.times, self.dt)
+            return value, np.maximum(bound, centre[1])
+
+        return central(shifted, centre, step)
 
 
 def rows(system: System, layout: Layout, ask: Question) -> Iterator[Row]:
@@ -77,7 +89,10 @@ def rows(system: System, layout: Layout, ask: Question) -> Iterator[Row]:
     else:
         z = dict(zip(ask.times, run.ln_z(ask.times, ask.dt)[0])) if ask.times.size else {}
         for row in _evolved(engine, run, ask):
-            yield row if z[row["t"]] > -np.inf else {**row, "value": np.nan, "note": NEGATIVE}
+            if z[row["t"]] > -np.inf:
+                yield row
+            else:
+                yield {**{key: row[key] for key in row if key not in ("bound", "bound_kind")}, "value": np.nan, "note": NEGATIVE}
     yield from _steady(engine, run, ask)
 
 
@@ -87,7 +102,7 @@ def unstable(engine: Symmetric, run: Run, dt: float | None) -> str:
         return ""
     smallest = float(run.tri.ritz()[0][0])  # never below the true one: enough to tell that the scheme is unstable
     if -dt * smallest < 2:
-        smallest = lowest(engine)
+        smallest = run.lower if engine.op.size <= DENSE else lowest(engine)
     if -dt * smallest < 2:
         run.lower = max(run.lower, smallest * (1 + 1e-5))  # the crude one, beyond -2 / dt, bounds nothing at long times
         return ""
@@ -112,18 +127,27 @@ def _evolved(engine: Symmetric, run: Run, ask: Question) -> Iterator[Row]:
         values["density"] = (profile.mean(1), limits)
     for name in (q for q in values if q in ask.quantities):
         for t, value, bound in zip(ask.times, *values[name]):
-            yield {"quantity": name, "s": ask.s, "t": t, "value": value, "bound": bound}
+            yield {
+                "quantity": name, "s": ask.s, "t": t, "value": value, **told(bound, certified=name == "ln_Z"),
+            }  # fmt: skip
     if ask.asks("density_profile"):
         for t, line, limit in zip(ask.times, profile, limits):
             for site, value in enumerate(line):
                 yield {
-                    "quantity": "density_profile", "s": ask.s, "t": t, "value": value, "bound": limit, "site": site,
+                    "quantity": "density_profile", "s": ask.s, "t": t, "value": value, **told(limit), "site": site,
                 }  # fmt: skip
+
+
+def told(bound: float, certified: bool = False) -> Row:
+    """The columns of a bound; none where it is not finite: the error is not known."""
+    if not np.isfinite(bound):
+        return {}
+    return {"bound": bound, "bound_kind": CERTIFIED if certified else ESTIMATED}
 
 
 def derivative_values(engine: Symmetric, run: Run, ask: Question) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """``activity`` and ``susceptibility`` at each time, with estimated errors."""
-    found = _in_s(engine, run, ask, run.ln_z(ask.times, ask.dt))
+    found = _in_s(engine, run, ask)
     zero, n = ask.times == 0, engine.system.n_sites
     scale = n * np.where(zero, 1.0, ask.times)
     first, second = _at_zero(engine) if zero.any() else (0.0, 0.0)
@@ -136,14 +160,13 @@ def derivative_values(engine: Symmetric, run: Run, ask: Question) -> dict[str, t
     }
 
 
-def _in_s(engine: Symmetric, run: Run, ask: Question, centre: tuple[np.ndarray, np.ndarray]) -> Derivatives:
+def _in_s(engine: Symmetric, run: Run, ask: Question) -> Derivatives:
     """``d ln Z/ds`` and ``d^2 ln Z/ds^2`` from runs at neighbouring counting fields."""
 
-    def shifted(h: float) -> tuple[np.ndarray, np.ndarray]:
-        near = Symmetric(engine.system, ask.s + h, ask.observable, layout=engine.layout)
-        return ask.uncertified(near).ln_z(ask.times, ask.dt)
+    def near(h: float) -> Symmetric:
+        return Symmetric(engine.system, ask.s + h, ask.observable, layout=engine.layout)
 
-    found = central(shifted, centre, ask.step)
+    found = ask.differences(engine, run, near, ask.step)
     ask.step = found.step
     return found
 
@@ -183,12 +206,10 @@ def _trajectory_density(
     pinned = float(sum(system.pinned.values()))
     values = np.arange(system.local_dim)
 
-    def shifted(h: float) -> tuple[np.ndarray, np.ndarray]:
-        extra = [diagonal(site, h * values) for site in free]
-        near = Symmetric(system, ask.s, ask.observable, extra, engine.layout)
-        return ask.uncertified(near).ln_z(ask.times, ask.dt)
+    def near(h: float) -> Symmetric:
+        return Symmetric(system, ask.s, ask.observable, [diagonal(site, h * values) for site in free], engine.layout)
 
-    found = central(shifted, centre)
+    found = ask.differences(engine, run, near, FIRST_STEP)
     n, t = system.n_sites, np.where(ask.times > 0, ask.times, 1.0)
     if ask.dt is not None:
         t = t * np.exp(run.ln_z(np.maximum(ask.times - ask.dt, 0.0), ask.dt)[0] - centre[0])

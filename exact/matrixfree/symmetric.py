@@ -7,15 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from ..system import System, fingerprint
 from .checkpoint import Checkpoint
-from .kernel import Layout, Operator
+from .kernel import Layout, Operator, norm_bound
 from .lanczos import combine, lanczos
-from .local import Local, tilted
+from .local import Local, merged, tilted
 from .marginals import site_sums
 from .perron import repaired, upper_bound
 from .quadrature import EPS, Tridiagonal, continuous, euler, floor, log_functions, rounding
@@ -129,7 +130,8 @@ class Symmetric:
         self.layout = layout or Layout(system)
         assert self.layout.closed
         parts = [*tilted(system, s, observable), *extra]
-        self.op = Operator(self.layout, symmetric(parts, pi, system.local_dim) or [])
+        self.parts = symmetric(parts, pi, system.local_dim) or []
+        self.op = Operator(self.layout, self.parts)
         self.parts_key = fingerprint((p.sites, p.matrix) for p in extra)
         columns = float(sum(part.matrix.sum(0).max() for part in parts))
         self.trivial_upper = min(self.op.bound, columns)  # Collatz-Wielandt with the left vector of ones: costs nothing
@@ -147,7 +149,7 @@ class Symmetric:
         theta: bool = False,
         vector: bool = False,
         profile: bool = False,
-        certified: bool = True,
+        near: tuple[Symmetric, Run] | None = None,
         progress: Callable[[str], None] | None = None,
         folder: Path | None = None,
     ) -> Run:
@@ -155,8 +157,9 @@ class Symmetric:
 
         ``times``: of ``ln Z``; ``theta``: also the largest eigenvalue, to a residual of 1e-10 times the norm;
         ``vector``: to 1e-13, as its vector needs, whose error is that over the gap; ``profile``: also site averages,
-        to 1e-8. ``certified``: whether the bound on the largest eigenvalue is to be proved (``certify``) where it
-        matters; else it is the Ritz value and a margin, as good as this once a certified run nearby has ended.
+        to 1e-8. ``near``: a run at a field nearby, whose ends of the spectrum are proved: those of this one, at most
+        the norm of the difference further out, are not proved again, and the upper one is the Ritz value and a margin
+        where that is the lower.
         ``folder``: where a long run is saved every two minutes, and found again, ended or not.
         """
         grid = _thinned(times)
@@ -164,7 +167,12 @@ class Symmetric:
         sums: list[np.ndarray] = []
         history: list[float] = []
         factors = np.sqrt(self.system.initial)
-        lower = -self.op.bound * (1 + 1e-12)  # below the smallest Ritz value, whatever its rounding
+        lower, upper = -self.op.bound * (1 + 1e-12), self.trivial_upper  # beyond all Ritz values, whatever rounding
+        if self.op.size <= DENSE:
+            lower, upper = self.ends
+        elif near:
+            apart = self._distance(near[0])
+            lower, upper = max(lower, near[1].lower - apart), min(upper, near[1].upper + apart)
 
         def visit(_: int, vector: np.ndarray, norm: float) -> None:
             sums.append(site_sums(self.layout, vector, factors)[0] / norm)
@@ -178,28 +186,45 @@ class Symmetric:
                 return False
             stable = dt if dt is None or -dt * tri.ritz()[0][0] < 2 else None
             _, bound = guess.ln_z(grid, stable)
-            goal = rounding(tri, grid)  # of the weights' rounding, which more steps may lower, nothing is granted
+            goal = rounding(tri, grid, stable)  # of the weights' rounding, which more steps may lower, nothing is granted
             excess = float(np.max(bound / (2 * goal), initial=0.0))
             if profile:
                 guess.sites = np.zeros((tri.steps, 1))
                 excess = max(excess, float(np.max(guess.profile(grid, stable)[1], initial=0.0)) / PROFILE)
             history.append(excess)
-            # rounding may hold a bound a little above its goal for good: no use in going on
-            return excess <= 1 or (len(history) > 4 and 0.5 * history[-4] < excess < 1e4)
+            # rounding may hold a bound a little above its goal for good: no use in going on, where steps are dear
+            stalled = self.op.size > DENSE and len(history) > 4 and 0.5 * history[-4] < excess < 1e4
+            return excess <= 1 or stalled
 
         asked = (times, dt, theta, vector, profile)
         keep = None if folder is None else Checkpoint(Path(folder), self._key(asked))
         if keep and profile:
             keep.carried["sums"] = sums
         tri = lanczos(self.op, self.start(), stop, MAX_STEPS, visit if profile else None, keep)
-        found = Run(tri, lower, self._above(tri, self.trivial_upper) if certified else tri.theta()[0] + margin(latest))
+        if near and self.op.size > DENSE:
+            upper = min(upper, tri.theta()[0] + margin(latest))
+        found = Run(tri, lower, self._above(tri, upper))
         if profile:
             found.sites = np.array(sums)[: tri.steps] * self._normaliser()
         if tri.exhausted:
             found.upper = tri.theta()[0] + rounding(tri, np.ones(1))[0]
-        elif certified and (profile or (found.ln_z(grid, dt)[1] > 4 * floor(tri, grid, dt)).any()):
+        elif not near and (profile or (found.ln_z(grid, dt)[1] > 4 * floor(tri, grid, dt)).any()):
             found.upper = self._above(tri, self.certify(tri, margin(latest)))
         return found
+
+    @cached_property
+    def ends(self) -> tuple[float, float]:
+        """Bounds of the whole spectrum, of a small system: LAPACK's values are those of a matrix ``n eps |H|`` away."""
+        matrix = np.stack([self.op @ e for e in np.eye(self.op.size)])
+        kept = np.delete(np.arange(self.op.size), self.layout.excluded)
+        values = np.linalg.eigvalsh(matrix[np.ix_(kept, kept)])
+        slack = 4 * EPS * self.op.size * self.op.bound
+        return float(values[0]) - slack, min(float(values[-1]) + slack, self.trivial_upper)
+
+    def _distance(self, other: Symmetric) -> float:
+        """A bound on the norm of the difference of two operators on one layout."""
+        parts = [*self.parts, *(Local(p.sites, -p.matrix) for p in other.parts)]
+        return norm_bound(merged(parts, self.system.local_dim))
 
     def _above(self, tri: Tridiagonal, upper: float) -> float:
         """``upper``, clear of the largest Ritz value by the rounding of both."""
@@ -216,11 +241,8 @@ class Symmetric:
     def certify(self, tri: Tridiagonal, target: float) -> float:
         """A bound at or above the largest eigenvalue, at most ``target`` above it where the sweeps allow."""
         theta = tri.theta()[0]
-        if self.op.size <= DENSE:  # LAPACK's eigenvalues are those of a matrix n eps |H| away at most
-            matrix = np.stack([self.op @ e for e in np.eye(self.op.size)])
-            kept = np.delete(np.arange(self.op.size), self.layout.excluded)
-            top = float(np.linalg.eigvalsh(matrix[np.ix_(kept, kept)])[-1])
-            return min(top + 4 * EPS * self.op.size * self.op.bound, self.trivial_upper)
+        if self.op.size <= DENSE:
+            return self.ends[1]
         bound, _ = upper_bound(self.op, self.leading(tri), theta, target)
         if bound - theta > target:  # entries far below rounding: fed from the large ones first
             fed = repaired(self.op, self.leading(tri), theta, sweeps=60)
