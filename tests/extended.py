@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 EXTENDED = np.longdouble
+LOST = 1e6  # cancellation that leaves 13 digits; more and there is no reference
 ENOUGH = np.finfo(EXTENDED).eps < 2e-19  # else it is a plain double and no reference
 
 
@@ -100,6 +101,8 @@ class Reference:
 
     def _at(self, counted: Ladder, occupied: Ladder, t: float, dt: float | None) -> Values:
         logs, vectors = counted.evolve(self.start, t)
+        if not vectors[0].sum() > 0:
+            return Values(math.nan, math.nan, math.nan, np.full(self.n, np.nan), math.nan, math.nan)
         p = vectors[0] / vectors[0].sum()
         profile = p @ self.states.astype(self.dtype)
         here = self.start if t == 0 else p
@@ -109,7 +112,7 @@ class Reference:
             return Values(0.0, float(first), float(second), *_floats(profile, instantaneous, profile.mean()))
         weight = self.dtype(t)
         if dt is not None:
-            before = counted.evolve(self.start, (round(t / dt) - 1) * dt)[0]
+            before = counted.evolve(self.start, (round(t / dt) - 1) * dt)[0] if round(t / dt) > 1 else logs * 0
             weight = weight * np.exp(before[0] - logs[0])
         mean = -occupied.evolve(self.start, t)[0][1] / weight / self.n
         scale = self.n * self.dtype(t)
@@ -156,7 +159,11 @@ class Ladder:
                 self.powers.append((square, 2 * taken + more))
             if count >> level & 1:
                 power, taken = self.powers[level]
-                state, more = recentred(product(power, state))
+                size = (np.abs(power[0]) @ np.abs(state[0])).sum()
+                state = product(power, state)
+                if not abs(state[0].sum()) * LOST >= size:
+                    return logs * np.nan, state * np.nan
+                state, more = recentred(state)
                 logs = logs + taken + more
             level += 1
         state, more = recentred(state)
@@ -181,8 +188,9 @@ def product(a, b) -> np.ndarray:
 def recentred(state: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """``state`` of total ``(1, 0, 0)``, and the logarithm of the total with its derivatives that this took out."""
     total = state[0].sum()
-    if not total > 0:
-        return state * np.nan, np.full(len(state), np.nan, dtype=state.dtype)
+    if not total > 0:  # Euler steps too long for a distribution; a later power may well be positive
+        size = np.abs(state[0]).sum()
+        return state / size, np.array([np.log(size), *(0 * size for _ in state[1:])])
     state = state / total
     out = [np.log(total)]
     if len(state) > 1:

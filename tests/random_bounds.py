@@ -43,13 +43,14 @@ def rows(seed: int) -> pd.DataFrame:
     times = np.unique(frame.t.dropna())
     references = [Reference(part, s) for part in (parts if dt is None else [system])]
     known = dict(zip(times, (together(list(each)) for each in zip(*(r.values(times, dt) for r in references)))))
-    wanted = [_wanted(row, known, references) for row in frame.itertuples()]
-    return pd.DataFrame(
+    wanted = np.array([_wanted(row, known, references) for row in frame.itertuples()])
+    found = pd.DataFrame(
         {
             "seed": seed, "quantity": frame.quantity, "scheme": scheme, "s": s, "t": frame.t, "value": frame.value,
             "wanted": wanted, "error": np.abs(frame.value - wanted), "bound": frame.bound, "kind": frame.bound_kind,
         }
     )  # fmt: skip
+    return found[found.wanted.notna()]  # of Euler steps whose leading mode is not the largest factor, digits are lost
 
 
 def _size(rng: np.random.Generator) -> int:
@@ -70,7 +71,7 @@ def _wanted(row: tuple, known: dict[float, Values], references: list[Reference])
     if row.quantity in ("scgf", "gap"):
         spectrum = np.zeros(1)
         for reference in references:
-            spectrum = np.sort(np.add.outer(spectrum, reference.spectrum()[-2:]).ravel())
+            spectrum = np.sort(np.add.outer(spectrum, reference.spectrum()).ravel())[-8:]
         return float(spectrum[-1] - (spectrum[-2] if row.quantity == "gap" else 0.0))
     value = getattr(known[row.t], row.quantity)
     return float(value[int(row.site)] if row.quantity == "density_profile" else value)
@@ -97,11 +98,13 @@ def page(frame: pd.DataFrame, systems: int) -> str:
     told = "; ".join(f"{kind}: {line['sum']} of {line['size']} rows violated" for kind, line in kinds.iterrows())
     return f"""# Bounds against extended precision
 
-`python tests/random_bounds.py --systems {systems} --out results/exact/bounds.md`: {systems} random systems with detailed
-balance (`tests/random_systems.py`: constrained models, exclusion, random rates over 12 decades, independent blocks; two
-and three states a site; up to 256 states, 4096 in independent blocks), `solve(..., method="lanczos")`, c from 1e-4 to
-0.999, s from -6 to 6, times from 1e-3 to 1e8 in one call, or 1 to 1e6 Euler steps. The reference takes powers of dense
-matrices in 80 bits (`tests/extended.py`). A bound is violated where the error exceeds it. {told}.
+`python tests/random_bounds.py --systems {systems} --out results/exact/bounds.md`: {systems} random systems with
+detailed balance (`tests/random_systems.py`: constrained models, exclusion, random rates over 12 decades, independent
+blocks; two and three states a site; up to 256 states, 4096 in independent blocks), `solve(..., method="lanczos")`, c
+from 1e-4 to 0.999, s from -6 to 6, times from 1e-3 to 1e8 in one call, or 1 to 1e6 Euler steps. The reference takes
+powers of dense matrices in 80 bits (`tests/extended.py`). A bound is violated where the error exceeds it.
+
+{told}.
 
 {table(frame)}
 """

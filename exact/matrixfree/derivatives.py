@@ -86,10 +86,8 @@ def _stencil(points: list[Values], h: float) -> tuple[Derivatives, np.ndarray]:
         noise = np.abs(WEIGHTS[order, REACH]) @ errors / h**order
         apart, before = np.abs(high - low), np.abs(low - lowest)
         ratio = np.minimum(apart / np.maximum(np.abs(high), 1e-300), 1.0)
-        # the second of these where the derivative itself passes zero
-        truncation = np.maximum(
-            SAFETY * ratio ** (4 / 3) * np.abs(high), apart * np.minimum(1.0, SAFETY * apart / np.maximum(before, 1e-300))
-        )
+        falling = apart * np.minimum(1.0, SAFETY * apart / np.maximum(before, 1e-300))  # where the value passes zero
+        truncation = np.maximum(SAFETY * ratio ** (4 / 3) * np.abs(high), falling)
         out += [high, noise + np.where(apart < noise, apart, truncation)]
         worst = np.maximum(worst, np.where(apart < noisy * noise, 0.0, ratio))
     return Derivatives(*out, np.full(len(worst), h)), worst

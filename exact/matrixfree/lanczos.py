@@ -1,6 +1,6 @@
 """The Lanczos process for symmetrised generators: every time, both schemes, from one tridiagonal matrix.
 
-Two vectors are held. Small systems are reorthogonalised in full, twice ("twice is enough": Giraud, Langou and Rozloznik,
+Two vectors are held. Small systems are reorthogonalised in full, twice, which is enough (Giraud, Langou and Rozloznik,
 Comput. Math. Appl. 50, 1069 (2005)); on large ones the loss of orthogonality only repeats converged Ritz values, and
 the rules keep their accuracy (Golub and Strakos, Numer. Algorithms 8, 241 (1994)).
 

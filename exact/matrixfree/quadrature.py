@@ -154,8 +154,7 @@ def _log_power(rule: Rule, dt: float, steps: np.ndarray, absolute: bool = False)
 
 
 def _lost(terms: np.ndarray, errors: np.ndarray, value: np.ndarray) -> np.ndarray:
-    """How far ``value``, ``ln sum exp(terms)``, may be off for relative ``errors`` of the terms; infinite where it may be
-    all of it."""
+    """How far ``value``, ``ln sum exp(terms)``, may be off for relative ``errors`` of the terms; infinite if wholly."""
     with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
         relative = np.exp(logsumexp(terms + np.log(errors), axis=-1) - value)
         return np.where(relative < 1, -np.log1p(-relative), np.inf)

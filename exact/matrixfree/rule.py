@@ -32,7 +32,7 @@ class Rule(NamedTuple):
 
 
 def rule(diagonal: np.ndarray, off: np.ndarray, norm: float) -> Rule:
-    """Of the matrix with ``diagonal`` ``(n,)`` and ``off`` ``(n - 1,)``, whose entries are good to rounding of ``norm``.
+    """Of the matrix of ``diagonal`` ``(n,)`` and ``off`` ``(n - 1,)``, whose entries are good to rounding of ``norm``.
 
     The first entries are the routine's, or those by the polynomials where their error is the smaller. Weights add up
     to 1, those of the routine to rounding: polynomials that break this are not believed.

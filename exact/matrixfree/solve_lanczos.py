@@ -29,6 +29,7 @@ EVOLVED = (
 )
 STEADY = ("scgf", "gap", "rate_function")
 QUANTITIES = (*EVOLVED, *STEADY)
+NO_BOUND = {"bound": np.nan, "bound_kind": ""}
 NEGATIVE = (
     "unstable on exact vectors: probabilities turn negative, so dt must stay below 1 over the fastest escape rate"
 )
@@ -60,9 +61,7 @@ class Question:
         centre = run.ln_z(self.times, self.dt)
 
         def shifted(h: float) -> tuple[np.ndarray, np.ndarray]:
-            there = near(h).run(
-                self.times, self.dt, near=(engine, run), progress=self.progress, folder=self.folder
-            )
+            there = near(h).run(self.times, self.dt, near=(engine, run), progress=self.progress, folder=self.folder)
             value, bound = there.ln_z(self.times, self.dt)
             return value, np.maximum(bound, centre[1])
 
@@ -89,10 +88,7 @@ def rows(system: System, layout: Layout, ask: Question) -> Iterator[Row]:
     else:
         z = dict(zip(ask.times, run.ln_z(ask.times, ask.dt)[0])) if ask.times.size else {}
         for row in _evolved(engine, run, ask):
-            if z[row["t"]] > -np.inf:
-                yield row
-            else:
-                yield {**{key: row[key] for key in row if key not in ("bound", "bound_kind")}, "value": np.nan, "note": NEGATIVE}
+            yield row if z[row["t"]] > -np.inf else {**row, "value": np.nan, "note": NEGATIVE, **NO_BOUND}
     yield from _steady(engine, run, ask)
 
 
@@ -119,7 +115,7 @@ def _evolved(engine: Symmetric, run: Run, ask: Question) -> Iterator[Row]:
     if ask.asks("activity", "susceptibility"):
         values.update(derivative_values(engine, run, ask))
     if ask.asks("instantaneous_activity"):
-        values["instantaneous_activity"] = _instantaneous(engine, run, ask)
+        values["instantaneous_activity"] = _instantaneous(engine, run, ask, centre[1])
     if ask.asks("trajectory_density"):
         values["trajectory_density"] = _trajectory_density(engine, run, ask, centre)
     if ask.asks("density", "density_profile"):
@@ -139,9 +135,9 @@ def _evolved(engine: Symmetric, run: Run, ask: Question) -> Iterator[Row]:
 
 
 def told(bound: float, certified: bool = False) -> Row:
-    """The columns of a bound; none where it is not finite: the error is not known."""
+    """The columns of a bound, empty where it is not finite: the error is not known."""
     if not np.isfinite(bound):
-        return {}
+        return NO_BOUND
     return {"bound": bound, "bound_kind": CERTIFIED if certified else ESTIMATED}
 
 
@@ -183,8 +179,11 @@ def _at_zero(engine: Symmetric) -> tuple[float, float]:
     return found[0], found[1]
 
 
-def _instantaneous(engine: Symmetric, run: Run, ask: Question) -> tuple[np.ndarray, np.ndarray]:
-    """``exp(-s) <r> / N``, from ``<-|W_s|p> = (exp(-s) - 1) <r>``; at ``s = 0`` the start is stationary."""
+def _instantaneous(engine: Symmetric, run: Run, ask: Question, bounds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """``exp(-s) <r> / N``, from ``<-|W_s|p> = (exp(-s) - 1) <r>``; at ``s = 0`` the start is stationary.
+
+    Beyond rounding: what ``bounds`` of ``ln Z`` leave open in the weights, each worth the width of the spectrum.
+    """
     n, s = engine.system.n_sites, engine.s
     if s == 0:
         start = engine.layout.initial()
@@ -192,7 +191,10 @@ def _instantaneous(engine: Symmetric, run: Run, ask: Question) -> tuple[np.ndarr
         rate = -engine.layout.operator(parts).apply(np.sqrt(start), np.empty_like(start))
         return np.full(len(ask.times), rate / n), np.full(len(ask.times), 8 * EPS * engine.op.bound)
     factor = np.exp(-s) / np.expm1(-s) / n
-    return factor * run.growth(ask.times, ask.dt), np.full(len(ask.times), 8 * EPS * engine.op.bound * abs(factor))
+    open_ = np.maximum(bounds - rounding(run.tri, ask.times, ask.dt), 0.0)
+    nodes = run.tri.gauss.nodes
+    errors = 8 * EPS * engine.op.bound + 2 * (nodes[-1] - nodes[0]) * open_
+    return factor * run.growth(ask.times, ask.dt), abs(factor) * errors
 
 
 def _trajectory_density(
@@ -239,7 +241,7 @@ def _steady(engine: Symmetric, run: Run, ask: Question) -> Iterator[Row]:
         yield {"quantity": "rate_function", **head, "value": ask.s * slope - theta, "k": -slope / engine.system.n_sites}
     if ask.asks("gap"):
         value, error = gap_below(engine, leading, theta)
-        yield {"quantity": "gap", **head, "value": value, "bound": error + bound + ACCURACY}
+        yield {"quantity": "gap", **head, "value": value, **told(value * 0 + error + bound + ACCURACY)}
 
 
 def long_time_density(layout: Layout, weights: np.ndarray, head: Row) -> Iterator[Row]:

@@ -15,7 +15,7 @@ import numpy as np
 from ..system import System, fingerprint
 from .checkpoint import Checkpoint
 from .kernel import Layout, Operator, norm_bound
-from .lanczos import combine, lanczos
+from .lanczos import NOISE, combine, lanczos
 from .local import Local, merged, tilted
 from .marginals import site_sums
 from .perron import repaired, upper_bound
@@ -77,35 +77,25 @@ class Run:
         return values, 2 * last / z + 4 * floor(self.tri, times, dt) + 8 * entries
 
     def _left_out(self, times: np.ndarray, nodes: np.ndarray, vectors: np.ndarray, dt: float | None) -> np.ndarray:
-        """``|exp(tH) v - Q exp(tT) e_1|``, at most ``off[-1] int_0^t exp(upper (t - r)) |[exp(rT)]_n1| dr``."""
+        """``|exp(tH) v - Q exp(tT) e_1|``, at most ``off[-1] int_0^t |exp((t - r) H)| |[exp(rT)]_n1| dr``."""
         fractions = np.linspace(0, 1, 33)
+        ends = np.array([self.lower, self.upper])
         out = np.zeros(len(times))
         for i, t in enumerate(times):
             inner = np.rint(fractions * t / dt) * dt if dt else fractions * t
-            corner = np.abs(_functions(nodes, inner, dt, (t, self.upper)) @ (vectors[0] * vectors[-1]))
+            grown = log_functions(ends, t - inner, dt).max(1) - log_functions(nodes, np.array([t]), dt).max()
+            corner = np.abs(_functions(nodes, inner, dt, grown) @ (vectors[0] * vectors[-1]))
             out[i] = self.tri.off[-1] * t * corner.max()
         return out
 
 
-def _functions(
-    nodes: np.ndarray, times: np.ndarray, dt: float | None, shift: tuple[float, float] | None = None
-) -> np.ndarray:
-    """``f_t`` at the nodes, ``(n_times, n_nodes)``, over its value at the top node (it would overflow).
-
-    ``shift = (t, upper)``: ``f_r f_{t - r}(upper)`` instead, over ``f_t`` at the top node.
-    """
-    logs, signs = log_functions(nodes, times, dt), np.ones(len(nodes))
+def _functions(nodes: np.ndarray, times: np.ndarray, dt: float | None, logs: np.ndarray | None = None) -> np.ndarray:
+    """``f_t`` at the nodes, ``(n_times, n_nodes)``, times ``exp(logs)``, or over its largest size: it would overflow."""
+    found, signs = log_functions(nodes, times, dt), np.ones(len(nodes))
     if dt is not None:
         signs = np.where(1 + dt * nodes < 0, (-1.0) ** (np.rint(times / dt)[:, None] % 2), 1.0)
-    if shift is None:
-        return signs * np.exp(logs - logs[:, -1:])
-    t, upper = shift
-    rest = (t - times) * (upper if dt is None else np.log(abs(1 + dt * upper)) / dt)
-    return signs * np.exp(np.minimum(logs + rest[:, None] - _scale(nodes, t, dt), 600.0))
-
-
-def _scale(nodes: np.ndarray, t: float, dt: float | None) -> float:
-    return float(t * nodes[-1] if dt is None else round(t / dt) * np.log(abs(1 + dt * nodes[-1])))
+    logs = -found.max(1) if logs is None else logs
+    return signs * np.exp(np.minimum(found + logs[:, None], 600.0))
 
 
 class Symmetric:
@@ -186,7 +176,7 @@ class Symmetric:
                 return False
             stable = dt if dt is None or -dt * tri.ritz()[0][0] < 2 else None
             _, bound = guess.ln_z(grid, stable)
-            goal = rounding(tri, grid, stable)  # of the weights' rounding, which more steps may lower, nothing is granted
+            goal = rounding(tri, grid, stable)  # nothing is granted of the weights' rounding: more steps may lower it
             excess = float(np.max(bound / (2 * goal), initial=0.0))
             if profile:
                 guess.sites = np.zeros((tri.steps, 1))
@@ -231,7 +221,8 @@ class Symmetric:
         return max(upper, tri.theta()[0]) + 4 * EPS * self.op.bound
 
     def _key(self, asked: tuple) -> str:
-        return repr((self.system.fingerprint, self.observable, self.s, self.parts_key, fingerprint(asked)))
+        what = (self.system.fingerprint, self.observable, self.s, self.parts_key, fingerprint(asked))
+        return repr((*what, NOISE))  # which run, and what ended it
 
     def _normaliser(self) -> float:
         """``1 / sqrt(P_0(support))``: the product measure is conditioned on the support."""
