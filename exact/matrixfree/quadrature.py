@@ -114,8 +114,9 @@ def log_functions(nodes: np.ndarray, times: np.ndarray, dt: float | None) -> np.
     if dt is None:
         return np.multiply.outer(times, nodes)
     steps = np.rint(times / dt)[:, None]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(steps > 0, steps * np.log(np.abs(1 + dt * nodes)), 0.0)
+    with np.errstate(divide="ignore", invalid="ignore"):  # 1 + dt x would round the small part of every step
+        factors = np.where(1 + dt * nodes > 0, np.log1p(dt * nodes), np.log(np.abs(1 + dt * nodes)))
+        return np.where(steps > 0, steps * factors, 0.0)
 
 
 def floor(tri: Tridiagonal, times: np.ndarray, dt: float | None = None) -> np.ndarray:

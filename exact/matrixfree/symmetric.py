@@ -90,7 +90,7 @@ class Run:
 
 
 def _functions(nodes: np.ndarray, times: np.ndarray, dt: float | None, logs: np.ndarray | None = None) -> np.ndarray:
-    """``f_t`` at the nodes, ``(n_times, n_nodes)``, times ``exp(logs)``, or over its largest size: it would overflow."""
+    """``f_t`` at the nodes, ``(n_times, n_nodes)``, times ``exp(logs)`` or over the largest: it would overflow."""
     found, signs = log_functions(nodes, times, dt), np.ones(len(nodes))
     if dt is not None:
         signs = np.where(1 + dt * nodes < 0, (-1.0) ** (np.rint(times / dt)[:, None] % 2), 1.0)
