@@ -87,7 +87,7 @@ def solve(
     order = max((ORDER.get(q, 0) for q in quantities), default=0)
     taken = [choose(system, layout, value, observable, quantities, order, method) for value in fields]
     rows: list[Row] = []
-    nearby = FIRST_STEP
+    nearby: float | np.ndarray = FIRST_STEP
     for value, how in zip(fields, taken):
         if progress:
             progress(f"s = {value:g}: {layout.size} states by {how}")

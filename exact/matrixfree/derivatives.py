@@ -90,7 +90,8 @@ def _stencil(points: list[Values], h: float) -> tuple[Derivatives, np.ndarray]:
         truncation = np.maximum(SAFETY * ratio ** (4 / 3) * np.abs(high), falling)
         out += [high, noise + np.where(apart < noise, apart, truncation)]
         worst = np.maximum(worst, np.where(apart < noisy * noise, 0.0, ratio))
-    return Derivatives(*out, np.full(len(worst), h)), worst
+    first, first_error, second, second_error = out
+    return Derivatives(first, first_error, second, second_error, np.full(len(worst), h)), worst
 
 
 def _keep(best: Derivatives, found: Derivatives) -> None:
