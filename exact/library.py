@@ -81,7 +81,7 @@ def compute(
     layout = Layout(system)
     path = folder / f"{case.name}.csv"
     path.parent.mkdir(parents=True, exist_ok=True)
-    steps: dict[float, float] = {}  # of differences in s: those that the fields done so far ended with
+    steps: dict[float, np.ndarray | float] = {}  # of differences in s: those that the fields done so far ended with
     for stage in stages:
         for s in fields or first_things_first(case.fields):
             if done(read(path), stage, s):
@@ -90,7 +90,8 @@ def compute(
             if stage == "values":
                 rows = list(_values(system, layout, float(s), case.dt))
             else:
-                _, step = min(((abs(other - s), h) for other, h in steps.items()), default=(0.0, FIRST_STEP))
+                near = min(steps, key=lambda other: abs(other - s), default=None)
+                step = FIRST_STEP if near is None else steps[near]
                 ask = Question(float(s), TIMES, (), None, "activity", step=step)
                 rows = list(_derivatives(system, layout, ask))
                 steps[float(s)] = ask.step

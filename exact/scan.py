@@ -150,7 +150,10 @@ def _file(folder: Path, value: float) -> Path:
 def _stored(folder: Path | None, value: float) -> pd.DataFrame | None:
     if folder is None or not _file(folder, value).exists():
         return None
-    return pd.read_csv(_file(folder, value), dtype={"note": str}).fillna({"note": ""})
+    frame = pd.read_csv(_file(folder, value), dtype={"note": str, "bound_kind": str})
+    if "bound_kind" not in frame:  # of a version whose bounds did not all hold: done again
+        return None
+    return frame.fillna({"note": "", "bound_kind": ""})
 
 
 def _store(folder: Path, value: float, frame: pd.DataFrame) -> None:

@@ -47,7 +47,8 @@ def solve(
     progress: Callable[[str], None] | None = None,
     folder: Path | None = None,
 ) -> pd.DataFrame:
-    """Exact values, tidy: columns ``quantity, s, t, value, bound, note`` (``site``, ``state``, ``k`` where they apply).
+    """Exact values, tidy: columns ``quantity, s, t, value, bound, bound_kind, note`` (``site``, ``state``, ``k``
+    where they apply).
 
     ``ln_Z = ln <-|exp(t W_s)|P_0>``; ``activity k = -(1/(N t)) d ln_Z/ds`` and ``susceptibility dk/ds`` of the tilted
     ``observable``; ``density``, ``density_profile``, ``instantaneous_activity`` (``exp(-s) <r>/N`` in the plain
@@ -60,7 +61,8 @@ def solve(
 
     ``method``: ``lanczos`` (certified, where detailed balance holds), ``sparse``, ``krylov`` (matrix-free), ``dense``,
     or ``auto``; what was taken stands in ``frame.attrs["method"]``. ``bound`` is an error bound where the method gives
-    one: certified for ``ln_Z``, estimated for derivatives.
+    one, which Lanczos does; ``bound_kind`` is ``certified`` for ``ln_Z``, whose error never exceeds it, and
+    ``estimated`` for all else; a row without a bound has no known error.
     ``folder``: where long Lanczos runs are saved, and resumed from.
 
     In a scan over ``s`` a row whose Euler scheme is unstable holds no value and says
@@ -86,7 +88,7 @@ def solve(
     order = max((ORDER.get(q, 0) for q in quantities), default=0)
     taken = [choose(system, layout, value, observable, quantities, order, method) for value in fields]
     rows: list[Row] = []
-    nearby = FIRST_STEP
+    nearby: float | np.ndarray = FIRST_STEP
     for value, how in zip(fields, taken):
         if progress:
             progress(f"s = {value:g}: {layout.size} states by {how}")

@@ -9,6 +9,9 @@ import pandas as pd
 
 ORDER = {"activity": 1, "susceptibility": 2}  # derivatives of ln Z by s that a quantity needs
 
+CERTIFIED = "certified"  # the error never exceeds the bound
+ESTIMATED = "estimated"  # it does so in a row of a thousand at most
+
 Row = dict[str, Any]
 
 
@@ -28,6 +31,6 @@ def tidy(rows: list[Row]) -> pd.DataFrame:
             frame[name] = np.nan
     for name in ("bound_kind", "note"):
         frame[name] = frame[name].fillna("") if name in frame else ""
-    frame.loc[frame["bound"].notna() & (frame["bound_kind"] == ""), "bound_kind"] = "estimated"
+    frame.loc[frame["bound"].notna() & (frame["bound_kind"] == ""), "bound_kind"] = ESTIMATED
     lead.insert(lead.index("bound") + 1, "bound_kind")
     return frame[[*lead, *(c for c in frame.columns if c not in lead)]]

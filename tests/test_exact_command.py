@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 
+import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
@@ -148,3 +150,46 @@ def test_bad_input_is_one_sentence(tmp_path, words, says):
     (tmp_path / "file").write_text("")
     words = [str(tmp_path / "file") if word == "FILE" else word for word in words]
     assert says in call("fa", "--shape", "4", "--s", "0.1", *words, code=2)
+
+
+def test_every_output_says_which_bounds_are_certified(tmp_path):
+    words = [
+        "east",
+        "--shape",
+        "3x3",
+        "--s",
+        "0.1",
+        "--times",
+        "1",
+        "--quantities",
+        "ln_Z,density",
+        "--method",
+        "lanczos",
+    ]
+    want = {"ln_Z": "certified", "density": "estimated"}
+    records = json.loads(call(*words, "--format", "json"))["records"]
+    assert {r["quantity"]: r["bound_kind"] for r in records} == want
+    table = pd.read_csv(io.StringIO(call(*words, "--format", "csv")))
+    assert dict(zip(table.quantity, table.bound_kind)) == want
+    lines = call(*words).splitlines()
+    assert all(any(name in line and kind in line for line in lines) for name, kind in want.items())
+    for _ in range(2):  # as computed, and as stored
+        kept = json.loads(call(*words, "--format", "json", "--out", str(tmp_path / "a")))["records"]
+        assert {r["quantity"]: r["bound_kind"] for r in kept} == want
+
+
+def test_rows_without_a_bound_have_no_kind_and_stored_ones_stay_so(tmp_path):
+    words = ["fa", "--shape", "4", "--s", "0.1", "--method", "sparse", "--format", "json", "--out", str(tmp_path / "a")]
+    for _ in range(2):
+        records = json.loads(call(*words))["records"]
+        assert not any(r.get("bound") or r.get("bound_kind") for r in records)
+
+
+def test_a_stored_field_of_the_time_before_kinds_is_done_again(tmp_path):
+    """Some of those bounds did not hold."""
+    words = ["fa", "--shape", "4", "--s", "0.1", "--format", "json", "--out", str(tmp_path / "a")]
+    call(*words)
+    (path,) = (tmp_path / "a").glob("s=*.csv")
+    pd.read_csv(path).drop(columns="bound_kind").assign(value=7.0).to_csv(path, index=False)
+    assert 7.0 not in [r["value"] for r in json.loads(call(*words))["records"]]
+    assert "bound_kind" in pd.read_csv(path)

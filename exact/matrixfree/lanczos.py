@@ -1,8 +1,11 @@
 """The Lanczos process for symmetrised generators: every time, both schemes, from one tridiagonal matrix.
 
-Two vectors are held. Small systems are reorthogonalised in full, which lets the process end where the Krylov space
-does; on large ones the loss of orthogonality only repeats converged Ritz values, and the rules keep their accuracy
-(Golub and Strakos, Numer. Algorithms 8, 241 (1994)).
+Two vectors are held. Small systems are reorthogonalised in full, twice, which is enough (Giraud, Langou and Rozloznik,
+Comput. Math. Appl. 50, 1069 (2005)); on large ones the loss of orthogonality only repeats converged Ritz values, and
+the rules keep their accuracy (Golub and Strakos, Numer. Algorithms 8, 241 (1994)).
+
+A residual of the size of rounding ends the process: a vector made of it alone is none of the Krylov space. It is no
+proof that nothing is left, so it stays in the matrix as the coupling to what was not reached.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from .quadrature import EPS, Tridiagonal
 
 SMALL = 1 << 13  # states up to which the basis is kept and reorthogonalised: beyond, it would cost more than the steps
 BLOCK = 1 << 12
+NOISE = 64 * EPS  # of the operator's bound: more than what products and sums leave of a vector that should vanish
 
 
 class SymmetricOperator(Protocol):
@@ -42,7 +46,7 @@ def lanczos(
     visit: Visit | None = None,
     keep: Checkpoint | None = None,
 ) -> Tridiagonal:
-    """Runs from ``start`` (overwritten) until ``stop(tridiagonal)``, the end of the Krylov space, or ``max_steps``.
+    """Runs from ``start`` (overwritten) until ``stop(tridiagonal)``, a residual of rounding alone, or ``max_steps``.
 
     ``op`` must be symmetric. ``visit`` sees each vector times its norm, in place: it must not write to it. With
     ``keep`` the run is saved now and then, and goes on from there (``visit`` sees only the vectors that are left); one
@@ -57,7 +61,7 @@ def lanczos(
     most = min(max_steps, op.size)
     basis = np.empty((most, op.size)) if op.size <= SMALL else None
     next_check = 5
-    tiny = 8 * EPS * max(op.bound, 1e-300)
+    noise = NOISE * op.bound
     keep = keep if basis is None else None
     if keep and (saved := keep.load()):
         diagonal, off = list(saved["diagonal"]), list(saved["off"])
@@ -78,12 +82,12 @@ def lanczos(
         if basis is not None:
             residual = _reorthogonalise(before, basis[: step + 1])
         diagonal.append(inner)
-        off.append(residual if residual > tiny else 0.0)
+        off.append(0.0 if step + 1 == op.size else max(residual, noise))
         tri = Tridiagonal(np.array(diagonal), np.array(off), log_mass, op.bound)
-        if tri.exhausted or (step + 1 >= next_check and stop(tri)):
+        if residual <= noise or tri.exhausted or (step + 1 >= next_check and stop(tri)):
             break
         if step + 1 >= next_check:
-            next_check += max(5, next_check // 10)
+            next_check += max(5, next_check // (10 if basis is None else 2))  # a check may cost more than small steps
         scales.append(residual)
         here, before = before, here
     if keep:
@@ -108,7 +112,8 @@ def combine(op: SymmetricOperator, start: np.ndarray, tri: Tridiagonal, coeffici
 
 
 def _reorthogonalise(v: np.ndarray, basis: np.ndarray) -> float:
-    v -= (basis @ v) @ basis
+    for _ in range(2):
+        v -= (basis @ v) @ basis
     return float(np.sqrt(square(v)))
 
 

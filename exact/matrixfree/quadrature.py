@@ -7,37 +7,18 @@ Quadrature, 1994, sec. 3):
 - ``exp(t x)``: Gauss from below, Gauss-Radau with a node at or above the largest eigenvalue from above;
 - ``(1 + dt x)^J``, ``J`` even: Gauss below, Gauss-Lobatto (nodes at both ends of the spectrum) above; ``J`` odd:
   Gauss-Radau with the lower node below, with the upper node above.
-
-The weights are ``q_j^2``, the first entries squared of the eigenvectors ``z_j``. An eigenvector routine gives them to
-rounding of 1, not of themselves, and ``exp(t x)`` can make a weight of 1e-14 the largest term. The orthogonal
-polynomials ``p_k(x_j) = z_kj / q_j`` lead from an entry that is large to the first one: as long as they grow, every
-digit of them is good.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
 
 import numpy as np
-from scipy.linalg import LinAlgError, eigh_tridiagonal, solve_banded
+from scipy.linalg import solve_banded
 from scipy.special import logsumexp
 
-EPS = np.finfo(float).eps
-LARGE = 0.1  # of the largest entry of an eigenvector: one that is good to a few units of rounding
-
-
-class Rule(NamedTuple):
-    """``nodes`` ``(n,)`` rising, logarithms of the weights (of total weight 1), and the weights' relative errors.
-
-    ``vectors`` ``(n, n)``: the eigenvectors of the matrix of the rule.
-    """
-
-    nodes: np.ndarray
-    logs: np.ndarray
-    errors: np.ndarray
-    vectors: np.ndarray
+from .rule import EPS, Rule, rule
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,8 +40,13 @@ class Tridiagonal:
 
     @property
     def exhausted(self) -> bool:
-        """The Krylov space is invariant: every rule is exact."""
+        """Every vector of the space is reached: every rule is exact."""
         return bool(self.off[-1] == 0.0)
+
+    @cached_property
+    def scale(self) -> float:
+        """A bound on the norms of the operator and of the matrix: what their rounding is relative to."""
+        return float(max(self.norm, np.abs(self.diagonal).max() + 2 * np.abs(self.off).max()))
 
     def ritz(self) -> tuple[np.ndarray, np.ndarray]:
         """Eigenvalues ``(n,)`` rising and eigenvectors ``(n, n)`` in the Lanczos basis."""
@@ -74,14 +60,14 @@ class Tridiagonal:
     @cached_property
     def gauss(self) -> Rule:
         """The ``n``-point rule."""
-        return _rule(self.diagonal, self.off[:-1])
+        return rule(self.diagonal, self.off[:-1], self.scale)
 
     def radau(self, node: float) -> Rule:
         """``n + 1`` points, one of them ``node``, which must not lie inside the spectrum."""
         if self.exhausted:
             return self.gauss
         last = node + self.off[-1] ** 2 * self._corner(node)
-        return _rule(np.append(self.diagonal, last), self.off)
+        return rule(np.append(self.diagonal, last), self.off, self.scale)
 
     def lobatto(self, lower: float, upper: float) -> Rule:
         """``n + 1`` points, two of them the given nodes at or outside the ends of the spectrum."""
@@ -90,7 +76,7 @@ class Tridiagonal:
         low, up = self._corner(lower), self._corner(upper)
         square = (upper - lower) / (low - up)
         off = np.append(self.off[:-1], np.sqrt(square))
-        return _rule(np.append(self.diagonal, lower + low * square), off)
+        return rule(np.append(self.diagonal, lower + low * square), off, self.scale)
 
     def _corner(self, node: float) -> float:
         """``[(T - node)^-1]`` at the last row and column."""
@@ -105,22 +91,22 @@ def continuous(tri: Tridiagonal, times: np.ndarray, upper: float) -> tuple[np.nd
 
     The value is the Gauss rule's (a lower bound); the bound is its distance to the Gauss-Radau rule, plus rounding.
     """
-    value = _log_exp(tri.gauss, times)
-    above = _log_exp(tri.radau(upper), times)
-    return value + tri.log_mass, np.maximum(above - value, 0.0) + floor(tri, times)
+    value, below = _log_exp(tri.gauss, times)
+    above, further = _log_exp(tri.radau(upper), times)
+    return value + tri.log_mass, np.maximum(above - value, 0.0) + below + further + rounding(tri, times)
 
 
 def euler(tri: Tridiagonal, dt: float, steps: np.ndarray, lower: float, upper: float) -> tuple[np.ndarray, np.ndarray]:
     """``ln <v| (1 + dt H)^J |v>`` for each number of steps, and its error bound; spectrum within [lower, upper]."""
-    inner = tri.gauss
-    value, below, above = np.empty((3, len(steps)))
-    low, up, both = tri.radau(lower), tri.radau(upper), tri.lobatto(lower, upper)
-    for i, j in enumerate(steps):
-        value[i] = _log_power(inner, dt, j)
-        below[i] = value[i] if j % 2 == 0 else _log_power(low, dt, j)
-        above[i] = _log_power(both if j % 2 == 0 else up, dt, j)
-    spread = np.maximum(np.abs(above - value), np.abs(value - below))
-    return value + tri.log_mass, spread + floor(tri, steps * dt, dt)
+    even = steps % 2 == 0
+    value, floor_ = _log_power(tri.gauss, dt, steps)
+    below, below_error = _log_power(tri.radau(lower), dt, steps)
+    below, below_error = np.where(even, value, below), np.where(even, 0.0, below_error)
+    outer, straight = _log_power(tri.lobatto(lower, upper), dt, steps), _log_power(tri.radau(upper), dt, steps)
+    above, above_error = (np.where(even, *both) for both in zip(outer, straight))
+    spread = np.maximum(np.abs(above - value) + above_error, np.abs(value - below) + below_error)
+    cancelled = np.exp(_log_power(tri.gauss, dt, steps, absolute=True)[0] - value)
+    return value + tri.log_mass, spread + floor_ + cancelled * rounding(tri, steps * dt, dt)
 
 
 def log_functions(nodes: np.ndarray, times: np.ndarray, dt: float | None) -> np.ndarray:
@@ -128,88 +114,48 @@ def log_functions(nodes: np.ndarray, times: np.ndarray, dt: float | None) -> np.
     if dt is None:
         return np.multiply.outer(times, nodes)
     steps = np.rint(times / dt)[:, None]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(steps > 0, steps * np.log(np.abs(1 + dt * nodes)), 0.0)
+    with np.errstate(divide="ignore", invalid="ignore"):  # 1 + dt x would round the small part of every step
+        factors = np.where(1 + dt * nodes > 0, np.log1p(dt * nodes), np.log(np.abs(1 + dt * nodes)))
+        return np.where(steps > 0, steps * factors, 0.0)
 
 
 def floor(tri: Tridiagonal, times: np.ndarray, dt: float | None = None) -> np.ndarray:
     """What rounding may add to ``ln Z``, of the operator and of the weights: no bound falls below it."""
-    nodes, logs, errors, _ = tri.gauss
-    with np.errstate(divide="ignore"):
-        terms = log_functions(nodes, times, dt) + logs
-        return rounding(tri, times) + np.exp(logsumexp(terms + np.log(errors), axis=-1) - logsumexp(terms, axis=-1))
+    terms = log_functions(tri.gauss.nodes, times, dt) + tri.gauss.logs
+    return rounding(tri, times, dt) + _lost(terms, tri.gauss.errors, logsumexp(terms, axis=-1))
 
 
-def rounding(tri: Tridiagonal, times: np.ndarray) -> np.ndarray:
+def rounding(tri: Tridiagonal, times: np.ndarray, dt: float | None = None) -> np.ndarray:
     """What rounding of the Lanczos process may add to ``ln Z``.
 
     The computed matrix belongs to a neighbour ``H + E`` with ``|E|`` of a few units of rounding of ``|H|`` (Paige,
-    Linear Algebra Appl. 34, 235 (1980)), which changes ``ln Z_t`` by at most ``t |E|``; the sums add a few units.
+    Linear Algebra Appl. 34, 235 (1980)), which changes ``ln Z_t`` by at most ``t |E|``, over the largest factor ``|1 +
+    dt x|`` of Euler steps; the sums add a few units.
     """
-    scale = max(tri.norm, np.abs(tri.diagonal).max() + 2 * np.abs(tri.off).max())
-    return 8 * EPS * (1 + scale * times) + 2 * EPS * tri.steps
+    factor = 1.0 if dt is None else min(1.0, float(np.abs(1 + dt * tri.gauss.nodes).max()))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return 8 * EPS * (1 + np.where(times > 0, tri.scale * times / factor, 0.0)) + 2 * EPS * tri.steps
 
 
-def _rule(diagonal: np.ndarray, off: np.ndarray) -> Rule:
-    """The first entries as the routine gives them, or by the polynomials where their error is the smaller."""
-    nodes, vectors = _eigh(diagonal, off)
-    size = np.abs(vectors)
-    large = np.argmax(size >= LARGE * size.max(0), axis=0)
-    logs, signs, grown = _polynomials(nodes, diagonal, off, large)
-    entries = vectors[large, np.arange(len(nodes))]
-    with np.errstate(divide="ignore"):
-        direct, recurred = np.log(size[0]), np.log(np.abs(entries)) - logs
-    relative = 2 * EPS * (1 / np.abs(entries) + len(nodes) * grown)
-    better = (large > 0) & (np.log(relative) + recurred < np.log(2 * EPS))
-    small = EPS / np.maximum(size[0], 1e-150)
-    firsts = np.where(better, np.sign(entries) * signs * np.exp(recurred), vectors[0])
-    errors = np.where(better, 2 * relative, 4 * small * (1 + small))
-    return Rule(nodes, 2 * np.where(better, recurred, direct), errors, np.vstack([firsts, vectors[1:]]))
+def _log_exp(rule: Rule, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """``ln sum_k w_k exp(t x_k)`` and what the errors of the weights do to it."""
+    terms = np.multiply.outer(times, rule.nodes) + rule.logs
+    value = logsumexp(terms, axis=-1)
+    return value, _lost(terms, rule.errors, value)
 
 
-def _polynomials(
-    nodes: np.ndarray, diagonal: np.ndarray, off: np.ndarray, last: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """``ln |p_k|``, its sign, and the growth of rounding on the way, of ``k = last`` at each node.
-
-    Where the numbers fall by a factor ``F`` the other solution of the recurrence, which rounding mixes in, grows by as
-    much: ``F^2`` relative, for the largest ``F = max_{i <= j} |(p_i, p_i+1)| / |(p_j, p_j+1)|`` with ``j <= k``.
-    """
-    zero = np.zeros_like(nodes)
-    before, now, scale, highest = zero, zero + 1.0, zero, zero
-    logs, signs, lost = zero, zero + 1.0, zero
-    for k in range(1, int(last.max()) + 1):
-        back = off[k - 2] * before if k > 1 else 0.0
-        before, now = now, ((nodes - diagonal[k - 1]) * now - back) / off[k - 1]
-        norm = np.hypot(before, now)
-        before, now, scale = before / norm, now / norm, scale + np.log(norm)
-        highest = np.maximum(highest, scale)
-        lost = np.where(k <= last, np.maximum(lost, highest - scale), lost)
-        here = k == last
-        with np.errstate(divide="ignore"):
-            logs = np.where(here, scale + np.log(np.abs(now)), logs)
-        signs = np.where(here, np.sign(now), signs)
-    return logs, signs, np.exp(np.minimum(2 * lost, 600.0))
+def _log_power(rule: Rule, dt: float, steps: np.ndarray, absolute: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """As ``_log_exp`` of ``(1 + dt x_k)^J``, or of its size; not a number where the sum is not positive."""
+    terms = log_functions(rule.nodes, steps * dt, dt) + rule.logs
+    odd = (steps % 2 == 1)[:, None] & (not absolute)
+    signs = np.where(odd & (1 + dt * rule.nodes < 0), -1.0, 1.0)
+    value, sign = logsumexp(terms, axis=-1, b=signs, return_sign=True)
+    value = np.where(sign > 0, value, np.nan)
+    return value, _lost(terms, rule.errors, value)
 
 
-def _eigh(diagonal: np.ndarray, off: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    if len(diagonal) == 1:
-        return diagonal.copy(), np.ones((1, 1))
-    try:
-        return eigh_tridiagonal(diagonal, off)
-    except LinAlgError:  # the fast routine may give up on weakly coupled blocks; QL iterations do not
-        return eigh_tridiagonal(diagonal, off, lapack_driver="stev")
-
-
-def _log_exp(rule: Rule, times: np.ndarray) -> np.ndarray:
-    return logsumexp(np.multiply.outer(times, rule.nodes) + rule.logs, axis=-1)
-
-
-def _log_power(rule: Rule, dt: float, steps: int) -> float:
-    """``ln sum_k w_k (1 + dt x_k)^J``; not a number where the sum is not positive."""
-    factor = 1 + dt * rule.nodes
-    with np.errstate(divide="ignore"):
-        logs = np.where(factor == 0, -np.inf if steps else 0.0, steps * np.log(np.abs(factor)))
-    signs = np.where(factor < 0, (-1.0) ** (steps % 2), 1.0)
-    total, sign = logsumexp(logs + rule.logs, b=signs, return_sign=True)
-    return float(total) if sign > 0 else float("nan")
+def _lost(terms: np.ndarray, errors: np.ndarray, value: np.ndarray) -> np.ndarray:
+    """How far ``value``, ``ln sum exp(terms)``, may be off for relative ``errors`` of the terms; infinite if wholly."""
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+        relative = np.exp(logsumexp(terms + np.log(errors), axis=-1) - value)
+        return np.where(relative < 1, -np.log1p(-relative), np.inf)

@@ -5,20 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from ..system import System
+from ..tidy import CERTIFIED, ESTIMATED, Row
 from .derivatives import FIRST_STEP, Derivatives, central
 from .kernel import Layout
 from .local import Local, diagonal, tilted
 from .marginals import site_sums
 from .quadrature import EPS, rounding
 from .spectral import ACCURACY, energy, gap_below, lowest
-from .symmetric import Run, Symmetric
-
-Row = dict[str, Any]
+from .symmetric import DENSE, Run, Symmetric
 
 EVOLVED = (
     "ln_Z",
@@ -31,6 +29,7 @@ EVOLVED = (
 )
 STEADY = ("scgf", "gap", "rate_function")
 QUANTITIES = (*EVOLVED, *STEADY)
+NO_BOUND = {"bound": np.nan, "bound_kind": ""}
 NEGATIVE = (
     "unstable on exact vectors: probabilities turn negative, so dt must stay below 1 over the fastest escape rate"
 )
@@ -38,7 +37,7 @@ NEGATIVE = (
 
 @dataclass
 class Question:
-    """What is asked at one counting field. ``step``: of differences in ``s``; afterwards the one for a field nearby."""
+    """What is asked at one counting field. ``step``: of differences in ``s``; afterwards those for a field nearby."""
 
     s: float
     times: np.ndarray
@@ -47,14 +46,26 @@ class Question:
     observable: str
     progress: Callable[[str], None] | None = None
     folder: Path | None = None
-    step: float = FIRST_STEP
+    step: float | np.ndarray = FIRST_STEP
 
     def asks(self, *names: str) -> bool:
         return bool(set(names) & set(self.quantities))
 
-    def uncertified(self, near: Symmetric) -> Run:
-        """A run at a field nearby, for differences."""
-        return near.run(self.times, self.dt, certified=False, progress=self.progress, folder=self.folder)
+    def differences(
+        self, engine: Symmetric, run: Run, near: Callable[[float], Symmetric], step: float | np.ndarray
+    ) -> Derivatives:
+        """Derivatives of ``ln Z`` by a field ``h`` that ``near`` puts on; ``run`` of ``engine`` is that without.
+
+        The runs nearby are not certified each: none is believed to be better than the one at the centre.
+        """
+        centre = run.ln_z(self.times, self.dt)
+
+        def shifted(h: float) -> tuple[np.ndarray, np.ndarray]:
+            there = near(h).run(self.times, self.dt, near=(engine, run), progress=self.progress, folder=self.folder)
+            value, bound = there.ln_z(self.times, self.dt)
+            return value, np.maximum(bound, centre[1])
+
+        return central(shifted, centre, step)
 
 
 def rows(system: System, layout: Layout, ask: Question) -> Iterator[Row]:
@@ -77,7 +88,7 @@ def rows(system: System, layout: Layout, ask: Question) -> Iterator[Row]:
     else:
         z = dict(zip(ask.times, run.ln_z(ask.times, ask.dt)[0])) if ask.times.size else {}
         for row in _evolved(engine, run, ask):
-            yield row if z[row["t"]] > -np.inf else {**row, "value": np.nan, "note": NEGATIVE}
+            yield row if z[row["t"]] > -np.inf else {**row, "value": np.nan, "note": NEGATIVE, **NO_BOUND}
     yield from _steady(engine, run, ask)
 
 
@@ -87,7 +98,7 @@ def unstable(engine: Symmetric, run: Run, dt: float | None) -> str:
         return ""
     smallest = float(run.tri.ritz()[0][0])  # never below the true one: enough to tell that the scheme is unstable
     if -dt * smallest < 2:
-        smallest = lowest(engine)
+        smallest = run.lower if engine.op.size <= DENSE else lowest(engine)
     if -dt * smallest < 2:
         run.lower = max(run.lower, smallest * (1 + 1e-5))  # the crude one, beyond -2 / dt, bounds nothing at long times
         return ""
@@ -104,7 +115,7 @@ def _evolved(engine: Symmetric, run: Run, ask: Question) -> Iterator[Row]:
     if ask.asks("activity", "susceptibility"):
         values.update(derivative_values(engine, run, ask))
     if ask.asks("instantaneous_activity"):
-        values["instantaneous_activity"] = _instantaneous(engine, run, ask)
+        values["instantaneous_activity"] = _instantaneous(engine, run, ask, centre[1])
     if ask.asks("trajectory_density"):
         values["trajectory_density"] = _trajectory_density(engine, run, ask, centre)
     if ask.asks("density", "density_profile"):
@@ -112,18 +123,27 @@ def _evolved(engine: Symmetric, run: Run, ask: Question) -> Iterator[Row]:
         values["density"] = (profile.mean(1), limits)
     for name in (q for q in values if q in ask.quantities):
         for t, value, bound in zip(ask.times, *values[name]):
-            yield {"quantity": name, "s": ask.s, "t": t, "value": value, "bound": bound}
+            yield {
+                "quantity": name, "s": ask.s, "t": t, "value": value, **told(bound, certified=name == "ln_Z"),
+            }  # fmt: skip
     if ask.asks("density_profile"):
         for t, line, limit in zip(ask.times, profile, limits):
             for site, value in enumerate(line):
                 yield {
-                    "quantity": "density_profile", "s": ask.s, "t": t, "value": value, "bound": limit, "site": site,
+                    "quantity": "density_profile", "s": ask.s, "t": t, "value": value, **told(limit), "site": site,
                 }  # fmt: skip
+
+
+def told(bound: float, certified: bool = False) -> Row:
+    """The columns of a bound, empty where it is not finite: the error is not known."""
+    if not np.isfinite(bound):
+        return NO_BOUND
+    return {"bound": bound, "bound_kind": CERTIFIED if certified else ESTIMATED}
 
 
 def derivative_values(engine: Symmetric, run: Run, ask: Question) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """``activity`` and ``susceptibility`` at each time, with estimated errors."""
-    found = _in_s(engine, run, ask, run.ln_z(ask.times, ask.dt))
+    found = _in_s(engine, run, ask)
     zero, n = ask.times == 0, engine.system.n_sites
     scale = n * np.where(zero, 1.0, ask.times)
     first, second = _at_zero(engine) if zero.any() else (0.0, 0.0)
@@ -136,14 +156,13 @@ def derivative_values(engine: Symmetric, run: Run, ask: Question) -> dict[str, t
     }
 
 
-def _in_s(engine: Symmetric, run: Run, ask: Question, centre: tuple[np.ndarray, np.ndarray]) -> Derivatives:
+def _in_s(engine: Symmetric, run: Run, ask: Question) -> Derivatives:
     """``d ln Z/ds`` and ``d^2 ln Z/ds^2`` from runs at neighbouring counting fields."""
 
-    def shifted(h: float) -> tuple[np.ndarray, np.ndarray]:
-        near = Symmetric(engine.system, ask.s + h, ask.observable, layout=engine.layout)
-        return ask.uncertified(near).ln_z(ask.times, ask.dt)
+    def near(h: float) -> Symmetric:
+        return Symmetric(engine.system, ask.s + h, ask.observable, layout=engine.layout)
 
-    found = central(shifted, centre, ask.step)
+    found = ask.differences(engine, run, near, ask.step)
     ask.step = found.step
     return found
 
@@ -160,8 +179,11 @@ def _at_zero(engine: Symmetric) -> tuple[float, float]:
     return found[0], found[1]
 
 
-def _instantaneous(engine: Symmetric, run: Run, ask: Question) -> tuple[np.ndarray, np.ndarray]:
-    """``exp(-s) <r> / N``, from ``<-|W_s|p> = (exp(-s) - 1) <r>``; at ``s = 0`` the start is stationary."""
+def _instantaneous(engine: Symmetric, run: Run, ask: Question, bounds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """``exp(-s) <r> / N``, from ``<-|W_s|p> = (exp(-s) - 1) <r>``; at ``s = 0`` the start is stationary.
+
+    Beyond rounding: what ``bounds`` of ``ln Z`` leave open in the weights, each worth the width of the spectrum.
+    """
     n, s = engine.system.n_sites, engine.s
     if s == 0:
         start = engine.layout.initial()
@@ -169,7 +191,10 @@ def _instantaneous(engine: Symmetric, run: Run, ask: Question) -> tuple[np.ndarr
         rate = -engine.layout.operator(parts).apply(np.sqrt(start), np.empty_like(start))
         return np.full(len(ask.times), rate / n), np.full(len(ask.times), 8 * EPS * engine.op.bound)
     factor = np.exp(-s) / np.expm1(-s) / n
-    return factor * run.growth(ask.times, ask.dt), np.full(len(ask.times), 8 * EPS * engine.op.bound * abs(factor))
+    open_ = np.maximum(bounds - rounding(run.tri, ask.times, ask.dt), 0.0)
+    nodes = run.tri.gauss.nodes
+    errors = 8 * EPS * engine.op.bound + 2 * (nodes[-1] - nodes[0]) * open_
+    return factor * run.growth(ask.times, ask.dt), abs(factor) * errors
 
 
 def _trajectory_density(
@@ -183,12 +208,10 @@ def _trajectory_density(
     pinned = float(sum(system.pinned.values()))
     values = np.arange(system.local_dim)
 
-    def shifted(h: float) -> tuple[np.ndarray, np.ndarray]:
-        extra = [diagonal(site, h * values) for site in free]
-        near = Symmetric(system, ask.s, ask.observable, extra, engine.layout)
-        return ask.uncertified(near).ln_z(ask.times, ask.dt)
+    def near(h: float) -> Symmetric:
+        return Symmetric(system, ask.s, ask.observable, [diagonal(site, h * values) for site in free], engine.layout)
 
-    found = central(shifted, centre)
+    found = ask.differences(engine, run, near, FIRST_STEP)
     n, t = system.n_sites, np.where(ask.times > 0, ask.times, 1.0)
     if ask.dt is not None:
         t = t * np.exp(run.ln_z(np.maximum(ask.times - ask.dt, 0.0), ask.dt)[0] - centre[0])
@@ -218,7 +241,7 @@ def _steady(engine: Symmetric, run: Run, ask: Question) -> Iterator[Row]:
         yield {"quantity": "rate_function", **head, "value": ask.s * slope - theta, "k": -slope / engine.system.n_sites}
     if ask.asks("gap"):
         value, error = gap_below(engine, leading, theta)
-        yield {"quantity": "gap", **head, "value": value, "bound": error + bound + ACCURACY}
+        yield {"quantity": "gap", **head, "value": value, **told(value * 0 + error + bound + ACCURACY)}
 
 
 def long_time_density(layout: Layout, weights: np.ndarray, head: Row) -> Iterator[Row]:

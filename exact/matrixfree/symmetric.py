@@ -7,15 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from ..system import System, fingerprint
 from .checkpoint import Checkpoint
-from .kernel import Layout, Operator
-from .lanczos import combine, lanczos
-from .local import Local, tilted
+from .kernel import Layout, Operator, norm_bound
+from .lanczos import NOISE, combine, lanczos
+from .local import Local, merged, tilted
 from .marginals import site_sums
 from .perron import repaired, upper_bound
 from .quadrature import EPS, Tridiagonal, continuous, euler, floor, log_functions, rounding
@@ -23,6 +24,7 @@ from .symmetrise import equilibrium, is_equilibrium_start, symmetric
 
 MAX_STEPS = 1000
 PROFILE = 1e-8  # error allowed in site averages
+DENSE = 256  # states up to which the largest eigenvalue comes from the whole matrix
 VECTORS = 6  # state vectors that a solve holds at most, at its peak
 
 
@@ -75,35 +77,25 @@ class Run:
         return values, 2 * last / z + 4 * floor(self.tri, times, dt) + 8 * entries
 
     def _left_out(self, times: np.ndarray, nodes: np.ndarray, vectors: np.ndarray, dt: float | None) -> np.ndarray:
-        """``|exp(tH) v - Q exp(tT) e_1|``, at most ``off[-1] int_0^t exp(upper (t - r)) |[exp(rT)]_n1| dr``."""
+        """``|exp(tH) v - Q exp(tT) e_1|``, at most ``off[-1] int_0^t |exp((t - r) H)| |[exp(rT)]_n1| dr``."""
         fractions = np.linspace(0, 1, 33)
+        ends = np.array([self.lower, self.upper])
         out = np.zeros(len(times))
         for i, t in enumerate(times):
             inner = np.rint(fractions * t / dt) * dt if dt else fractions * t
-            corner = np.abs(_functions(nodes, inner, dt, (t, self.upper)) @ (vectors[0] * vectors[-1]))
+            grown = log_functions(ends, t - inner, dt).max(1) - log_functions(nodes, np.array([t]), dt).max()
+            corner = np.abs(_functions(nodes, inner, dt, grown) @ (vectors[0] * vectors[-1]))
             out[i] = self.tri.off[-1] * t * corner.max()
         return out
 
 
-def _functions(
-    nodes: np.ndarray, times: np.ndarray, dt: float | None, shift: tuple[float, float] | None = None
-) -> np.ndarray:
-    """``f_t`` at the nodes, ``(n_times, n_nodes)``, over its value at the top node (it would overflow).
-
-    ``shift = (t, upper)``: ``f_r f_{t - r}(upper)`` instead, over ``f_t`` at the top node.
-    """
-    logs, signs = log_functions(nodes, times, dt), np.ones(len(nodes))
+def _functions(nodes: np.ndarray, times: np.ndarray, dt: float | None, logs: np.ndarray | None = None) -> np.ndarray:
+    """``f_t`` at the nodes, ``(n_times, n_nodes)``, times ``exp(logs)`` or over the largest: it would overflow."""
+    found, signs = log_functions(nodes, times, dt), np.ones(len(nodes))
     if dt is not None:
         signs = np.where(1 + dt * nodes < 0, (-1.0) ** (np.rint(times / dt)[:, None] % 2), 1.0)
-    if shift is None:
-        return signs * np.exp(logs - logs[:, -1:])
-    t, upper = shift
-    rest = (t - times) * (upper if dt is None else np.log(abs(1 + dt * upper)) / dt)
-    return signs * np.exp(np.minimum(logs + rest[:, None] - _scale(nodes, t, dt), 600.0))
-
-
-def _scale(nodes: np.ndarray, t: float, dt: float | None) -> float:
-    return float(t * nodes[-1] if dt is None else round(t / dt) * np.log(abs(1 + dt * nodes[-1])))
+    logs = -found.max(1) if logs is None else logs
+    return signs * np.exp(np.minimum(found + logs[:, None], 600.0))
 
 
 class Symmetric:
@@ -128,7 +120,8 @@ class Symmetric:
         self.layout = layout or Layout(system)
         assert self.layout.closed
         parts = [*tilted(system, s, observable), *extra]
-        self.op = Operator(self.layout, symmetric(parts, pi, system.local_dim) or [])
+        self.parts = symmetric(parts, pi, system.local_dim) or []
+        self.op = Operator(self.layout, self.parts)
         self.parts_key = fingerprint((p.sites, p.matrix) for p in extra)
         columns = float(sum(part.matrix.sum(0).max() for part in parts))
         self.trivial_upper = min(self.op.bound, columns)  # Collatz-Wielandt with the left vector of ones: costs nothing
@@ -146,7 +139,7 @@ class Symmetric:
         theta: bool = False,
         vector: bool = False,
         profile: bool = False,
-        certified: bool = True,
+        near: tuple[Symmetric, Run] | None = None,
         progress: Callable[[str], None] | None = None,
         folder: Path | None = None,
     ) -> Run:
@@ -154,8 +147,9 @@ class Symmetric:
 
         ``times``: of ``ln Z``; ``theta``: also the largest eigenvalue, to a residual of 1e-10 times the norm;
         ``vector``: to 1e-13, as its vector needs, whose error is that over the gap; ``profile``: also site averages,
-        to 1e-8. ``certified``: whether the bound on the largest eigenvalue is to be proved (``certify``) where it
-        matters; else it is the Ritz value and a margin, as good as this once a certified run nearby has ended.
+        to 1e-8. ``near``: a run at a field nearby, whose ends of the spectrum are proved: those of this one, at most
+        the norm of the difference further out, are not proved again, and the upper one is the Ritz value and a margin
+        where that is the lower.
         ``folder``: where a long run is saved every two minutes, and found again, ended or not.
         """
         grid = _thinned(times)
@@ -163,7 +157,12 @@ class Symmetric:
         sums: list[np.ndarray] = []
         history: list[float] = []
         factors = np.sqrt(self.system.initial)
-        lower = -self.op.bound * (1 + 1e-12)  # below the smallest Ritz value, whatever its rounding
+        lower, upper = -self.op.bound * (1 + 1e-12), self.trivial_upper  # beyond all Ritz values, whatever rounding
+        if self.op.size <= DENSE:
+            lower, upper = self.ends
+        elif near:
+            apart = self._distance(near[0])
+            lower, upper = max(lower, near[1].lower - apart), min(upper, near[1].upper + apart)
 
         def visit(_: int, vector: np.ndarray, norm: float) -> None:
             sums.append(site_sums(self.layout, vector, factors)[0] / norm)
@@ -177,31 +176,53 @@ class Symmetric:
                 return False
             stable = dt if dt is None or -dt * tri.ritz()[0][0] < 2 else None
             _, bound = guess.ln_z(grid, stable)
-            goal = rounding(tri, grid)  # of the weights' rounding, which more steps may lower, nothing is granted
+            goal = rounding(tri, grid, stable)  # nothing is granted of the weights' rounding: more steps may lower it
             excess = float(np.max(bound / (2 * goal), initial=0.0))
             if profile:
                 guess.sites = np.zeros((tri.steps, 1))
                 excess = max(excess, float(np.max(guess.profile(grid, stable)[1], initial=0.0)) / PROFILE)
             history.append(excess)
-            # rounding may hold a bound a little above its goal for good: no use in going on
-            return excess <= 1 or (len(history) > 4 and 0.5 * history[-4] < excess < 1e4)
+            # rounding may hold a bound a little above its goal for good: no use in going on, where steps are dear
+            stalled = self.op.size > DENSE and len(history) > 4 and 0.5 * history[-4] < excess < 1e4
+            return excess <= 1 or stalled
 
         asked = (times, dt, theta, vector, profile)
         keep = None if folder is None else Checkpoint(Path(folder), self._key(asked))
         if keep and profile:
             keep.carried["sums"] = sums
         tri = lanczos(self.op, self.start(), stop, MAX_STEPS, visit if profile else None, keep)
-        found = Run(tri, lower, self.trivial_upper if certified else tri.theta()[0] + margin(latest))
+        if near and self.op.size > DENSE:
+            upper = min(upper, tri.theta()[0] + margin(latest))
+        found = Run(tri, lower, self._above(tri, upper))
         if profile:
             found.sites = np.array(sums)[: tri.steps] * self._normaliser()
         if tri.exhausted:
             found.upper = tri.theta()[0] + rounding(tri, np.ones(1))[0]
-        elif certified and (profile or (found.ln_z(grid, dt)[1] > 4 * floor(tri, grid, dt)).any()):
-            found.upper = self.certify(tri, margin(latest))
+        elif not near and (profile or (found.ln_z(grid, dt)[1] > 4 * floor(tri, grid, dt)).any()):
+            found.upper = self._above(tri, self.certify(tri, margin(latest)))
         return found
 
+    @cached_property
+    def ends(self) -> tuple[float, float]:
+        """Bounds of the whole spectrum, of a small system: LAPACK's values are those of a matrix ``n eps |H|`` away."""
+        matrix = np.stack([self.op @ e for e in np.eye(self.op.size)])
+        kept = np.delete(np.arange(self.op.size), self.layout.excluded)
+        values = np.linalg.eigvalsh(matrix[np.ix_(kept, kept)])
+        slack = 4 * EPS * self.op.size * self.op.bound
+        return float(values[0]) - slack, min(float(values[-1]) + slack, self.trivial_upper)
+
+    def _distance(self, other: Symmetric) -> float:
+        """A bound on the norm of the difference of two operators on one layout."""
+        parts = [*self.parts, *(Local(p.sites, -p.matrix) for p in other.parts)]
+        return norm_bound(merged(parts, self.system.local_dim))
+
+    def _above(self, tri: Tridiagonal, upper: float) -> float:
+        """``upper``, clear of the largest Ritz value by the rounding of both."""
+        return max(upper, tri.theta()[0]) + 4 * EPS * self.op.bound
+
     def _key(self, asked: tuple) -> str:
-        return repr((self.system.fingerprint, self.observable, self.s, self.parts_key, fingerprint(asked)))
+        what = (self.system.fingerprint, self.observable, self.s, self.parts_key, fingerprint(asked))
+        return repr((*what, NOISE))  # which run, and what ended it
 
     def _normaliser(self) -> float:
         """``1 / sqrt(P_0(support))``: the product measure is conditioned on the support."""
@@ -211,6 +232,8 @@ class Symmetric:
     def certify(self, tri: Tridiagonal, target: float) -> float:
         """A bound at or above the largest eigenvalue, at most ``target`` above it where the sweeps allow."""
         theta = tri.theta()[0]
+        if self.op.size <= DENSE:
+            return self.ends[1]
         bound, _ = upper_bound(self.op, self.leading(tri), theta, target)
         if bound - theta > target:  # entries far below rounding: fed from the large ones first
             fed = repaired(self.op, self.leading(tri), theta, sweeps=60)
