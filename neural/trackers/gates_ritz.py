@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -69,13 +70,16 @@ class GatesRitz(Spanning):
         tilts = checked(starts)
         if not tilts or len(set(tilts)) < len(tilts) or not all(0 < abs(h) <= MOST for h in tilts):
             raise InputError(f"starts = {starts!r}: they must be different numbers up to {MOST:g}, none of them 0.")
-        self.main = SymmetricGates(problem, dt, order, cutoff, measure)
-        self.flows = [self.main, *(self.main.tilted(h) for h in tilts)]
+        self.main = SymmetricGates(problem, dt, 4, cutoff, measure)  # its growth is taken, not its direction alone
+        trial = SymmetricGates(problem, dt, order, cutoff, measure)
+        self.flows = [self.main, *(trial.tilted(h) for h in tilts)]
         sites, d = problem.system.n_sites, problem.system.local_dim
         terms = [[gate for group in groups for gate in group] for groups in self.main.groups]
-        self.span = TrainSpan([LocalSum(some, sites, d) for some in terms], len(self.flows))
+        bond = problem.ensemble.net.bond
+        self.span = TrainSpan([LocalSum(some, sites, d) for some in terms], len(self.flows), bond)
         for flow in self.flows:
             self.span.add(flow.trains, range(len(problem.s)))
+        self.span.flowed(0.0, np.zeros(len(problem.s)), self.main.lost, range(len(problem.s)))
         self._measured: tuple[float, Tensor] | None = None
         self._begin()
 
@@ -92,11 +96,16 @@ class GatesRitz(Spanning):
 
     def _flow(self, time: float, moving: list[int]) -> None:
         span = time - self.flowed
-        steps = max(1, math.ceil(span / min(self.main.dt, FACTOR * self.main.longest) - 1e-9))
+        grown = np.zeros(len(self.problem.s))
         for flow in self.flows:
+            longest = flow.longest * (1.0 if flow is self.main else FACTOR)
+            steps = max(1, math.ceil(span / min(flow.dt, longest) - 1e-9))
             for _ in range(steps):
-                flow.advance(span / steps, moving)
+                growth = flow.advance(span / steps, moving)
+                grown += growth if flow is self.main else 0.0
             self.span.add(flow.trains, moving)
+        lost = torch.stack([flow.lost for flow in self.flows]).amax(0)
+        self.span.flowed(time, grown, lost, moving)
         self.main.hand_over()
         self.warning = self.warning or self._complaint()
 
