@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exact import Excluding, FixedSum, System, Term
+from exact import Excluding, FixedSum, System
 from exact.trajectories.jumptables import draw_starts
 from neural import ARCHITECTURES, Ensemble, build
 from neural.architectures import find
@@ -16,7 +16,7 @@ from neural.autoregressive import inverted
 from neural.learning.reweight import tempered
 
 DTYPES = [torch.float32, torch.float64]
-SHAPES = {1: (6,), 2: (2, 3), 3: (1, 2, 3)}
+SHAPES = {1: (6,), 2: (2, 3), 3: (1, 2, 3)}  # six sites
 
 
 def ends(dtype: torch.dtype) -> list[float]:
@@ -27,16 +27,13 @@ def ends(dtype: torch.dtype) -> list[float]:
 def supports(d: int) -> dict:
     sites = range(6)
     return {
-        "all": ({}, None),
-        "pins": ({0: 1, 4: d - 1}, None),
-        "excluded": ({}, Excluding([[0] * 6])),
         "pins and excluded": ({2: 0}, Excluding([[0] * 6, [d - 1, 0, 0, 0, 0, 0]])),
-        **{f"sum {m}": ({}, FixedSum(m)) for m in (0, 1, 3, 6 * (d - 1) - 1, 6 * (d - 1))},
+        **{f"sum {m}": ({}, FixedSum(m)) for m in (1, 6 * (d - 1))},
         "pins and sum": ({site: d - 1 for site in sites if site % 2}, FixedSum(3 * (d - 1) + 1)),
     }
 
 
-@pytest.mark.parametrize("d", [2, 3, 4])
+@pytest.mark.parametrize("d", [2, 3])
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", [name for name in ARCHITECTURES if name != "table"])
 def test_no_uniform_number_leads_off_the_support(name, dtype, d):
@@ -46,7 +43,7 @@ def test_no_uniform_number_leads_off_the_support(name, dtype, d):
     mixed = choice[torch.randint(len(choice), (40, 6), generator=torch.Generator().manual_seed(1))]
     uniforms = torch.cat([choice[:, None].expand(-1, 6), mixed])
     for pinned, support in supports(d).values():
-        for size in (0.0, 0.3, 30.0):
+        for size in (0.0, 30.0):
             torch.manual_seed(2)
             net = build(name, shape, d).to(dtype).restrict(pinned, support)
             net.initialise(np.full((6, d), 1 / d))
@@ -96,7 +93,7 @@ def test_starts_of_walkers_have_no_value_of_probability_zero():
             return np.full(size, self.value)
 
     thirds = np.array([[0.0, 0.7, 0.2, 0.1], [0.1, 0.2, 0.7, 0.0], [0.7, 0.2, 0.1, 0.0]])
-    system = System("one", (3,), [Term((0,), np.zeros((4, 4)))], thirds, local_dim=4)
+    system = System("one", (3,), 4, (), thirds)
     for value in (0.0, 5e-324, 1 - 2.0**-53):
         x = draw_starts(system, 5, Forced(value))
         assert (system.initial[np.arange(3), x] > 0).all()

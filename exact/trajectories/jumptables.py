@@ -50,7 +50,7 @@ def compile_moves(
     used = _used_sites(system)  # (n_terms, n_sites)
     touched_terms = (changed[:, None, :] & used[None]).any(-1)  # (n_moves, n_terms)
     term_of = tables["term_of"].reshape(now.n_moves, now.slots)
-    filled = tables["outgoing"].reshape(now.n_moves, now.slots, -1).any(-1)
+    filled = tables["outgoing"].reshape(now.n_moves, now.slots, now.rows).any(-1)
     feeds = np.zeros((now.n_moves, len(used)), dtype=bool)
     for m in range(now.n_moves):
         feeds[m, term_of[m][filled[m]]] = True
