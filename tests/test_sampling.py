@@ -77,8 +77,12 @@ def test_sharpened_conditionals_keep_to_what_is_possible(monkeypatch):
     net = build("made", (3,), 3).double().initialise(np.full((3, 3), 1 / 3))
     with torch.no_grad():
         net.site_bias.copy_(torch.tensor([[2.0, 1.0, 0.0], [0.0, 2.0, 1.0], [1.0, 0.0, 2.0]]))
-    for forced in ends(torch.float64):
-        monkeypatch.setattr(torch, "rand", lambda *size, generator, dtype: torch.full(size, forced, dtype=dtype))
+
+    def forcing(number):
+        return lambda *size, generator, dtype: torch.full(size, number, dtype=dtype)
+
+    for number in ends(torch.float64):
+        monkeypatch.setattr(torch, "rand", forcing(number))
         x, _, ln_q = tempered(net, torch.tensor([1e4, 3e5], dtype=torch.float64), torch.Generator())
         assert x.tolist() == [[0, 1, 2]] * 2
         assert (ln_q == 0).all()

@@ -12,7 +12,7 @@ from exact.trajectories.cloning import cloning
 from neural import track
 from neural.trackers import TRACKERS
 
-ASEP = {name: 0.0 for name in ("p", "q", "alpha", "beta", "gamma", "delta")}
+ASEP = dict.fromkeys(("p", "q", "alpha", "beta", "gamma", "delta"), 0.0)
 EMPTY = np.tile([1.0, 0.0], (4, 1))
 SYSTEMS = {
     "one site": lambda: build("voter", (1,)),
@@ -20,9 +20,7 @@ SYSTEMS = {
     "one site, pinned": lambda: build("free", (1,), pinned={0: 1}),
     "all rates zero": lambda: build("asep", (3,), **ASEP),
     "absorbing start": lambda: build("voter", (3,), initial="up"),
-    "one allowed state": lambda: replace(
-        build("ssep", (4,), boundary="periodic"), initial=EMPTY, support=FixedSum(0)
-    ),
+    "one allowed state": lambda: replace(build("ssep", (4,), boundary="periodic"), initial=EMPTY, support=FixedSum(0)),
     "no terms": lambda: System("empty", (2,), 2, (), np.full((2, 2), 0.5)),
 }
 
@@ -56,20 +54,25 @@ def test_trackers_give_the_start_back(name, tracker):
 
 @pytest.mark.parametrize("name", list(SYSTEMS))
 def test_exact_methods_give_the_start_back(name):
-    system, found = made(name), 0
+    system = made(name)
     wanted = {"ln_Z": 0.0, "activity": 0.0, "susceptibility": 0.0, "scgf": 0.0, "density": density(system)}
     wanted["trajectory_density"] = density(system)
     for method in ("auto", "dense", "krylov", "lanczos"):
         for quantity, right in wanted.items():
-            try:
-                rows = solve(system, [0.0, 0.3], [1.0, 7.0], [quantity], method=method)
-            except InputError as error:
-                assert "unknown" not in str(error)
-                continue
-            rows = rows[(rows.quantity == quantity) & rows.site.isna()] if "site" in rows else rows[rows.quantity == quantity]
-            assert np.allclose(rows.value.dropna(), right, atol=1e-12), (method, quantity)
-            found += rows.value.notna().sum()
-    assert found >= 40
+            rows, refused = answered(system, quantity, method)
+            assert rows is not None or (method != "auto" and "unknown" not in refused), (method, quantity, refused)
+            if rows is not None:
+                assert np.allclose(rows, right, atol=1e-12), (method, quantity)
+
+
+def answered(system, quantity, method):
+    """The values, without those of single sites, or why there are none."""
+    try:
+        rows = solve(system, [0.0, 0.3], [1.0, 7.0], [quantity], method=method)
+    except InputError as error:
+        return None, str(error)
+    rows = rows[rows.quantity == quantity]
+    return (rows[rows.site.isna()] if "site" in rows else rows).value.dropna(), ""
 
 
 @pytest.mark.parametrize("name", list(SYSTEMS))

@@ -131,6 +131,12 @@ def test_bad_suites_are_told_in_one_sentence(tmp_path: Path, text: str, words: s
     assert "\n" not in str(error.value)
 
 
+def _check_all(path: Path) -> None:
+    for one in load_suite(str(path)).tasks:
+        for run in one.runs():
+            check(run)
+
+
 WRONG = {
     "a number": st.sampled_from(["true", "false", '"0.1"', "nan", "inf", "-inf", "[]", "{}", "1979-05-27"]),
     "a whole number": st.sampled_from(["true", "false", '"3"', "2.5", "3.0", "nan", "inf", "[1]"]),
@@ -165,9 +171,7 @@ def test_a_field_of_another_type_is_refused(tmp_path_factory: pytest.TempPathFac
     path = tmp_path_factory.mktemp("suite") / "mine.toml"
     path.write_text("\n".join([*kept, place.format(value)]))
     with pytest.raises(InputError) as error:
-        for one in load_suite(str(path)).tasks:
-            for run in one.runs():
-                check(run)
+        _check_all(path)
     assert "\n" not in str(error.value)
 
 

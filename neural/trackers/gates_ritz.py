@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from exact import InputError
 
+from ..architectures.matrix_product import MatrixProduct
 from ..tensor_elements import LocalSum
 from .base import Problem
 from .gates_symmetric import SymmetricGates
@@ -31,12 +32,13 @@ TOO_MUCH = 1e-2  # cut on every flow; the stored 5x5 has cut 4e-3, and its ln Z 
 class GatesRitz(Spanning):
     """``ln Z`` from the span of matrix products on the symmetric flows from the start and from its tilts.
 
-    The network is that of the flow from the start. The standard error of ``ln Z`` is what it changes by without one of
-    the tilted flows; what a larger bond would change is not in it. In the log, ``lost`` is what bonds have cut on the
-    flow that lost least.
+    The network is that of the flow from the start. The standard error of ``ln Z``, and of ``scgf`` in the log, is what
+    it changes by without a part of the span (`train_span`). In the log, ``lost`` is what bonds have cut on the flow
+    that lost least.
 
     dt, order, cutoff
-        of the flows, as of `SymmetricGates`. Matrix elements are exact, so a ``dt`` that would be long there will do.
+        of the tilted flows, as of `SymmetricGates`. Matrix elements are exact: a ``dt`` that would be long there will
+        do. The flow from the start, of which the growth is taken too, is of order 4.
     starts
         tilts towards value 0 that the other flows start from, one flow for each.
     first, growth
@@ -75,7 +77,7 @@ class GatesRitz(Spanning):
         self.flows = [self.main, *(trial.tilted(h) for h in tilts)]
         sites, d = problem.system.n_sites, problem.system.local_dim
         terms = [[gate for group in groups for gate in group] for groups in self.main.groups]
-        bond = problem.ensemble.net.bond
+        bond = cast(MatrixProduct, problem.ensemble.net).bond
         self.span = TrainSpan([LocalSum(some, sites, d) for some in terms], len(self.flows), bond)
         for flow in self.flows:
             self.span.add(flow.trains, range(len(problem.s)))

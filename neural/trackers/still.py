@@ -1,4 +1,4 @@
-"""What a tracker becomes where nothing moves from the start: the start itself, weighed by what time adds to ``ln Z``."""
+"""What a tracker becomes where nothing moves from the start: the start, weighed by what waiting adds to ``ln Z``."""
 
 from __future__ import annotations
 

@@ -20,6 +20,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -146,7 +147,7 @@ class TrainSpan:
         later = [min(k + j, self._candidates(t) - 1) for j in range(1, LATER + 1)]
         found = []
         for field in self.fields:
-            value, changes = field.changes(lambda one: field.ln_z(one, k, t))
+            value, changes = field.changes(partial(field.ln_z, k=k, t=t))
             found.append([value, *changes, *(field.ln_z(field.solved[0], j, t) - value for j in later)])
         return _apart(found)
 
