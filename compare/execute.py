@@ -60,6 +60,9 @@ def check(run: Run) -> System:
     options = {key: value for key, value in task.tracker_options.items() if key != "strict"}
     trackers.check(task.tracker, options)
     _check_numbers(task.tracker, trackers.options_of(task.tracker), options)
+    _check_finite(f"network {run.architecture.name}", run.architecture.options)
+    _check_hyperparameters(run.architecture.name, run.architecture.options)
+    _check_finite(f"system {task.system}", task.params)
     if "dt" in options:
         if not options["dt"] > 0:
             raise InputError(f"dt = {options['dt']}: the time step must be positive.")
@@ -110,17 +113,49 @@ def _check_numbers(name: str, known: dict[str, Any], options: dict[str, Any]) ->
     """Options whose default is a number must be numbers, whole ones where it is whole, and counts where it counts."""
     for key, default in known.items():
         given = options.get(key, default)
-        if isinstance(default, bool) and not isinstance(given, int):
+        if isinstance(default, tuple):
+            items = given if isinstance(given, list | tuple) else [given]
+            if any(isinstance(one, bool) or not isinstance(one, int | float) for one in items):
+                raise InputError(f"{key} = {given!r}: this option of {name} must be numbers, like 1,2.")
+            _check_finite(name, {key: given})
+        if isinstance(default, bool) and not isinstance(given, bool):
             raise InputError(f"{key} = {given!r}: this option of {name} is true or false.")
         if isinstance(default, bool) or not isinstance(default, int | float):
             continue
         if isinstance(given, bool) or not isinstance(given, int | float):
             raise InputError(f"{key} = {given!r}: this option of {name} must be a number.")
+        _check_finite(name, {key: given})
         if isinstance(default, int) and not isinstance(given, int):
             raise InputError(f"{key} = {given!r}: this option of {name} must be a whole number, written as digits.")
         least = 1 if key in COUNTED else 0
         if isinstance(default, int) and not least <= given <= MOST_COUNTED:
             raise InputError(f"{key} = {given}: this option of {name} lies from {least} to {MOST_COUNTED}.")
+
+
+def _check_finite(what: str, options: dict[str, Any]) -> None:
+    for key, value in options.items():
+        for one in value if isinstance(value, list | tuple) else [value]:
+            if isinstance(one, float) and not math.isfinite(one):
+                raise InputError(f"{key} = {one}: an option of {what} is a finite number.")
+
+
+def _check_hyperparameters(name: str, options: dict[str, Any]) -> None:
+    """Neither true, nor text, nor a fraction where the default is another kind; sizes may be left to the network."""
+    from neural import architectures
+
+    known = architectures.hyperparameters(architectures.find(name)) or {}
+    for key, given in options.items():
+        default = known.get(key, given)
+        items = given if isinstance(given, list | tuple) else [given]
+        if isinstance(default, bool):
+            wrong = not isinstance(given, bool) and "true or false"
+        elif isinstance(default, float):
+            wrong = any(isinstance(one, bool | str) for one in items) and "a number"
+        else:
+            sizes = default is None or isinstance(default, int | tuple)
+            wrong = sizes and any(isinstance(one, bool | str | float) for one in items) and "a whole number, or several"
+        if wrong:
+            raise InputError(f"{key} = {given!r}: this option of {name} must be {wrong}.")
 
 
 def execute(

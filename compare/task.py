@@ -35,9 +35,9 @@ import tomllib
 from collections.abc import Iterator, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError, field_validator
 
 from exact import InputError
 from exact.errors import unknown
@@ -47,6 +47,8 @@ from .systems import canonical_name, default_parameters
 
 SUITE_VERSION = 1
 M = TypeVar("M", bound=BaseModel)
+Number = Annotated[float, Strict()]  # neither true nor "0.1"
+Whole = Annotated[int, Strict()]  # nor 3.0
 UNHASHED = {"description", "shapes", "architectures", "seeds", "budget", "reference", "goal"}
 
 
@@ -70,16 +72,16 @@ class Architecture(Model):
 class Budget(Model):
     """What one run may spend; a run that spends more is stopped, and kept apart from the finished ones."""
 
-    seconds: float | None = Field(default=None, gt=0)
-    cpu_seconds: float | None = Field(default=None, gt=0)  # of its process: the same on a busy machine
+    seconds: Number | None = Field(default=None, gt=0)
+    cpu_seconds: Number | None = Field(default=None, gt=0)  # of its process: the same on a busy machine
 
 
 class Goal(Model):
     """What a task is to reach: the largest error of ``quantities`` over time, and CPU seconds (`compare.goals`)."""
 
     quantities: list[str] = Field(["ln_Z"], min_length=1)
-    error: float = Field(gt=0)
-    seconds: float = Field(gt=0)
+    error: Number = Field(gt=0)
+    seconds: Number = Field(gt=0)
 
 
 class Task(Model):
@@ -93,13 +95,13 @@ class Task(Model):
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-    version: int = Field(1, ge=1)
+    version: Whole = Field(1, ge=1)
     description: str = ""
     system: str
     params: dict[str, Any] = {}
-    shapes: list[tuple[int, ...]] = Field(min_length=1)
-    s: list[float] = Field(min_length=1)
-    times: list[float] = Field(min_length=1)
+    shapes: list[tuple[Whole, ...]] = Field(min_length=1)
+    s: list[Number] = Field(min_length=1)
+    times: list[Number] = Field(min_length=1)
     observable: str = "activity"
     quantities: list[str] = Field(["ln_Z"], min_length=1)
     reference: list[Literal["continuous", "euler"]] | None = None
@@ -107,7 +109,7 @@ class Task(Model):
     tracker: str = "kl"
     tracker_options: dict[str, Any] = {}
     dtype: Literal["float32", "float64"] = "float64"
-    seeds: int = Field(3, ge=1, le=10_000)
+    seeds: Whole = Field(3, ge=1, le=10_000)
     budget: Budget = Budget()
     goal: Goal | None = None
 
@@ -173,10 +175,10 @@ class Run(Model):
     """One architecture on one shape with one seed."""
 
     task: Task
-    shape: tuple[int, ...]
+    shape: tuple[Whole, ...]
     architecture: Architecture
-    replica: int
-    seed: int
+    replica: Whole
+    seed: Whole
 
     @property
     def key(self) -> dict[str, Any]:
@@ -205,7 +207,7 @@ class Suite(Model):
     """Several tasks under one name."""
 
     name: str
-    version: int = SUITE_VERSION
+    version: Whole = SUITE_VERSION
     description: str = ""
     tasks: list[Task] = Field(min_length=1)
 

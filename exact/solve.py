@@ -284,10 +284,7 @@ def _trajectory_density(system: System, layout: Layout, ask: Question, how: str)
         weight, last = now.t if ask.dt is None else now.t * np.exp(last - now.ln_z), now.ln_z
         if now.t not in ask.times or (ask.dt and negative(system, ask.s, ask.observable, layout, now)):
             continue
-        if now.t:
-            mean = sum(system.pinned.values()) - now.cumulants[1] / weight
-        else:
-            mean = site_sums(layout, layout.initial(), _ones(system))[0].sum()
+        mean = -now.cumulants[1] / weight if now.t else site_sums(layout, layout.initial(), _ones(system))[0].sum()
         yield {"quantity": "trajectory_density", "s": ask.s, "t": now.t, "value": mean / system.n_sites}
 
 

@@ -26,6 +26,16 @@ class Collapsed(InputError):
         super().__init__(f"a network puts nearly all its weight on excluded configurations ({MAX_TRIES} rejections).")
 
 
+def inverted(p: Tensor, uniform: Tensor) -> Tensor:
+    """The value whose share of ``[0, 1]`` holds ``uniform`` ``(...)``, for probabilities ``p`` ``(..., d)``; int8.
+
+    Never one of probability zero, although sums of rounded probabilities need not reach 1.
+    """
+    value = (uniform[..., None] >= p.cumsum(-1)[..., :-1]).sum(-1)
+    last = p.shape[-1] - 1 - (p > 0).flip(-1).to(torch.int8).argmax(-1)
+    return torch.minimum(value, last).to(torch.int8)
+
+
 class Autoregressive(nn.Module):
     """``p(x) = prod_i p(x_i | x_<i)``, sites in ``order``; Wu, Wang, Zhang, Phys. Rev. Lett. 122, 080602 (2019).
 
@@ -246,9 +256,9 @@ class Autoregressive(nn.Module):
     def _invert(self, logits: Tensor, uniform: Tensor) -> Tensor:
         """The value whose cumulative probability holds ``uniform``; int8."""
         if self.local_dim == 2:
-            return (uniform >= torch.sigmoid(logits[..., 0] - logits[..., 1])).to(torch.int8)
-        below = torch.softmax(logits, -1).cumsum(-1)[..., :-1]
-        return (uniform[..., None] >= below).sum(-1).to(torch.int8)
+            first = torch.sigmoid(logits[..., 0] - logits[..., 1])
+            return ((uniform >= first) & (first < 1)).to(torch.int8)
+        return inverted(torch.softmax(logits, -1), uniform)
 
     @torch.no_grad()
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:

@@ -159,6 +159,15 @@ class TensorTrain:
         other.cores, other.centre, other.lost = list(cores), centre, 0.0
         return other
 
+    def shortened(self, bond: int) -> tuple[TensorTrain, float]:
+        """Cut back to at most ``bond`` between two sites, and the squares of what was cut, each as a fraction."""
+        if max(self.bonds, default=1) <= bond:
+            return self, 0.0
+        other = self.copy()
+        other.bond = bond
+        other._cut()
+        return other, other.forget()
+
     def clear(self, x: np.ndarray) -> None:
         """Make the entry at ``x`` zero, as far as the bonds have room for it."""
         weights, last = [-self.at(x), *[1.0] * (len(x) - 1)], len(x) - 1
@@ -169,8 +178,12 @@ class TensorTrain:
             grown[-1, value, -1] += weight
             self.cores[k] = grown
         self.centre = last
+        self._cut()
+
+    def _cut(self) -> None:
+        """Every bond back to what it may hold."""
         self.move(0)
-        for k in range(last):
+        for k in range(len(self.cores) - 1):
             self._split(k, self._pair(k))
 
     def forget(self) -> float:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from compare.execute import check
 from compare.task import Suite, Task, derived_seed, load_suite, suites
 from exact import InputError
 
@@ -127,6 +128,50 @@ def test_bad_suites_are_told_in_one_sentence(tmp_path: Path, text: str, words: s
     with pytest.raises(InputError) as error:
         load_suite(str(path))
     assert words in str(error.value) or words.strip("'") in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def _check_all(path: Path) -> None:
+    for one in load_suite(str(path)).tasks:
+        for run in one.runs():
+            check(run)
+
+
+WRONG = {
+    "a number": st.sampled_from(["true", "false", '"0.1"', "nan", "inf", "-inf", "[]", "{}", "1979-05-27"]),
+    "a whole number": st.sampled_from(["true", "false", '"3"', "2.5", "3.0", "nan", "inf", "[1]"]),
+    "text": st.sampled_from(["true", "1", "0.5", "nan", "[1]", '["a", 1]']),
+    "a table": st.sampled_from(["true", "1", '"c=0.5"', "[]", "[0.5]"]),
+    "an option": st.sampled_from(["true", '"0.1"', "nan", "inf"]),
+    "a count": st.sampled_from(["true", '"100"', "2.5", "nan", "inf"]),
+    "a switch": st.sampled_from(["1", "0", '"true"', "0.5"]),
+}
+PLACES = {
+    "s = [0.2, {}]": "a number", "times = [1.0, {}]": "a number", "budget = {{seconds = {}}}": "a number",
+    "budget = {{cpu_seconds = {}}}": "a number", "goal = {{error = {}, seconds = 1.0}}": "a number",
+    "goal = {{error = 0.1, seconds = {}}}": "a number", "seeds = {}": "a whole number",
+    "shapes = [[4], [{}]]": "a whole number", "version = {}": "a whole number", "name = {}": "text",
+    "system = {}": "text", "description = {}": "text", "observable = {}": "text", "quantities = [{}]": "text",
+    "tracker = {}": "text", "dtype = {}": "text", "reference = [{}]": "text", "params = {}": "a table",
+    "tracker_options = {}": "a table", "params = {{c = {}}}": "an option", "tracker_options = {{dt = {}}}": "an option",
+    "tracker_options = {{samples = {}, dt = 0.1}}": "a count", "tracker_options = {{dt = 0.1, tilts = [1.0, {}]}}":
+    "an option", "tracker_options = {{dt = 0.1, full_summation = {}}}": "a switch",
+    'architectures = [{{name = "made", options = {{hidden = {}}}}}]': "a count",
+    'architectures = [{{name = "made", options = {}}}]': "a table", "architectures = [{{name = {}}}]": "text",
+}  # fmt: skip
+
+
+@settings(deadline=None, max_examples=200)  # each writes a file
+@given(st.sampled_from(list(PLACES)).flatmap(lambda place: st.tuples(st.just(place), WRONG[PLACES[place]])))
+def test_a_field_of_another_type_is_refused(tmp_path_factory: pytest.TempPathFactory, given_: tuple[str, str]) -> None:
+    """In one sentence and before any work: neither ``true`` nor text is a number, and 2.5 is no count."""
+    place, value = given_
+    name = place.split(" ")[0]
+    kept = [line for line in GOOD.splitlines() if not line.startswith(f"{name} =")]
+    path = tmp_path_factory.mktemp("suite") / "mine.toml"
+    path.write_text("\n".join([*kept, place.format(value)]))
+    with pytest.raises(InputError) as error:
+        _check_all(path)
     assert "\n" not in str(error.value)
 
 

@@ -50,7 +50,7 @@ def compile_moves(
     used = _used_sites(system)  # (n_terms, n_sites)
     touched_terms = (changed[:, None, :] & used[None]).any(-1)  # (n_moves, n_terms)
     term_of = tables["term_of"].reshape(now.n_moves, now.slots)
-    filled = tables["outgoing"].reshape(now.n_moves, now.slots, -1).any(-1)
+    filled = tables["outgoing"].reshape(now.n_moves, now.slots, now.rows).any(-1)
     feeds = np.zeros((now.n_moves, len(used)), dtype=bool)
     for m in range(now.n_moves):
         feeds[m, term_of[m][filled[m]]] = True
@@ -109,9 +109,10 @@ def draw_starts(system: System, count: int, rng: np.random.Generator) -> np.ndar
         space = StateSpace(system)
         return space.configurations()[rng.choice(space.size, size=count, p=space.initial())]
     edges = np.cumsum(start, axis=1)[:, :-1]
+    last = start.shape[1] - 1 - (start > 0)[:, ::-1].argmax(1)  # rounded sums need not reach 1
     kept: list[np.ndarray] = []
     for _ in range(MOST_DRAWS):
-        x = (rng.random((count, system.n_sites, 1)) > edges).sum(-1).astype(np.int8)
+        x = np.minimum((rng.random((count, system.n_sites, 1)) >= edges).sum(-1), last).astype(np.int8)
         kept.append(x if system.support is None else x[system.support.contains(x)])
         if sum(map(len, kept)) >= count:
             return np.concatenate(kept)[:count]

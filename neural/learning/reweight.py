@@ -22,7 +22,7 @@ from torch import Tensor
 from exact.errors import InputError, unknown
 from exact.ising.lattice import check_temperatures
 
-from ..autoregressive import Autoregressive
+from ..autoregressive import Autoregressive, inverted
 
 Observable = Callable[[NDArray], NDArray]  # (batch, n_sites) integers -> (batch,)
 MOVES = ("independence", "metropolis", "exchange")
@@ -67,8 +67,7 @@ def tempered(net: Autoregressive, b: Tensor, rng: torch.Generator) -> tuple[Tens
         logits, cache = net.step(k, x, cache)
         one = torch.log_softmax((logits + net.site_bias[site]).to(b.dtype), -1)
         sharp = torch.log_softmax(one * b[:, None], -1)
-        u = torch.rand(n, 1, generator=rng, dtype=b.dtype)
-        value = (u >= sharp.exp().cumsum(-1)[:, :-1]).sum(-1)
+        value = inverted(sharp.exp(), torch.rand(n, generator=rng, dtype=b.dtype)).long()
         x[:, site] = value.to(torch.int8)
         ln_p += one.gather(1, value[:, None])[:, 0]
         ln_q += sharp.gather(1, value[:, None])[:, 0]

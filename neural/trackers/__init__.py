@@ -23,6 +23,7 @@ from .natural_gradient import NaturalGradient
 from .ritz import Ritz
 from .scgf import SCGF
 from .steady import Steady, SteadyDynamics
+from .still import still
 from .tdvp import TDVP, SteadyTDVP
 from .tdvp_symmetric import SymmetricTDVP
 from .trapezoid import Trapezoid
@@ -51,10 +52,10 @@ TRACKERS: dict[str, Callable[..., Tracker]] = {
 
 
 def build(name: str, problem: Problem, **options: Any) -> Tracker:
-    """A tracker with its options; unknown names are answered with those that exist."""
+    """A tracker with its options, or `Still` where nothing moves; unknown names are answered with those that exist."""
     check(name, options)
     check_network(name, problem.ensemble.net)
-    return TRACKERS[name](problem, **options)
+    return still(problem) or TRACKERS[name](problem, **options)
 
 
 def check(name: str, options: dict[str, Any]) -> None:

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from exact import InputError
 from exact.warning import RunWarning
 
+from ..architectures.matrix_product import MatrixProduct
 from ..tensor_elements import LocalSum
 from .base import Problem
 from .gates_symmetric import SymmetricGates
@@ -31,12 +33,13 @@ TOO_MUCH = 1e-2  # cut on every flow; the stored 5x5 has cut 4e-3, and its ln Z 
 class GatesRitz(Spanning):
     """``ln Z`` from the span of matrix products on the symmetric flows from the start and from its tilts.
 
-    The network is that of the flow from the start. The standard error of ``ln Z`` is what it changes by without one of
-    the tilted flows; what a larger bond would change is not in it. In the log, ``lost`` is what bonds have cut on the
-    flow that lost least.
+    The network is that of the flow from the start. The standard error of ``ln Z``, and of ``scgf`` in the log, is what
+    it changes by without a part of the span (`train_span`). In the log, ``lost`` is what bonds have cut on the flow
+    that lost least.
 
     dt, order, cutoff
-        of the flows, as of `SymmetricGates`. Matrix elements are exact, so a ``dt`` that would be long there will do.
+        of the tilted flows, as of `SymmetricGates`. Matrix elements are exact: a ``dt`` that would be long there will
+        do. The flow from the start, of which the growth is taken too, is of order 4.
     starts
         tilts towards value 0 that the other flows start from, one flow for each.
     first, growth
@@ -70,13 +73,16 @@ class GatesRitz(Spanning):
         tilts = checked(starts)
         if not tilts or len(set(tilts)) < len(tilts) or not all(0 < abs(h) <= MOST for h in tilts):
             raise InputError(f"starts = {starts!r}: they must be different numbers up to {MOST:g}, none of them 0.")
-        self.main = SymmetricGates(problem, dt, order, cutoff, measure)
-        self.flows = [self.main, *(self.main.tilted(h) for h in tilts)]
+        self.main = SymmetricGates(problem, dt, 4, cutoff, measure)  # its growth is taken, not its direction alone
+        trial = SymmetricGates(problem, dt, order, cutoff, measure)
+        self.flows = [self.main, *(trial.tilted(h) for h in tilts)]
         sites, d = problem.system.n_sites, problem.system.local_dim
         terms = [[gate for group in groups for gate in group] for groups in self.main.groups]
-        self.span = TrainSpan([LocalSum(some, sites, d) for some in terms], len(self.flows))
+        bond = cast(MatrixProduct, problem.ensemble.net).bond
+        self.span = TrainSpan([LocalSum(some, sites, d) for some in terms], len(self.flows), bond)
         for flow in self.flows:
             self.span.add(flow.trains, range(len(problem.s)))
+        self.span.flowed(0.0, np.zeros(len(problem.s)), self.main.lost, range(len(problem.s)))
         self._measured: tuple[float, Tensor] | None = None
         self._begin()
 
@@ -93,11 +99,16 @@ class GatesRitz(Spanning):
 
     def _flow(self, time: float, moving: list[int]) -> None:
         span = time - self.flowed
-        steps = max(1, math.ceil(span / min(self.main.dt, FACTOR * self.main.longest) - 1e-9))
+        grown = np.zeros(len(self.problem.s))
         for flow in self.flows:
+            longest = flow.longest * (1.0 if flow is self.main else FACTOR)
+            steps = max(1, math.ceil(span / min(flow.dt, longest) - 1e-9))
             for _ in range(steps):
-                flow.advance(span / steps, moving)
+                growth = flow.advance(span / steps, moving)
+                grown += growth if flow is self.main else 0.0
             self.span.add(flow.trains, moving)
+        lost = torch.stack([flow.lost for flow in self.flows]).amax(0)
+        self.span.flowed(time, grown, lost, moving)
         self.main.hand_over()
         if (lost := float(self._lost().max())) > TOO_MUCH:
             bond = int(self.main.bonds.max())

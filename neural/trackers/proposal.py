@@ -46,7 +46,7 @@ class Batch:
 def checked(tilts: Sequence[float] | float) -> tuple[float, ...]:
     """Tilts as a tuple; raises ``InputError`` for what is no finite number."""
     found = (tilts,) if isinstance(tilts, int | float) else tuple(tilts)
-    if not all(isinstance(h, int | float) and math.isfinite(h) for h in found):
+    if not all(isinstance(h, int | float) and not isinstance(h, bool) and math.isfinite(h) for h in found):
         raise InputError(f"tilts = {tilts!r}: they must be finite numbers, like 1,2,4.")
     return found
 

@@ -4,14 +4,23 @@ For ``|psi_k| = 1`` the matrices ``S_jk = <psi_j|psi_k>`` and ``H_jk = <psi_j|H|
 span: the largest Ritz value is never above the scaled cumulant generating function, and its error is of second order in
 what bonds have cut (Parlett, The Symmetric Eigenvalue Problem, SIAM (1998)).
 
-The start's component in a rare phase is of first order in it, and with many sites exponentially small. How well the
-span knows it is told by leaving out the flows from each tilt in turn.
+The start's component in a rare phase is of first order in it, and exponentially small in the number of sites: of the
+Ritz vectors of that phase, a little of the other phase, where the start is, hides it. But it grows along the flow from
+the start, by ``exp((E_rare - E) t / 2)`` relative to what hides it. So any state ``psi = exp(T H / 2) v`` of that flow,
+``|psi|^2 = Z_T``, may be the one that the span takes further, ``Z_t = Z_T <psi|exp((t - T) H)|psi> / |psi|^2``, and the
+one is chosen from which on the value stays as it is: earlier the rare phase is hidden, later what bonds have cut from
+the flow adds up.
+
+Each of these is an error that the value shows when something is left out: the flows from each tilt in turn, the states
+taken last, a part of every bond, and the next states for the chosen one.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,109 +34,200 @@ from ..tensor_train import TensorTrain
 from .gates_symmetric import draw, on_cpu
 
 CUT = 1e-10  # a train with less squared distance from those already taken adds nothing but rounding
+SHORTER = 0.7  # of the largest bond, to see what bonds cut: a larger step would show more than a larger bond can add
+AGREED = 1e-5  # of ln Z: the flow itself is off by about that
+LATER = 2  # states of the first flow that the value must agree with when it is taken from an earlier one
 
 
 @dataclass
 class Solved:
-    """Ritz values, the first train's component in each Ritz vector, and the vectors, ``(K, D)``."""
+    """Ritz values, each train's component in each Ritz vector ``(K, D)``, and the vectors ``(K, D)``."""
 
     values: np.ndarray
-    start: np.ndarray
+    components: np.ndarray
     vectors: np.ndarray
 
-    def exponents(self, t: float) -> np.ndarray:
-        """``ln`` of what each Ritz vector adds to ``Z_t``."""
+    def exponents(self, k: int, t: float) -> np.ndarray:
+        """``ln`` of what each Ritz vector adds to ``<psi_k|exp(t H)|psi_k>``."""
         with np.errstate(divide="ignore"):  # a vector of another symmetry has no component
-            return 2 * np.log(np.abs(self.start)) + t * self.values
+            return 2 * np.log(np.abs(self.components[k])) + t * self.values
 
-    def coefficients(self, t: float) -> np.ndarray:
-        """Of ``exp(t H / 2) v`` in the trains, up to a factor, ``(K,)``."""
-        return self.vectors @ (self.start * np.exp(t / 2 * (self.values - self.values[-1])))
+    def coefficients(self, k: int, t: float) -> np.ndarray:
+        """Of ``exp(t H / 2) psi_k`` in the trains, up to a factor, ``(K,)``."""
+        return self.vectors @ (self.components[k] * np.exp(t / 2 * (self.values - self.values[-1])))
+
+
+class Field:
+    """The trains of one counting field, of ``flows`` flows in turn, from the start first.
+
+    times, growths
+        ``T`` and ``ln Z_T`` of the states of the first flow.
+    """
+
+    def __init__(self, hamiltonian: LocalSum, flows: int, bond: int):
+        self.hamiltonian, self.flows, self.bond = hamiltonian, flows, bond
+        self.trains: list[TensorTrain] = []
+        self.shorter: list[TensorTrain] = []  # the same with smaller bonds
+        self.elements = np.zeros((2, 2, 0, 0))  # S and H, then S and H of the shorter ones
+        self.times: list[float] = []
+        self.growths: list[float] = []
+        self.lost, self.missed = 0.0, 0.0  # cut from the flows so far, and from the shorter trains, at most
+        self._solved: list[Solved] = []  # no longer true once trains are added
+
+    def add(self, train: TensorTrain) -> None:
+        short, missed = train.shortened(self.bond)
+        self.missed = max(self.missed, missed)
+        self.trains.append(train.copy())
+        self.shorter.append(short if missed else self.trains[-1])
+        size = len(self.trains)
+        grown = np.zeros((2, 2, size, size))
+        grown[:, :, :-1, :-1] = self.elements
+        for k, others in enumerate(zip(self.trains, self.shorter)):
+            pairs = list(zip(others, (self.trains[-1], self.shorter[-1])))
+            rows = [self.hamiltonian.between(*pair) for pair in (pairs if pairs[0] != pairs[1] else pairs[:1])]
+            grown[:, :, k, -1] = grown[:, :, -1, k] = np.array([rows[0], rows[-1]])
+        self.elements = grown
+        self._solved = []
+
+    @property
+    def solved(self) -> list[Solved]:
+        """Of all trains; of the shorter ones; without those taken last; without those of each flow but the first."""
+        if not self._solved:
+            size = len(self.trains)
+            flow = np.arange(size) % self.flows
+            everything = np.arange(size)
+            last = everything[: max(self.flows, size - self.flows)]
+            chosen = [everything, last, *(np.flatnonzero(flow != f) for f in range(1, self.flows))]
+            own = [_solve(*self.elements[0], some) for some in chosen]
+            self._solved = [own[0], _solve(*self.elements[1], everything), *own[1:]]
+        return self._solved
+
+    def ln_z(self, one: Solved, k: int, t: float) -> float:
+        """``ln Z_t`` from the ``k``-th state of the first flow."""
+        return self.growths[k] + float(np.logaddexp.reduce(one.exponents(k * self.flows, t - self.times[k])))
+
+    def changes(self, value: Callable[[Solved], float]) -> tuple[float, list[float]]:
+        """A value, and what it changes by without parts: squares of these add up to that of its error."""
+        whole, shorter, last, *tilts = (value(one) for one in self.solved)
+        seen = min(1.0, self.lost / max(self.missed, 1e-300))  # where little was cut, little more could be
+        return whole, [
+            (shorter - whole) * seen,
+            last - whole,
+            *((other - whole) / (self.flows - 1) ** 0.5 for other in tilts),
+        ]
 
 
 class TrainSpan:
-    """Trains of norm one for each of ``R`` counting fields, of ``flows`` flows in turn, from the start first."""
+    """Trains of norm one for each of ``R`` counting fields (`Field`), with bonds of at most ``bond``."""
 
-    def __init__(self, hamiltonians: list[LocalSum], flows: int):
-        self.hamiltonians, self.flows = hamiltonians, flows
-        self.trains: list[list[TensorTrain]] = [[] for _ in hamiltonians]
-        self.elements = [np.zeros((2, 0, 0)) for _ in hamiltonians]  # S and H
-        self._solved: list[list[Solved]] = [[] for _ in hamiltonians]  # no longer true once trains are added
+    def __init__(self, hamiltonians: list[LocalSum], flows: int, bond: int):
+        shorter = max(1, math.floor(SHORTER * bond))
+        self.fields = [Field(hamiltonian, flows, shorter) for hamiltonian in hamiltonians]
 
     @property
     def sizes(self) -> list[int]:
-        return [len(trains) for trains in self.trains]
+        return [len(field.trains) for field in self.fields]
 
     def add(self, new: list[TensorTrain], fields: Iterable[int]) -> None:
         """The next of some counting fields."""
         for r in fields:
-            train = new[r]
-            row = np.array([self.hamiltonians[r].between(other, train) for other in [*self.trains[r], train]]).T
-            size = len(self.trains[r]) + 1
-            grown = np.zeros((2, size, size))
-            grown[:, :-1, :-1] = self.elements[r]
-            grown[:, -1], grown[:, :, -1] = row, row
-            self.elements[r] = grown
-            self.trains[r].append(train.copy())
-            self._solved[r] = []
+            self.fields[r].add(new[r])
+
+    def flowed(self, time: float, growths: np.ndarray, lost: Tensor, fields: Iterable[int]) -> None:
+        """The last of the first flow are at ``time``, where ``ln Z`` has grown by ``growths`` since those before."""
+        for r in fields:
+            field = self.fields[r]
+            field.times.append(time)
+            field.growths.append((field.growths or [0.0])[-1] + float(growths[r]))
+            field.lost = float(lost[r])
 
     def ln_z(self, t: float) -> tuple[Tensor, Tensor]:
-        """``ln <v|exp(t H)|v>`` of each field, and what it changes by without each tilted flow, their mean square."""
-        return self._scattered(lambda one: float(np.logaddexp.reduce(one.exponents(t))))
+        """``ln <v|exp(t H)|v>`` of each field ``(R,)``, and what it changes by without parts of the span ``(R, B)``."""
+        k = self.first(t)
+        later = [min(k + j, self._candidates(t) - 1) for j in range(1, LATER + 1)]
+        found = []
+        for field in self.fields:
+            value, changes = field.changes(partial(field.ln_z, k=k, t=t))
+            found.append([value, *changes, *(field.ln_z(field.solved[0], j, t) - value for j in later)])
+        return _apart(found)
 
     def top(self) -> tuple[Tensor, Tensor]:
         """The largest Ritz value of each field, likewise."""
-        return self._scattered(lambda one: float(one.values[-1]))
+        found = [field.changes(lambda one: float(one.values[-1])) for field in self.fields]
+        return _apart([[value, *changes] for value, changes in found])
 
-    def _scattered(self, value: Callable[[Solved], float]) -> tuple[Tensor, Tensor]:
-        found = torch.tensor([[value(one) for one in parts] for parts in self.solved], dtype=torch.float64)
-        return found[:, 0], (found[:, 1:] - found[:, :1]) / (self.flows - 1) ** 0.5
+    def first(self, t: float) -> int:
+        """The state of the first flow that the value at ``t`` is taken from: the first one that the next agree with.
+
+        Where none do, that which they agree with best. The same for all fields, whose differences are asked for.
+        """
+        last = self._candidates(t)
+        found = np.array([[field.ln_z(field.solved[0], k, t) for k in range(last)] for field in self.fields])
+        apart = np.array([np.abs(found[:, k + 1 : k + 1 + LATER] - found[:, [k]]).max() for k in range(last - 1)])
+        near = apart <= AGREED * np.abs(found).max()
+        return int(near.argmax() if near.any() else apart.argmin()) if last > 1 else 0
+
+    def _candidates(self, t: float) -> int:
+        """How many states of the first flow are not beyond ``t``."""
+        return max(1, min(int(np.searchsorted(field.times, t, side="right")) for field in self.fields))
 
     def drawn(self, t: float, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """``n`` configurations of all trains ``(R, n, n_sites)``, and their weights in ``|exp(t H / 2) v|^2``."""
-        found, weights = [], []
-        for trains, (solved, *_) in zip(self.trains, self.solved):
+        found, weights, k = [], [], self.first(t)
+        for field in self.fields:
+            trains, solved = field.trains, field.solved[0]
             each = -(-n // len(trains))
             x = torch.cat([draw(train, each, generator) for train in trains])
             x = x[torch.randperm(len(x), generator=on_cpu(generator))[:n]]
             amplitudes = np.array([train.entries(x.numpy()) for train in trains])
-            square = (solved.coefficients(t) @ amplitudes) ** 2 / (amplitudes**2).sum(0)
+            grown = solved.coefficients(k * field.flows, t - field.times[k])
+            square = (grown @ amplitudes) ** 2 / (amplitudes**2).sum(0)
             found.append(x)
             weights.append(torch.from_numpy(square / square.sum()))
         return torch.stack(found), torch.stack(weights)
 
-    @property
-    def solved(self) -> list[list[Solved]]:
-        """Of all trains, and without those of each flow but the first."""
-        for r, elements in enumerate(self.elements):
-            if not self._solved[r]:
-                flow = np.arange(len(self.trains[r])) % self.flows
-                chosen = [np.flatnonzero(flow != f) if f else np.arange(len(flow)) for f in range(self.flows)]
-                self._solved[r] = [_solve(*elements[:, some][:, :, some]) for some in chosen]
-        return self._solved
-
     def state(self) -> Mapping[str, Any]:
-        cores = [[[torch.from_numpy(np.ascontiguousarray(c)) for c in t.cores] for t in some] for some in self.trains]
-        centres = [[train.centre for train in some] for some in self.trains]
-        return {"cores": cores, "centres": centres, "elements": [torch.from_numpy(e) for e in self.elements]}
+        return {"fields": [_stored(field) for field in self.fields]}
 
     def load(self, state: Mapping[str, Any]) -> None:
-        like = self.trains[0][0]
-        self.trains = [
-            [like.like([core.cpu().numpy() for core in cores], centre) for cores, centre in zip(*some)]
-            for some in zip(state["cores"], state["centres"])
-        ]
-        self.elements = [elements.cpu().numpy() for elements in state["elements"]]
-        self._solved = [[] for _ in self.elements]
+        for field, stored in zip(self.fields, state["fields"]):
+            _restore(field, stored)
 
 
-def _solve(overlap: np.ndarray, energy: np.ndarray) -> Solved:
-    """By Cholesky's factors, which keep small elements between phases as they are; the trains in the best order."""
-    factor, order, rank, _ = dpstrf(overlap, tol=CUT, lower=1)
-    kept, lower = order[:rank] - 1, np.tril(factor[:rank, :rank])
+KEPT = ("times", "growths", "lost", "missed")  # of a checkpoint, beside the trains and the elements
+
+
+def _stored(field: Field) -> dict[str, Any]:
+    cores = [[torch.from_numpy(np.ascontiguousarray(core)) for core in train.cores] for train in field.trains]
+    centres = [train.centre for train in field.trains]
+    elements = torch.from_numpy(field.elements)
+    return {"cores": cores, "centres": centres, "elements": elements, **{name: getattr(field, name) for name in KEPT}}
+
+
+def _restore(field: Field, stored: Mapping[str, Any]) -> None:
+    like = field.trains[0]
+    pairs = zip(stored["cores"], stored["centres"])
+    field.trains = [like.like([core.cpu().numpy() for core in cores], centre) for cores, centre in pairs]
+    field.shorter = [train.shortened(field.bond)[0] for train in field.trains]
+    field.elements = stored["elements"].cpu().numpy()
+    for name in KEPT:
+        setattr(field, name, stored[name])
+    field._solved = []
+
+
+def _apart(rows: list[list[float]]) -> tuple[Tensor, Tensor]:
+    """Values ``(R,)`` and their changes ``(R, B)``."""
+    found = torch.tensor(rows, dtype=torch.float64)
+    return found[:, 0], found[:, 1:]
+
+
+def _solve(overlap: np.ndarray, energy: np.ndarray, some: np.ndarray) -> Solved:
+    """In the span of ``some``, by Cholesky's factors, the trains in the best order."""
+    factor, order, rank, _ = dpstrf(overlap[np.ix_(some, some)], tol=CUT, lower=1)
+    kept, lower = some[order[:rank] - 1], np.tril(factor[:rank, :rank])
     inverse = solve_triangular(lower, np.eye(rank), lower=True)
     reduced = inverse @ energy[np.ix_(kept, kept)] @ inverse.T
     values, rotation = np.linalg.eigh((reduced + reduced.T) / 2)
     vectors = np.zeros((len(overlap), rank))
     vectors[kept] = inverse.T @ rotation
-    return Solved(values, overlap[0] @ vectors, vectors)
+    return Solved(values, overlap @ vectors, vectors)
