@@ -118,7 +118,7 @@ def gate(
     Raises ``InputError`` for files that cannot be read, ``SchemaMismatch`` for another version's.
     """
     stored = load_baseline(baseline)
-    compared = len(stored) + len(_pools(stored))  # false alarms are counted over the whole baseline
+    compared = len(stored) + len(pools(stored))  # false alarms are counted over the whole baseline
     asked = (compared, atol, rtol, false_alarms)
     stored = [case for case in stored if only is None or only(case)]
     now: dict[tuple, dict[str, dict[str, Any]]] = {}
@@ -163,20 +163,20 @@ def _line(old: dict[str, Any], new: dict[str, Any], asked: tuple[int, float, flo
 def pooled(
     pairs: list[tuple[dict[str, Any], dict[str, Any]]], atol: float = ATOL
 ) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-    """Pairs ``(baseline, now)`` of cases, pooled: errors in units of the baseline's, averaged over each of ``_pools``.
+    """Pairs ``(baseline, now)`` of cases, pooled: errors in units of the baseline's, averaged over each of `pools`.
 
     Runs of different tasks and shapes are independent, their variances add. Fields of one run are not: their standard
     errors add, which is the most that the variance of a sum can be.
     """
     newer = {id(old): new for old, new in pairs}
     found = []
-    for olds in _pools([old for old, _ in pairs]):
+    for olds in pools([old for old, _ in pairs]):
         units = [max(old["error"], atol) for old in olds]
         found.append((_pool(olds, units), _pool([newer[id(old)] for old in olds], units)))
     return found
 
 
-def _pools(cases: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+def pools(cases: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
     """Cases that are pooled: two and more of one network and quantity, measured alike."""
     groups: dict[tuple, list[dict[str, Any]]] = {}
     for case in cases:
