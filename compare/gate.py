@@ -1,17 +1,21 @@
 """The gate: are the errors of these records worse than a stored baseline?
 
 A case is one task, network, shape, quantity and counting field at the task's last time (errors accumulate, so the last
-is the largest); the quantity is one number, no profile and no two-point function. Two errors of it are judged, means
-over seeds: the total against continuous time, and the network's own part against the exact vector under the same steps,
-which a large discretisation error would hide. One is worse when
+is the largest); the quantity is one number, no profile and no two-point function. Judged is the network's own part,
+against the exact vector under the same steps, which a large discretisation error would hide; where there is no such
+vector, the total against continuous time. Of either the mean over seeds is worse when
 
     error > baseline + max(ATOL, RTOL * baseline, margin)
 
 with ``margin`` what luck explains: Welch's test over seeds at a stated chance of any false alarm in the comparison as a
 whole (``power``; below three seeds, from the sampling error the runs report; where they report none, the verdict is
-"too few seeds", which fails nothing). Each line says with what power it would
-see a doubled error, and the seeds that POWER takes. Where whole distributions were compared, their total variation is a
-case too: a sum over all states, it scatters far less from seed to seed than one number does.
+"too few seeds", which fails nothing). Each line says with what power it would see a doubled error, and the seeds that
+POWER takes.
+
+What scatters less sees more. Where whole distributions were compared, their total variation is a case too, a sum over
+all states. And of the cases that are not worse by themselves, those of one network and quantity are pooled: the mean of
+their errors, each in units of its baseline, is judged by the same rule, so that many errors are seen to double which
+single seeds hide.
 
 A case of the baseline without a record, and any number that is not finite, fail too. Records of a task whose hash is
 not the baseline's cannot be compared: the question changed.
@@ -41,7 +45,8 @@ ATOL = 1e-5  # an error below it is float noise of training, not accuracy: machi
 RTOL = 0.25  # what one would call worse: a quarter, well below the factor two that matters to a reader
 IDENTITY = ("task", "architecture", "shape", "quantity", "s", "measure")
 LARGEST = 1e100  # of any number in a baseline; its square is a number too
-TOTALS = ("error", "error_per_site")  # the first that is defined; beside it "network"
+MEASURES = ("network", "error", "error_per_site")  # the first that is defined is judged
+POOL = ("architecture", "quantity", "measure")  # what cases that are pooled have in common
 DISTRIBUTION = "distribution"  # the quantity of a case that compares whole distributions
 TOO_FEW = "too few seeds"
 DISTANCES = {"continuous": "error", "scheme": "network"}  # reference of a distance -> the measure it belongs to
@@ -64,18 +69,17 @@ def cases(folder: Path) -> list[dict[str, Any]]:
     last = last_times(scalars(summarise(collect(folder))))
     found = []
     for row in last.to_dict("records"):
-        total = next((name for name in TOTALS if math.isfinite(row[name])), None)
-        for measure in (total, "network"):
-            if measure is not None and math.isfinite(row[measure]):
-                found.append(
-                    {
-                        **{name: row[name] for name in ("task", "task_hash", *IDENTITY[1:-1], "t")},
-                        "measure": measure,
-                        "error": row[measure],
-                        "sigma": _sigma(row, measure),
-                        "seeds": int(row["seeds"]),
-                    }
-                )
+        measure = next((name for name in MEASURES if math.isfinite(row[name])), None)
+        if measure is not None:
+            found.append(
+                {
+                    **{name: row[name] for name in ("task", "task_hash", *IDENTITY[1:-1], "t")},
+                    "measure": measure,
+                    "error": row[measure],
+                    "sigma": _sigma(row, measure),
+                    "seeds": int(row["seeds"]),
+                }
+            )
     return found + _distance_cases(folder)
 
 
@@ -84,10 +88,13 @@ def _distance_cases(folder: Path) -> list[dict[str, Any]]:
     rows = []
     for _, record in records(folder):
         case = {"task": record.task, "task_hash": record.task_hash, "architecture": record.label}
-        for row in record.frame("distances").to_dict("records"):
+        found = record.frame("distances").to_dict("records")
+        stepped = {row["s"] for row in found if DISTANCES[row["reference"]] == "network"}
+        for row in found:
             measure = DISTANCES[row["reference"]]
-            shown = {"shape": shape_text(record.shape), "quantity": DISTRIBUTION, "s": row["s"], "t": row["t"]}
-            rows.append({**case, **shown, "measure": measure, "seed": record.seed, "error": row["total_variation"]})
+            if measure == "network" or row["s"] not in stepped:
+                shown = {"shape": shape_text(record.shape), "quantity": DISTRIBUTION, "s": row["s"], "t": row["t"]}
+                rows.append({**case, **shown, "measure": measure, "seed": record.seed, "error": row["total_variation"]})
     if not rows:
         return []
     groups = pd.DataFrame(rows).groupby([*rows[0]][:-2], sort=True)
@@ -106,20 +113,22 @@ def gate(
     atol: float = ATOL,
     rtol: float = RTOL,
     false_alarms: float = power.FALSE_ALARMS,
-    only: Callable[[dict[str, Any]], bool] = lambda case: True,
+    only: Callable[[dict[str, Any]], bool] | None = None,
 ) -> Verdict:
-    """Compare the records under ``folder`` with a ``baseline`` file; with those of its cases that ``only`` picks.
+    """Compare the records under ``folder`` with a ``baseline`` file; with those of its cases that ``only`` picks, which
+    are then not pooled.
 
     Raises ``InputError`` for files that cannot be read, ``SchemaMismatch`` for another version's.
     """
     stored = load_baseline(baseline)
-    compared = len(stored)  # false alarms are counted over the whole baseline
-    stored = [case for case in stored if only(case)]
+    compared = len(stored) + len(pools(stored))  # false alarms are counted over the whole baseline
+    asked = (compared, atol, rtol, false_alarms)
+    stored = [case for case in stored if only is None or only(case)]
     now: dict[tuple, dict[str, dict[str, Any]]] = {}
     for case in cases(folder):
         now.setdefault(_identity(case), {})[case["task_hash"]] = case
     verdict = Verdict(failures=not_finite(folder), warnings=warned(folder))
-    numbers: set[tuple[int, int]] = set()
+    pairs: list[tuple[dict[str, Any], dict[str, Any]]] = []
     for old in stored:
         candidates = now.pop(_identity(old), {})
         new = candidates.get(old["task_hash"])
@@ -130,21 +139,66 @@ def gate(
             held = ", ".join(sorted(candidates))
             verdict.refusals.append(f"{name}: the baseline has task hash {old['task_hash']}, the records {held}.")
         else:
-            asked = (compared, atol, rtol, false_alarms)
-            numbers.add((old["seeds"], new["seeds"]))
-            line = {"case": name, **judge(old, new, *asked)}
-            if line["verdict"] != TOO_FEW:
-                line |= outlook(old, new["seeds"], *asked)
-            verdict.lines.append(line)
-            if line["verdict"] == "worse":
-                verdict.failures.append(
-                    f"{name}: {line['now']:.3e}, baseline {line['baseline']:.3e}, allowed +{line['allowed']:.1e}."
-                )
-    for rest in now.values():
-        for case in rest.values():
+            pairs.append((old, new))
+    lines = [_line(old, new, asked) for old, new in pairs]
+    if only is None:
+        alike = [pair for pair, line in zip(pairs, lines) if line["verdict"] not in ("worse", TOO_FEW)]
+        lines += [_line(old, new, asked) for old, new in pooled(alike, atol)]
+    verdict.lines += lines
+    verdict.failures += [
+        f"{line['case']}: {line['now']:.3e}, baseline {line['baseline']:.3e}, allowed +{line['allowed']:.1e}."
+        for line in lines
+        if line["verdict"] == "worse"
+    ]
+    for unknown in now.values():
+        for case in unknown.values():
             verdict.lines.append({"case": label(case), "baseline": None, "now": case["error"], "verdict": "new"})
+    numbers = {(old["seeds"], new["seeds"]) for old, new in pairs}
     verdict.cautions = list(_cautions(verdict.lines, numbers, false_alarms))
     return verdict
+
+
+def _line(old: dict[str, Any], new: dict[str, Any], asked: tuple[int, float, float, float]) -> dict[str, Any]:
+    line = {"case": label(old), **judge(old, new, *asked)}
+    return line if line["verdict"] == TOO_FEW else {**line, **outlook(old, new["seeds"], *asked)}
+
+
+def pooled(
+    pairs: list[tuple[dict[str, Any], dict[str, Any]]], atol: float = ATOL
+) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """Pairs ``(baseline, now)`` of cases, pooled: errors in units of the baseline's, averaged over each of `pools`.
+
+    Runs of different tasks and shapes are independent, their variances add. Fields of one run are not: their standard
+    errors add, which is the most that the variance of a sum can be.
+    """
+    newer = {id(old): new for old, new in pairs}
+    found = []
+    for olds in pools([old for old, _ in pairs]):
+        units = [max(old["error"], atol) for old in olds]
+        found.append((_pool(olds, units), _pool([newer[id(old)] for old in olds], units)))
+    return found
+
+
+def pools(cases: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """Cases that are pooled: two and more of one network and quantity, measured alike."""
+    groups: dict[tuple, list[dict[str, Any]]] = {}
+    for case in cases:
+        groups.setdefault(tuple(case[name] for name in POOL), []).append(case)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def _pool(cases: list[dict[str, Any]], units: list[float]) -> dict[str, Any]:
+    runs: dict[tuple, float] = {}
+    for case, unit in zip(cases, units):
+        run = case["task"], case["shape"]
+        runs[run] = runs.get(run, 0.0) + (case["sigma"] or 0.0) / unit
+    return {
+        **{name: cases[0][name] for name in POOL},
+        "pooled": len(cases),
+        "error": sum(case["error"] / unit for case, unit in zip(cases, units)) / len(cases),
+        "sigma": math.hypot(*runs.values()) / len(cases),
+        "seeds": min(case["seeds"] for case in cases),
+    }
 
 
 def _cautions(lines: list[dict[str, Any]], numbers: set[tuple[int, int]], false_alarms: float) -> Iterator[str]:
@@ -318,4 +372,6 @@ def _identity(case: dict[str, Any]) -> tuple:
 
 def label(case: Mapping[str, Any]) -> str:
     """A case in one line."""
+    if "pooled" in case:
+        return f"{case['pooled']} cases pooled: {case['architecture']} {case['quantity']} {case['measure']}"
     return f"{case['task']} {case['shape']} {case['architecture']} {case['quantity']} {case['measure']} s={case['s']:g}"

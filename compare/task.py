@@ -89,7 +89,7 @@ class Task(Model):
     ``neural.track``.
 
     ``reference`` names the exact vectors that errors are measured against (empty where none fits); left out, it is
-    continuous time, and the Euler steps too for a tracker that takes them. The hash covers everything that the numbers
+    continuous time, and the Euler steps too for a tracker that takes them (of first order). The hash covers everything that the numbers
     depend on; not ``shapes``, ``architectures`` and ``seeds`` (they stand in each run), nor the description, the
     budget, the goal and the references.
     """
@@ -151,7 +151,8 @@ class Task(Model):
         from neural import trackers
 
         trackers.check(self.tracker, {})
-        return ["continuous", "euler"] if trackers.steps_as_euler(self.tracker) else ["continuous"]
+        euler = trackers.steps_as_euler(self.tracker) and self.tracker_options.get("order", 1) == 1
+        return ["continuous", "euler"] if euler else ["continuous"]
 
     @property
     def hash(self) -> str:

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from compare.collect import MIN_SEEDS
-from compare.gate import ATOL, DISTRIBUTION, RTOL, TOO_FEW, judge, outlook
+from compare.gate import ATOL, DISTRIBUTION, RTOL, TOO_FEW, judge, outlook, pooled
 from compare.power import FALSE_ALARMS, POWER, margin, power, seeds_needed
 
 CASES = 20  # as in the ci suite
@@ -43,6 +43,47 @@ def test_false_alarms(law: str, seeds: int) -> None:
     rng = np.random.default_rng(7)
     old, new = (LAWS[law](rng, (COMPARISONS, CASES, seeds)) for _ in range(2))
     assert worse(old, new).any(1).mean() <= FALSE_ALARMS
+
+
+RUNS, FIELDS = 5, 2  # two quantities of each: 20 cases, and two pools
+
+
+def _with_fields(law: str, rng: np.random.Generator, alike: float, seeds: int) -> list[dict]:
+    """Two quantities of five runs at two fields whose errors are the same with probability ``alike``."""
+    errors = LAWS[law](rng, (2, RUNS, FIELDS, seeds))
+    errors[:, :, 1] = np.where(rng.random(errors[:, :, 1].shape) < alike, errors[:, :, 0], errors[:, :, 1])
+    names = [
+        {"task": str(run), "shape": "6", "architecture": "made", "quantity": quantity, "measure": "network"}
+        for quantity in ("ln_Z", "density")
+        for run in range(RUNS)
+        for _ in range(FIELDS)
+    ]
+    return [{**name, **case} for name, case in zip(names, _cases(errors))]
+
+
+@pytest.mark.parametrize("alike", [0.0, 1.0])
+@pytest.mark.parametrize("law", LAWS)
+def test_false_alarms_with_pools(law: str, alike: float) -> None:
+    """As above, the pools counted too, also where the fields of a run err alike."""
+    rng = np.random.default_rng(11)
+    compared, alarms = CASES + 2, 0
+    for _ in range(COMPARISONS):
+        pairs = list(zip(_with_fields(law, rng, alike, 5), _with_fields(law, rng, alike, 5)))
+        alarms += any(judge(*pair, compared)["verdict"] == "worse" for pair in [*pairs, *pooled(pairs)])
+    assert alarms / COMPARISONS <= FALSE_ALARMS
+
+
+def test_a_pool_sees_what_its_cases_do_not() -> None:
+    """Ten errors with the spread of noise, doubled, twenty seeds: each alone is seen rarely, together nearly always."""
+    rng = np.random.default_rng(12)
+    alone, together, tries = 0, 0, 200
+    for _ in range(tries):
+        old, new = (_with_fields("half-normal", rng, 0.0, 20) for _ in range(2))
+        pairs = [(a, {**b, "error": 2 * b["error"], "sigma": 2 * b["sigma"]}) for a, b in zip(old, new)]
+        alone += sum(judge(*pair, CASES + 2)["verdict"] == "worse" for pair in pairs)
+        together += all(judge(*pair, CASES + 2)["verdict"] == "worse" for pair in pooled(pairs))
+    assert alone / (tries * CASES) < 0.5
+    assert together / tries > POWER
 
 
 # The seeds that it takes, in the baseline and in the run, among 20 cases: the answer to a spread of 10 %, of a total

@@ -78,7 +78,7 @@ def test_unchanged_networks_pass_one_test_a_task(place: Path) -> None:
     assert {case.get("name") for case in cases} == {"east", "fa"}
     summary = (place / "summary.md").read_text()
     assert "| east | no worse |" in summary
-    line = next(line for line in summary.splitlines() if "ln_Z error" in line)
+    line = next(line for line in summary.splitlines() if "ln_Z network" in line)
     baseline, now = line.split(" | ")[3:5]
     assert baseline == now
     assert float(now) > 0
