@@ -98,8 +98,8 @@ class Field:
             everything = np.arange(size)
             last = everything[: max(self.flows, size - self.flows)]
             chosen = [everything, last, *(np.flatnonzero(flow != f) for f in range(1, self.flows))]
-            own = [_solve(*self.elements[0], some) for some in chosen]
-            self._solved = [own[0], _solve(*self.elements[1], everything), *own[1:]]
+            own = [_solve(self.elements[0], some) for some in chosen]
+            self._solved = [own[0], _solve(self.elements[1], everything), *own[1:]]
         return self._solved
 
     def ln_z(self, one: Solved, k: int, t: float) -> float:
@@ -221,8 +221,9 @@ def _apart(rows: list[list[float]]) -> tuple[Tensor, Tensor]:
     return found[:, 0], found[:, 1:]
 
 
-def _solve(overlap: np.ndarray, energy: np.ndarray, some: np.ndarray) -> Solved:
-    """In the span of ``some``, by Cholesky's factors, the trains in the best order."""
+def _solve(elements: np.ndarray, some: np.ndarray) -> Solved:
+    """From ``S`` and ``H``, in the span of ``some``, by Cholesky's factors, the trains in the best order."""
+    overlap, energy = elements
     factor, order, rank, _ = dpstrf(overlap[np.ix_(some, some)], tol=CUT, lower=1)
     kept, lower = some[order[:rank] - 1], np.tril(factor[:rank, :rank])
     inverse = solve_triangular(lower, np.eye(rank), lower=True)
