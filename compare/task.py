@@ -87,9 +87,9 @@ class Task(Model):
     ``neural.track``.
 
     ``reference`` names the exact vectors that errors are measured against (empty where none fits); left out, it is
-    continuous time, and the Euler steps too for a tracker that takes them (of first order). The hash covers everything that the numbers
-    depend on; not ``shapes``, ``architectures`` and ``seeds`` (they stand in each run), nor the description, the
-    budget, the goal and the references.
+    continuous time, and the Euler steps too for a tracker that takes them (of first order). The hash covers everything
+    that the numbers depend on; not ``shapes``, ``architectures`` and ``seeds`` (they stand in each run), nor the
+    description, the budget, the goal and the references.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
