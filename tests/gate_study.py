@@ -94,6 +94,8 @@ def main(
         run_suite(SUITE, out / "unchanged" / str(seed), seed=seed, workers=1)
         typer.echo(f"seed {seed} is there", err=True)
     done = [folder for folder in sorted((out / "unchanged").iterdir(), key=lambda p: int(p.name)) if complete(folder)]
+    if not done:
+        raise typer.BadParameter(f"{str(out)!r} holds no complete run of {SUITE} with unchanged networks.")
     text = page(done, {name: folder for name, folder in worse.items() if complete(folder)})
     typer.echo(text) if page_path is None else write_text(page_path, text)
 

@@ -213,3 +213,10 @@ def test_a_task_for_each_value_of_a_parameter(tmp_path: Path) -> None:
         path.write_text(task + bad)
         with pytest.raises(InputError, match="one parameter"):
             load_suite(str(path))
+
+
+@pytest.mark.parametrize(("order", "references"), [(1, ["continuous", "euler"]), (2, ["continuous"])])
+@pytest.mark.parametrize("tracker", ["kl", "natural-gradient"])
+def test_steps_of_second_order_are_not_measured_against_euler(tracker: str, order: int, references: list[str]) -> None:
+    """The difference would be called the network's own error."""
+    assert task(tracker=tracker, tracker_options={"dt": 0.1, "order": order}).references == references
