@@ -16,8 +16,8 @@ from compare.conform.case import KINDS, Case, restrict
 from compare.conform.contract import CHECKS, RESTRICTED, attempt, cases
 from exact import InputError
 from neural import ARCHITECTURES, Autoregressive, Ensemble, build
-from neural.architectures.lattice import strings
 from neural.architectures import Sitewise, find
+from neural.architectures.lattice import strings
 
 SUMMED = 1e-12  # rounding of float64 sums over at most 256 states
 every = pytest.mark.parametrize("name", list(ARCHITECTURES))
@@ -182,7 +182,7 @@ def test_strings_of_a_rectangle_are_these():
 
 
 def test_strings_of_a_box_take_one_step_at_a_time():
-    """48 different paths in three dimensions: every step to a neighbour, six from each corner, the opposite one next."""
+    """48 different paths in three dimensions, each step to a neighbour; six from each corner, the opposite one next."""
     shape = (2, 3, 4)
     found = strings(shape)[1:]
     assert len({tuple(path) for path in found}) == 48

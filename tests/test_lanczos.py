@@ -19,7 +19,7 @@ from exact.matrixfree.kernel import Layout
 from exact.matrixfree.lanczos import lanczos
 from exact.matrixfree.quadrature import Tridiagonal, continuous, euler
 from exact.matrixfree.solve_lanczos import unstable
-from exact.matrixfree.symmetric import margin, Symmetric, applies
+from exact.matrixfree.symmetric import Symmetric, applies, margin
 from exact.matrixfree.symmetrise import equilibrium
 from exact.scan import scan
 

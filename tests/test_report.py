@@ -151,7 +151,12 @@ def test_cases_are_counted(folder: Path) -> None:
     summary.loc[last[1:4], "negative"] = 1
     summary.loc[last[3:], "note"] = "odd"
     said = verdict(summary, [example()])
-    for words in ("2 cases of 5 have no exact", "1 case of 5 are not finite", "3 cases met negative", "In 2 cases: odd."):
+    for words in (
+        "2 cases of 5 have no exact",
+        "1 case of 5 are not finite",
+        "3 cases met negative",
+        "In 2 cases: odd.",
+    ):
         assert words in " ".join(said.cautions)
     assert "of exact in all 3 cases." in said.headline
     alone = verdict(summary.loc[last[3:4]], [example()])

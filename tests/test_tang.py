@@ -201,7 +201,9 @@ def test_beta_is_of_the_times_at_which_the_field_still_moves():
     head = {"system": "east", "source": "exact", "s_c_stderr": np.nan, "share": np.nan, "t": times}
     known = pd.DataFrame({**head, "shape": "4x4", "n_sites": 16, "s_c": fields})
     unknown = pd.DataFrame({**head, "shape": "5x5", "n_sites": 25, "s_c": fields})
-    two = pd.DataFrame({**head, "shape": "6x6", "n_sites": 36, "s_c": fields}).iloc[[3, 4]]  # neither moves: both are taken
+    two = pd.DataFrame({**head, "shape": "6x6", "n_sites": 36, "s_c": fields}).iloc[
+        [3, 4]
+    ]  # neither moves: both are taken
     long = pd.DataFrame({"system": "east", "shape": ["4x4"], "n_sites": [16], "s_c": [0.16], "source": "exact"})
     found = critical.exponents(pd.concat([known, unknown, two]), long).set_index("from")
     for shape in ("4x4", "5x5"):

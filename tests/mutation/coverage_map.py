@@ -1,4 +1,4 @@
-"""Which test runs which line: one run of every test file under coverage, kept until the test or a line's file changes."""
+"""Which test runs which line: every test file under coverage once, kept until it or a file that it runs changes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def cpu_time() -> float:
 
 
 def watched(path: str) -> dict[str, Any]:
-    """The test file ``path`` under coverage: seconds and outcome of each test, the lines that it and its fixtures run."""
+    """The test file ``path`` under coverage: time and outcome of each test, the lines that it and its fixtures run."""
     import pytest
     from coverage import Coverage
 

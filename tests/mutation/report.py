@@ -34,11 +34,13 @@ def page(chosen: list[Mutant], budget: float, seed: int) -> str:
     lines = [
         "# One change in one covered line",
         "",
-        "`make mutation` changes one comparison, sign, factor or constant at a time (cosmic-ray's operators, and `max` for",
-        "`min`, `+=` for `-=`) in a copy of the tree, and runs the default tests that reach the changed line, until one",
-        f"fails or they have taken {budget:g} s of CPU time by the clean run's measure. A test that hangs or crashes has caught it.",
-        f"The places are drawn at random (seed {seed}) from all covered lines of `exact/`, `neural/` and the judging part of",
-        f"`compare/`: {len(judged)} of {len(chosen)} drawn are judged. Tests that caught something were run on the unchanged tree too.",
+        "`make mutation` changes one comparison, sign, factor or constant at a time (by cosmic-ray; `max` for `min` and",
+        "`+=` for `-=` besides) in a copy of the tree, and runs the default tests that reach the changed line until one",
+        f"fails, or until they have taken {budget:g} s of CPU time, by the clean run's measure. A test that hangs or",
+        "crashes has caught it. Every test that caught one passes on the unchanged tree, in the same harness.",
+        "",
+        f"The places are drawn at random (seed {seed}) from all covered lines of `exact/`, `neural/` and the judging part",
+        f"of `compare/`; {len(judged)} of {len(chosen)} drawn are judged.",
         "",
         "| package | changes | equivalent | caught | survived | caught of those not equivalent |",
         "|:--|--:|--:|--:|--:|--:|",
@@ -46,8 +48,8 @@ def page(chosen: list[Mutant], budget: float, seed: int) -> str:
     for package, count in counts.items():
         real = count["caught"] + count["survived"]
         share = f"{100 * count['caught'] / real:.1f} %" if real else "–"
-        total = sum(count.values())
-        lines.append(f"| {package} | {total} | {count['equivalent']} | {count['caught']} | {count['survived']} | {share} |")
+        cells = package, sum(count.values()), count["equivalent"], count["caught"], count["survived"], share
+        lines.append(f"| {' | '.join(map(str, cells))} |")
     for kind, title in (("survived", "Survivors"), ("equivalent", "Equivalent changes")):
         lines += ["", f"## {title}", "", "| where | line | changed to | why |", "|:--|:--|:--|:--|"]
         for _, mutant, change, reason in sorted((row for row in left if row[0] == kind), key=lambda row: row[1].key):

@@ -19,7 +19,7 @@ SCRATCH = ROOT / ".mutation"
 HEAVY = (
     "numpy scipy.sparse.linalg scipy.optimize scipy.integrate scipy.stats scipy.special pandas numba torch torch.func "
     "pydantic typer rich.progress matplotlib.pyplot jinja2 tabulate sklearn.datasets mpmath qutip quspin.operators "
-    "coverage hypothesis hypothesis.extra.numpy pytest _pytest.assertion.rewrite"
+    "torch._dynamo torch.optim coverage hypothesis hypothesis.extra.numpy pytest _pytest.assertion.rewrite"
 )
 STEADY = {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1", "MPLBACKEND": "agg", "PYTHONHASHSEED": "0"}
 
