@@ -75,6 +75,7 @@ OPERATORS: dict[str, Operator] = {
     "Number": Number(),
     "Swap": Swap(),
 }
+TOKENS = {*(operator.value for operator in binary_operator_replacement.BinaryOperators), "True", "False", *SWAPPED}
 # What judges in compare/: the rest of that package draws, prints and parses.
 JUDGING = (
     "collect distances errors gate goals growth missing power references scaling stale cycles/stats ising/causes "
@@ -122,6 +123,13 @@ def files() -> list[str]:
     return [f for f in kept if f.startswith(("exact/", "neural/")) or f in judging]
 
 
+def _interesting(node: NodeOrLeaf) -> bool:
+    """Whether some operator may change ``node``: to ask all of them about every node takes a minute."""
+    if isinstance(node, Leaf):
+        return node.type == "number" or node.value in TOKENS
+    return node.type in ("comparison", "factor", "not_test")
+
+
 def _function(node: NodeOrLeaf) -> str:
     names = []
     while (node := node.parent) is not None:
@@ -151,7 +159,7 @@ def _within(node: NodeOrLeaf, other: NodeOrLeaf) -> bool:
 def mutants(file: str) -> Iterator[Mutant]:
     source = (tree.ROOT / file).read_text()
     lines = source.splitlines()
-    nodes = list(ast_nodes(get_ast(source)))
+    nodes = [node for node in ast_nodes(get_ast(source)) if _interesting(node)]
     repeats: Counter[tuple[str, ...]] = Counter()
     for name, operator in OPERATORS.items():
         occurrence = 0

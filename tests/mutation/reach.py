@@ -16,13 +16,19 @@ from .places import Mutant
 
 @dataclass
 class Scope:
-    """A function, or the statements of a module or class outside functions: what it names, what names it."""
+    """A function, or a statement of a module or class outside functions: what it names, what names it."""
 
     file: str
     names: set[str]  # by which others call it
     mentions: set[str]
     lines: range
+    function: bool = True
     compiled: bool = False
+
+    @property
+    def seen(self) -> bool:
+        """Whether coverage sees it run when it is used."""
+        return self.function and not self.compiled
 
 
 @dataclass
@@ -52,12 +58,14 @@ def _scopes(file: str, body: list[ast.stmt], owners: tuple[str, ...], compiled: 
     for node in body:
         if isinstance(node, ast.FunctionDef):
             names = {node.name, *owners}
-            yield Scope(file, names, _mentions(node), range(node.lineno, node.end_lineno + 1), node.name in compiled)
+            lines = range(node.lineno, node.end_lineno + 1)
+            yield Scope(file, names, _mentions(node), lines, compiled=node.name in compiled)
         elif isinstance(node, ast.ClassDef):
             yield from _scopes(file, node.body, (*owners, node.name), compiled)
         else:
             stored = {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
-            yield Scope(file, stored | set(owners), _mentions(node) - stored, range(node.lineno, node.end_lineno + 1))
+            lines = range(node.lineno, node.end_lineno + 1)
+            yield Scope(file, stored | set(owners), _mentions(node) - stored, lines, function=False)
 
 
 def module(file: str) -> Module:
@@ -94,18 +102,20 @@ class Reach:
 
     def tests(self, mutant: Mutant) -> tuple[set[str], bool]:
         """The tests that reach the changed line, and whether compiled code has to be made anew for them."""
-        spans = [(a, b) for a, b in self._modules[mutant.file].spans if a <= mutant.line <= b]
+        known = self._modules[mutant.file]
+        spans = [(a, b) for a, b in known.spans if a <= mutant.line <= b]
         first, last = min(spans, key=lambda span: span[1] - span[0], default=(mutant.line, mutant.line))
-        scope = next((s for s in self._modules[mutant.file].scopes if mutant.line in s.lines), None)
-        header = scope is not None and first == scope.lines.start and first != last + 1
-        own = set().union(*(self._by_line[mutant.file][line] for line in range(first, last + 1)))
+        scope = next((s for s in known.scopes if mutant.line in s.lines), None)
+        own = self._on(mutant.file, range(first, last + 1))
         if own or scope is None:
             return own, False
-        if header and not scope.compiled:  # a default value, evaluated once
-            inside = set().union(*(self._by_line[mutant.file][line] for line in scope.lines))
-            if inside:
-                return inside, False
-        return self._named(scope)
+        if not scope.seen:
+            return self._named(scope)
+        header = first == scope.lines.start  # a default value, evaluated once
+        return (self._on(mutant.file, scope.lines) if header else set()), False
+
+    def _on(self, file: str, lines: range) -> set[str]:
+        return set().union(*(self._by_line[file][line] for line in lines))
 
     def _named(self, start: Scope) -> tuple[set[str], bool]:
         found, compiled, waiting, done = set(), start.compiled, [start], {id(start)}
@@ -119,8 +129,7 @@ class Reach:
                         continue
                     done.add(id(user))
                     compiled |= user.compiled
-                    tests = set().union(*(self._by_line[file][line] for line in user.lines))
-                    found |= tests
-                    if not tests:
+                    found |= self._on(file, user.lines)
+                    if not user.seen:
                         waiting.append(user)
         return found, compiled
