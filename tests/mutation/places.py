@@ -48,16 +48,17 @@ class Swap(Operator):
 
 
 class Number(number_replacer.NumberReplacer):
-    """A constant plus or minus one; none that is so large that this changes nothing."""
+    """A constant plus or minus one, where it stands; none that is so large that this changes nothing."""
 
     def mutation_positions(self, node):
-        if (
-            isinstance(node, Leaf)
-            and node.type == "number"
-            and ast.literal_eval(node.value) + 1 == ast.literal_eval(node.value)
-        ):
-            return ()
-        return super().mutation_positions(node)
+        if isinstance(node, Leaf) and node.type == "number":
+            value = ast.literal_eval(node.value)
+            return [(node.start_pos, node.end_pos) for offset in number_replacer.OFFSETS if value + offset != value]
+        return []
+
+    def mutate(self, node, index):
+        node.value = str(ast.literal_eval(node.value) + number_replacer.OFFSETS[index])
+        return node
 
 
 BINARY = (
@@ -139,21 +140,17 @@ def _function(node: NodeOrLeaf) -> str:
 
 
 def _annotates(node: NodeOrLeaf) -> bool:
-    """Whether ``node`` stands in an annotation or a subscript of one, which nothing evaluates."""
+    """Whether ``node`` stands in an annotation, which nothing evaluates."""
     while node.parent is not None:
         parent = node.parent
-        if parent.type in ("annassign", "tfpdef") and parent.children[1] is node:
+        if parent.type == "annassign" and parent.children[1] is node:
             return True
-        if parent.type == "param" and parent.annotation is not None and _within(node, parent.annotation):
+        if parent.type == "tfpdef" and parent.children[2] is node:
             return True
         if parent.type == "funcdef" and node is parent.annotation:
             return True
         node = parent
     return False
-
-
-def _within(node: NodeOrLeaf, other: NodeOrLeaf) -> bool:
-    return other.start_pos <= node.start_pos and node.end_pos <= other.end_pos
 
 
 def mutants(file: str) -> Iterator[Mutant]:
