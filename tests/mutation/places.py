@@ -153,6 +153,13 @@ def _annotates(node: NodeOrLeaf) -> bool:
     return False
 
 
+def _joins(node: NodeOrLeaf) -> bool:
+    """Whether ``node`` is the ``/`` or ``+`` before a string: it joins a path or a text."""
+    return (
+        isinstance(node, Leaf) and node.value in ("/", "+") and node.get_next_leaf().type in ("string", "fstring_start")
+    )
+
+
 def mutants(file: str) -> Iterator[Mutant]:
     source = (tree.ROOT / file).read_text()
     lines = source.splitlines()
@@ -163,7 +170,7 @@ def mutants(file: str) -> Iterator[Mutant]:
         for node in nodes:
             for (line, column), _ in operator.mutation_positions(node):
                 identity = file, _function(node), lines[line - 1].strip(), name
-                if not _annotates(node):
+                if not (_annotates(node) or _joins(node)):
                     yield Mutant(*identity, repeats[identity], line, column, occurrence)
                 repeats[identity] += 1
                 occurrence += 1

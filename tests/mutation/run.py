@@ -35,11 +35,20 @@ def sample(reach: Reach, number: int, seed: int) -> list[tuple[Mutant, set[str],
     out = []
     for mutant in places.ranked(seed):
         tests, compiled = reach.tests(mutant)
-        if tests:
+        if tests and _compiles(mutant):
             out.append((mutant, tests, compiled))
         if len(out) == number:
             break
     return out
+
+
+def _compiles(mutant: Mutant) -> bool:
+    """Not of the ``**`` of ``{**row}``, say, which cosmic-ray takes for a power."""
+    try:
+        compile(mutant.apply((tree.ROOT / mutant.file).read_text()), mutant.file, "exec")
+    except SyntaxError:
+        return False
+    return True
 
 
 def stamp(mutant: Mutant, tests: list[str]) -> str:
