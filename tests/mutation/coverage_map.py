@@ -5,11 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import time
 from pathlib import Path
 from typing import Any
 
-from . import tree
+from . import slots, tree
 
 KEPT = tree.SCRATCH / "coverage"
 PACKAGES = ("exact", "neural", "compare")
@@ -87,28 +86,31 @@ def fresh(path: str) -> dict[str, Any] | None:
     return found if all(digest(tree.ROOT / file) == value for file, value in found["digests"].items()) else None
 
 
-def measure(path: str, slot: int = 0) -> dict[str, Any]:
-    copied = tree.copy(slot)
-    answer = tree.SCRATCH / f"answer{slot}.json"
-    pid = tree.isolated(copied, tree.SCRATCH / f"numba{slot}", LONGEST, answer, lambda: watched(path))
-    os.waitpid(pid, 0)
-    found = json.loads(answer.read_text())
-    used = {file for context in found["lines"].values() for file in context}
-    found["digests"] = {file: digest(tree.ROOT / file) for file in sorted({path, *used})}
-    KEPT.mkdir(parents=True, exist_ok=True)
-    (KEPT / f"{Path(path).stem}.json").write_text(json.dumps(found))
-    return found
-
-
-def complete() -> dict[str, dict[str, Any]]:
+def complete(jobs: int) -> dict[str, dict[str, Any]]:
     """Test file to what it covers; only what has changed is measured again."""
-    found = {}
-    for path in test_files():
-        known = fresh(path)
-        if known is None:
-            start = time.process_time(), cpu_time()
-            known = measure(path)
-            passed = sum(t["passed"] for t in known["tests"].values())
-            print(f"covered {path}: {passed} of {len(known['tests'])} tests, {cpu_time() - start[1]:.0f} s", flush=True)
+    found = {path: known for path in test_files() if (known := fresh(path)) is not None}
+
+    def start(path: str, slot: int) -> int:
+        copied, cache = tree.copy(slot), tree.SCRATCH / f"numba{slot}"
+        return tree.isolated(copied, cache, LONGEST, tree.answer(slot), lambda: watched(path))
+
+    def keep(path: str, slot: int, status: int) -> None:
+        if status:
+            raise RuntimeError(f"{path} does not run: see {tree.answer(slot).with_suffix('.log')}")
+        known = tree.read(tree.answer(slot))
+        known["lines"].pop("", None)  # of imports
+        used = {file for lines in known["lines"].values() for file in lines}
+        known["digests"] = {file: digest(tree.ROOT / file) for file in sorted({path, *used})}
+        KEPT.mkdir(parents=True, exist_ok=True)
+        (KEPT / f"{Path(path).stem}.json").write_text(json.dumps(known))
         found[path] = known
+        passed = sum(test["passed"] for test in known["tests"].values())
+        spent = sum(test["seconds"] for test in known["tests"].values())
+        print(f"covered  {path}: {passed} of {len(known['tests'])} tests, {spent:.0f} s", flush=True)
+
+    slots.each([path for path in test_files() if path not in found], jobs, start, keep)
     return found
+
+
+def _answer(slot: int) -> Path:
+    return tree.SCRATCH / f"answer{slot}.json"

@@ -77,47 +77,40 @@ def watched(tests: list[str], seconds: dict[str, float], compiling: bool, tempor
 
 @dataclass
 class Job:
-    """A mutant (or, for a control, none) in slot ``slot``, judged by ``tests`` in a child process."""
+    """A mutant (or, as a control, none) and the tests that judge it."""
 
-    slot: int
     tests: list[str]
     mutant: Mutant | None = None
     compiling: bool = False
 
-    @property
-    def answer(self) -> Path:
-        return tree.SCRATCH / f"answer{self.slot}.json"
-
-    @property
-    def temporary(self) -> Path:
-        return tree.SCRATCH / f"tmp{self.slot}"
-
-    def start(self, seconds: dict[str, float]) -> int:
-        copied, warm = tree.copy(self.slot), tree.SCRATCH / f"numba{self.slot}"
-        cache = tree.SCRATCH / f"cold{self.slot}"
-        shutil.rmtree(cache, ignore_errors=True)
-        if self.mutant is None:
-            cache = warm
-        else:
+    def start(self, slot: int, seconds: dict[str, float]) -> int:
+        """The process that judges, in copy number ``slot``."""
+        copied, cache = tree.copy(slot), self._cache(slot)
+        if self.mutant is not None:
             path = copied / self.mutant.file
-            if not self.compiling and "numba" in path.read_text() + path.stem and warm.exists():
-                shutil.copytree(warm, cache)  # numba writes what this file compiles: not into the one that is kept
-            elif not self.compiling:
-                cache = warm
             path.write_text(self.mutant.apply(path.read_text()))
         limit = 3600 + SLACK * sum(seconds[test] for test in self.tests)
-        return tree.isolated(copied, cache, limit, self.answer, self._judge(seconds))
+        stop, temporary = self.mutant is not None, tree.SCRATCH / f"tmp{slot}"
+        task = lambda: watched(self.tests, seconds, self.compiling, temporary, stop)  # noqa: E731
+        return tree.isolated(copied, cache, limit, tree.answer(slot), task)
 
-    def _judge(self, seconds: dict[str, float]) -> Any:
-        stop = self.mutant is not None
-        return lambda: watched(self.tests, seconds, self.compiling, self.temporary, stop)
+    def _cache(self, slot: int) -> Path:
+        """Of numba. An entry goes by the file of its own function alone: where what that calls is changed, all are
+        made anew; a changed file with compiled functions writes its own into a copy."""
+        warm, cold = tree.SCRATCH / f"numba{slot}", tree.SCRATCH / f"cold{slot}"
+        shutil.rmtree(cold, ignore_errors=True)
+        if self.mutant is None or not (self.compiling or "numba" in (tree.ROOT / self.mutant.file).read_text()):
+            return warm
+        if not self.compiling and warm.exists():
+            shutil.copytree(warm, cold)
+        return cold
 
-    def verdict(self, status: int) -> dict[str, Any]:
+    def verdict(self, slot: int, status: int) -> dict[str, Any]:
         """``caught``, and by what; ``status`` is what `os.waitpid` gives."""
-        if os.WIFSIGNALED(status) or not self.answer.is_file():
-            now = self.temporary.with_suffix(".now")
+        if os.WIFSIGNALED(status) or not tree.answer(slot).is_file():
+            now = tree.SCRATCH / f"tmp{slot}.now"
             return {"caught": True, "by": now.read_text() if now.is_file() else "import", "how": "it hangs or crashes"}
-        found = tree.read(self.answer)
+        found = tree.read(tree.answer(slot))
         if found["status"] == 5:
             raise RuntimeError(f"no test was found among {self.tests}")
         if found["status"] == 0:

@@ -5,18 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import signal
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from . import coverage_map, judge, places, tree
+from . import coverage_map, judge, places, slots, tree
 from .places import Mutant
 from .reach import Reach
 
 RESULTS = tree.ROOT / "results" / "mutation" / "mutants.json"
-PATIENCE = 30 * 60.0  # seconds after which a child that neither ends nor uses its CPU time is stopped
 
 
 def load(path: Path = RESULTS) -> dict[str, dict[str, Any]]:
@@ -69,7 +65,7 @@ def valid(result: dict[str, Any] | None, mutant: Mutant, tests: list[str]) -> bo
 def run(number: int, seed: int, jobs: int, budget: float, only: str = "") -> list[Mutant]:
     """Judge what is not judged yet; returns the sample."""
     tree.preload()
-    reach = Reach(coverage_map.complete())
+    reach = Reach(coverage_map.complete(jobs))
     results = load()
     chosen, todo = [], []
     for mutant, tests, compiled in sample(reach, number, seed):
@@ -77,60 +73,25 @@ def run(number: int, seed: int, jobs: int, budget: float, only: str = "") -> lis
         ordered = judge.order(mutant, tests, reach.seconds, budget, known.get("by", ""))
         chosen.append(mutant)
         if only in mutant.file and not valid(results.get(mutant.key), mutant, ordered):
-            todo.append((mutant, ordered, compiled))
+            todo.append(judge.Job(ordered, mutant, compiled))
     print(f"{len(chosen)} changes, {len(todo)} to judge", flush=True)
 
-    def keep(job: judge.Job, verdict: dict[str, Any]) -> None:
-        mutant = job.mutant
+    def keep(job: judge.Job, slot: int, status: int) -> None:
+        mutant, verdict = job.mutant, job.verdict(slot, status)
         assert mutant is not None
-        source = (tree.ROOT / mutant.file).read_text()
-        judged = [verdict["by"]] if verdict["caught"] else job.tests
-        results[mutant.key] = {**verdict, "change": mutant.change(source), "tests": len(job.tests),
-                               "stamp": stamp(mutant, judged)}  # fmt: skip
+        change = mutant.change((tree.ROOT / mutant.file).read_text())
+        by = [verdict["by"]] if verdict["caught"] else job.tests
+        results[mutant.key] = {**verdict, "change": change, "tests": len(job.tests), "stamp": stamp(mutant, by)}
         save(results)
-        print(f"{'caught  ' if verdict['caught'] else 'SURVIVED'} {mutant.file}:{mutant.line} {mutant.change(source)}"
-              f"  [{verdict.get('by', f'{len(job.tests)} tests')}]", flush=True)  # fmt: skip
+        word, why = ("caught  ", verdict["by"]) if verdict["caught"] else ("SURVIVED", f"{len(job.tests)} tests")
+        print(f"{word} {mutant.file}:{mutant.line} {change}  [{why}]", flush=True)
 
-    each(todo, jobs, reach.seconds, keep)
+    slots.each(todo, jobs, lambda job, slot: job.start(slot, reach.seconds), keep)
     for key in _unfit(results, chosen, reach):
         print(f"a test fails without any change; to be judged again: {key}", flush=True)
         del results[key]
     save(results)
     return chosen
-
-
-def each(
-    todo: list[tuple[Mutant, list[str], bool]],
-    jobs: int,
-    seconds: dict[str, float],
-    keep: Callable[[judge.Job, dict[str, Any]], None],
-) -> None:
-    """Every mutant of ``todo`` in a child of its own, ``jobs`` at a time."""
-    waiting, free = list(reversed(todo)), list(range(jobs))
-    running: dict[int, tuple[judge.Job, float]] = {}
-    try:
-        while waiting or running:
-            while waiting and free:
-                mutant, tests, compiled = waiting.pop()
-                job = judge.Job(free.pop(), tests, mutant, compiled)
-                running[job.start(seconds)] = job, time.monotonic()
-            for pid, status in _ended(running):
-                job, _ = running.pop(pid)
-                free.append(job.slot)
-                keep(job, job.verdict(status))
-    finally:
-        for pid in running:
-            os.killpg(pid, signal.SIGKILL)
-
-
-def _ended(running: dict[int, tuple[judge.Job, float]]) -> Iterator[tuple[int, int]]:
-    time.sleep(0.1)
-    for pid, (_, since) in list(running.items()):
-        done, status = os.waitpid(pid, os.WNOHANG)
-        if done:
-            yield pid, status
-        elif time.monotonic() - since > PATIENCE:
-            os.killpg(pid, signal.SIGKILL)
 
 
 def _unfit(results: dict[str, dict[str, Any]], chosen: list[Mutant], reach: Reach) -> list[str]:
@@ -139,7 +100,7 @@ def _unfit(results: dict[str, dict[str, Any]], chosen: list[Mutant], reach: Reac
     tests = sorted(set(caught.values()) & set(reach.seconds))
     if not tests:
         return []
-    job = judge.Job(0, tests)
-    os.waitpid(job.start(reach.seconds), 0)
-    failed = set(tree.read(job.answer)["failed"])
+    job = judge.Job(tests)
+    os.waitpid(job.start(0, reach.seconds), 0)
+    failed = set(tree.read(tree.answer(0))["failed"])
     return [key for key, by in caught.items() if by in failed]

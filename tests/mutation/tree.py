@@ -99,3 +99,8 @@ def isolated(tree: Path, cache: Path, seconds: float, answer: Path, function: Ca
 
 def read(path: Path) -> Any:
     return json.loads(path.read_text())
+
+
+def answer(slot: int) -> Path:
+    """Where the child in copy ``slot`` leaves its result; what it printed stands beside it."""
+    return SCRATCH / f"answer{slot}.json"
