@@ -390,8 +390,11 @@ def test_euler_bounds_near_its_limit_stay_small_at_long_times():
 def test_derivatives_at_time_zero_are_known_with_certainty():
     """``k = exp(-s) <r> / N``, by hand for free spins: ``<r> = 2 c (1 - c) N`` of the start; ``chi = -k`` there."""
     for c, s in ((0.3, 0.4), (0.5, -1.0)):
-        frame = solve(build("free", (4,), c=c), s, [0.0, 1.0], ["activity", "susceptibility"], method="lanczos")
+        asked = ["activity", "susceptibility", "trajectory_density"]
+        frame = solve(build("free", (4,), c=c), s, [0.0, 1.0], asked, method="lanczos")
         first = frame[frame.t == 0].set_index("quantity")
+        assert first.value["trajectory_density"] == pytest.approx(c, rel=1e-14)
+        assert first.bound["trajectory_density"] < 1e-12
         want = np.exp(-s) * 2 * c * (1 - c)
         for name, value in (("activity", want), ("susceptibility", -want)):
             assert first.value[name] == pytest.approx(value, rel=1e-14)

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from exact import InputError, System, build
+from exact import InputError, System, build, states
 from exact.cycles.chain import hidden_states
 from exact.cycles.estimates import rao_blackwell
 from exact.ising import coarse
-from exact.quantum import Jump
+from exact.quantum import Jump, tfim_model
+from exact.quantum.liouvillian import Liouvillian
 from exact.quantum.pauli import MINUS
 from exact.trajectories.cloning import cloning
 from neural import Ensemble, trackers
@@ -164,6 +165,25 @@ def test_systems():
     for rate in (-TINY, math.inf):
         with pytest.raises(InputError):
             Jump((0,), MINUS, rate)
+
+
+def test_memory(monkeypatch):
+    """What is there is enough, and what is a byte more is not; both are told in GiB."""
+    monkeypatch.setattr(states, "available_memory", lambda: 1 << 31)
+    states.require_memory(2.0**31, "a vector")
+    with pytest.raises(InputError, match=r"a vector needs about 3 GiB and 2 GiB are available: .* or a method"):
+        states.require_memory(3.0 * 2**30, "a vector")
+    with pytest.raises(InputError, match="a vector"):
+        states.require_memory(2.0**31 + 1, "a vector")
+    monkeypatch.setattr(states, "available_memory", lambda: 1 << 20)
+    for needy in (
+        lambda: Liouvillian(tfim_model((10,))).sparse(),  # 4^10 columns of some entries each
+        lambda: cloning(
+            build("free", (8,)), 0.1, 0.1, clones=20_000, populations=2
+        ),  # 10^4 at a time, 10 times 24 B each
+    ):
+        with pytest.raises(InputError, match="GiB are available"):
+            needy()
 
 
 def test_sampling():

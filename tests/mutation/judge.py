@@ -14,8 +14,8 @@ from . import tree
 from .places import Mutant
 
 QUICK = 2.0  # seconds; such tests come first
-SLACK = 10  # times a test's own CPU time, and a minute: beyond that it hangs
-COMPILING = 240.0  # seconds that numba may take to compile anew
+SLACK = 5  # times the CPU time of a test, and some seconds: beyond that it hangs
+COMPILING = 60.0  # seconds that numba may take to compile anew
 MEMORY = 8 << 30  # bytes of address space: a wrong size is not to take the machine down
 
 
@@ -60,7 +60,7 @@ def watched(tests: list[str], seconds: dict[str, float], compiling: bool, tempor
         def pytest_runtest_logstart(self, nodeid):
             now.write_text(nodeid)
             used = resource.getrusage(resource.RUSAGE_SELF)
-            limit = used.ru_utime + used.ru_stime + 60 + SLACK * seconds[nodeid] + COMPILING * compiling
+            limit = used.ru_utime + used.ru_stime + 20 + SLACK * seconds[nodeid] + COMPILING * compiling
             _, hard = resource.getrlimit(resource.RLIMIT_CPU)
             resource.setrlimit(resource.RLIMIT_CPU, (min(int(limit), hard), hard))
 
