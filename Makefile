@@ -6,7 +6,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt
 OUT ?= validation
 
-.PHONY: validate test test-slow lint benchmark clean
+.PHONY: validate test test-slow lint benchmark mutation clean
 
 validate: .venv/.base
 	$(BIN)/vanbench run validate --out $(OUT)
@@ -20,13 +20,17 @@ test-slow: .venv/.test
 benchmark: .venv/.test
 	$(BIN)/python -m pytest -m benchmark --benchmark-enable --benchmark-only
 
+# Hours on two cores; interrupted, it goes on where it was, and judges again only what has changed.
+mutation: .venv/.mutation
+	$(BIN)/python -m tests.mutation --jobs 2
+
 lint: .venv/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
 clean:
-	rm -rf .venv validation runs
+	rm -rf .venv validation runs .mutation
 
 # The command line needs less than the tests do, so that a first validation does not wait for QuTiP and QuSpin.
 .venv/.base: pyproject.toml constraints.txt
@@ -38,4 +42,8 @@ clean:
 
 .venv/.test: .venv/.base
 	$(PIP) -e '.[test]'
+	@touch $@
+
+.venv/.mutation: .venv/.test
+	$(PIP) -e '.[mutation]'
 	@touch $@

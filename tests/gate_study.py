@@ -4,8 +4,8 @@
 
 Runs the suite with each of ``worse_networks`` into ``OUT/worse/NAME`` and with each seed into ``OUT/unchanged/SEED``,
 judges every folder that is complete against ``results/baselines/ci.json``, and writes the page. What stands in ``OUT``
-is not run again, so that a call goes on after a stop; two calls with different seeds share the work, and one with
-``--seeds ""`` only judges what there is.
+is not run again, so that a call goes on after a stop. Two calls with different seeds share the work (the second
+``--no-worse``); one with ``--seeds "" --no-worse`` judges what there is.
 """
 
 from __future__ import annotations
@@ -82,11 +82,12 @@ def _numbers(text: str) -> list[int]:
 def main(
     out: Annotated[Path, typer.Argument(help="Folder of the records.")],
     seeds: Annotated[str, typer.Option(help="FIRST-LAST, of unchanged networks.")] = "2-51",
+    worsened: Annotated[bool, typer.Option("--worse/--no-worse", help="Run the worse networks too.")] = True,
     page_path: Annotated[Path | None, typer.Option("--page", help="Markdown file; printed if left out.")] = None,
 ) -> None:
     worse = {name: out / "worse" / name.replace(" ", "-") for name in WORSE}
     numbers = _numbers(seeds)
-    if numbers:
+    if worsened:
         for name, folder in worse.items():
             with put_in_place(name):
                 run_suite(SUITE, folder, seed=WORSE_SEED, workers=1)

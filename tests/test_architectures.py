@@ -17,6 +17,7 @@ from compare.conform.contract import CHECKS, RESTRICTED, attempt, cases
 from exact import InputError
 from neural import ARCHITECTURES, Autoregressive, Ensemble, build
 from neural.architectures import Sitewise, find
+from neural.architectures.lattice import strings
 
 SUMMED = 1e-12  # rounding of float64 sums over at most 256 states
 every = pytest.mark.parametrize("name", list(ARCHITECTURES))
@@ -168,6 +169,30 @@ def test_a_mixture_over_all_strings_keeps_the_symmetries_of_the_square():
         torch.testing.assert_close(full.log_prob(image.flatten(1)), log_prob, atol=1e-12, rtol=1e-12)
     # the images permute among themselves only if "1..8" are all of them; two strings do not do it
     assert (net.log_prob(images[1].flatten(1)) - net.log_prob(x.flatten(1))).abs().max() > 1e-3
+
+
+def test_strings_of_a_rectangle_are_these():
+    """Sites 0 1 2 above 3 4 5: from each corner along rows, then along columns, the opposite corner next."""
+    assert strings((2, 3)) == [
+        [0, 1, 2, 3, 4, 5],
+        [0, 1, 2, 5, 4, 3], [0, 3, 4, 1, 2, 5], [5, 4, 3, 0, 1, 2], [5, 2, 1, 4, 3, 0],
+        [2, 1, 0, 3, 4, 5], [2, 5, 4, 1, 0, 3], [3, 4, 5, 2, 1, 0], [3, 0, 1, 4, 5, 2],
+    ]  # fmt: skip
+    assert strings((3,)) == [[0, 1, 2], [0, 1, 2], [2, 1, 0]]
+
+
+def test_strings_of_a_box_take_one_step_at_a_time():
+    """48 different paths in three dimensions, each step to a neighbour; six from each corner, the opposite one next."""
+    shape = (2, 3, 4)
+    found = strings(shape)[1:]
+    assert len({tuple(path) for path in found}) == 48
+    at = np.stack(np.unravel_index(np.array(found), shape), -1)
+    assert (np.abs(np.diff(at, axis=1)).sum(-1) == 1).all()
+    begins = at[:, 0].reshape(8, 6, 3)
+    assert (begins == begins[:, :1]).all()
+    assert (begins[0::2] + begins[1::2] == np.array(shape) - 1).all()
+    first_axis = [tuple(np.argsort([np.flatnonzero(np.diff(path[:, k]))[0] for k in range(3)])) for path in at[:6]]
+    assert first_axis == [(2, 1, 0), (1, 2, 0), (2, 0, 1), (0, 2, 1), (1, 0, 2), (0, 1, 2)]  # the last axis is fastest
 
 
 def test_mixture_string_numbers():

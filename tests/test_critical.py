@@ -60,8 +60,9 @@ def test_what_is_kept_is_not_computed_again(tmp_path, monkeypatch):
         critical(name, tmp_path)
 
 
-def test_a_window_beside_the_maximum_is_told(tmp_path, monkeypatch):
-    monkeypatch.setitem(WINDOW, "south-east-3x3", (0.26, 0.3))
+@pytest.mark.parametrize("window", [(0.26, 0.3), (0.15, 0.19)])  # the maximum is at 0.217
+def test_a_window_beside_the_maximum_is_told(window, tmp_path, monkeypatch):
+    monkeypatch.setitem(WINDOW, "south-east-3x3", window)
     with pytest.raises(InputError, match="window"):
         critical("south-east-3x3", tmp_path)
 

@@ -252,3 +252,14 @@ def test_torch_and_numpy_share_the_kernels():
     xt = torch.tensor(np.array(x))
     np.testing.assert_allclose(log_visible(as_torch, xt).numpy(), log_visible(params, x), atol=1e-12)
     np.testing.assert_allclose(log_hidden(as_torch, xt).numpy(), log_hidden(params, x), atol=1e-12)
+
+
+def test_states_never_visited_add_nothing_to_the_likelihood():
+    """The sum over the visited states, one term at a time: a never visited one, however likely, has no term."""
+    params = random_params("softmax")
+    data = (np.random.default_rng(4).random((7, 5)) < 0.5).astype(float)
+    _, a, _ = by_hand(params)
+    rows = a[(data @ 2 ** np.arange(4, -1, -1)).astype(int)]
+    for occupancy in ([0.25, 0.0, 0.75], [0.0, 0.0, 1.0]):
+        found = occupancy_log_likelihood(params, data, np.array(occupancy))
+        np.testing.assert_allclose(found, np.log(rows @ occupancy), rtol=1e-12)

@@ -19,7 +19,7 @@ from exact.matrixfree.kernel import Layout
 from exact.matrixfree.lanczos import lanczos
 from exact.matrixfree.quadrature import Tridiagonal, continuous, euler
 from exact.matrixfree.solve_lanczos import unstable
-from exact.matrixfree.symmetric import Symmetric, applies
+from exact.matrixfree.symmetric import Symmetric, applies, margin
 from exact.matrixfree.symmetrise import equilibrium
 from exact.scan import scan
 
@@ -385,3 +385,25 @@ def test_euler_bounds_near_its_limit_stay_small_at_long_times():
     assert abs(values[0] - np.log(p.sum())) < bounds[0] + 1e-13 * steps[0]
     rate = (values[1] - values[0]) / (steps[1] - steps[0])
     assert rate == pytest.approx(np.log1p(dt * run.tri.theta()[0]), rel=1e-3)
+
+
+def test_derivatives_at_time_zero_are_known_with_certainty():
+    """``k = exp(-s) <r> / N``, by hand for free spins: ``<r> = 2 c (1 - c) N`` of the start; ``chi = -k`` there."""
+    for c, s in ((0.3, 0.4), (0.5, -1.0)):
+        asked = ["activity", "susceptibility", "trajectory_density"]
+        frame = solve(build("free", (4,), c=c), s, [0.0, 1.0], asked, method="lanczos")
+        first = frame[frame.t == 0].set_index("quantity")
+        assert first.value["trajectory_density"] == pytest.approx(c, rel=1e-14)
+        assert first.bound["trajectory_density"] < 1e-12
+        want = np.exp(-s) * 2 * c * (1 - c)
+        for name, value in (("activity", want), ("susceptibility", -want)):
+            assert first.value[name] == pytest.approx(value, rel=1e-14)
+            assert 0 <= first.bound[name] < 1e-12
+
+
+def test_the_node_of_the_upper_rule_is_within_five_e_folds_of_the_latest_time():
+    """At most 0.05 above the largest eigenvalue, and ``exp(5)`` at the latest time: nearer for later times alone."""
+    found = {t: margin(t) for t in (0.0, 1.0, 50.0, 100.0, 1e4, 1e8)}
+    assert found[0.0] == found[1.0] == found[50.0] == 0.05
+    for t in (100.0, 1e4, 1e8):
+        assert t * found[t] == pytest.approx(5.0)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from compare.ising import data as ising_data
 from compare.ising import predict as ising_predict
-from compare.ising.causes import causes
+from compare.ising.causes import _by_energy, causes
 from compare.ising.learning import Spec
 from exact import ising
 from exact.errors import InputError
@@ -347,3 +347,12 @@ def test_sampler_refuses_bad_arguments():
 def test_generated_configurations_are_nearly_independent():
     run_ = montecarlo.simulate((8, 8), 2.5, 20000, sweeps=ising_data.SWEEPS, seed=1)
     assert montecarlo.autocorrelation_time(run_.energy) < 1.0  # 0.5 is independent
+
+
+def test_a_level_rarer_than_a_bin_shares_the_one_below():
+    """300 of mean deviation 1 at energy 0, 300 of 3 at 1, one of 7 at 2: the last two are one bin, of mean energy
+    302/301 and mean deviation 907/301, and the line from the first bin's mean to it goes through 1 + 606/302 at 1."""
+    energy = np.repeat([0.0, 1.0, 2.0], [300, 300, 1])
+    found = _by_energy(np.repeat([1.0, 3.0, 7.0], [300, 300, 1]), energy)
+    for level, want in ((0.0, 1.0), (1.0, 1 + 606 / 302), (2.0, 907 / 301)):
+        assert found[energy == level] == pytest.approx(want, rel=1e-12)

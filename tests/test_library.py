@@ -38,3 +38,29 @@ def test_command(tmp_path, capsys):
         assert library.main(["compute", "fa-4", "--folder", str(tmp_path), *wrong]) == 2
         assert capsys.readouterr().err.count("\n") == 1
     assert np.isfinite(library.read(tmp_path / "fa-4.csv").value.astype(float)).all()
+
+
+def test_names_of_tables_tell_their_systems():
+    """``south-east-4x4-c0.05`` is 4x4 at c = 0.05 and negative s; c = 0.5 and positive s where nothing is said."""
+    lengths = {"south-east": {(3, 3), (4, 4), (5, 5)}, "fa": {(3, 3), (4, 4), (5, 5)}, "fa-corner": set(),
+               "south-east-front": {(2, 2, 2), (3, 3, 3)}, "east": set()}  # fmt: skip
+    for name in ("fa", "east"):
+        lengths[name] |= {(n,) for n in (4, 8, 12, 16, 20, 24)}
+    expected = {f"{name}-{'x'.join(map(str, shape))}" for name, shapes in lengths.items() for shape in shapes}
+    expected |= {f"{name}-{n}x{n}-c0.05" for name in ("south-east", "fa-corner") for n in (3, 4, 5)}
+    assert set(library.CASES) == expected
+    for name, case in library.CASES.items():
+        parts = name.split("-")
+        low = parts[-1] == "c0.05"
+        assert "x".join(map(str, case.shape)) == parts[-2 if low else -1]
+        assert (case.sign, case.params.get("c", 0.5)) == ((-1.0, 0.05) if low else (1.0, 0.5))
+        assert case.build().name.startswith("fa" if name.startswith("fa") else "east")
+        assert np.sign(case.fields).tolist() == [case.sign] * len(library.FIELDS)
+
+
+def test_the_middle_of_the_grid_comes_first():
+    order = library.first_things_first(np.arange(21.0))
+    assert order[:7] == [10, 0, 4, 8, 12, 16, 20]
+    assert order[7:12] == [2, 6, 14, 18, 1]
+    assert sorted(order) == list(range(21))
+    assert library.FIELDS[10] == 0.1

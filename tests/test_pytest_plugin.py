@@ -23,6 +23,7 @@ version = 1
 [defaults]
 s = [0.5]
 times = [0.2]
+quantities = ["ln_Z", "distribution"]
 architectures = ["bernoulli"]
 tracker_options = {dt = 0.1, samples = 500, epochs = 20, first_epochs = 20, learning_rate = 0.01}
 seeds = 6
@@ -89,7 +90,7 @@ def test_a_regression_is_a_failure(place: Path) -> None:
     done = call(place, "--vanbench-suite", "mine.toml", *options, "--vanbench-summary", "worse.md")
     assert done.returncode == 1
     assert "1 failed, 1 passed" in done.stdout
-    assert "worse: fa 3 bernoulli ln_Z" in done.stdout
+    assert "worse: fa 3 bernoulli distribution" in done.stdout
     assert "Traceback" not in done.stdout
     root = ElementTree.parse(place / "worse.xml").getroot()
     assert [case.get("name") for case in root.iter("testcase") if case.find("failure") is not None] == ["fa"]

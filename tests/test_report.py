@@ -136,6 +136,32 @@ def test_verdict_names_the_worst_case_and_its_cause(folder: Path) -> None:
     assert found.facts[2][:2] == ("mostly", "discretisation")
     assert found.networks is not None
     assert [row[0].text for row in found.networks.rows] == ["made", "gru"]  # the better first
+    assert [row[1].text for row in found.networks.rows] == ["3", "2"]
+    assert found.facts[1][2] == "of 5 cases"
+    assert found.facts[2][2].startswith("the largest part in 5 of 5 cases – the time steps")
+
+
+def test_cases_are_counted(folder: Path) -> None:
+    """Five cases at the last time: two without a reference, one that diverged, three with negative targets."""
+    summary = summary_of(folder)
+    last = summary.index[summary.t == 1.0]
+    assert len(last_times(summary)) == 5
+    summary.loc[last[:2], ["exact", "error", "error_per_site"]] = np.nan
+    summary.loc[last[2], "value"] = np.nan
+    summary.loc[last[1:4], "negative"] = 1
+    summary.loc[last[3:], "note"] = "odd"
+    said = verdict(summary, [example()])
+    for words in (
+        "2 cases of 5 have no exact",
+        "1 case of 5 are not finite",
+        "3 cases met negative",
+        "In 2 cases: odd.",
+    ):
+        assert words in " ".join(said.cautions)
+    assert "of exact in all 3 cases." in said.headline
+    alone = verdict(summary.loc[last[3:4]], [example()])
+    assert "of exact in the 1 case." in alone.headline
+    assert "1 case met negative" in " ".join(alone.cautions)
 
 
 def test_a_power_and_an_exponential_are_compared_at_the_largest_size() -> None:

@@ -194,6 +194,28 @@ def test_exponents_of_power_laws_are_found():
     assert isinstance(critical.figure(rows.assign(height=1.0), long, found), Figure)
 
 
+def test_beta_is_of_the_times_at_which_the_field_still_moves():
+    """9/t from t = 10 to 30; before it a peak of its own, after it fields within 1.5 times the long-time one, 0.16,
+    or, where none is known, the smallest one."""
+    times, fields = [5.0, 10.0, 20.0, 30.0, 40.0, 80.0], [0.5, 0.9, 0.45, 0.3, 0.235, 0.17]
+    head = {"system": "east", "source": "exact", "s_c_stderr": np.nan, "share": np.nan, "t": times}
+    known = pd.DataFrame({**head, "shape": "4x4", "n_sites": 16, "s_c": fields})
+    unknown = pd.DataFrame({**head, "shape": "5x5", "n_sites": 25, "s_c": fields})
+    two = pd.DataFrame({**head, "shape": "6x6", "n_sites": 36, "s_c": fields}).iloc[
+        [3, 4]
+    ]  # neither moves: both are taken
+    long = pd.DataFrame({"system": "east", "shape": ["4x4"], "n_sites": [16], "s_c": [0.16], "source": "exact"})
+    found = critical.exponents(pd.concat([known, unknown, two]), long).set_index("from")
+    for shape in ("4x4", "5x5"):
+        row = found.loc[f"{shape}, exact, t = 10 to 30"]
+        assert row.value == pytest.approx(1.0, rel=1e-12)
+        assert row.points == 3
+    row = found.loc["6x6, exact, t = 30 to 40"]
+    assert row.value == pytest.approx(np.log(0.3 / 0.235) / np.log(4 / 3), rel=1e-12)
+    assert row.points == 2
+    assert len(found) == 3  # one size is no exponent alpha
+
+
 def test_a_transition_narrower_than_the_fields_is_where_its_branches_cross():
     """Two phases of given rates that a weight of e^-8 holds apart, fields 26 % apart wherever the grid begins."""
     t, rates = 500.0, (lambda s: -9 * s + 4 * s**2, lambda s: -0.3 - 1.2 * s + s**2)

@@ -10,6 +10,7 @@ import numpy as np
 
 REACH = 4  # points on each side: nine-point formulas, of order h^8
 SAFETY = 8.0
+LUCK = 32.0  # of two orders that agree by chance, or a value that passes zero
 GOAL = 1e-8  # relative truncation, as estimated, that is good enough; the estimate is mostly ten times too large
 RATIO = (GOAL / SAFETY) ** 0.75  # difference of the orders six and eight that means so much
 FIRST_STEP = 2.0**-8  # steps are powers of two: no field of this size is rounded when it is shifted
@@ -86,7 +87,7 @@ def _stencil(points: list[Values], h: float) -> tuple[Derivatives, np.ndarray]:
         noise = np.abs(WEIGHTS[order, REACH]) @ errors / h**order
         apart, before = np.abs(high - low), np.abs(low - lowest)
         ratio = np.minimum(apart / np.maximum(np.abs(high), 1e-300), 1.0)
-        falling = apart * np.minimum(1.0, SAFETY * apart / np.maximum(before, 1e-300))  # where the value passes zero
+        falling = apart * np.minimum(1.0, LUCK * apart / np.maximum(before, 1e-300))
         truncation = np.maximum(SAFETY * ratio ** (4 / 3) * np.abs(high), falling)
         out += [high, noise + np.where(apart < noise, apart, truncation)]
         worst = np.maximum(worst, np.where(apart < noisy * noise, 0.0, ratio))

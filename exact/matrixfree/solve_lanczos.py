@@ -182,19 +182,23 @@ def _at_zero(engine: Symmetric) -> tuple[float, float]:
 def _instantaneous(engine: Symmetric, run: Run, ask: Question, bounds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """``exp(-s) <r> / N``, from ``<-|W_s|p> = (exp(-s) - 1) <r>``; at ``s = 0`` the start is stationary.
 
-    Beyond rounding: what ``bounds`` of ``ln Z`` leave open in the weights, each worth the width of the spectrum.
+    Rounding of the operator shifts weight between states, by ``t |W| 1e-16`` at most, which counts as far as they
+    differ; to that comes what ``bounds`` of ``ln Z`` leave open in the weights.
     """
     n, s = engine.system.n_sites, engine.s
+    rounded = 8 * EPS * engine.op.bound
     if s == 0:
         start = engine.layout.initial()
         parts = [Local(p.sites, np.diag(np.diag(p.matrix))) for p in tilted(engine.system)]
-        rate = -engine.layout.operator(parts).apply(np.sqrt(start), np.empty_like(start))
-        return np.full(len(ask.times), rate / n), np.full(len(ask.times), 8 * EPS * engine.op.bound)
+        escape = -engine.layout.operator(parts).diagonal()
+        rate = float(start @ escape)
+        spread = float(np.sqrt(start @ (escape - rate) ** 2))
+        return np.full(len(ask.times), rate / n), rounded * (1 + ask.times * spread)
     factor = np.exp(-s) / np.expm1(-s) / n
-    open_ = np.maximum(bounds - rounding(run.tri, ask.times, ask.dt), 0.0)
-    nodes = run.tri.gauss.nodes
-    errors = 8 * EPS * engine.op.bound + 2 * (nodes[-1] - nodes[0]) * open_
-    return factor * run.growth(ask.times, ask.dt), abs(factor) * errors
+    growth, spread = run.growth(ask.times, ask.dt)
+    nodes, missing = run.tri.gauss.nodes, np.maximum(bounds - rounding(run.tri, ask.times, ask.dt), 0.0)
+    errors = rounded * (1 + ask.times * spread) + 2 * (nodes[-1] - nodes[0]) * missing
+    return factor * growth, abs(factor) * errors
 
 
 def _trajectory_density(
@@ -213,11 +217,13 @@ def _trajectory_density(
 
     found = ask.differences(engine, run, near, FIRST_STEP)
     n, t = system.n_sites, np.where(ask.times > 0, ask.times, 1.0)
+    off = np.zeros(len(t))  # relative, of the weight
     if ask.dt is not None:
-        t = t * np.exp(run.ln_z(np.maximum(ask.times - ask.dt, 0.0), ask.dt)[0] - centre[0])
+        before, bound = run.ln_z(np.maximum(ask.times - ask.dt, 0.0), ask.dt)
+        t, off = t * np.exp(before - centre[0]), bound + centre[1]
     at_zero = _density_at_zero(engine) if (ask.times == 0).any() else 0.0
     value = np.where(ask.times > 0, (found.first / t + pinned) / n, at_zero)
-    return value, np.where(ask.times > 0, found.first_error / (n * t), 0.0)
+    return value, np.where(ask.times > 0, (found.first_error + np.abs(found.first) * off) / (n * t), 0.0)
 
 
 def _density_at_zero(engine: Symmetric) -> float:

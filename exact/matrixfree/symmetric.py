@@ -58,11 +58,13 @@ class Run:
             return continuous(self.tri, times, self.upper)
         return euler(self.tri, dt, np.rint(times / dt).astype(int), self.lower, self.upper)
 
-    def growth(self, times: np.ndarray, dt: float | None = None) -> np.ndarray:
-        """``<-|W_s|p_t> / Z_t``, the growth rate of the normaliser (``d ln Z/dt`` in continuous time)."""
+    def growth(self, times: np.ndarray, dt: float | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """``<-|W_s|p_t> / Z_t``, the growth rate of the normaliser (``d ln Z/dt`` in continuous time), and its spread
+        over the eigenvalues that count at ``t``."""
         nodes = self.tri.gauss.nodes
         f = _functions(nodes, times, dt) * np.exp(self.tri.gauss.logs)
-        return (f @ nodes) / f.sum(1)
+        mean = (f @ nodes) / f.sum(1)
+        return mean, np.sqrt(((nodes - mean[:, None]) ** 2 * np.abs(f)).sum(1) / np.abs(f.sum(1)))
 
     def profile(self, times: np.ndarray, dt: float | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Site averages of the normalised evolved distribution, ``(n_times, n_sites)``, and their error bounds."""

@@ -1,0 +1,17 @@
+"""``python -m tests.mutation``: do the tests see one change in one line? Interrupted, it goes on where it was."""
+
+from __future__ import annotations
+
+import argparse
+
+from . import report, run
+
+parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=__doc__)
+parser.add_argument("--number", type=int, default=340, help="changes to draw (%(default)s)")
+parser.add_argument("--seed", type=int, default=20, help="of the draw (%(default)s)")
+parser.add_argument("--jobs", type=int, default=1, help="changes judged at a time (%(default)s)")
+parser.add_argument("--budget", type=float, default=90, help="CPU seconds of clean tests a change (%(default)s)")
+parser.add_argument("--only", default="", help="judge only changes in files whose path holds this")
+given = parser.parse_args()
+drawn = run.run(given.number, given.seed, given.jobs, given.budget, given.only)
+report.write(drawn, given.budget, given.seed)
