@@ -6,9 +6,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .record import Record, records
-    from .run import run_suite
-    from .task import Architecture, Run, Suite, Task, load_suite
+    from vanbench.compare.declare.task import Architecture, Run, Suite, Task, load_suite
+    from vanbench.compare.run.record import Record, records
+    from vanbench.compare.run.suite import run_suite
 
 __all__ = [
     "Architecture",

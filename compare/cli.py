@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from exact import InputError
+from vanbench.exact import InputError
 
 OK, REGRESSION, BAD_INPUT, CANNOT_COMPARE, CRASH, INCOMPLETE = range(6)  # 130: `commands.common.interruptible`
 COMMANDS = ("list", "exact", "track", "learn", "cycles", "run", "table", "gate", "conform", "report")
@@ -48,9 +48,9 @@ def options(
 def _register() -> None:
     for name in COMMANDS:
         try:
-            module = importlib.import_module(f"compare.commands.{name}")
+            module = importlib.import_module(f"vanbench.compare.commands.{name}")
         except ModuleNotFoundError as error:
-            if error.name != f"compare.commands.{name}":
+            if error.name != f"vanbench.compare.commands.{name}":
                 raise
             continue
         module.register(app)

@@ -22,7 +22,7 @@ import pytest
 if TYPE_CHECKING:
     import pandas as pd
 
-    from .task import Architecture, Suite, Task
+    from vanbench.compare.declare.task import Architecture, Suite, Task
 
 PROPERTY = "vanbench"  # of a test report: one case as JSON, for JUnit and the summary
 WARNING = "vanbench-warning"  # likewise: a sentence on a number that may be wrong
@@ -68,9 +68,8 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
     if config.getoption("--vanbench-suite") is None:
         return
-    from exact import InputError
-
-    from .task import load_suite
+    from vanbench.compare.declare.task import load_suite
+    from vanbench.exact import InputError
 
     try:
         suite = load_suite(config.getoption("--vanbench-suite"))
@@ -127,10 +126,9 @@ class _Runner:
 
     def run(self, task: Task | Suite, architecture: str | None = None, seed: int | None = None, **options: Any) -> Path:
         """The folder with the records of ``task``. Raises ``NoVerdict`` for a run that left none."""
-        from exact import InputError
-
-        from .run import run_suite
-        from .task import Suite
+        from vanbench.compare.declare.task import Suite
+        from vanbench.compare.run.suite import run_suite
+        from vanbench.exact import InputError
 
         option = self.config.getoption
         suite = task if isinstance(task, Suite) else Suite(name=task.name, tasks=[task])
@@ -148,9 +146,8 @@ class _Runner:
 
     def networks(self) -> list[Architecture] | None:
         """What --vanbench-architecture asks for; None for the suite's own."""
-        from exact import InputError
-
-        from .parse import options
+        from vanbench.compare.declare.parse import options
+        from vanbench.exact import InputError
 
         name = self.config.getoption("--vanbench-architecture")
         given = options(self.config.getoption("--vanbench-arch-option"), "--vanbench-arch-option")
@@ -160,10 +157,9 @@ class _Runner:
 
     def judge(self, task: Task, baseline: Path | None) -> Any:
         """The gate's ``Verdict`` on this task alone; without a baseline only what is not finite fails."""
-        from exact import InputError
-
-        from . import gate as gates
-        from .record import FOLDER
+        from vanbench.compare.judge import gate as gates
+        from vanbench.compare.run.record import FOLDER
+        from vanbench.exact import InputError
 
         folder = self.out / FOLDER / task.name
         try:
@@ -189,7 +185,7 @@ class _Runner:
 
 
 def _architectures(name: str, options: dict[str, Any]) -> list[Architecture]:
-    from .task import Architecture
+    from vanbench.compare.declare.task import Architecture
 
     return [Architecture(name=name, options=options)]
 
@@ -201,9 +197,8 @@ def _runner(config: pytest.Config) -> _Runner:
     if _RUNNER not in config.stash:
         import tempfile
 
-        from exact import InputError
-
-        from .run import require_empty_or_run_folder
+        from vanbench.compare.run.suite import require_empty_or_run_folder
+        from vanbench.exact import InputError
 
         given = config.getoption("--vanbench-out")
         if given is None:
@@ -225,11 +220,11 @@ def vanbench_run(
     """``vanbench_run(suite, architecture=None, seed=None, **options) -> DataFrame``: runs it and returns the summary.
 
     ``suite``: a name, FILE.toml, a ``Suite`` or a ``Task``. One row for each task, network, shape, quantity, s and t,
-    averaged over seeds, with ``error`` and its parts (the columns of ``compare.collect.summarise``). The same call
+    averaged over seeds, with ``error`` and its parts (the columns of ``compare.judge.collect.summarise``). The same call
     twice runs once.
     """
-    from .collect import collect, summarise
-    from .task import load_suite
+    from vanbench.compare.declare.task import load_suite
+    from vanbench.compare.judge.collect import collect, summarise
 
     kept: dict[str, Path] = {}
 

@@ -1,17 +1,17 @@
 """Exact answers: systems as local terms, their tilted generators, and every quantity with certainty."""
 
-from .connections import Connections
-from .errors import InputError
-from .matrixfree.eigenvectors import doob, leading_vectors
-from .scan import scan
-from .solve import solve
-from .sparse import generator
-from .states import StateSpace
-from .system import Excluding, FixedSum, System
-from .systems import SYSTEMS, build
-from .terms import Term, jumps
-from .trajectories.cloning import cloning
-from .trajectories.gillespie import trajectories
+from vanbench.exact.definitions.connections import Connections
+from vanbench.exact.definitions.states import StateSpace
+from vanbench.exact.definitions.system import Excluding, FixedSum, System
+from vanbench.exact.definitions.terms import Term, jumps
+from vanbench.exact.errors import InputError
+from vanbench.exact.matrixfree.eigenvectors import doob, leading_vectors
+from vanbench.exact.scan import scan
+from vanbench.exact.solve import solve
+from vanbench.exact.sparse.generator import generator
+from vanbench.exact.systems import SYSTEMS, build
+from vanbench.exact.trajectories.cloning import cloning
+from vanbench.exact.trajectories.gillespie import trajectories
 
 __all__ = [
     "SYSTEMS",

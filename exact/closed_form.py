@@ -13,7 +13,7 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.sparse.linalg import expm_multiply
 
-from .errors import InputError
+from vanbench.exact.errors import InputError
 
 SERIES_BELOW = 1.0  # of (Delta t)^2: the Taylor series of cosh and sinh, where the closed derivatives would cancel
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .connections import Connections
-from .errors import InputError
-from .matrixfree import solve_lanczos
-from .matrixfree.kernel import Layout
-from .matrixfree.kernel_dense import SCRATCH
-from .matrixfree.krylov import FEWEST
-from .matrixfree.symmetric import VECTORS, applies, counts_moves
-from .sparse import sparse_bytes
-from .states import SAMPLED, available_memory, require_memory
-from .system import System
+from vanbench.exact.definitions.connections import Connections
+from vanbench.exact.definitions.states import SAMPLED, available_memory, require_memory
+from vanbench.exact.definitions.system import System
+from vanbench.exact.errors import InputError
+from vanbench.exact.matrixfree import solve_lanczos
+from vanbench.exact.matrixfree.kernel import Layout
+from vanbench.exact.matrixfree.kernel_dense import SCRATCH
+from vanbench.exact.matrixfree.krylov import FEWEST
+from vanbench.exact.matrixfree.symmetric import VECTORS, applies, counts_moves
+from vanbench.exact.sparse.generator import sparse_bytes
 
 METHODS = ("auto", "dense", "sparse", "lanczos", "krylov")
 SMALL = 1 << 12  # states up to which exact derivatives on a sparse matrix are cheap

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .errors import InputError
-from .matrixfree.kernel import Layout
-from .method import needed
-from .solve import DEFAULT, STEADY, solve
-from .states import available_memory
-from .system import System
-from .tidy import ORDER, tidy
+from vanbench.exact.definitions.states import available_memory
+from vanbench.exact.definitions.system import System
+from vanbench.exact.errors import InputError
+from vanbench.exact.matrixfree.kernel import Layout
+from vanbench.exact.method import needed
+from vanbench.exact.solve import DEFAULT, STEADY, solve
+from vanbench.exact.tidy import ORDER, tidy
 
 Progress = Callable[[str], None]
 

@@ -10,22 +10,22 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .errors import InputError, unknown
-from .field import occupation
-from .matrixfree import krylov, solve_lanczos
-from .matrixfree.derivatives import FIRST_STEP
-from .matrixfree.eigenvectors import leading_values, leading_vectors, scgf_and_gap
-from .matrixfree.kernel import Layout, Operator
-from .matrixfree.local import Local, tilted
-from .matrixfree.marginals import site_sums
-from .matrixfree.solve_lanczos import Question
-from .method import METHODS, choose
-from .propagate import Evolved, evolve, steps_of
-from .signed import negative, resolved
-from .sparse import generator
-from .spectrum import euler_limit, euler_limit_of
-from .system import System
-from .tidy import ORDER, Row, tidy
+from vanbench.exact.definitions.field import occupation
+from vanbench.exact.definitions.system import System
+from vanbench.exact.errors import InputError, unknown
+from vanbench.exact.matrixfree import krylov, solve_lanczos
+from vanbench.exact.matrixfree.derivatives import FIRST_STEP
+from vanbench.exact.matrixfree.eigenvectors import leading_values, leading_vectors, scgf_and_gap
+from vanbench.exact.matrixfree.kernel import Layout, Operator
+from vanbench.exact.matrixfree.local import Local, tilted
+from vanbench.exact.matrixfree.marginals import site_sums
+from vanbench.exact.matrixfree.solve_lanczos import Question
+from vanbench.exact.method import METHODS, choose
+from vanbench.exact.sparse.generator import generator
+from vanbench.exact.sparse.propagate import Evolved, evolve, steps_of
+from vanbench.exact.sparse.signed import negative, resolved
+from vanbench.exact.sparse.spectrum import euler_limit, euler_limit_of
+from vanbench.exact.tidy import ORDER, Row, tidy
 
 EVOLVED = (*solve_lanczos.EVOLVED, "distribution")
 STEADY = solve_lanczos.STEADY
@@ -76,7 +76,7 @@ def solve(
     """
     quantities = (quantities,) if isinstance(quantities, str) else quantities
     if system.quantum is not None and method not in METHODS[1:]:
-        from .quantum.solve import solve_quantum
+        from vanbench.exact.quantum.solve import solve_quantum
 
         asked = None if tuple(quantities) == DEFAULT else quantities
         return solve_quantum(system, s, times, asked, scheme, dt, observable, method, progress)

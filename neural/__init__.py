@@ -1,9 +1,9 @@
 """Autoregressive networks and the algorithms that let them follow a distribution in time."""
 
-from .architectures import ARCHITECTURES, build
-from .autoregressive import Autoregressive
-from .ensemble import Ensemble
-from .runner import Track, track
-from .trackers import TRACKERS
+from vanbench.neural.architectures import ARCHITECTURES, build
+from vanbench.neural.autoregressive import Autoregressive
+from vanbench.neural.ensemble import Ensemble
+from vanbench.neural.runner import Track, track
+from vanbench.neural.trackers import TRACKERS
 
 __all__ = ["ARCHITECTURES", "TRACKERS", "Autoregressive", "Ensemble", "Track", "build", "track"]

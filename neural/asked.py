@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from exact import InputError, System
-from exact.errors import unknown
-
-from . import quantum, trackers
-from .log import RunLog
+from vanbench.exact import InputError, System
+from vanbench.exact.errors import unknown
+from vanbench.neural import quantum, trackers
+from vanbench.neural.log import RunLog
 
 QUANTITIES = ("ln_Z", "activity", "susceptibility", "density", "density_profile", "instantaneous_activity")
 DTYPES = {"float64": torch.float64, "float32": torch.float32}
@@ -67,6 +66,6 @@ def check(
     if "dt" in options and trackers.steps_as_euler(tracker):
         if not options["dt"] > 0:
             raise InputError(f"dt = {options['dt']}: the time step must be positive.")
-        from exact.propagate import steps_of
+        from vanbench.exact.sparse.propagate import steps_of
 
         steps_of(times, options["dt"])

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from exact import Excluding, FixedSum, InputError
-from exact.system import Support
+from vanbench.exact import Excluding, FixedSum, InputError
+from vanbench.exact.definitions.system import Support
 
 FLOOR = 1e-6  # probability given to an outcome that the product start gives none: a logit must be finite
 TABLE_CHUNK = 1 << 14  # configurations in one call where all are gone through

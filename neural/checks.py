@@ -7,10 +7,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import torch
 
-from exact.warning import RunWarning
-
-from .log import RunLog
-from .trackers import Step
+from vanbench.exact.warning import RunWarning
+from vanbench.neural.log import RunLog
+from vanbench.neural.trackers import Step
 
 SIGMAS = 5.0  # standard errors: beyond it one normal number in 2 million, so that whole runs stay below 1 in 1000
 # Weights that are log-normal with this effective part have a fourth moment 1e4 times the square of the second: from a

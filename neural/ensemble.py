@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 from torch.func import functional_call, vmap
 
-from .autoregressive import MAX_TRIES, Autoregressive, Collapsed
-from .distributed import memory, mine, whole
-from .replay import Replayed
+from vanbench.neural.autoregressive import MAX_TRIES, Autoregressive, Collapsed
+from vanbench.neural.backend.distributed import memory, mine, whole
+from vanbench.neural.backend.replay import Replayed
 
 Parameters = Mapping[str, Tensor]
 SITE_BYTES = 8192  # of a site of a configuration in one call: a transformer takes as much, `sitewise` a hundredth

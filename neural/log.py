@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from exact.warning import RunWarning
-
-from .trackers import Step
+from vanbench.exact.warning import RunWarning
+from vanbench.neural.trackers import Step
 
 Row = dict[str, Any]
 ARRAYS = ("summed", "followed", "lost", "fastest", "left")

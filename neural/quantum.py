@@ -17,11 +17,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from exact import InputError, System
-from exact.quantum.observables import distribution_purity, pairs_by_distance, smallest_eigenvalue
-
-from .autoregressive import Autoregressive
-from .tables import configurations
+from vanbench.exact import InputError, System
+from vanbench.exact.quantum.observables import distribution_purity, pairs_by_distance, smallest_eigenvalue
+from vanbench.neural.autoregressive import Autoregressive
+from vanbench.neural.tables import configurations
 
 SPINS = ("sigma_x", "sigma_y", "sigma_z")
 PROFILES = tuple(f"{name}_profile" for name in SPINS)

@@ -16,15 +16,15 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from exact import Connections, InputError, StateSpace, System
-from exact.warning import AccuracyWarning, RunWarning
-
-from . import architectures, checkpoint, checks, differences, distributed, quantum, trackers
-from .asked import DTYPES, check, check_times
-from .autoregressive import FLOOR, Autoregressive, Collapsed
-from .ensemble import Ensemble
-from .log import Row, RunLog
-from .trackers.base import MAX_SUMMED, Problem
+from vanbench.exact import Connections, InputError, StateSpace, System
+from vanbench.exact.warning import AccuracyWarning, RunWarning
+from vanbench.neural import architectures, checks, differences, quantum, trackers
+from vanbench.neural.asked import DTYPES, check, check_times
+from vanbench.neural.autoregressive import FLOOR, Autoregressive, Collapsed
+from vanbench.neural.backend import checkpoint, distributed
+from vanbench.neural.ensemble import Ensemble
+from vanbench.neural.log import Row, RunLog
+from vanbench.neural.trackers.base import MAX_SUMMED, Problem
 
 CHECKPOINT_SECONDS = 20.0
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from exact import System
-from exact.matrixfree.local import tilted
+from vanbench.exact import System
+from vanbench.exact.matrixfree.local import tilted
 
 MAX_TABLE = 1 << 18  # entries of a table that is gone through in every iteration: nine spins
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .tensor_train import Gate, TensorTrain, turned
+from vanbench.neural.tensor_train import Gate, TensorTrain, turned
 
 
 @dataclass

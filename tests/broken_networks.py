@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from neural import Autoregressive
+from vanbench.neural import Autoregressive
 
 
 class Healthy(Autoregressive):

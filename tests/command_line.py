@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from compare.cli import main
+from vanbench.compare.cli import main
 
 TINY_SUITE = """
 version = 1
@@ -19,7 +19,7 @@ seeds = 3
 """
 SYSTEM_FILE = """
 import numpy as np
-from exact import System, jumps
+from vanbench.exact import System, jumps
 
 def make(shape, rate=1.0):
     flip = rate * np.array([[0.0, 1.0], [1.0, 0.0]])
@@ -31,7 +31,7 @@ def broken(shape):
     return 3
 """
 NETWORK_FILE = """
-from neural import Autoregressive
+from vanbench.neural import Autoregressive
 
 class Mine(Autoregressive):
     def __init__(self, shape, local_dim=2, scale=1.0):

@@ -8,7 +8,7 @@ import independent as ind
 import numpy as np
 from scipy.linalg import expm
 
-from exact import StateSpace, build, solve
+from vanbench.exact import StateSpace, build, solve
 
 RATES = {"p": 1.3, "q": 0.4, "alpha": 0.7, "beta": 0.9, "gamma": 0.2, "delta": 0.35}
 

@@ -13,12 +13,12 @@ import numpy as np
 import pretended_device
 import torch
 
-from exact import build
-from neural import build as network
-from neural import track
-from neural.architectures import ARCHITECTURES, find, hyperparameters
-from neural.learning.likelihood import Training, fit, log_prob
-from neural.trackers import TRACKERS
+from vanbench.exact import build
+from vanbench.neural import build as network
+from vanbench.neural import track
+from vanbench.neural.architectures import ARCHITECTURES, find, hyperparameters
+from vanbench.neural.learning.likelihood import Training, fit, log_prob
+from vanbench.neural.trackers import TRACKERS
 
 EAST = build("east", (2, 2), c=0.4)
 SPINS = build("heisenberg", (2,), Jy=1.8)

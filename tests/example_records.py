@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from compare.errors import errors
-from compare.record import FOLDER, Record, columns
-from compare.task import Task
+from vanbench.compare.declare.task import Task
+from vanbench.compare.judge.errors import errors
+from vanbench.compare.run.record import FOLDER, Record, columns
 
 EXACT = {4: -0.40, 6: -0.60, 8: -0.80}  # ln Z at t = 1 by size; half of it at t = 0.5
 EULER_SHIFT = -0.01  # what the time steps add to ln Z at t = 1

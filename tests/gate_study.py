@@ -17,11 +17,11 @@ from typing import Annotated, Any
 import typer
 from worse_networks import WORSE, put_in_place
 
-from compare.gate import gate
-from compare.power import POWER
-from compare.record import write_text
-from compare.run import run_suite
-from compare.task import load_suite
+from vanbench.compare.declare.task import load_suite
+from vanbench.compare.judge.gate import gate
+from vanbench.compare.judge.power import POWER
+from vanbench.compare.run.record import write_text
+from vanbench.compare.run.suite import run_suite
 
 SUITE = "ci"
 BASELINE = Path(__file__).parents[1] / "results" / "baselines" / "ci.json"

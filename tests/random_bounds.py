@@ -1,7 +1,7 @@
 """Every bound that ``solve`` prints, against extended precision, over random systems.
 
 ``python tests/random_bounds.py --systems 2000 --out results/exact/bounds.md`` runs the long version and stores what it
-found, ``tests/test_random_bounds.py`` a short one.
+found, ``tests/exact/test_random_bounds.py`` a short one.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import random_systems
 from extended import Reference, Values, together
 
-from exact import InputError, System, solve
+from vanbench.exact import InputError, System, solve
 
 ALWAYS = ("ln_Z", "density", "density_profile", "instantaneous_activity", "scgf", "gap")
 DERIVATIVES = ("activity", "susceptibility", "trajectory_density")  # take some fifty runs where the others take one

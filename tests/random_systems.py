@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from exact import System, build
-from exact.terms import jumps
+from vanbench.exact import System, build
+from vanbench.exact.definitions.terms import jumps
 
 
 def draw(rng: np.random.Generator, most: int) -> list[System]:

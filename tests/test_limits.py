@@ -8,19 +8,20 @@ import numpy as np
 import pytest
 import torch
 
-from exact import InputError, System, build, states
-from exact.cycles.chain import hidden_states
-from exact.cycles.estimates import rao_blackwell
-from exact.ising import coarse
-from exact.quantum import Jump, tfim_model
-from exact.quantum.liouvillian import Liouvillian
-from exact.quantum.pauli import MINUS
-from exact.trajectories.cloning import cloning
-from neural import Ensemble, trackers
-from neural import build as network
-from neural.learning import mixture
-from neural.learning.likelihood import Training, check_configurations
-from neural.trackers import Problem
+from vanbench.exact import InputError, System, build
+from vanbench.exact.cycles.chain import hidden_states
+from vanbench.exact.cycles.estimates import rao_blackwell
+from vanbench.exact.definitions import states
+from vanbench.exact.ising import coarse
+from vanbench.exact.quantum import Jump, tfim_model
+from vanbench.exact.quantum.liouvillian import Liouvillian
+from vanbench.exact.quantum.pauli import MINUS
+from vanbench.exact.trajectories.cloning import cloning
+from vanbench.neural import Ensemble, trackers
+from vanbench.neural import build as network
+from vanbench.neural.learning import mixture
+from vanbench.neural.learning.likelihood import Training, check_configurations
+from vanbench.neural.trackers import Problem
 
 torch.set_num_threads(1)
 TINY = 1e-300

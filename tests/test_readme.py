@@ -11,7 +11,7 @@ import click
 import pytest
 import typer
 
-from compare.cli import app, main
+from vanbench.compare.cli import app, main
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 RESULTS = Path(__file__).parents[1] / "results" / "tang2024"

@@ -7,8 +7,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from compare.cycles.overview import overview
-from compare.stale import kept_tables, outdated_tasks, rendered
+from vanbench.compare.show.stale import kept_tables, outdated_tasks, rendered
+from vanbench.compare.studies.baiesi2025.overview import overview
 
 RESULTS = Path(__file__).parents[1] / "results"
 TABLES = list(kept_tables(RESULTS))
@@ -20,7 +20,7 @@ def test_there_are_tables() -> None:
 
 @pytest.mark.parametrize("csv", TABLES, ids=lambda path: str(path.relative_to(RESULTS)))
 def test_a_table_is_what_its_numbers_give(csv: Path) -> None:
-    assert csv.with_suffix(".md").read_text() == rendered(csv), "stale: python -m compare.stale results"
+    assert csv.with_suffix(".md").read_text() == rendered(csv), "stale: python -m vanbench.compare.show.stale results"
 
 
 @pytest.mark.parametrize("csv", TABLES, ids=lambda path: str(path.relative_to(RESULTS)))
@@ -41,5 +41,5 @@ def test_another_declaration_is_seen(tmp_path: Path) -> None:
 def test_the_overview_of_latent_cycles_is_what_its_studies_give() -> None:
     folder = RESULTS / "baiesi2025"
     page = (folder / "README.md").read_text()
-    assert page == overview(folder), "stale: python -m compare.cycles.overview results/baiesi2025"
+    assert page == overview(folder), "stale: vanbench study baiesi2025 overview results/baiesi2025"
     assert "does not hold on digits-sigmoid" in page  # 8 of its 36 models are above 1/S

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from .. import parse
+from vanbench.compare.declare import parse
 
 System = Annotated[
     str,

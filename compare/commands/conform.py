@@ -10,10 +10,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from exact.errors import unknown
-
-from .. import parse
-from . import common
+from vanbench.compare.commands import common
+from vanbench.compare.declare import parse
+from vanbench.exact.errors import unknown
 
 EXAMPLE = """Example: vanbench conform my_package.my_module:MyNet --shape 4x4
 
@@ -38,8 +37,8 @@ def conform(
         raise unknown("format", form, list(FORMATS))
     lattice = None if shape is None else parse.shape(shape)
     options = parse.options(arch_option or [], "--arch-option")
-    from ..conform.contract import Result
-    from ..conform.contract import conform as run
+    from vanbench.compare.conform.contract import Result
+    from vanbench.compare.conform.contract import conform as run
 
     with common.console(quiet).status("") as status:
 

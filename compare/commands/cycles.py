@@ -14,11 +14,10 @@ from typing import Annotated
 import typer
 from rich.progress import TaskID
 
-from exact.errors import InputError
-
-from ..output import check_format
-from ..progress import Bars
-from . import common
+from vanbench.compare.commands import common
+from vanbench.compare.run.progress import Bars
+from vanbench.compare.show.output import check_format
+from vanbench.exact.errors import InputError
 
 
 def register(app: typer.Typer) -> None:
@@ -44,10 +43,10 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Nonequilibrium latent cycles: train two-kernel generative chains and measure their thermodynamics."""
         check_format(form)
-        from ..cycles.report import record, write
-        from ..cycles.study import Config, check, study
-        from ..cycles.suites import options
-        from ..datasets import load
+        from vanbench.compare.learn.cycles.report import record, write
+        from vanbench.compare.learn.cycles.study import Config, check, study
+        from vanbench.compare.learn.cycles.suites import options
+        from vanbench.compare.learn.datasets import load
 
         given = {"data": data, "reading": reading, "hidden": hidden, "runs": runs, "epochs": epochs}
         chosen = options(name, given, mnist is not None)
@@ -87,7 +86,7 @@ def folder(out: Path) -> None:
 
 
 def _print_tables(found) -> None:
-    from ..cycles.report import summary
+    from vanbench.compare.learn.cycles.report import summary
 
     typer.echo(summary(found).to_markdown(index=False, floatfmt=".4g"))
     typer.echo()

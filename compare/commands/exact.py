@@ -7,13 +7,14 @@ from typing import Annotated, Any
 
 import typer
 
-from exact import InputError, cloning, scan
-from exact.solve import DEFAULT
-
-from .. import parse, progress, warned
-from ..output import check_format, emit
-from ..systems import build_system
-from . import common
+from vanbench.compare.commands import common
+from vanbench.compare.declare import parse
+from vanbench.compare.declare.lookup import build_system
+from vanbench.compare.run import progress
+from vanbench.compare.show import warned
+from vanbench.compare.show.output import check_format, emit
+from vanbench.exact import InputError, cloning, scan
+from vanbench.exact.solve import DEFAULT
 
 EXAMPLE = """Example: vanbench exact fa --shape 6 -p c=0.3 --s 0.2 --times 2 --quantities ln_Z,activity,scgf
 
@@ -110,12 +111,12 @@ def _equilibrium(
         raise InputError(
             "temperatures belong to the equilibrium Ising model: vanbench exact ising --temperatures 1:4:0.1."
         )
-    from exact.ising import solve as solve_ising
+    from vanbench.exact.ising import solve as solve_ising
 
     known = {"J": 1.0, "h": 0.0, "plaquette": 0.0}
     for name, value in params.items():
         if name not in known:
-            from exact.errors import unknown
+            from vanbench.exact.errors import unknown
 
             raise unknown("parameter of ising", name, list(known))
         if isinstance(value, str | bool | list):

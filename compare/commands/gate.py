@@ -11,14 +11,13 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from exact import InputError
-from exact.errors import unknown
-
-from .. import gate as gates
-from .. import warned
-from ..output import print_json, print_rows
-from ..power import FALSE_ALARMS, POWER
-from ..record import SchemaMismatch
+from vanbench.compare.judge import gate as gates
+from vanbench.compare.judge.power import FALSE_ALARMS, POWER
+from vanbench.compare.run.record import SchemaMismatch
+from vanbench.compare.show import warned
+from vanbench.compare.show.output import print_json, print_rows
+from vanbench.exact import InputError
+from vanbench.exact.errors import unknown
 
 FORMATS = ("table", "json")
 HEADINGS = {"needed": "seeds"}

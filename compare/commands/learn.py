@@ -9,13 +9,12 @@ from typing import Annotated, Any
 
 import typer
 
-from exact.errors import InputError, unknown
-
-from .. import warned
-from ..output import check_format
-from ..progress import Bars
-from ..warned import marked
-from . import common
+from vanbench.compare.commands import common
+from vanbench.compare.run.progress import Bars
+from vanbench.compare.show import warned
+from vanbench.compare.show.output import check_format
+from vanbench.compare.show.warned import marked
+from vanbench.exact.errors import InputError, unknown
 
 COUPLINGS = ("J", "h", "plaquette")
 
@@ -28,7 +27,7 @@ def register(app: typer.Typer) -> None:
         help="Learn a Hamiltonian from configurations at one temperature.", epilog=EXAMPLE, no_args_is_help=True
     )
     family.command("ising", epilog=EXAMPLE)(learn_ising)
-    family.command("wang2020", epilog="Example: vanbench learn wang2020 --out runs/wang2020")(learn_wang2020)
+    family.command("wang2020", epilog="Example: vanbench study wang2020 run --out runs/wang2020")(learn_wang2020)
     app.add_typer(family, name="learn")
     app.command("predict", epilog="Example: vanbench predict runs/ising --temperatures 1:4:0.5")(predict)
 
@@ -56,11 +55,10 @@ def learn_ising(
     quiet: common.Quiet = False,
 ) -> None:
     """Train by maximum likelihood, so that H(x) = -T0 ln p(x); writes a folder that `predict` reads."""
-    from neural.learning.likelihood import Training
-
-    from .. import parse
-    from ..ising import data as ising_data
-    from ..ising.learning import Spec, run
+    from vanbench.compare.declare import parse
+    from vanbench.compare.learn.ising import data as ising_data
+    from vanbench.compare.learn.ising.learning import Spec, run
+    from vanbench.neural.learning.likelihood import Training
 
     if (data is None) == (generate is None):
         raise InputError("give either --data FILE or --generate N")
@@ -120,10 +118,10 @@ def predict(
     quiet: common.Quiet = False,
 ) -> None:
     """Thermodynamics at other temperatures from p^(T0/T), beside exact values; also FOLDER/predict-*.csv, .png."""
-    from .. import parse
-    from ..ising import predict as ising_predict
-    from ..ising.learning import load
-    from ..ising.plots import curves
+    from vanbench.compare.declare import parse
+    from vanbench.compare.learn.ising import predict as ising_predict
+    from vanbench.compare.learn.ising.learning import load
+    from vanbench.compare.learn.ising.plots import curves
 
     check_format(format)
     values = parse.numbers(temperatures, "--temperatures")
@@ -155,14 +153,14 @@ def learn_wang2020(
     quiet: common.Quiet = False,
 ) -> None:
     """Reproduce and judge Wang, Jiang, Zhou (2020): tables, figures and a README, part by part, resumable."""
-    from ..ising.study import study
+    from vanbench.compare.studies.wang2020.study import study
 
     study(parts or [], out, work, say=(lambda text: None) if quiet else (lambda text: typer.echo(text, err=True)))
 
 
 def couplings(items: list[str]) -> dict[str, float]:
     """`-p J=1 -p h=0.1` -> {"J": 1.0, "h": 0.1}."""
-    from .. import parse
+    from vanbench.compare.declare import parse
 
     found: dict[str, Any] = parse.options(items)
     for name, value in found.items():

@@ -7,15 +7,14 @@ from typing import Annotated
 
 import typer
 
-from exact import SYSTEMS
-from exact.errors import unknown
-from exact.systems import ALIASES
-
-from ..cycles.suites import DEFAULTS
-from ..cycles.suites import SUITES as CYCLES
-from ..output import print_rows
-from ..systems import default_parameters
-from ..task import load_suite, suites
+from vanbench.compare.declare.lookup import default_parameters
+from vanbench.compare.declare.task import load_suite, suites
+from vanbench.compare.learn.cycles.suites import DEFAULTS
+from vanbench.compare.learn.cycles.suites import SUITES as CYCLES
+from vanbench.compare.show.output import print_rows
+from vanbench.exact import SYSTEMS
+from vanbench.exact.errors import unknown
+from vanbench.exact.systems import ALIASES
 
 KINDS = ("systems", "architectures", "trackers", "suites")
 ISING = ("ising", "J, h, plaquette; with --temperatures: the equilibrium model")
@@ -48,7 +47,7 @@ def _systems() -> tuple[list[str], list[list[str]]]:
 def _architectures() -> tuple[list[str], list[list[str]]]:
     from importlib.metadata import entry_points
 
-    from neural.architectures import ARCHITECTURES, ENTRY_POINTS, find, hyperparameters
+    from vanbench.neural.architectures import ARCHITECTURES, ENTRY_POINTS, find, hyperparameters
 
     names = [*ARCHITECTURES, *(entry.name for entry in entry_points(group=ENTRY_POINTS))]
     rows = []
@@ -60,7 +59,7 @@ def _architectures() -> tuple[list[str], list[list[str]]]:
 
 
 def _trackers() -> tuple[list[str], list[list[str]]]:
-    from neural.trackers import TRACKERS
+    from vanbench.neural.trackers import TRACKERS
 
     rows = []
     for name, make in TRACKERS.items():

@@ -19,7 +19,7 @@ def report(
     out: Annotated[Path | None, typer.Option(help="The page; by default DIR/report.html.")] = None,
 ) -> None:
     """One self-contained HTML page: the verdict, sortable tables, every figure, where the numbers come from."""
-    from ..report.page import write_report
+    from vanbench.compare.show.report.page import write_report
 
     path = write_report(folder, out)
     typer.echo(f"{path.resolve()} ({path.stat().st_size / 2**20:.1f} MiB)")

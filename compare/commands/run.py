@@ -9,12 +9,12 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from exact import InputError
-
-from .. import parse, warned
-from ..run import Summary, require_empty_or_run_folder, run_suite
-from ..task import Architecture, load_suite
-from . import common
+from vanbench.compare.commands import common
+from vanbench.compare.declare import parse
+from vanbench.compare.declare.task import Architecture, load_suite
+from vanbench.compare.run.suite import Summary, require_empty_or_run_folder, run_suite
+from vanbench.compare.show import warned
+from vanbench.exact import InputError
 
 EXAMPLE = """Example: vanbench run validate --architecture my_package.my_module:MyNet --out runs/mynet"""
 
@@ -45,8 +45,8 @@ def run(
     quiet: common.Quiet = False,
 ) -> None:
     """Exact references, networks, errors, tables and plots. After Ctrl-C the same command goes on where it was."""
-    from ..plots import write_plots
-    from ..tables import growth_of, render, table, write_tables
+    from vanbench.compare.show.figures import write_plots
+    from vanbench.compare.show.tables import growth_of, render, table, write_tables
 
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise InputError("torchrun shares out one run, `vanbench track`: spread a suite with --jobs or --scheduler.")

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from .. import missing, tables
-from ..record import records
+from vanbench.compare.run import missing
+from vanbench.compare.run.record import records
+from vanbench.compare.show import tables
 
 EXAMPLE = """Example: vanbench table runs/validate --by size --format latex > table.tex"""
 

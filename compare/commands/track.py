@@ -7,16 +7,17 @@ from typing import Annotated, Any
 
 import typer
 
-from exact import InputError
-
-from .. import execute, live, parse, warned
-from ..output import check_format, emit
-from ..progress import Bars
-from ..record import FOLDER, Record
-from ..run import finished, require_empty_or_run_folder
-from ..systems import build_system
-from ..task import Run, Task, checked
-from . import common
+from vanbench.compare.commands import common
+from vanbench.compare.declare import parse
+from vanbench.compare.declare.lookup import build_system
+from vanbench.compare.declare.task import Run, Task, checked
+from vanbench.compare.run import execute, live
+from vanbench.compare.run.progress import Bars
+from vanbench.compare.run.record import FOLDER, Record
+from vanbench.compare.run.suite import finished, require_empty_or_run_folder
+from vanbench.compare.show import warned
+from vanbench.compare.show.output import check_format, emit
+from vanbench.exact import InputError
 
 EXAMPLE = (
     """Example: vanbench track east --shape 3x3 --s 0.1 --times 0.5,1 --architecture made --dt 0.05 --out runs/first"""
@@ -60,7 +61,7 @@ def track(
     quiet: common.Quiet = False,
 ) -> None:
     """Train networks along the tilted evolution; values with standard errors, no exact reference needed."""
-    from neural import distributed
+    from vanbench.neural.backend import distributed
 
     check_format(form)
     lengths = parse.shape(shape)

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from exact import Excluding, FixedSum, InputError
-from neural import Autoregressive
+from vanbench.exact import Excluding, FixedSum, InputError
+from vanbench.neural import Autoregressive
 
 Make = Callable[[tuple[int, ...], int], Autoregressive]
 KINDS = ("none", "pinned", "excluding", "fixed-sum", "pinned-fixed-sum", "pinned-excluding")

@@ -14,9 +14,8 @@ from scipy import stats
 from torch import Tensor
 from torch.func import functional_call
 
-from neural import Autoregressive
-
-from .case import Case, Skip, Violation, require_one_order, row_text, site_name
+from vanbench.compare.conform.case import Case, Skip, Violation, require_one_order, row_text, site_name
+from vanbench.neural import Autoregressive
 
 SUMMED = 1e-9  # float64 sums over at most 2^16 states of a stranger's network
 ROUNDING = 1e-9  # two orders of the same float64 sums, logarithms of order ten; a wrong term is of order 0.1

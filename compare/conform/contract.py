@@ -12,14 +12,13 @@ from typing import Any
 
 import torch
 
-from exact import InputError
-from exact.errors import unknown
-from neural import Autoregressive
-from neural.architectures import find, hyperparameters
-
-from . import checks as distribution
-from . import program
-from .case import KINDS, Case, Make, Skip, Violation
+from vanbench.compare.conform import checks as distribution
+from vanbench.compare.conform import program
+from vanbench.compare.conform.case import KINDS, Case, Make, Skip, Violation
+from vanbench.exact import InputError
+from vanbench.exact.errors import unknown
+from vanbench.neural import Autoregressive
+from vanbench.neural.architectures import find, hyperparameters
 
 Check = Callable[[Case], None]
 # In this order: what fails first explains what fails after it.

@@ -12,10 +12,9 @@ import torch
 from torch import Tensor
 from torch.nn.modules.dropout import _DropoutNd
 
-from neural import Autoregressive, Ensemble
-
-from .case import Case, Skip, Violation, restrict
-from .checks import ROUNDING, _gap
+from vanbench.compare.conform.case import Case, Skip, Violation, restrict
+from vanbench.compare.conform.checks import ROUNDING, _gap
+from vanbench.neural import Autoregressive, Ensemble
 
 RARE_SEED = 918_273_645  # one that no network sets
 SINGLE = 1e-4  # float32: 24 bits in sums of a few dozen logarithms of order ten

@@ -22,7 +22,7 @@ from typing import Any, Literal, get_args
 import array_api_compat
 import numpy as np
 
-from ..errors import InputError
+from vanbench.exact.errors import InputError
 
 Reading = Literal["softmax", "sigmoid", "binary"]
 READINGS: tuple[str, ...] = get_args(Reading)

@@ -7,10 +7,10 @@ from functools import lru_cache
 
 import numpy as np
 
-from ..errors import InputError
-from .chain import CycleParams, log_hidden, log_visible, logsumexp
-from .gradient import Gradient, exact_gradient, two_step_gradient
-from .thermodynamics import Thermo, thermodynamics
+from vanbench.exact.cycles.chain import CycleParams, log_hidden, log_visible, logsumexp
+from vanbench.exact.cycles.gradient import Gradient, exact_gradient, two_step_gradient
+from vanbench.exact.cycles.thermodynamics import Thermo, thermodynamics
+from vanbench.exact.errors import InputError
 
 MAX_VISIBLE = 16
 MAX_TABLE = 2**24  # entries of A and of B: 128 MiB each in float64

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..errors import InputError
-from .chain import CycleParams, log_hidden, log_visible, logsumexp, sigmoid, visible_logits
-from .thermodynamics import Thermo, thermodynamics
+from vanbench.exact.cycles.chain import CycleParams, log_hidden, log_visible, logsumexp, sigmoid, visible_logits
+from vanbench.exact.cycles.thermodynamics import Thermo, thermodynamics
+from vanbench.exact.errors import InputError
 
 N_BLOCKS = 16
 

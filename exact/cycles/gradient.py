@@ -12,7 +12,7 @@ Keeping only the first term of the Neumann series, v = u, and only the derivativ
 gradient "from the last two steps of the chain": the distribution of the visible state x' before the last pair of
 steps is held fixed. The exact gradient keeps the whole series, and the derivative of the A in M.
 
-Where the two agree (derived here, tested in tests/test_cycles_gradient.py): for one-hot z, a vanishing derivative
+Where the two agree (derived here, tested in tests/exact/test_cycles_gradient.py): for one-hot z, a vanishing derivative
 with respect to ``abar`` forces v to be constant. It reads sum_x p(x) B(k|x) f_k(x) (v_k - sum_s v_s B(s|x)) = 0 with
 f > 0; at the k where v is largest no term is negative, so each vanishes and v is constant. A constant v is R = pi in
 either gradient, and then every additional term of the exact gradient is zero. So at finite parameters the two
@@ -25,7 +25,7 @@ from __future__ import annotations
 import array_api_compat
 import numpy as np
 
-from .chain import (
+from vanbench.exact.cycles.chain import (
     Array,
     CycleParams,
     field_score,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .chain import logsumexp, sigmoid
+from vanbench.exact.cycles.chain import logsumexp, sigmoid
 
 
 def bernoulli_mixture(

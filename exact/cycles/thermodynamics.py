@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..errors import InputError
+from vanbench.exact.errors import InputError
 
 MAX_DECORRELATION = 1e12  # steps; a second eigenvalue within 1e-12 of the unit circle is not resolved in float64
 _TINY = 1e-300  # stands for a transition probability that underflowed: keeps a numerically reducible chain solvable

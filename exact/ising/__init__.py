@@ -7,9 +7,9 @@
 (`transfer`) and Monte Carlo (`montecarlo`); `coarse` has block sums, `ring` the three-spin ring.
 """
 
-from . import coarse, enumeration, kaufman, lattice, montecarlo, ring, transfer
-from .lattice import abs_magnetization, bonds, diagonals, energy, plaquettes, spins
-from .solve import QUANTITIES, method, solve
+from vanbench.exact.ising import coarse, enumeration, kaufman, lattice, montecarlo, ring, transfer
+from vanbench.exact.ising.lattice import abs_magnetization, bonds, diagonals, energy, plaquettes, spins
+from vanbench.exact.ising.solve import QUANTITIES, method, solve
 
 __all__ = [
     "QUANTITIES",

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import logsumexp
 
-from ..errors import InputError
-from . import enumeration
-from .lattice import FloatArray, IntArray, sides
+from vanbench.exact.errors import InputError
+from vanbench.exact.ising import enumeration
+from vanbench.exact.ising.lattice import FloatArray, IntArray, sides
 
 LEVELS = 5
 

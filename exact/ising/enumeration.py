@@ -18,8 +18,8 @@ import numba
 import numpy as np
 from scipy.special import logsumexp
 
-from ..errors import InputError
-from .lattice import FloatArray, IntArray, bonds, check_couplings, plaquettes, sides, site_tables
+from vanbench.exact.errors import InputError
+from vanbench.exact.ising.lattice import FloatArray, IntArray, bonds, check_couplings, plaquettes, sides, site_tables
 
 MAX_SITES = 25
 QUANTITIES = ("energy", "specific_heat", "free_energy", "abs_magnetization")

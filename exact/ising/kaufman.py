@@ -21,8 +21,8 @@ import numpy as np
 from scipy.integrate import quad
 from scipy.special import ellipe, ellipkm1
 
-from ..errors import InputError
-from .lattice import FloatArray, sides
+from vanbench.exact.errors import InputError
+from vanbench.exact.ising.lattice import FloatArray, sides
 
 CRITICAL_TEMPERATURE = 2 / np.log(1 + np.sqrt(2))  # J = 1
 Jet = tuple[FloatArray, FloatArray, FloatArray]  # value, first and second derivative by K

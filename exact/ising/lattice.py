@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError
+from vanbench.exact.errors import InputError
 
 IntArray = NDArray[np.integer]
 FloatArray = NDArray[np.floating]

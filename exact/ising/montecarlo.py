@@ -13,11 +13,20 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError
-from ..seeds import Seed, stream
-from . import updates
-from .lattice import FloatArray, IntArray, bonds, check_couplings, check_temperatures, plaquettes, sides, site_tables
-from .series import Estimate, autocorrelation_time, estimate, mean_error
+from vanbench.exact.errors import InputError
+from vanbench.exact.ising import updates
+from vanbench.exact.ising.lattice import (
+    FloatArray,
+    IntArray,
+    bonds,
+    check_couplings,
+    check_temperatures,
+    plaquettes,
+    sides,
+    site_tables,
+)
+from vanbench.exact.ising.series import Estimate, autocorrelation_time, estimate, mean_error
+from vanbench.exact.seeds import Seed, stream
 
 __all__ = ["Run", "autocorrelation_time", "averages", "estimates", "mean_error", "simulate"]
 

@@ -15,9 +15,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..errors import InputError
-from .enumeration import configurations
-from .lattice import FloatArray, spins
+from vanbench.exact.errors import InputError
+from vanbench.exact.ising.enumeration import configurations
+from vanbench.exact.ising.lattice import FloatArray, spins
 
 
 def ring_conditionals(K: float) -> FloatArray:

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 
-from ..errors import InputError, unknown
-from ..seeds import Seed, stream
-from . import enumeration, kaufman, montecarlo, transfer
-from .lattice import FloatArray, check_couplings, check_temperatures, sides
+from vanbench.exact.errors import InputError, unknown
+from vanbench.exact.ising import enumeration, kaufman, montecarlo, transfer
+from vanbench.exact.ising.lattice import FloatArray, check_couplings, check_temperatures, sides
+from vanbench.exact.seeds import Seed, stream
 
 QUANTITIES = ("energy", "specific_heat", "free_energy", "abs_magnetization")
 CORRELATION = "correlation"  # on request: a row a distance

@@ -19,9 +19,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..errors import InputError
-from ..states import require_memory
-from .lattice import FloatArray, bonds, check_couplings, sides
+from vanbench.exact.definitions.states import require_memory
+from vanbench.exact.errors import InputError
+from vanbench.exact.ising.lattice import FloatArray, bonds, check_couplings, sides
 
 MAX_WIDTH = 10
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from numba import njit
 
-from .local import Local
+from vanbench.exact.matrixfree.local import Local
 
 
 def classes(

@@ -14,18 +14,18 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.sparse.linalg import ArpackError, eigs, splu
 
-from ..eigen import DENSE, Values, outermost_of
-from ..errors import InputError
-from ..sparse import block, generator
-from ..spectrum import Classwise, Top, classwise, merged, outermost_first, top
-from ..states import require_memory
-from ..system import System
-from .gauge import in_gauge, product_gauge
-from .kernel import LOOKED, STORED, Layout, Operator
-from .local import Local, tilted, transposed
-from .perron import repaired
-from .symmetric import Symmetric, applies
-from .symmetric_ends import largest, two_largest
+from vanbench.exact.definitions.states import require_memory
+from vanbench.exact.definitions.system import System
+from vanbench.exact.errors import InputError
+from vanbench.exact.matrixfree.gauge import in_gauge, product_gauge
+from vanbench.exact.matrixfree.kernel import LOOKED, STORED, Layout, Operator
+from vanbench.exact.matrixfree.local import Local, tilted, transposed
+from vanbench.exact.matrixfree.perron import repaired
+from vanbench.exact.matrixfree.symmetric import Symmetric, applies
+from vanbench.exact.matrixfree.symmetric_ends import largest, two_largest
+from vanbench.exact.sparse.eigen import DENSE, Values, outermost_of
+from vanbench.exact.sparse.generator import block, generator
+from vanbench.exact.sparse.spectrum import Classwise, Top, classwise, merged, outermost_first, top
 
 NCV = 40
 STEPS = 2000  # of Lanczos

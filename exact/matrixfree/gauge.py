@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .local import Local
+from vanbench.exact.matrixfree.local import Local
 
 STEPS = 200
 STILL = 1e-13

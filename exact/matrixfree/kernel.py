@@ -14,16 +14,16 @@ import numpy as np
 from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import LinearOperator
 
-from ..connections import Connections
-from ..errors import InputError
-from ..sparse import generator
-from ..states import StateSpace, require_memory
-from ..system import Excluding, System
-from .classes import classes
-from .kernel_blocked import BlockedKernel, TooWide
-from .kernel_dense import DenseKernel, filled
-from .kernel_generic import GenericKernel, check_closed
-from .local import Local, merged, tilted, transposed
+from vanbench.exact.definitions.connections import Connections
+from vanbench.exact.definitions.states import StateSpace, require_memory
+from vanbench.exact.definitions.system import Excluding, System
+from vanbench.exact.errors import InputError
+from vanbench.exact.matrixfree.classes import classes
+from vanbench.exact.matrixfree.kernel_blocked import BlockedKernel, TooWide
+from vanbench.exact.matrixfree.kernel_dense import DenseKernel, filled
+from vanbench.exact.matrixfree.kernel_generic import GenericKernel, check_closed
+from vanbench.exact.matrixfree.local import Local, merged, tilted, transposed
+from vanbench.exact.sparse.generator import generator
 
 STORED = 1 << 14  # states up to which the sparse matrix is at hand at once
 LOOKED = 1 << 22  # states up to which it is looked at which of them moves connect: as long as some 50 products

@@ -18,8 +18,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numba import get_num_threads, njit, prange
 
-from ..threads import both, pick
-from .local import Local
+from vanbench.exact.matrixfree.local import Local
+from vanbench.exact.threads import both, pick
 
 LOW_BITS = 11
 MAX_PATTERN_BITS = 8  # high bits that one move may look at: its 2**8 numbers are still nothing beside a block

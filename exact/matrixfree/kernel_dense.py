@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from .local import Local
+from vanbench.exact.matrixfree.local import Local
 
 FILLED = 4.0  # entries a row on average from which this kernel is the faster one (measured, 4^9 states: 8 times at 13)
 SCRATCH = 3  # vectors that are held beside the given ones

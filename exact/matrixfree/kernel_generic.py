@@ -11,9 +11,9 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numba import njit, prange
 
-from ..errors import InputError
-from ..threads import both, pick
-from .local import Local
+from vanbench.exact.errors import InputError
+from vanbench.exact.matrixfree.local import Local
+from vanbench.exact.threads import both, pick
 
 
 class GenericKernel:

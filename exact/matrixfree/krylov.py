@@ -12,15 +12,15 @@ from typing import Protocol
 import numpy as np
 from scipy.linalg import expm
 
-from ..errors import InputError
-from ..longtime import LongTimes
-from ..propagate import Evolved, recentred, spans
-from ..states import available_memory
-from ..system import System
-from .eigenvectors import leading_values
-from .gauge import in_gauge, product_gauge
-from .kernel import Layout, Operator, norm_bound
-from .local import Local, tilted
+from vanbench.exact.definitions.states import available_memory
+from vanbench.exact.definitions.system import System
+from vanbench.exact.errors import InputError
+from vanbench.exact.matrixfree.eigenvectors import leading_values
+from vanbench.exact.matrixfree.gauge import in_gauge, product_gauge
+from vanbench.exact.matrixfree.kernel import Layout, Operator, norm_bound
+from vanbench.exact.matrixfree.local import Local, tilted
+from vanbench.exact.sparse.longtime import LongTimes
+from vanbench.exact.sparse.propagate import Evolved, recentred, spans
 
 BASIS = 24  # Krylov vectors a step, where memory allows
 FEWEST = 4

@@ -16,9 +16,9 @@ from typing import Protocol
 import numpy as np
 from numba import prange
 
-from ..threads import both, pick
-from .checkpoint import Checkpoint
-from .quadrature import EPS, Tridiagonal
+from vanbench.exact.matrixfree.checkpoint import Checkpoint
+from vanbench.exact.matrixfree.quadrature import EPS, Tridiagonal
+from vanbench.exact.threads import both, pick
 
 SMALL = 1 << 13  # states up to which the basis is kept and reorthogonalised: beyond, it would cost more than the steps
 BLOCK = 1 << 12

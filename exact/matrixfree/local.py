@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..errors import InputError, unknown
-from ..system import System
+from vanbench.exact.definitions.system import System
+from vanbench.exact.errors import InputError, unknown
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from ..threads import both, pick
-from .kernel import Layout
+from vanbench.exact.matrixfree.kernel import Layout
+from vanbench.exact.threads import both, pick
 
 CHUNKS = 64
 WIDTH = 1 << 11  # of the inner sum: it and its accumulator stay in the first-level cache

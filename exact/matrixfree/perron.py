@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from ..threads import both, pick
-from .kernel import Operator
+from vanbench.exact.matrixfree.kernel import Operator
+from vanbench.exact.threads import both, pick
 
 BLOCK = 1 << 12
 EPS = np.finfo(float).eps

@@ -18,7 +18,7 @@ import numpy as np
 from scipy.linalg import solve_banded
 from scipy.special import logsumexp
 
-from .rule import EPS, Rule, rule
+from vanbench.exact.matrixfree.rule import EPS, Rule, rule
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
-from ..system import System
-from ..tidy import CERTIFIED, ESTIMATED, Row
-from .derivatives import FIRST_STEP, Derivatives, central
-from .kernel import Layout
-from .local import Local, diagonal, tilted
-from .marginals import site_sums
-from .quadrature import EPS, rounding
-from .spectral import ACCURACY, energy, gap_below, lowest
-from .symmetric import DENSE, Run, Symmetric
+from vanbench.exact.definitions.system import System
+from vanbench.exact.matrixfree.derivatives import FIRST_STEP, Derivatives, central
+from vanbench.exact.matrixfree.kernel import Layout
+from vanbench.exact.matrixfree.local import Local, diagonal, tilted
+from vanbench.exact.matrixfree.marginals import site_sums
+from vanbench.exact.matrixfree.quadrature import EPS, rounding
+from vanbench.exact.matrixfree.spectral import ACCURACY, energy, gap_below, lowest
+from vanbench.exact.matrixfree.symmetric import DENSE, Run, Symmetric
+from vanbench.exact.tidy import CERTIFIED, ESTIMATED, Row
 
 EVOLVED = (
     "ln_Z",

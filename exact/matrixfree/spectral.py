@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .kernel import Layout, Operator
-from .lanczos import lanczos
-from .local import Local
-from .quadrature import Tridiagonal
-from .symmetric import Symmetric
-from .symmetric_ends import Deflated
-from .symmetrise import symmetric
+from vanbench.exact.matrixfree.kernel import Layout, Operator
+from vanbench.exact.matrixfree.lanczos import lanczos
+from vanbench.exact.matrixfree.local import Local
+from vanbench.exact.matrixfree.quadrature import Tridiagonal
+from vanbench.exact.matrixfree.symmetric import Symmetric
+from vanbench.exact.matrixfree.symmetric_ends import Deflated
+from vanbench.exact.matrixfree.symmetrise import symmetric
 
 ACCURACY = 1e-9
 

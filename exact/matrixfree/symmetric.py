@@ -12,15 +12,15 @@ from pathlib import Path
 
 import numpy as np
 
-from ..system import System, fingerprint
-from .checkpoint import Checkpoint
-from .kernel import Layout, Operator, norm_bound
-from .lanczos import NOISE, combine, lanczos
-from .local import Local, merged, tilted
-from .marginals import site_sums
-from .perron import repaired, upper_bound
-from .quadrature import EPS, Tridiagonal, continuous, euler, floor, log_functions, rounding
-from .symmetrise import equilibrium, is_equilibrium_start, symmetric
+from vanbench.exact.definitions.system import System, fingerprint
+from vanbench.exact.matrixfree.checkpoint import Checkpoint
+from vanbench.exact.matrixfree.kernel import Layout, Operator, norm_bound
+from vanbench.exact.matrixfree.lanczos import NOISE, combine, lanczos
+from vanbench.exact.matrixfree.local import Local, merged, tilted
+from vanbench.exact.matrixfree.marginals import site_sums
+from vanbench.exact.matrixfree.perron import repaired, upper_bound
+from vanbench.exact.matrixfree.quadrature import EPS, Tridiagonal, continuous, euler, floor, log_functions, rounding
+from vanbench.exact.matrixfree.symmetrise import equilibrium, is_equilibrium_start, symmetric
 
 MAX_STEPS = 1000
 PROFILE = 1e-8  # error allowed in site averages

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.sparse.linalg import ArpackError
 
-from .lanczos import SymmetricOperator, combine, lanczos
+from vanbench.exact.matrixfree.lanczos import SymmetricOperator, combine, lanczos
 
 EPS = np.finfo(float).eps
 RESIDUAL = 1e-11  # relative to the norm; the eigenvalue's own error is of the order of its square over the gap

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..system import System
-from .local import Local, tilted
+from vanbench.exact.definitions.system import System
+from vanbench.exact.matrixfree.local import Local, tilted
 
 TOLERANCE = 1e-13  # relative asymmetry of a local matrix: rates and measures are given to a few units of rounding
 

@@ -1,7 +1,7 @@
 """Open quantum spin systems: Liouvillians, measurement (POVM) dynamics, counting statistics, trajectories."""
 
-from .lindblad import Jump, Lindblad, LocalOperator, heisenberg_model, product_state, tfim_model
-from .povm import OpenQuantum, Povm, four_pauli, povm_by_name, povm_system, tetrahedral
+from vanbench.exact.quantum.lindblad import Jump, Lindblad, LocalOperator, heisenberg_model, product_state, tfim_model
+from vanbench.exact.quantum.povm import OpenQuantum, Povm, four_pauli, povm_by_name, povm_system, tetrahedral
 
 __all__ = [
     "Jump",

@@ -9,9 +9,9 @@ from math import comb
 import numpy as np
 from scipy.sparse.linalg import LinearOperator, gmres
 
-from ..errors import InputError
-from ..propagate import steps_of
-from .liouvillian import Liouvillian, from_real, to_real
+from vanbench.exact.errors import InputError
+from vanbench.exact.quantum.liouvillian import Liouvillian, from_real, to_real
+from vanbench.exact.sparse.propagate import steps_of
 
 SPAN = 8.0  # norm of one Taylor step: its terms grow to exp(8), which costs 3 of 16 digits and saves matrix products
 MOST = 1e7  # of time and norm: a day for three spins

@@ -15,8 +15,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.sparse.linalg import ArpackError, LinearOperator, eigs
 
-from ..errors import InputError
-from .evolve import taylor_step, taylor_steps
+from vanbench.exact.errors import InputError
+from vanbench.exact.quantum.evolve import taylor_step, taylor_steps
 
 BASIS = 20  # Arnoldi vectors of ARPACK beyond two for each eigenvalue; with 8 a ring of 6 takes 20 times as long
 RESTARTS = 200  # of ARPACK

@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InputError
-from ..systems.lattice import lower_bonds
-from .pauli import I2, MINUS, PAULI, X, Y, Z
+from vanbench.exact.errors import InputError
+from vanbench.exact.quantum.pauli import I2, MINUS, PAULI, X, Y, Z
+from vanbench.exact.systems.lattice import lower_bonds
 
 STARTS = {
     "up": (0, 0, 1), "down": (0, 0, -1), "+z": (0, 0, 1), "-z": (0, 0, -1),

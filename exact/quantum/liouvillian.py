@@ -20,10 +20,10 @@ import scipy.sparse as sp
 from numba import get_num_threads, prange
 from scipy.sparse.linalg import eigsh
 
-from ..states import require_memory
-from ..threads import both
-from .lindblad import Jump, Lindblad
-from .pauli import embed, total
+from vanbench.exact.definitions.states import require_memory
+from vanbench.exact.quantum.lindblad import Jump, Lindblad
+from vanbench.exact.quantum.pauli import embed, total
+from vanbench.exact.threads import both
 
 TILE = 32
 PARALLEL_FROM = 64  # rows; below, starting threads costs more than they save

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from .pauli import PAULI
-from .povm import Povm, _site_by_site
+from vanbench.exact.quantum.pauli import PAULI
+from vanbench.exact.quantum.povm import Povm, _site_by_site
 
 
 def one_site(rho: np.ndarray) -> np.ndarray:

@@ -14,11 +14,11 @@ from functools import reduce
 
 import numpy as np
 
-from ..errors import InputError, unknown
-from ..system import System
-from ..terms import Term
-from .lindblad import Jump, Lindblad, LocalOperator, as_matrix
-from .pauli import I2, PAULI
+from vanbench.exact.definitions.system import System
+from vanbench.exact.definitions.terms import Term
+from vanbench.exact.errors import InputError, unknown
+from vanbench.exact.quantum.lindblad import Jump, Lindblad, LocalOperator, as_matrix
+from vanbench.exact.quantum.pauli import I2, PAULI
 
 ROUNDING = 1e-15  # entries below this, relative to the largest, are cancellation left over by the matrix products
 

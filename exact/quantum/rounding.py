@@ -12,9 +12,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ..errors import InputError
-from .evolve import SPAN, TOLERANCE, EvolvedState, evolve_state
-from .liouvillian import Liouvillian
+from vanbench.exact.errors import InputError
+from vanbench.exact.quantum.evolve import SPAN, TOLERANCE, EvolvedState, evolve_state
+from vanbench.exact.quantum.liouvillian import Liouvillian
 
 LOST = 1e-6  # relative error of Z that is refused, and in the trace norm that of the state
 BLOWN_UP = 2.0  # of a density matrix Tr rho^2 <= 1

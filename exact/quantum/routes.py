@@ -12,21 +12,21 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.sparse.linalg import norm, spsolve
 
-from ..errors import InputError
-from ..matrixfree import krylov
-from ..matrixfree.kernel import Layout, operator
-from ..method import SPARSE
-from ..propagate import evolve
-from ..signed import resolved
-from ..sparse import generator
-from ..spectrum import top_and_gap
-from ..states import StateSpace, require_memory
-from ..system import System
-from . import steady
-from .leading import dense_leading, leading
-from .liouvillian import Liouvillian, density_matrix, require_copies
-from .povm import OpenQuantum
-from .rounding import require_stable, resolved_states
+from vanbench.exact.definitions.states import StateSpace, require_memory
+from vanbench.exact.definitions.system import System
+from vanbench.exact.errors import InputError
+from vanbench.exact.matrixfree import krylov
+from vanbench.exact.matrixfree.kernel import Layout, operator
+from vanbench.exact.method import SPARSE
+from vanbench.exact.quantum import steady
+from vanbench.exact.quantum.leading import dense_leading, leading
+from vanbench.exact.quantum.liouvillian import Liouvillian, density_matrix, require_copies
+from vanbench.exact.quantum.povm import OpenQuantum
+from vanbench.exact.quantum.rounding import require_stable, resolved_states
+from vanbench.exact.sparse.generator import generator
+from vanbench.exact.sparse.propagate import evolve
+from vanbench.exact.sparse.signed import resolved
+from vanbench.exact.sparse.spectrum import top_and_gap
 
 METHODS = ("auto", "liouvillian", "povm", "qutip")
 DIRECT_SPINS = 6  # a sparse factorisation of 4^7 unknowns takes minutes and gigabytes
@@ -45,7 +45,7 @@ class Seen:
 
 def origin_of(system: System) -> OpenQuantum:
     if system.quantum is None:
-        raise InputError(f"{system.name} is no quantum system: use exact.solve.")
+        raise InputError(f"{system.name} is no quantum system: use vanbench.exact.solve.")
     return system.quantum
 
 
@@ -73,7 +73,7 @@ def states(
     """The evolved state at each of the sorted ``times``; raises ``InputError`` once it blew up or rounding took it."""
     origin = origin_of(system)
     if method == "qutip":
-        from .qutip_route import evolve_qutip
+        from vanbench.exact.quantum.qutip_route import evolve_qutip
 
         for t, rho in zip(times, evolve_qutip(origin.model, origin.states, times)):
             yield Seen(float(t), rho, np.zeros(0))
@@ -112,7 +112,7 @@ def steady_state_by(system: System, method: str) -> steady.Steady:
     if method not in ("qutip", "povm"):
         return found
     if method == "qutip":
-        from .qutip_route import steady_qutip
+        from vanbench.exact.quantum.qutip_route import steady_qutip
 
         rho = steady_qutip(origin.model)
     else:

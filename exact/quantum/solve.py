@@ -8,17 +8,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..errors import InputError, unknown
-from ..system import System
-from ..terms import MAX_EXPONENT
-from ..tidy import ORDER, Row, tidy
-from . import routes
-from .evolve import SCHEMES, check_scheme
-from .liouvillian import Liouvillian
-from .observables import one_site, pairs_by_distance, purity, spin_averages, two_point
-from .pauli import PAULI
-from .povm import OpenQuantum
-from .routes import COUNTING, METHODS, STEADY, Seen, origin_of
+from vanbench.exact.definitions.system import System
+from vanbench.exact.definitions.terms import MAX_EXPONENT
+from vanbench.exact.errors import InputError, unknown
+from vanbench.exact.quantum import routes
+from vanbench.exact.quantum.evolve import SCHEMES, check_scheme
+from vanbench.exact.quantum.liouvillian import Liouvillian
+from vanbench.exact.quantum.observables import one_site, pairs_by_distance, purity, spin_averages, two_point
+from vanbench.exact.quantum.pauli import PAULI
+from vanbench.exact.quantum.povm import OpenQuantum
+from vanbench.exact.quantum.routes import COUNTING, METHODS, STEADY, Seen, origin_of
+from vanbench.exact.tidy import ORDER, Row, tidy
 
 SPINS = ("sigma_x", "sigma_y", "sigma_z")
 PROFILES = tuple(f"{name}_profile" for name in SPINS)

@@ -18,11 +18,11 @@ import numpy as np
 from numba import njit
 from scipy.linalg import expm
 
-from ..errors import InputError
-from ..seeds import Seed, stream
-from .lindblad import Lindblad
-from .liouvillian import density_matrix
-from .pauli import I2, embed
+from vanbench.exact.errors import InputError
+from vanbench.exact.quantum.lindblad import Lindblad
+from vanbench.exact.quantum.liouvillian import density_matrix
+from vanbench.exact.quantum.pauli import I2, embed
+from vanbench.exact.seeds import Seed, stream
 
 EVERY = 0.2  # time between the states that are averaged
 FIELDS = ("key", "seed", "run", "dt", "burn_in", "duration", "sigma_x", "sigma_y", "sigma_z")

@@ -7,12 +7,12 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from ..errors import InputError, number, unknown
-from ..system import System
-from .exclusion import asep, ssep
-from .kcm import east, fa, free
-from .quantum import heisenberg, tfim
-from .voter import voter
+from vanbench.exact.definitions.system import System
+from vanbench.exact.errors import InputError, number, unknown
+from vanbench.exact.systems.exclusion import asep, ssep
+from vanbench.exact.systems.kcm import east, fa, free
+from vanbench.exact.systems.quantum import heisenberg, tfim
+from vanbench.exact.systems.voter import voter
 
 SYSTEMS: dict[str, Callable[..., System]] = {
     "free": free,

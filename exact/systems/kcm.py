@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InputError, number
-from ..system import Excluding, System
-from ..terms import Term, jumps
-from .lattice import check_boundary, check_edges, lower_bonds, outside
-from .starts import classical_start
+from vanbench.exact.definitions.system import Excluding, System
+from vanbench.exact.definitions.terms import Term, jumps
+from vanbench.exact.errors import InputError, number
+from vanbench.exact.systems.lattice import check_boundary, check_edges, lower_bonds, outside
+from vanbench.exact.systems.starts import classical_start
 
 
 def free(shape: tuple[int, ...], c: float = 0.5, initial: str = "stationary", pinned: Any = None) -> System:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..errors import InputError, unknown
+from vanbench.exact.errors import InputError, unknown
 
 BOUNDARIES = ("up", "down", "open", "periodic")
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..quantum.lindblad import MODELS, product_state
-from ..quantum.povm import povm_by_name, povm_system
-from ..system import System
+from vanbench.exact.definitions.system import System
+from vanbench.exact.quantum.lindblad import MODELS, product_state
+from vanbench.exact.quantum.povm import povm_by_name, povm_system
 
 
 def tfim(

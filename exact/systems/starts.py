@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ..errors import InputError
+from vanbench.exact.errors import InputError
 
 
 def bernoulli(n_sites: int, density: float, pinned: Mapping[int, int] | None = None) -> np.ndarray:

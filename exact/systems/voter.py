@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InputError
-from ..system import System
-from ..terms import jumps
-from .kcm import parse_pinned
-from .lattice import check_boundary, check_edges, lower_bonds, outside
-from .starts import classical_start
+from vanbench.exact.definitions.system import System
+from vanbench.exact.definitions.terms import jumps
+from vanbench.exact.errors import InputError
+from vanbench.exact.systems.kcm import parse_pinned
+from vanbench.exact.systems.lattice import check_boundary, check_edges, lower_bonds, outside
+from vanbench.exact.systems.starts import classical_start
 
 
 def voter(

@@ -13,11 +13,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pandas as pd
 
-from ..errors import InputError, unknown
-from ..seeds import stream
-from ..states import require_memory
-from ..system import System
-from .jumptables import JumpTables, advance, compile_moves, draw_starts
+from vanbench.exact.definitions.states import require_memory
+from vanbench.exact.definitions.system import System
+from vanbench.exact.errors import InputError, unknown
+from vanbench.exact.seeds import stream
+from vanbench.exact.trajectories.jumptables import JumpTables, advance, compile_moves, draw_starts
 
 EVEN = 0.7  # effective part of the population below which it is resampled
 SPANS = 8  # checks of the weights between two recorded times, at least

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..errors import InputError
-from ..seeds import number, stream
-from ..system import System
-from .jumptables import advance, compile_moves, draw_starts
+from vanbench.exact.definitions.system import System
+from vanbench.exact.errors import InputError
+from vanbench.exact.seeds import number, stream
+from vanbench.exact.trajectories.jumptables import advance, compile_moves, draw_starts
 
 
 @dataclass

@@ -13,8 +13,8 @@ from itertools import product
 import numpy as np
 from numba import njit
 
-from ..connections import Connections
-from ..system import System
+from vanbench.exact.definitions.connections import Connections
+from vanbench.exact.definitions.system import System
 
 BLOCK = 1024  # configurations whose ln g is taken together: they stay in the cache
 RIDGE = 1e-4  # on the mean square of the columns, which are 0 or 1: those that depend on each other share

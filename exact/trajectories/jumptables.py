@@ -12,13 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit, prange
 
-from ..connections import Connections
-from ..errors import InputError
-from ..states import StateSpace
-from ..system import System
-from ..threads import both, pick
-from .guide import Clusters
-from .steering import NO_STEERING, Steering, compile_steering
+from vanbench.exact.definitions.connections import Connections
+from vanbench.exact.definitions.states import StateSpace
+from vanbench.exact.definitions.system import System
+from vanbench.exact.errors import InputError
+from vanbench.exact.threads import both, pick
+from vanbench.exact.trajectories.guide import Clusters
+from vanbench.exact.trajectories.steering import NO_STEERING, Steering, compile_steering
 
 UNSTEERED = np.zeros((1, 0, 0))
 CHUNK = 512  # walkers that share one stream of random numbers

@@ -8,7 +8,7 @@ from itertools import product
 import numpy as np
 import scipy.sparse as sp
 
-from .guide import Clusters, Guide
+from vanbench.exact.trajectories.guide import Clusters, Guide
 
 LARGEST = 512  # entries of a table: all of them together stay in the cache of a core
 

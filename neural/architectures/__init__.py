@@ -7,24 +7,23 @@ import inspect
 from importlib.metadata import entry_points
 from typing import Any
 
-from exact import InputError
-from exact.errors import unknown
-
-from ..autoregressive import Autoregressive
-from .bernoulli import Bernoulli
-from .circulant import Circulant
-from .gated_pixelcnn import GatedPixelCNN
-from .graph import Graph
-from .gru import GRU
-from .gru2d import GRU2D
-from .made import MADE
-from .matrix_product import MatrixProduct
-from .mixture import Mixture
-from .pixelcnn import PixelCNN
-from .polynomial import Polynomial
-from .sitewise import Sitewise
-from .table import Table
-from .transformer import Transformer
+from vanbench.exact import InputError
+from vanbench.exact.errors import unknown
+from vanbench.neural.architectures.bernoulli import Bernoulli
+from vanbench.neural.architectures.circulant import Circulant
+from vanbench.neural.architectures.gated_pixelcnn import GatedPixelCNN
+from vanbench.neural.architectures.graph import Graph
+from vanbench.neural.architectures.gru import GRU
+from vanbench.neural.architectures.gru2d import GRU2D
+from vanbench.neural.architectures.made import MADE
+from vanbench.neural.architectures.matrix_product import MatrixProduct
+from vanbench.neural.architectures.mixture import Mixture
+from vanbench.neural.architectures.pixelcnn import PixelCNN
+from vanbench.neural.architectures.polynomial import Polynomial
+from vanbench.neural.architectures.sitewise import Sitewise
+from vanbench.neural.architectures.table import Table
+from vanbench.neural.architectures.transformer import Transformer
+from vanbench.neural.autoregressive import Autoregressive
 
 ARCHITECTURES: dict[str, type[Autoregressive]] = {
     "bernoulli": Bernoulli,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ..autoregressive import Autoregressive
+from vanbench.neural.autoregressive import Autoregressive
 
 
 class Bernoulli(Autoregressive):

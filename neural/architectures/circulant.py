@@ -9,11 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from exact import InputError
-
-from ..autoregressive import Autoregressive
-from .incremental import Incremental
-from .lattice import coordinates
+from vanbench.exact import InputError
+from vanbench.neural.architectures.incremental import Incremental
+from vanbench.neural.architectures.lattice import coordinates
+from vanbench.neural.autoregressive import Autoregressive
 
 REACH = 3.0  # decay length, in sites, of the kernels at the start: the nearest sites matter most
 

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .incremental import Incremental
-from .lattice import window
-from .pixelcnn import Window, check_window, extended
+from vanbench.neural.architectures.incremental import Incremental
+from vanbench.neural.architectures.lattice import window
+from vanbench.neural.architectures.pixelcnn import Window, check_window, extended
 
 
 class GatedPixelCNN(Incremental):

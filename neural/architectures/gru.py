@@ -6,9 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from exact import InputError
-
-from .incremental import Incremental
+from vanbench.exact import InputError
+from vanbench.neural.architectures.incremental import Incremental
 
 
 class GRU(Incremental):

@@ -10,10 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from exact import InputError
-
-from .incremental import Incremental
-from .lattice import coordinates, snake
+from vanbench.exact import InputError
+from vanbench.neural.architectures.incremental import Incremental
+from vanbench.neural.architectures.lattice import coordinates, snake
 
 
 class GRU2D(Incremental):

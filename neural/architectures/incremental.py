@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
-from ..autoregressive import Autoregressive
+from vanbench.neural.autoregressive import Autoregressive
 
 WORTHWHILE = 0.4  # share of moves in use below which prefixes are not worth sharing (gru, gru2d at 4 x 4 and 6 x 6)
 

@@ -10,10 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from exact import InputError
-
-from ..autoregressive import Autoregressive
-from .incremental import Incremental
+from vanbench.exact import InputError
+from vanbench.neural.architectures.incremental import Incremental
+from vanbench.neural.autoregressive import Autoregressive
 
 
 class MaskedLinear(nn.Module):

@@ -6,11 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from exact import InputError
-
-from ..autoregressive import FLOOR
-from ..tensor_train import TensorTrain
-from .incremental import Incremental
+from vanbench.exact import InputError
+from vanbench.neural.architectures.incremental import Incremental
+from vanbench.neural.autoregressive import FLOOR
+from vanbench.neural.tensor_train import TensorTrain
 
 SOFT = 2e-2  # below about this a conditional weight, 1 for a product distribution, bends away from zero
 FEATURE = 1e-2  # of states made from a tensor train: short enough not to be shortened

@@ -11,10 +11,9 @@ import torch
 from torch import Tensor
 from torch.func import functional_call
 
-from exact import InputError
-
-from ..autoregressive import Autoregressive
-from .lattice import strings as all_strings
+from vanbench.exact import InputError
+from vanbench.neural.architectures.lattice import strings as all_strings
+from vanbench.neural.autoregressive import Autoregressive
 
 
 class Mixture(Autoregressive):
@@ -45,7 +44,7 @@ class Mixture(Autoregressive):
         **options: Any,
     ):
         super().__init__(shape, local_dim)
-        from . import build, find
+        from vanbench.neural.architectures import build, find
 
         if issubclass(find(network), Mixture):
             raise InputError("a mixture of mixtures is a mixture: give its strings at once.")

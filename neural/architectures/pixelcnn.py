@@ -8,10 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from exact import InputError
-
-from .incremental import Incremental
-from .lattice import taps, window
+from vanbench.exact import InputError
+from vanbench.neural.architectures.incremental import Incremental
+from vanbench.neural.architectures.lattice import taps, window
 
 
 class Window(nn.Module):

@@ -8,10 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from exact import InputError
-
-from ..autoregressive import Autoregressive
-from .incremental import Incremental
+from vanbench.exact import InputError
+from vanbench.neural.architectures.incremental import Incremental
+from vanbench.neural.autoregressive import Autoregressive
 
 MOST = 1 << 17  # features of one configuration: beyond, a batch does not fit
 

@@ -8,10 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from exact import InputError
-
-from ..autoregressive import Autoregressive
-from .incremental import Incremental
+from vanbench.exact import InputError
+from vanbench.neural.architectures.incremental import Incremental
+from vanbench.neural.autoregressive import Autoregressive
 
 
 @dataclass

@@ -5,9 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from exact import InputError
-
-from ..autoregressive import Autoregressive
+from vanbench.exact import InputError
+from vanbench.neural.autoregressive import Autoregressive
 
 MAX_PARAMETERS = 1 << 24
 

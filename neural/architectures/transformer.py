@@ -8,9 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from exact import InputError
-
-from .incremental import Incremental
+from vanbench.exact import InputError
+from vanbench.neural.architectures.incremental import Incremental
 
 GEMM = 16  # members of a group from which a matrix product is faster than broadcasting
 

@@ -16,7 +16,7 @@ import numba
 import numpy as np
 import torch
 
-from exact.cycles.chain import READINGS, CycleParams, sigmoid, visible_logits
+from vanbench.exact.cycles.chain import READINGS, CycleParams, sigmoid, visible_logits
 
 _GAMMA = np.uint64(0x9E3779B97F4A7C15)
 _M1, _M2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)

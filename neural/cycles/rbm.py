@@ -15,9 +15,8 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from exact.cycles.chain import CycleParams, hidden_field, hidden_states, logsumexp, softplus, visible_logits
-
-from .training import Schedule, initial_params, train
+from vanbench.exact.cycles.chain import CycleParams, hidden_field, hidden_states, logsumexp, softplus, visible_logits
+from vanbench.neural.cycles.training import Schedule, initial_params, train
 
 
 def tie(params: CycleParams) -> CycleParams:

@@ -18,11 +18,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from exact.cycles.chain import CycleParams, Reading, check_hidden
-from exact.cycles.gradient import two_step_gradient
-from exact.errors import InputError
-
-from .chain import PersistentChains
+from vanbench.exact.cycles.chain import CycleParams, Reading, check_hidden
+from vanbench.exact.cycles.gradient import two_step_gradient
+from vanbench.exact.errors import InputError
+from vanbench.neural.cycles.chain import PersistentChains
 
 
 @dataclass(frozen=True)

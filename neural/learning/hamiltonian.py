@@ -13,11 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from exact.errors import InputError
-from exact.ising import lattice
-
-from ..autoregressive import Autoregressive
-from .likelihood import log_prob
+from vanbench.exact.errors import InputError
+from vanbench.exact.ising import lattice
+from vanbench.neural.autoregressive import Autoregressive
+from vanbench.neural.learning.likelihood import log_prob
 
 TERMS = ("nearest", "diagonal", "plaquette", "field")
 

@@ -18,9 +18,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from exact.errors import InputError
-
-from ..autoregressive import Autoregressive
+from vanbench.exact.errors import InputError
+from vanbench.neural.autoregressive import Autoregressive
 
 CHUNK = 4096  # configurations evaluated at once: 16 x 16 with 180 units stays below 100 MB
 SYMMETRIES = ("translations", "flip")

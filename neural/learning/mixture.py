@@ -16,11 +16,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from exact.errors import InputError
-from exact.ising.lattice import check_temperatures
-
-from ..autoregressive import Autoregressive
-from .reweight import Observable, check_one_order, tempered
+from vanbench.exact.errors import InputError
+from vanbench.exact.ising.lattice import check_temperatures
+from vanbench.neural.autoregressive import Autoregressive
+from vanbench.neural.learning.reweight import Observable, check_one_order, tempered
 
 
 @dataclass

@@ -19,10 +19,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from exact.errors import InputError, unknown
-from exact.ising.lattice import check_temperatures
-
-from ..autoregressive import Autoregressive, inverted
+from vanbench.exact.errors import InputError, unknown
+from vanbench.exact.ising.lattice import check_temperatures
+from vanbench.neural.autoregressive import Autoregressive, inverted
 
 Observable = Callable[[NDArray], NDArray]  # (batch, n_sites) integers -> (batch,)
 MOVES = ("independence", "metropolis", "exchange")

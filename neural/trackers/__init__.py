@@ -6,27 +6,26 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from exact import InputError
-from exact.errors import unknown
-
-from ..architectures import ARCHITECTURES
-from ..autoregressive import Autoregressive
-from .base import Diverged, Problem, Step, Tracker, Unfinished
-from .clones import Clones
-from .gates import Gates, SteadyGates
-from .gates_ritz import GatesRitz
-from .gates_symmetric import SymmetricGates
-from .guided_clones import GuidedClones
-from .kl import KL
-from .log_ratio import LogRatio
-from .natural_gradient import NaturalGradient
-from .ritz import Ritz
-from .scgf import SCGF
-from .steady import Steady, SteadyDynamics
-from .still import still
-from .tdvp import TDVP, SteadyTDVP
-from .tdvp_symmetric import SymmetricTDVP
-from .trapezoid import Trapezoid
+from vanbench.exact import InputError
+from vanbench.exact.errors import unknown
+from vanbench.neural.architectures import ARCHITECTURES
+from vanbench.neural.autoregressive import Autoregressive
+from vanbench.neural.trackers.base import Diverged, Problem, Step, Tracker, Unfinished
+from vanbench.neural.trackers.clones import Clones
+from vanbench.neural.trackers.gates import Gates, SteadyGates
+from vanbench.neural.trackers.gates_ritz import GatesRitz
+from vanbench.neural.trackers.gates_symmetric import SymmetricGates
+from vanbench.neural.trackers.guided_clones import GuidedClones
+from vanbench.neural.trackers.kl import KL
+from vanbench.neural.trackers.log_ratio import LogRatio
+from vanbench.neural.trackers.natural_gradient import NaturalGradient
+from vanbench.neural.trackers.ritz import Ritz
+from vanbench.neural.trackers.scgf import SCGF
+from vanbench.neural.trackers.steady import Steady, SteadyDynamics
+from vanbench.neural.trackers.still import still
+from vanbench.neural.trackers.tdvp import TDVP, SteadyTDVP
+from vanbench.neural.trackers.tdvp_symmetric import SymmetricTDVP
+from vanbench.neural.trackers.trapezoid import Trapezoid
 
 __all__ = ["TRACKERS", "Diverged", "Problem", "Step", "Tracker", "Unfinished", "build"]
 

@@ -9,12 +9,11 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from exact import Connections, StateSpace, System
-from exact.warning import RunWarning
-
-from ..distributed import mine, whole
-from ..ensemble import Ensemble, Parameters
-from ..estimators import Increment
+from vanbench.exact import Connections, StateSpace, System
+from vanbench.exact.warning import RunWarning
+from vanbench.neural.backend.distributed import mine, whole
+from vanbench.neural.ensemble import Ensemble, Parameters
+from vanbench.neural.estimators import Increment
 
 MAX_SUMMED = 1 << 16  # states over which sums over all configurations are affordable
 CHUNK = 1 << 14  # configurations a network sees in one call where no gradient is kept, on a CPU

@@ -13,12 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from exact import InputError
-from exact.trajectories.cloning import effective, even_out, resampled
-from exact.trajectories.jumptables import advance, compile_moves, draw_starts
-
-from ..estimators import Increment, covariance_of_means
-from .base import Problem, Step
+from vanbench.exact import InputError
+from vanbench.exact.trajectories.cloning import effective, even_out, resampled
+from vanbench.exact.trajectories.jumptables import advance, compile_moves, draw_starts
+from vanbench.neural.estimators import Increment, covariance_of_means
+from vanbench.neural.trackers.base import Problem, Step
 
 
 class Clones:

@@ -17,14 +17,13 @@ import torch
 from scipy.linalg import expm
 from torch import Tensor
 
-from exact import Excluding, FixedSum, InputError, System
-from exact.matrixfree.local import Local, merged
-from exact.warning import RunWarning
-
-from ..architectures.matrix_product import MatrixProduct
-from ..estimators import Increment
-from ..tensor_train import Gate, TensorTrain
-from .base import Diverged, Measuring, Problem, Step
+from vanbench.exact import Excluding, FixedSum, InputError, System
+from vanbench.exact.matrixfree.local import Local, merged
+from vanbench.exact.warning import RunWarning
+from vanbench.neural.architectures.matrix_product import MatrixProduct
+from vanbench.neural.estimators import Increment
+from vanbench.neural.tensor_train import Gate, TensorTrain
+from vanbench.neural.trackers.base import Diverged, Measuring, Problem, Step
 
 # Fractions of the step, the groups of gates forwards and backwards in turn. Strang's and S6 of Blanes and Moan, J.
 # Comput. Appl. Math. 142, 313 (2002), as compositions (McLachlan, SIAM J. Sci. Comput. 16, 151 (1995)): the sums of

@@ -14,16 +14,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from exact import InputError
-from exact.warning import RunWarning
-
-from ..architectures.matrix_product import MatrixProduct
-from ..tensor_elements import LocalSum
-from .base import Problem
-from .gates_symmetric import SymmetricGates
-from .proposal import checked
-from .spanning import Spanning, spread
-from .train_span import TrainSpan
+from vanbench.exact import InputError
+from vanbench.exact.warning import RunWarning
+from vanbench.neural.architectures.matrix_product import MatrixProduct
+from vanbench.neural.tensor_elements import LocalSum
+from vanbench.neural.trackers.base import Problem
+from vanbench.neural.trackers.gates_symmetric import SymmetricGates
+from vanbench.neural.trackers.proposal import checked
+from vanbench.neural.trackers.spanning import Spanning, spread
+from vanbench.neural.trackers.train_span import TrainSpan
 
 MOST = 50.0  # of a tilt
 FACTOR = 4.0  # steps longer than `Gates` would warn of by this make trial states still

@@ -14,11 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from exact import InputError
-
-from ..tensor_train import TensorTrain
-from .base import Diverged, Problem
-from .gates import Gates
+from vanbench.exact import InputError
+from vanbench.neural.tensor_train import TensorTrain
+from vanbench.neural.trackers.base import Diverged, Problem
+from vanbench.neural.trackers.gates import Gates
 
 
 class SymmetricGates(Gates):

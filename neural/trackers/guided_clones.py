@@ -22,16 +22,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from exact import Connections, InputError, System
-from exact.trajectories.cloning import effective, even_out, resampled
-from exact.trajectories.guide import Clusters, Guide, connected, flat, velocity
-from exact.trajectories.jumptables import JumpTables, advance, compile_moves
-
-from ..estimators import Increment, covariance_of_means
-from .base import Problem, Step
-from .clones import independent
-from .proposal import draw
-from .tdvp_symmetric import SymmetricTDVP
+from vanbench.exact import Connections, InputError, System
+from vanbench.exact.trajectories.cloning import effective, even_out, resampled
+from vanbench.exact.trajectories.guide import Clusters, Guide, connected, flat, velocity
+from vanbench.exact.trajectories.jumptables import JumpTables, advance, compile_moves
+from vanbench.neural.estimators import Increment, covariance_of_means
+from vanbench.neural.trackers.base import Problem, Step
+from vanbench.neural.trackers.clones import independent
+from vanbench.neural.trackers.proposal import draw
+from vanbench.neural.trackers.tdvp_symmetric import SymmetricTDVP
 
 Schedule = list[tuple[float, Guide, np.ndarray]]  # spans, each with its guide, as itself and as what walkers read
 LARGEST = 3  # sites of the guides' clusters

@@ -8,14 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from exact import InputError
-
-from ..adam import Adam
-from ..distributed import mine, total, whole
-from ..estimators import Increment, effective_samples, from_loss, from_weights
-from .base import MAX_SUMMED, Diverged, Problem, Step, one_configuration
-from .proposal import checked, draw
-from .target import Average, Euler, averaged
+from vanbench.exact import InputError
+from vanbench.neural.backend.adam import Adam
+from vanbench.neural.backend.distributed import mine, total, whole
+from vanbench.neural.estimators import Increment, effective_samples, from_loss, from_weights
+from vanbench.neural.trackers.base import MAX_SUMMED, Diverged, Problem, Step, one_configuration
+from vanbench.neural.trackers.proposal import checked, draw
+from vanbench.neural.trackers.target import Average, Euler, averaged
 
 
 class KL:

@@ -19,13 +19,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from exact import InputError
-
-from ..adam import Adam
-from ..distributed import mine, total
-from ..ensemble import Parameters
-from ..tables import MAX_TABLE, TableGenerator, configurations
-from .base import Diverged, Measuring, Problem
+from vanbench.exact import InputError
+from vanbench.neural.backend.adam import Adam
+from vanbench.neural.backend.distributed import mine, total
+from vanbench.neural.ensemble import Parameters
+from vanbench.neural.tables import MAX_TABLE, TableGenerator, configurations
+from vanbench.neural.trackers.base import Diverged, Measuring, Problem
 
 BETAS = (0.9, 0.98)  # of Adam, as published
 ROUNDING = 50  # of a residual beside its terms, in units of the precision: its sign says nothing

@@ -13,13 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from exact import InputError
-
-from ..estimators import Increment, covariance_of_means
-from .base import Problem, Step
-from .proposal import Batch
-from .regression import regress, scores
-from .tdvp import TDVP
+from vanbench.exact import InputError
+from vanbench.neural.estimators import Increment, covariance_of_means
+from vanbench.neural.trackers.base import Problem, Step
+from vanbench.neural.trackers.proposal import Batch
+from vanbench.neural.trackers.regression import regress, scores
+from vanbench.neural.trackers.tdvp import TDVP
 
 SHORTEST = 0.1  # a part of a Gauss-Newton step below which it is taken as it is
 

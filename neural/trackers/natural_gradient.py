@@ -9,13 +9,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from exact import InputError
-
-from .base import Problem
-from .kl import KL
-from .proposal import Batch, draw
-from .regression import regress, scores
-from .target import Average, Euler
+from vanbench.exact import InputError
+from vanbench.neural.trackers.base import Problem
+from vanbench.neural.trackers.kl import KL
+from vanbench.neural.trackers.proposal import Batch, draw
+from vanbench.neural.trackers.regression import regress, scores
+from vanbench.neural.trackers.target import Average, Euler
 
 
 class NaturalGradient(KL):

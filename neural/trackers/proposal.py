@@ -15,10 +15,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from exact import InputError
-
-from ..ensemble import Parameters
-from .base import Problem
+from vanbench.exact import InputError
+from vanbench.neural.ensemble import Parameters
+from vanbench.neural.trackers.base import Problem
 
 
 @dataclass

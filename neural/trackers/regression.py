@@ -16,11 +16,11 @@ from scipy.linalg.blas import dsyrk
 from torch import Tensor
 from torch.func import functional_call, grad, vmap
 
-from ..distributed import mine, size, total, whole
-from ..ensemble import Ensemble
-from ..estimators import Increment, covariance_of_means
-from .base import Diverged
-from .proposal import Batch
+from vanbench.neural.backend.distributed import mine, size, total, whole
+from vanbench.neural.ensemble import Ensemble
+from vanbench.neural.estimators import Increment, covariance_of_means
+from vanbench.neural.trackers.base import Diverged
+from vanbench.neural.trackers.proposal import Batch
 
 
 @dataclass

@@ -10,13 +10,12 @@ from typing import Any
 
 from torch import Tensor
 
-from exact import InputError
-
-from .base import Problem
-from .proposal import checked, tilted
-from .span import BLOCKS, Span
-from .spanning import Spanning, spread
-from .tdvp_symmetric import SymmetricTDVP
+from vanbench.exact import InputError
+from vanbench.neural.trackers.base import Problem
+from vanbench.neural.trackers.proposal import checked, tilted
+from vanbench.neural.trackers.span import BLOCKS, Span
+from vanbench.neural.trackers.spanning import Spanning, spread
+from vanbench.neural.trackers.tdvp_symmetric import SymmetricTDVP
 
 
 class Ritz(Spanning):

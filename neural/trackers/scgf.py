@@ -13,11 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from exact import InputError
-
-from ..estimators import Increment
-from .base import Problem, Step
-from .tdvp_symmetric import SymmetricTDVP
+from vanbench.exact import InputError
+from vanbench.neural.estimators import Increment
+from vanbench.neural.trackers.base import Problem, Step
+from vanbench.neural.trackers.tdvp_symmetric import SymmetricTDVP
 
 
 class SCGF(SymmetricTDVP):

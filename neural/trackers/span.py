@@ -30,11 +30,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..ensemble import Parameters
-from .base import Problem
-from .calibration import calibrated, controls, main_directions
-from .symmetry import symmetries
-from .tdvp_symmetric import SymmetricTDVP
+from vanbench.neural.ensemble import Parameters
+from vanbench.neural.trackers.base import Problem
+from vanbench.neural.trackers.calibration import calibrated, controls, main_directions
+from vanbench.neural.trackers.symmetry import symmetries
+from vanbench.neural.trackers.tdvp_symmetric import SymmetricTDVP
 
 BLOCKS = 10  # of the jackknife
 CUT = 1e-6  # directions of the span with less of its largest squared norm are left out: they are noise

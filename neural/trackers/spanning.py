@@ -17,11 +17,10 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from exact import InputError
-from exact.warning import RunWarning
-
-from ..estimators import Increment
-from .base import Problem, Step
+from vanbench.exact import InputError
+from vanbench.exact.warning import RunWarning
+from vanbench.neural.estimators import Increment
+from vanbench.neural.trackers.base import Problem, Step
 
 ROUNDING = 1e-10  # of rates, which are zero at s = 0
 AGAIN = 2  # times in a row that nothing must change before the flows stop

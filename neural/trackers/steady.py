@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from exact import InputError
-
-from ..ensemble import Parameters
-from .base import Problem, Step
-from .l1 import L1Tracker, Residual, cooled
-from .trapezoid import Trapezoid, conserved
+from vanbench.exact import InputError
+from vanbench.neural.ensemble import Parameters
+from vanbench.neural.trackers.base import Problem, Step
+from vanbench.neural.trackers.l1 import L1Tracker, Residual, cooled
+from vanbench.neural.trackers.trapezoid import Trapezoid, conserved
 
 BETWEEN = ("norms", "residuals")
 

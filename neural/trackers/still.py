@@ -11,10 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from exact import InputError
-
-from ..estimators import Increment
-from .base import Problem, Step
+from vanbench.exact import InputError
+from vanbench.neural.estimators import Increment
+from vanbench.neural.trackers.base import Problem, Step
 
 MOST = 4096  # configurations of a start that are looked at one by one
 DRAWN = 20000  # of them for observables

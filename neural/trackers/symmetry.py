@@ -11,8 +11,8 @@ from itertools import permutations, product
 
 import numpy as np
 
-from exact import Excluding, System
-from exact.matrixfree.local import Local, merged, tilted
+from vanbench.exact import Excluding, System
+from vanbench.exact.matrixfree.local import Local, merged, tilted
 
 Table = dict[tuple[int, ...], np.ndarray]  # the matrix on each set of sites
 TOLERANCE = 1e-12  # of local rates, given to a few units of rounding

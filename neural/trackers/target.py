@@ -11,9 +11,9 @@ import math
 import torch
 from torch import Tensor
 
-from ..ensemble import Parameters
-from ..estimators import Increment, from_growth
-from .base import Problem
+from vanbench.neural.ensemble import Parameters
+from vanbench.neural.estimators import Increment, from_growth
+from vanbench.neural.trackers.base import Problem
 
 CLAMP = 1e-300  # a negative (T p)(x) / p(x) becomes this, as published
 

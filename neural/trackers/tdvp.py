@@ -13,14 +13,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from exact import InputError
-from exact.warning import RunWarning
-
-from ..ensemble import Parameters
-from ..estimators import Increment, covariance_of_means
-from .base import MAX_SUMMED, Diverged, Problem, Step
-from .proposal import Batch, checked, draw
-from .regression import Velocity, regress, scores
+from vanbench.exact import InputError
+from vanbench.exact.warning import RunWarning
+from vanbench.neural.ensemble import Parameters
+from vanbench.neural.estimators import Increment, covariance_of_means
+from vanbench.neural.trackers.base import MAX_SUMMED, Diverged, Problem, Step
+from vanbench.neural.trackers.proposal import Batch, checked, draw
+from vanbench.neural.trackers.regression import Velocity, regress, scores
 
 # where the stages after the first stand in the step, each reached along the velocity before it, and all their weights
 STAGES = {2: ((0.5,), (0.0, 1.0)), 4: ((0.5, 0.5, 1.0), (1 / 6, 1 / 3, 1 / 3, 1 / 6))}

@@ -14,10 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from exact import InputError
-
-from .base import Problem
-from .tdvp import TDVP
+from vanbench.exact import InputError
+from vanbench.neural.trackers.base import Problem
+from vanbench.neural.trackers.tdvp import TDVP
 
 NEEDY = "tdvp-symmetric, ritz and guided-clones"
 

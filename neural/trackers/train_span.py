@@ -29,9 +29,9 @@ from scipy.linalg import solve_triangular
 from scipy.linalg.lapack import dpstrf
 from torch import Tensor
 
-from ..tensor_elements import LocalSum
-from ..tensor_train import TensorTrain
-from .gates_symmetric import draw, on_cpu
+from vanbench.neural.tensor_elements import LocalSum
+from vanbench.neural.tensor_train import TensorTrain
+from vanbench.neural.trackers.gates_symmetric import draw, on_cpu
 
 CUT = 1e-10  # a train with less squared distance from those already taken adds nothing but rounding
 SHORTER = 0.7  # of the largest bond, to see what bonds cut: a larger step would show more than a larger bond can add

@@ -8,12 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from exact import InputError
-
-from ..ensemble import Parameters
-from ..estimators import Increment
-from .base import Problem, Step
-from .l1 import L1Tracker, Residual, cooled
+from vanbench.exact import InputError
+from vanbench.neural.ensemble import Parameters
+from vanbench.neural.estimators import Increment
+from vanbench.neural.trackers.base import Problem, Step
+from vanbench.neural.trackers.l1 import L1Tracker, Residual, cooled
 
 
 class Trapezoid(L1Tracker):

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from scipy.sparse.linalg import expm_multiply
 
-from exact import build, generator
-from exact.matrixfree.kernel import Layout, operator
-from exact.matrixfree.symmetric import Symmetric
+from vanbench.exact import build, generator
+from vanbench.exact.matrixfree.kernel import Layout, operator
+from vanbench.exact.matrixfree.symmetric import Symmetric
 
 pytestmark = pytest.mark.benchmark
 

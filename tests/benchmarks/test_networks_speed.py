@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from neural import ARCHITECTURES, Autoregressive, build
-from neural.architectures.incremental import Incremental
+from vanbench.neural import ARCHITECTURES, Autoregressive, build
+from vanbench.neural.architectures.incremental import Incremental
 
 pytestmark = pytest.mark.benchmark
 ROWS, SHAPE = 1000, (4, 4)
@@ -70,7 +70,7 @@ def test_draw(benchmark, name, way, monkeypatch):
 def test_neighbours(benchmark, name, way, used, monkeypatch):
     net, x = network(name)
     mask = None if used == "all" else torch.rand(ROWS, len(MOVES)) < 0.5
-    monkeypatch.setattr("neural.architectures.incremental.WORTHWHILE", 0.0)
+    monkeypatch.setattr("vanbench.neural.architectures.incremental.WORTHWHILE", 0.0)
     cls = Incremental if way == "shared-prefix" else Autoregressive  # also where the network itself prefers the other
     evaluate = cls.log_prob_moves.__get__(net)
     benchmark.group = f"{name}: {used} of the {len(MOVES)} neighbours of {ROWS}"

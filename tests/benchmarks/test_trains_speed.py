@@ -10,10 +10,10 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from exact import build
-from exact.matrixfree.local import Local
-from neural.tensor_elements import LocalSum
-from neural.tensor_train import TensorTrain
+from vanbench.exact import build
+from vanbench.exact.matrixfree.local import Local
+from vanbench.neural.tensor_elements import LocalSum
+from vanbench.neural.tensor_train import TensorTrain
 
 pytestmark = pytest.mark.benchmark
 BOND, S = 16, 0.1

@@ -6,9 +6,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from exact import build
-from exact.trajectories.guide import connected, flat
-from exact.trajectories.jumptables import UNSTEERED, advance, compile_moves, draw_starts
+from vanbench.exact import build
+from vanbench.exact.trajectories.guide import connected, flat
+from vanbench.exact.trajectories.jumptables import UNSTEERED, advance, compile_moves, draw_starts
 
 pytestmark = pytest.mark.benchmark
 SYSTEM, WALKERS = build("south-east", (4, 4), c=0.5), 4000

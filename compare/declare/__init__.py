@@ -1,0 +1,1 @@
+"""What is asked: tasks and suites, systems by name, what people type."""

@@ -1,0 +1,330 @@
+"""``Task``: what a network is asked, as a versioned TOML declaration; ``Run``: one network's answer to one part of it.
+
+A suite file::
+
+    version = 1
+    description = "one sentence"
+
+    [defaults]                      # merged into every task
+    tracker = "kl"
+
+    [[tasks]]
+    name = "east-1d"
+    version = 1                     # raise it whenever the numbers may change
+    system = "east"
+    params = {c = 0.5}
+    shapes = [[4], [6]]
+    s = [0.1]
+    times = [0.5, 1.0]
+    quantities = ["ln_Z", "density"]
+    tracker_options = {dt = 0.05, samples = 1000}
+    architectures = ["made", {name = "gru", options = {width = 16}}]
+    seeds = 3
+
+``vary = {c = [0.3, 0.5]}`` in a task stands for one task for each value of the parameter, named ``east-1d-c0.3`` and so
+on.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+import json
+import math
+import tomllib
+from collections.abc import Iterator, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError, field_validator
+
+from vanbench.compare.declare.lookup import canonical_name, default_parameters
+from vanbench.compare.declare.parse import shape_text
+from vanbench.exact import InputError
+from vanbench.exact.errors import unknown
+
+SUITE_VERSION = 1
+M = TypeVar("M", bound=BaseModel)
+Number = Annotated[float, Strict()]  # neither true nor "0.1"
+Whole = Annotated[int, Strict()]  # nor 3.0
+UNHASHED = {"description", "shapes", "architectures", "seeds", "budget", "reference", "goal"}
+
+
+class Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Architecture(Model):
+    """A network and its hyperparameters."""
+
+    name: str
+    options: dict[str, Any] = {}
+
+    @property
+    def label(self) -> str:
+        """``made``, ``made(hidden=64)``: how tables call it."""
+        inside = ", ".join(f"{key}={_plain(value)}" for key, value in sorted(self.options.items()))
+        return f"{self.name}({inside})" if inside else self.name
+
+
+class Budget(Model):
+    """What one run may spend; a run that spends more is stopped, and kept apart from the finished ones."""
+
+    seconds: Number | None = Field(default=None, gt=0)
+    cpu_seconds: Number | None = Field(default=None, gt=0)  # of its process: the same on a busy machine
+
+
+class Goal(Model):
+    """What a task is to reach: the largest error of ``quantities`` over time, and CPU seconds (`compare.judge.goals`)."""
+
+    quantities: list[str] = Field(["ln_Z"], min_length=1)
+    error: Number = Field(gt=0)
+    seconds: Number = Field(gt=0)
+
+
+class Task(Model):
+    """One physical question, at several sizes. Fields are named as the arguments of ``exact.solve`` and
+    ``neural.track``.
+
+    ``reference`` names the exact vectors that errors are measured against (empty where none fits); left out, it is
+    continuous time, and the Euler steps too for a tracker that takes them (of first order). The hash covers everything
+    that the numbers depend on; not ``shapes``, ``architectures`` and ``seeds`` (they stand in each run), nor the
+    description, the budget, the goal and the references.
+    """
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    version: Whole = Field(1, ge=1)
+    description: str = ""
+    system: str
+    params: dict[str, Any] = {}
+    shapes: list[tuple[Whole, ...]] = Field(min_length=1)
+    s: list[Number] = Field(min_length=1)
+    times: list[Number] = Field(min_length=1)
+    observable: str = "activity"
+    quantities: list[str] = Field(["ln_Z"], min_length=1)
+    reference: list[Literal["continuous", "euler"]] | None = None
+    architectures: list[Architecture] = Field([Architecture(name="made")], min_length=1)
+    tracker: str = "kl"
+    tracker_options: dict[str, Any] = {}
+    dtype: Literal["float32", "float64"] = "float64"
+    seeds: Whole = Field(3, ge=1, le=10_000)
+    budget: Budget = Budget()
+    goal: Goal | None = None
+
+    @field_validator("architectures", mode="before")
+    @classmethod
+    def _names(cls, value: Any) -> Any:
+        items = value if isinstance(value, list) else [value]
+        return [{"name": item} if isinstance(item, str) else item for item in items]
+
+    @field_validator("s", "times")
+    @classmethod
+    def _ascending(cls, value: list[float]) -> list[float]:
+        return sorted(set(value))
+
+    @field_validator("times")
+    @classmethod
+    def _positive(cls, value: list[float]) -> list[float]:
+        if value[0] <= 0:
+            raise ValueError("times must be positive")
+        return value
+
+    @field_validator("quantities")
+    @classmethod
+    def _once(cls, value: list[str]) -> list[str]:
+        return list(dict.fromkeys(["ln_Z", *value]))  # the error split is about ln_Z: it is always there
+
+    @field_validator("shapes")
+    @classmethod
+    def _sizes(cls, value: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
+        if any(not shape or min(shape) < 1 for shape in value):
+            raise ValueError("every length of a shape must be a positive integer")
+        return value
+
+    @property
+    def references(self) -> list[str]:
+        """``reference``, or what the tracker is to be measured against."""
+        if self.reference is not None:
+            return list(self.reference)
+        from vanbench.neural import trackers
+
+        trackers.check(self.tracker, {})
+        euler = trackers.steps_as_euler(self.tracker) and self.tracker_options.get("order", 1) == 1
+        return ["continuous", "euler"] if euler else ["continuous"]
+
+    @property
+    def hash(self) -> str:
+        """16 hex digits, the same for every formatting, order of keys, spelling of numbers and default left out."""
+        content = self.model_dump(mode="json", exclude=UNHASHED)
+        content["system"] = canonical_name(self.system)
+        content["params"] = {**default_parameters(self.system), **self.params}
+        content["quantities"] = sorted(self.quantities)
+        return digest(content)
+
+    def runs(self, seed: int = 1, architectures: list[Architecture] | None = None) -> Iterator[Run]:
+        """Every run of this task: architectures x shapes x seeds, seeds derived from the task's name and ``seed``."""
+        for architecture in architectures or self.architectures:
+            for shape in self.shapes:
+                for replica in range(self.seeds):
+                    own = derived_seed(self.name, shape, seed, replica)
+                    yield Run(task=self, shape=shape, architecture=architecture, replica=replica, seed=own)
+
+
+class Run(Model):
+    """One architecture on one shape with one seed."""
+
+    task: Task
+    shape: tuple[Whole, ...]
+    architecture: Architecture
+    replica: Whole
+    seed: Whole
+
+    @property
+    def key(self) -> dict[str, Any]:
+        """What distinguishes this run from every other."""
+        return {
+            "task": self.task.name,
+            "task_hash": self.task.hash,
+            "shape": list(self.shape),
+            "architecture": self.architecture.name,
+            "architecture_options": self.architecture.options,
+            "seed": self.seed,
+        }
+
+    @property
+    def path(self) -> Path:
+        """Where its record stands under the folder ``records``."""
+        name = "".join(c if c.isalnum() or c in "-_." else "-" for c in self.architecture.name)
+        return Path(self.task.name) / f"{shape_text(self.shape)}_{name}_{self.replica}_{digest(self.key)[:8]}.json"
+
+    @property
+    def label(self) -> str:
+        return f"{self.task.name} {shape_text(self.shape)} {self.architecture.label} #{self.replica + 1}"
+
+
+class Suite(Model):
+    """Several tasks under one name."""
+
+    name: str
+    version: Whole = SUITE_VERSION
+    description: str = ""
+    tasks: list[Task] = Field(min_length=1)
+
+    def only(self, names: Sequence[str]) -> Suite:
+        """With the tasks of these names, or patterns (``ring-*``), alone; all where none is given. ``InputError``."""
+        known = [task.name for task in self.tasks]
+        chosen = {name: fnmatch.filter(known, name) for name in names}
+        for name, found in chosen.items():
+            if not found:
+                raise unknown(f"task of suite {self.name}", name, known)
+        wanted = set().union(*chosen.values()) if names else set(known)
+        return self.model_copy(update={"tasks": [task for task in self.tasks if task.name in wanted]})
+
+
+def load_suite(name: str) -> Suite:
+    """A suite of this package by name, or a TOML file by path. Raises ``InputError``."""
+    path = Path(name) if name.endswith(".toml") else suites().get(name)
+    if path is None:
+        raise unknown("suite", name, list(suites()))
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # editors may leave a byte order mark
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"suite {str(path)!r} cannot be read: {error}.") from error
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise InputError(f"suite {str(path)!r} is no valid TOML: {error}.") from error
+    if content.get("version", SUITE_VERSION) != SUITE_VERSION:
+        raise InputError(f"suite {str(path)!r} has version {content['version']}; this vanbench reads {SUITE_VERSION}.")
+    defaults = content.pop("defaults", {})
+    tasks = content.get("tasks")
+    if not isinstance(defaults, dict) or not isinstance(tasks, list) or not all(isinstance(t, dict) for t in tasks):
+        raise InputError(f"suite {str(path)!r}: write one [[tasks]] block a task, and at most one [defaults].")
+    content["tasks"] = [one for task in tasks for one in _varied(_merged(defaults, task), str(path))]
+    suite = checked(Suite, {"name": path.stem, **content}, f"suite {str(path)!r}")
+    names = [task.name for task in suite.tasks]
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f"suite {str(path)!r}: the task name {name!r} is used twice.")
+    return suite
+
+
+def suites() -> dict[str, Path]:
+    """The suites of this package by name."""
+    folder = Path(str(resources.files("vanbench.compare.declare.suites")))
+    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+
+
+def checked(model: type[M], content: Any, what: str) -> M:
+    """``model`` filled with ``content``; the first thing wrong with it as one sentence."""
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "the file"
+        if first["type"] == "extra_forbidden":
+            where, name = place.rpartition(".")[::2]
+            inside = f" at {where}" if where else ""
+            raise unknown(f"field of {what}{inside}", name, list(_fields(model, first["loc"][:-1]))) from None
+        message = first["msg"].removeprefix("Value error, ")
+        raise InputError(f"{what}: {place}: {message[0].lower()}{message[1:]}.") from None
+
+
+def _fields(model: type[BaseModel], path: tuple[Any, ...]) -> dict[str, Any]:
+    """Field names of the model that ``path`` leads to."""
+    inner: dict[str, type[BaseModel]] = {"tasks": Task, "architectures": Architecture, "budget": Budget, "goal": Goal}
+    for part in path:
+        model = inner.get(str(part), model)
+    return dict(model.model_fields)
+
+
+def _merged(defaults: dict[str, Any], task: dict[str, Any]) -> dict[str, Any]:
+    """Tables (params, tracker_options, ...) are merged key by key, anything else replaced."""
+    both = {
+        k: {**defaults[k], **v} for k, v in task.items() if isinstance(v, dict) and isinstance(defaults.get(k), dict)
+    }
+    return {**defaults, **task, **both}
+
+
+def _varied(task: dict[str, Any], where: str) -> list[dict[str, Any]]:
+    """One task for each value of the one parameter under ``vary``."""
+    given = task.pop("vary", None)
+    if given is None:
+        return [task]
+    if not isinstance(given, dict) or [isinstance(values, list) for values in given.values()] != [True]:
+        raise InputError(f"suite {where!r}: write vary = {{NAME = [VALUE, ...]}} with one parameter.")
+    ((name, values),) = given.items()
+    return [
+        {**task, "name": f"{task.get('name')}-{name}{value}", "params": {**task.get("params", {}), name: value}}
+        for value in values
+    ]
+
+
+def digest(content: Any) -> str:
+    """16 hex digits of canonical JSON: sorted keys, every number as a float."""
+    text = json.dumps(_canonical(content), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def derived_seed(name: str, shape: tuple[int, ...], seed: int, replica: int) -> int:
+    text = f"{name}/{shape_text(shape)}/{seed}/{replica}"
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1
+
+
+def _canonical(value: Any) -> Any:
+    if isinstance(value, bool) or value is None or isinstance(value, str):
+        return value
+    if isinstance(value, int | float):
+        try:
+            number = float(value)
+        except OverflowError:
+            number = math.inf
+        if not math.isfinite(number):
+            raise InputError("a number is not finite, or too large.")
+        return number
+    if isinstance(value, dict):
+        return {str(key): _canonical(item) for key, item in value.items()}
+    return [_canonical(item) for item in value]
+
+
+def _plain(value: Any) -> str:
+    return ",".join(str(v) for v in value) if isinstance(value, list | tuple) else str(value)

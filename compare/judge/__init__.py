@@ -1,0 +1,1 @@
+"""Judgement: errors, distances, statistics, goals and the gate."""

@@ -1,0 +1,60 @@
+"""What a run is checked for where exact vectors are known; `neural.checks` has what needs none."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+
+from vanbench.exact import System
+from vanbench.exact.warning import RunWarning
+from vanbench.neural.checks import SIGMAS
+
+HALF = 0.5  # of the change since the start: with more lost, the network and not the system decides the number
+LEAST = {"ln_Z": 1e-8, "density": 1e-3}  # of a change that is followed: below it there is none (`errors` has the same)
+
+
+def projections(compared: pd.DataFrame, system: System) -> Iterator[RunWarning]:
+    """Where the network's part of an error exceeds half of the change since the start, the first time for each ``s``.
+
+    ``compared``: as of `errors.errors`. The part is ``projection``, with sampling in it where sums are not affordable,
+    and with the time steps too where their exact vector is not known.
+    """
+    told: set[tuple[str, float]] = set()
+    for row in compared.to_dict("records"):
+        key = (row["quantity"], row["s"])
+        if key not in told and (text := _eaten(row, system)):
+            told.add(key)
+            yield RunWarning("projection", text, row["quantity"], row["s"], row["t"])
+
+
+def _eaten(row: dict, system: System) -> str:
+    start = _start(row["quantity"], system)
+    part = next((name for name in ("projection", "network", "total") if _finite(row[name])), None)
+    reference = row["scheme"] if _finite(row["scheme"]) else row["exact"]
+    if start is None or part is None or not _finite(reference):
+        return ""
+    off, change = abs(row[part]), abs(reference - start)
+    noise = SIGMAS * (row["stderr"] if _finite(row["stderr"]) else 0.0)
+    if change <= LEAST[row["quantity"]] + noise or off <= HALF * change + noise:
+        return ""
+    words = {"projection": "the projection onto the network", "network": "the network", "total": "the whole error"}
+    return (
+        f"{words[part]} puts {row['quantity']} off by {off:.2g}, where it is to change by {change:.2g} in all: "
+        "it eats the signal; take a network that can represent more, or train it longer"
+    )
+
+
+def _start(quantity: str, system: System) -> float | None:
+    """The value at ``t = 0``; None where it is not simply known."""
+    if quantity == "ln_Z":
+        return 0.0
+    if quantity == "density" and system.support is None and system.initial.ndim == 2:
+        return float(np.asarray(system.initial)[:, 1:].sum(1).mean())
+    return None
+
+
+def _finite(value: object) -> bool:
+    return isinstance(value, float) and math.isfinite(value)

@@ -1,0 +1,138 @@
+"""Records of a folder as one table, and its summary over seeds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from vanbench.compare.declare.parse import shape_text
+from vanbench.compare.judge.errors import PARTS
+from vanbench.compare.run.intact import check
+from vanbench.compare.run.record import records
+from vanbench.compare.show.warned import of_row, over_seeds
+from vanbench.exact import InputError
+
+MIN_SEEDS = 3  # below it a standard error over seeds says nothing, and none is given
+CASE = ["task", "task_hash", "tracker", "architecture", "shape", "n_sites", "quantity", "s", "t", "site", "distance"]
+
+
+def collect(folder: Path) -> pd.DataFrame:
+    """Every compared value of every record under ``folder``: the columns of ``errors.errors``, what was run, its cost.
+
+    ``note`` says what is missing, ``warning`` what may be wrong (see `warned`). Raises ``InputError`` where there are
+    no records, for one that cannot be read, and for two of one run, which would shrink every standard error.
+    """
+    frames = []
+    seen: dict[tuple, Path] = {}
+    for path, record in records(folder):
+        check(path, record)
+        first = seen.setdefault((record.task_hash, record.label, tuple(record.shape), record.seed), path)
+        if first is not path:
+            raise InputError(
+                f"{str(first)!r} and {str(path)!r} are records of one run: a seed counts once, delete one."
+            )
+        frame = record.frame("errors")
+        log = record.frame("log")
+        if "ess" in log:
+            frame = _with_ess(frame, log)
+        frames.append(
+            frame.assign(
+                warning=[of_row(record.warnings, row) for row in frame.to_dict("records")],
+                task=record.task,
+                task_hash=record.task_hash,
+                system=record.system,
+                architecture=record.label,
+                tracker=record.tracker,
+                shape=shape_text(record.shape),
+                n_sites=record.n_sites,
+                seed=record.seed,
+                parameters=record.diagnostics.get("n_parameters"),
+                negative=record.diagnostics.get("negative_targets"),
+                wall_s=record.wall_s,
+                cpu_s=record.cpu_s,
+                memory_mib=record.peak_memory_mib,
+                record=str(path.relative_to(folder)),
+            )
+        )
+    both = pd.concat([f.dropna(axis=1, how="all") for f in frames], ignore_index=True)
+    for name in (
+        "value",
+        "site",
+        "distance",
+        "stderr",
+        "ess",
+        "parameters",
+        "negative",
+        "cpu_s",
+        "exact",
+        "scheme",
+        "summed",
+        "error",
+        "error_per_site",
+        "scale",
+        *PARTS,
+    ):
+        if name not in both:
+            both[name] = np.nan
+    if "note" not in both:
+        both["note"] = ""
+    return both
+
+
+def summarise(frame: pd.DataFrame) -> pd.DataFrame:
+    """One row a case, averaged over seeds: ``X`` the mean and ``X_se`` its standard error (from 3 seeds on).
+    ``record`` is the file of the first seed.
+
+    ``error`` and ``error_per_site`` are means of absolute values; the parts are means of ``|part| / scale``.
+    """
+    work = frame.copy()
+    for part in PARTS:
+        work[part] = work[part].abs() / work["scale"]
+    averaged = ["value", "error", "error_per_site", *PARTS, "ess", "wall_s", "cpu_s", "memory_mib"]
+    groups = work.groupby(CASE, dropna=False, sort=True)
+    out = groups[averaged].mean()
+    spread = groups[averaged].agg(_standard_error)
+    for name in averaged:
+        out[f"{name}_se"] = spread[name]
+    out["seeds"] = groups["seed"].nunique()
+    for name in ("exact", "scheme", "scale", "parameters"):
+        out[name] = groups[name].first()
+    out["stderr"] = groups["stderr"].agg(lambda v: float(np.sqrt((v**2).mean())))
+    out["negative"] = groups["negative"].sum()
+    for name in ("system", "record"):
+        if name in work:
+            out[name] = groups[name].first()
+    out["note"] = groups["note"].agg(lambda notes: "; ".join(sorted({n for n in notes if isinstance(n, str) and n})))
+    if "warning" in work:
+        out["warning"] = groups["warning"].agg(over_seeds)
+    return out.reset_index()
+
+
+def scalars(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows of quantities that are one number: without a site and without a distance."""
+    kept = [name for name in ("site", "distance") if name in frame]  # older stored tables have no distance
+    return frame[frame[kept].isna().all(axis=1)]
+
+
+def last_times(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows at the last time of each task."""
+    return frame[frame.t == frame.groupby(["task", "task_hash"]).t.transform("max")]
+
+
+def task_names(frame: pd.DataFrame) -> pd.Series:
+    """The name of each row's task; with its hash where a folder holds two declarations of one name."""
+    several = frame.groupby("task").task_hash.transform("nunique") > 1
+    return frame.task.where(~several, frame.task + "@" + frame.task_hash.str[:6])
+
+
+def _standard_error(values: pd.Series) -> float:
+    values = values.dropna()
+    return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) >= MIN_SEEDS else float("nan")
+
+
+def _with_ess(frame: pd.DataFrame, log: pd.DataFrame) -> pd.DataFrame:
+    at = {(float(row.s), float(f"{row.t:.9g}")): float(row.ess) for row in log.itertuples()}
+    ess = [at.get((float(row.s), float(f"{row.t:.9g}")), np.nan) for row in frame.itertuples()]
+    return frame.assign(ess=ess)

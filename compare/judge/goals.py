@@ -1,0 +1,251 @@
+"""Which goals a suite reached: the largest error over a task's times, and what it cost.
+
+    vanbench goals DIR [--out FILE.md] [--plot FILE.png [--keep]] [--cross]
+
+The error is that of ``ln Z``, or of the quantities that the goal names, as `compare.judge.errors` defines it (spins:
+absolute), against exact continuous time: the references of the run, or where it has none, for ``ln Z``, the stored
+tables of `compare.studies.exact_tables.library` at the times they share. Where neither is, it is measured from the clones of the same folder
+(tracker ``clones`` on the same system, shape, ``s`` and times), whose own standard error stands beside it. Of a run
+that its budget cut off, or that diverged, the row says so: the error is that of the report times it reached.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import pandas as pd
+import typer
+from tabulate import tabulate
+
+from vanbench.compare.declare.parse import shape_text
+from vanbench.compare.run.record import FOLDER as RECORDS
+from vanbench.compare.run.record import Record, records, unfinished, write_text
+from vanbench.compare.studies.exact_tables.library import CASES, FOLDER, read
+from vanbench.exact import InputError
+
+HEADINGS = {
+    "task": "case",
+    "shape": "shape",
+    "of": "quantities",
+    "t": "to t",
+    "tracker": "tracker",
+    "network": "network",
+    "parameters": "parameters",
+    "seeds": "seeds",
+    "ended": "ended early",
+    "error": "largest error (median)",
+    "stderr": "clones' own error",
+    "goal_error": "goal",
+    "cpu_s": "CPU s (median)",
+    "goal_seconds": "goal (s)",
+    "reached": "reached",
+}
+KEYS = ["task", "shape", "tracker", "network"]
+COLOURS = ["tab:blue", "tab:orange", "tab:green", "tab:red", "tab:purple", "tab:brown", "tab:pink", "tab:olive"]
+COLOURS += ["tab:cyan", "gold", "navy"]
+
+
+def goals(folder: Path) -> pd.DataFrame:
+    """One row for each task, shape and network: medians over the seeds, and whether the goal was reached.
+
+    Raises ``InputError`` where there are no records.
+    """
+    early = unfinished(folder)
+    finished = [] if early and not (folder / RECORDS).is_dir() else [record for _, record in records(folder)]
+    found = finished + early
+    clones = {_question(record): record for record in finished if record.tracker == "clones"}
+    rows = pd.DataFrame([_row(record, clones.get(_question(record))) for record in found])
+    out = []
+    for _, group in rows.groupby(KEYS, sort=False):
+        first, error, cost = group.iloc[0].to_dict(), group.error.median(), group.cpu_s.median()
+        first["ended"] = ", ".join(sorted(set(group.ended) - {""}))
+        first["t"] = group.t.min()
+        reached = "" if pd.isna(first["goal_error"]) else _verdict(error, cost, first)
+        out.append({**first, "seeds": len(group), "error": error, "cpu_s": cost, "reached": reached})
+    return pd.DataFrame(out)[list(HEADINGS)].sort_values(["task", "tracker", "network"]).reset_index(drop=True)
+
+
+def joined(table: pd.DataFrame, stored: Path) -> pd.DataFrame:
+    """The table with the rows of a ``stored`` one (CSV) that it lacks."""
+    old = pd.read_csv(stored, dtype={"shape": str, "ended": str, "reached": str}).fillna({"ended": "", "reached": ""})
+    new = set(table[KEYS].itertuples(index=False, name=None))
+    rest = old[[row not in new for row in old[KEYS].itertuples(index=False, name=None)]]
+    return pd.concat([table, rest], ignore_index=True).sort_values(KEYS).reset_index(drop=True)
+
+
+def _row(record: Record, clones: Record | None) -> dict[str, Any]:
+    goal = {"error": None, "seconds": None, "quantities": ["ln_Z"], **(record.config.get("goal") or {})}
+    errors = record.frame("errors")
+    if errors.empty:  # ended before the first report time
+        errors = pd.DataFrame({"quantity": [], "t": [], "error": []}, dtype=float)
+    errors = errors[errors.quantity.isin(goal["quantities"])]
+    error, stderr = errors.error.max(), np.nan
+    of_ln_z = goal["quantities"] == ["ln_Z"]
+    if not np.isfinite(error) and of_ln_z and len(errors):
+        error = _from_library(record)
+    if not np.isfinite(error) and of_ln_z and len(errors) and clones is not None and clones is not record:
+        error, stderr = _from_clones(record, clones)
+    return {
+        "of": ", ".join(goal["quantities"]),
+        "task": record.task,
+        "shape": shape_text(record.shape),
+        "t": errors.t.max(),
+        "tracker": record.tracker,
+        "network": record.label if record.diagnostics.get("n_parameters") else "–",
+        "parameters": record.diagnostics.get("n_parameters"),
+        "ended": _ended(record.diagnostics),
+        "error": error,
+        "stderr": stderr,
+        "goal_error": goal["error"],
+        "cpu_s": record.cpu_s,
+        "goal_seconds": goal["seconds"],
+    }
+
+
+def _ended(diagnostics: dict[str, Any]) -> str:
+    """How a run ended before its last time; "" for one that did not."""
+    how = diagnostics.get("ended")
+    return f"{how} at t = {diagnostics['ended_t']:.3g}" if how else ""
+
+
+def _from_library(record: Record) -> float:
+    """The largest error at the times and ``s`` of a stored exact table, NaN where there is none of this system."""
+    tables = [case for case in CASES.values() if case.system == record.system and list(case.shape) == record.shape]
+    for case in tables:
+        exact = read(FOLDER / f"{case.name}.csv")
+        params = json.loads(json.dumps(dict(case.build().params), default=float))  # as a record stores them
+        if params != record.params or exact.empty:
+            continue
+        exact = exact[(exact.quantity == "ln_Z") & (exact.scheme == "continuous")][["s", "t", "value"]]
+        ours = record.frame("rows").query("quantity == 'ln_Z'")[["s", "t", "value"]]
+        both = ours.merge(exact, on=["s", "t"], suffixes=("", "_exact"))
+        return float(((both.value - both.value_exact) / both.value_exact).abs().max())
+    return np.nan
+
+
+def _from_clones(record: Record, clones: Record) -> tuple[float, float]:
+    """The largest relative difference from the clones, and the clones' relative standard error at that time."""
+    theirs, ours = (r.frame("rows").query("quantity == 'ln_Z'").set_index(["s", "t"]) for r in (clones, record))
+    difference = ((ours.value - theirs.value).abs() / theirs.value.abs()).dropna()
+    if difference.empty:
+        return np.nan, np.nan
+    worst = difference.idxmax()
+    return float(difference[worst]), float(theirs.stderr[worst] / abs(theirs.value[worst]))
+
+
+def _question(record: Record) -> str:
+    return json.dumps([record.system, record.shape, record.params, record.s, record.observable, record.config["times"]])
+
+
+def _verdict(error: float, cost: float, goal: dict[str, Any]) -> str:
+    if goal["ended"]:
+        return "no: " + goal["ended"]
+    if not np.isfinite(error):
+        return "no reference"
+    missed = [
+        name for name, over in (("error", error > goal["goal_error"]), ("time", cost > goal["goal_seconds"])) if over
+    ]
+    return "no: " + ", ".join(missed) if missed else "yes"
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """The table in Markdown; numbers to two digits, empty columns left out."""
+    shown = [name for name in HEADINGS if table[name].notna().any() and (table[name] != "").any()]
+    if (table["of"] == "ln_Z").all():
+        shown.remove("of")
+    rows = [[_cell(name, row[name]) for name in shown] for row in table.to_dict("records")]
+    return tabulate(rows, [HEADINGS[name] for name in shown], tablefmt="pipe", disable_numparse=True) + "\n"
+
+
+def _cell(name: str, value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if value is None or not np.isfinite(value):
+        return "–"
+    if name in ("error", "stderr", "goal_error"):
+        return f"{value:.1e}"
+    return f"{value:.0f}" if name in ("seeds", "parameters") or value >= 100 else f"{value:.3g}"
+
+
+def cross(table: pd.DataFrame) -> str:
+    """Networks down, tasks across: the largest error, how the run ended if early, CPU seconds."""
+    cells = {}
+    for row in table.to_dict("records"):
+        text = "–" if pd.isna(row["error"]) else f"{row['error']:.1e}"
+        if row["ended"]:
+            text += f" ({row['ended']})"
+        cells[row["network"], row["task"]] = f"{text}, {row['cpu_s']:.3g} s"
+    networks, tasks = (list(dict.fromkeys(table[name])) for name in ("network", "task"))
+    rows = [[network, *(cells.get((network, task), "") for task in tasks)] for network in networks]
+    return tabulate(rows, ["network", *tasks], tablefmt="pipe", disable_numparse=True) + "\n"
+
+
+def plot(table: pd.DataFrame, path: Path) -> None:
+    """Error against CPU seconds: a marker a tracker, a colour a network, hollow where the run ended early.
+
+    What has no error (ended before the first report time) stands in the table alone.
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    trackers, networks = (list(dict.fromkeys(table[name])) for name in ("tracker", "network"))
+    markers = dict(zip(trackers, itertools.cycle("osD^vP*X<>ph")))
+    colours = {**dict(zip(networks, itertools.cycle(COLOURS))), "–": "black"}
+    figure = Figure(figsize=(8, 5.5), layout="constrained")
+    axis = figure.subplots()
+    for row in table[table.error > 0].to_dict("records"):
+        face = "none" if row["ended"] else colours[row["network"]]
+        axis.loglog(row["cpu_s"], row["error"], markers[row["tracker"]], color=colours[row["network"]], mfc=face, ms=7)
+    axis.set(xlabel="CPU time (s)", ylabel="largest error")
+    axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.xaxis.set_major_formatter("{x:g}")
+    axis.xaxis.set_minor_formatter(NullFormatter())
+    axis.grid(alpha=0.3)
+    shown = [Line2D([], [], ls="", marker=markers[name], color="grey", label=name) for name in trackers]
+    if (table.ended != "").any():
+        shown.append(Line2D([], [], ls="", marker="o", color="grey", mfc="none", label="hollow: ended early"))
+    shown += [
+        Line2D([], [], ls="-", lw=5, color=colours[name], label=name.replace("–", "no network")) for name in networks
+    ]
+    figure.legend(handles=shown, loc="outside right upper", fontsize=8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=120)
+
+
+def main(
+    folder: Annotated[list[Path], typer.Argument(help="Folders that `vanbench run --out` wrote.")],
+    out: Annotated[Path | None, typer.Option(help="Markdown file; standard output if left out.")] = None,
+    figure: Annotated[
+        Path | None, typer.Option("--plot", help="PNG of error against CPU time; the data beside it, as CSV.")
+    ] = None,
+    crossed: Annotated[bool, typer.Option("--cross", help="First a table with a column for each task.")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep rows of that CSV that the folders lack.")] = False,
+) -> None:
+    """Which goals the tasks of suites reached."""
+    try:
+        table = pd.concat([goals(one) for one in folder], ignore_index=True)
+        if keep:
+            if figure is None or not figure.with_suffix(".csv").is_file():
+                raise InputError("--keep needs a --plot FILE.png with its CSV beside it.")
+            table = joined(table, figure.with_suffix(".csv"))
+    except InputError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(2) from error
+    text = f"{cross(table)}\n{markdown(table)}" if crossed else markdown(table)
+    if out is None:
+        typer.echo(text)
+    else:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(text)
+    if figure is not None:
+        plot(table, figure)
+        write_text(figure.with_suffix(".csv"), table.to_csv(index=False, float_format="%.4g"))
+
+
+if __name__ == "__main__":
+    typer.run(main)

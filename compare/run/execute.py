@@ -1,0 +1,329 @@
+"""One run: train the networks, compare with the references, write the record."""
+
+from __future__ import annotations
+
+import math
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from vanbench.compare.declare.lookup import build_system
+from vanbench.compare.declare.sources import sources
+from vanbench.compare.declare.task import Budget, Run
+from vanbench.compare.judge import checks
+from vanbench.compare.judge.distances import distances
+from vanbench.compare.judge.errors import errors
+from vanbench.compare.run.provenance import peak_memory_mib, provenance, restart_peak_memory
+from vanbench.compare.run.record import FOLDER, UNFINISHED, Record, columns
+from vanbench.compare.run.references import Reference, reference
+from vanbench.exact import InputError, System
+from vanbench.exact.sparse.propagate import steps_of
+from vanbench.exact.warning import AccuracyWarning, RunWarning
+
+if TYPE_CHECKING:
+    from vanbench.neural.runner import Track
+
+Progress = Callable[[int, int, str], None]
+COUNTED = {"samples", "epochs", "first_epochs", "clones", "populations"}  # none of it is no run
+MOST_COUNTED = 10**9  # samples, epochs, ...: more is a slip
+MAX_SUMMED = 1 << 12  # configurations; the check of a network must not be felt
+NOT_TRACKED = {"distribution"}  # quantities that compare asks of a network itself
+
+
+class EndedEarly(InputError):
+    """A run that was cut off or diverged; ``value``: what `execute` would have returned."""
+
+    value: tuple[Path, list[RunWarning]]
+
+
+def check(run: Run) -> System:
+    """Raise ``InputError`` for what cannot run (system, network, tracker, times), before any work starts."""
+    from vanbench import neural
+    from vanbench.neural import trackers
+    from vanbench.neural.asked import quantities_of
+
+    task = run.task
+    system = build_system(task.system, run.shape, task.params)
+    if task.observable not in system.observables:
+        raise InputError(f"task {task.name!r}: {system.name} has the observables {', '.join(system.observables)}.")
+    for name in task.quantities:
+        known = [*quantities_of(system), *sorted(NOT_TRACKED)]
+        if name not in known:
+            reported = ", ".join(known)
+            raise InputError(f"task {task.name!r}: unknown quantity {name!r}; networks report {reported}.")
+    options = {key: value for key, value in task.tracker_options.items() if key != "strict"}
+    trackers.check(task.tracker, options)
+    _check_numbers(task.tracker, trackers.options_of(task.tracker), options)
+    _check_finite(f"network {run.architecture.name}", run.architecture.options)
+    _check_hyperparameters(run.architecture.name, run.architecture.options)
+    _check_finite(f"system {task.system}", task.params)
+    if "dt" in options:
+        if not options["dt"] > 0:
+            raise InputError(f"dt = {options['dt']}: the time step must be positive.")
+        if trackers.steps_as_euler(task.tracker):
+            steps_of(np.array(task.times), options["dt"])
+    try:
+        net = neural.build(run.architecture.name, run.shape, system.local_dim, **run.architecture.options)
+    except InputError:
+        raise
+    except Exception as error:  # a stranger's network, or an option of the wrong type
+        raise InputError(
+            f"network {run.architecture.label} cannot be built: {type(error).__name__}: {error}."
+        ) from error
+    trackers.check_network(task.tracker, net)
+    if not type(net).__module__.startswith("neural."):  # those are held to the whole contract by the tests
+        _check_normalised(run, system.local_dim)
+    return system
+
+
+def _check_normalised(run: Run, d: int) -> None:
+    """Sum a stranger's network over all configurations, of a smaller lattice where the run's has too many."""
+    from vanbench import neural
+    from vanbench.compare.conform.case import Case, Violation
+    from vanbench.compare.conform.checks import check_normalisation
+
+    def make(shape: tuple[int, ...], local_dim: int) -> neural.Autoregressive:
+        return neural.build(run.architecture.name, shape, local_dim, **run.architecture.options)
+
+    shape = tuple(run.shape)
+    if d ** math.prod(shape) > MAX_SUMMED:
+        shape = ((6 if d == 2 else 4,), (2, 3 if d == 2 else 2), (2, 2, 2))[len(shape) - 1]
+    try:
+        check_normalisation(Case(make, shape, d))
+    except Violation as found:
+        raise InputError(
+            f"network {run.architecture.label} is not normalised on {'x'.join(map(str, shape))} sites: {found.found} "
+            f"({found.likely}) `vanbench conform {run.architecture.name}` runs the whole contract."
+        ) from found
+    except Exception as error:
+        raise InputError(
+            f"network {run.architecture.label} fails on {'x'.join(map(str, shape))} sites: {type(error).__name__}: "
+            f"{error}. `vanbench conform {run.architecture.name}` runs the whole contract."
+        ) from error
+
+
+def _check_numbers(name: str, known: dict[str, Any], options: dict[str, Any]) -> None:
+    """Options whose default is a number must be numbers, whole ones where it is whole, and counts where it counts."""
+    for key, default in known.items():
+        given = options.get(key, default)
+        if isinstance(default, tuple):
+            items = given if isinstance(given, list | tuple) else [given]
+            if any(isinstance(one, bool) or not isinstance(one, int | float) for one in items):
+                raise InputError(f"{key} = {given!r}: this option of {name} must be numbers, like 1,2.")
+            _check_finite(name, {key: given})
+        if isinstance(default, bool) and not isinstance(given, bool):
+            raise InputError(f"{key} = {given!r}: this option of {name} is true or false.")
+        if isinstance(default, bool) or not isinstance(default, int | float):
+            continue
+        if isinstance(given, bool) or not isinstance(given, int | float):
+            raise InputError(f"{key} = {given!r}: this option of {name} must be a number.")
+        _check_finite(name, {key: given})
+        if isinstance(default, int) and not isinstance(given, int):
+            raise InputError(f"{key} = {given!r}: this option of {name} must be a whole number, written as digits.")
+        least = 1 if key in COUNTED else 0
+        if isinstance(default, int) and not least <= given <= MOST_COUNTED:
+            raise InputError(f"{key} = {given}: this option of {name} lies from {least} to {MOST_COUNTED}.")
+
+
+def _check_finite(what: str, options: dict[str, Any]) -> None:
+    for key, value in options.items():
+        for one in value if isinstance(value, list | tuple) else [value]:
+            if isinstance(one, float) and not math.isfinite(one):
+                raise InputError(f"{key} = {one}: an option of {what} is a finite number.")
+
+
+def _check_hyperparameters(name: str, options: dict[str, Any]) -> None:
+    """Neither true, nor text, nor a fraction where the default is another kind; sizes may be left to the network."""
+    from vanbench.neural import architectures
+
+    known = architectures.hyperparameters(architectures.find(name)) or {}
+    for key, given in options.items():
+        default = known.get(key, given)
+        items = given if isinstance(given, list | tuple) else [given]
+        if isinstance(default, bool):
+            wrong = not isinstance(given, bool) and "true or false"
+        elif isinstance(default, float):
+            wrong = any(isinstance(one, bool | str) for one in items) and "a number"
+        else:
+            sizes = default is None or isinstance(default, int | tuple)
+            wrong = sizes and any(isinstance(one, bool | str | float) for one in items) and "a whole number, or several"
+        if wrong:
+            raise InputError(f"{key} = {given!r}: this option of {name} must be {wrong}.")
+
+
+def execute(
+    run: Run,
+    folder: Path,
+    device: str = "auto",
+    checkpoint: Path | None = None,
+    resume: bool = False,
+    progress: Progress | None = None,
+    watch: Callable[[list[dict[str, Any]]], None] | None = None,
+) -> tuple[Path, list[RunWarning]]:
+    """Do ``run`` and write its record under ``folder``; returns its path and the warnings on the way.
+
+    Raises ``InputError`` for bad input, ``EndedEarly`` where a budget ran out or a run diverged: what there was until
+    then is kept apart, under ``UNFINISHED``, and a finished run takes its place.
+    """
+    from vanbench.neural import track
+    from vanbench.neural.backend import distributed
+    from vanbench.neural.trackers import Unfinished
+
+    task = run.task
+    system = build_system(task.system, run.shape, task.params)
+    known = reference(task, run.shape, folder) if task.references else Reference(None, None, {})
+    restart_peak_memory()
+    began, began_cpu = time.perf_counter(), time.process_time()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        warnings.simplefilter("ignore", AccuracyWarning)  # the result has them
+        try:
+            result = track(
+                system,
+                s=task.s,
+                times=task.times,
+                observable=task.observable,
+                quantities=[name for name in task.quantities if name not in NOT_TRACKED],
+                architecture=run.architecture.name,
+                architecture_options=run.architecture.options,
+                tracker=task.tracker,
+                tracker_options=task.tracker_options,
+                seed=run.seed,
+                device=device,
+                dtype=task.dtype,
+                out=checkpoint,
+                resume=resume,
+                progress=_within(task.budget, progress),
+                watch=watch,
+            )
+            why = None
+        except Unfinished as error:
+            result, why = error.so_far, error
+    cost: dict[str, Any] = {
+        "wall_s": round(time.perf_counter() - began, 3),
+        "cpu_s": round(time.process_time() - began_cpu, 3),
+    }
+    record = assemble(run, system, result, known, cost)
+    others = dict.fromkeys(str(one.message) for one in caught if issubclass(one.category, UserWarning))
+    record.warnings += [RunWarning("code", text.removesuffix(".")) for text in others]
+    path, cut = folder / FOLDER / run.path, folder / UNFINISHED / run.path
+    if why is not None:
+        _keep(record, result, why, cut)
+        ended = EndedEarly(_sentence(run, why))
+        ended.value = cut, record.warnings
+        raise ended from why
+    if distributed.rank() == 0:
+        record.save(path)
+        cut.unlink(missing_ok=True)
+    return path, record.warnings
+
+
+def _keep(record: Record, result: Track, why: Exception, path: Path) -> None:
+    """Save what there is of a run that ended early, with how and when it ended."""
+    from vanbench.neural.backend import distributed
+    from vanbench.neural.trackers import Diverged
+
+    record.diagnostics["ended"] = "diverged" if isinstance(why, Diverged) else "out of budget"
+    record.diagnostics["ended_t"] = float(result.log["t"].max()) if len(result.log) else 0.0
+    record.distances = {}  # those at the last time
+    if distributed.rank() == 0:
+        record.save(path)
+
+
+def _sentence(run: Run, why: Exception) -> str:
+    from vanbench.neural.trackers import Diverged
+
+    if isinstance(why, Diverged):
+        return f"{run.label} diverged: {why} Take a smaller learning rate or time step."
+    return str(why)
+
+
+def assemble(run: Run, system: System, result: Track, known: Reference, cost: dict[str, Any]) -> Record:
+    """The record of a finished run."""
+    task = run.task
+    compared = result.records  # empty where the first report time was not reached
+    if len(result.records):
+        compared = errors(result.records, known.continuous, known.scheme, system.n_sites, known.scheme_notes)
+    return Record(
+        task=task.name,
+        task_hash=task.hash,
+        system=system.name,
+        shape=list(run.shape),
+        params=_plain(dict(system.params)),
+        s=task.s,
+        observable=task.observable,
+        architecture=run.architecture.name,
+        architecture_options=run.architecture.options,
+        label=run.architecture.label if result.diagnostics["n_parameters"] else task.tracker,
+        tracker=task.tracker,
+        tracker_options=task.tracker_options,
+        dtype=task.dtype,
+        seed=run.seed,
+        replica=run.replica,
+        rows=columns(result.records),
+        errors=columns(compared),
+        distances=columns(pd.DataFrame(_distances(run, result, known))),
+        log=columns(_at_times(result.log, task.times)),
+        diagnostics=_plain(result.diagnostics),
+        estimator=result.estimator,
+        config=task.model_dump(mode="json"),
+        provenance={**provenance(str(result.diagnostics.get("device", "cpu"))), "sources": sources(run)},
+        **cost,
+        peak_memory_mib=round(peak_memory_mib(), 1),
+        warnings=[*result.warnings, *checks.projections(compared, system)],
+    )
+
+
+def _distances(run: Run, result: Track, known: Reference) -> Iterator[dict[str, Any]]:
+    """At the last time, for each ``s`` and each reference that has a distribution."""
+    if "distribution" not in run.task.quantities:
+        return
+    for s in run.task.s:
+        network = result.distribution(_index(result, s))
+        for which in ("continuous", "scheme"):
+            exact = known.distribution(s, which)
+            if network is not None and exact is not None:
+                yield {"s": s, "t": run.task.times[-1], "reference": which, **distances(exact, network)}
+
+
+def _index(result: Track, s: float) -> int:
+    """Where the network of ``s`` stands among all that were trained (activity trains neighbours too)."""
+    return min(range(len(result.problem.s)), key=lambda i: abs(float(result.problem.s[i]) - s))
+
+
+def _at_times(log: pd.DataFrame, times: list[float]) -> pd.DataFrame:
+    if log.empty:
+        return log
+    near = [any(abs(t - wanted) < 1e-9 * max(1.0, wanted) for wanted in times) for t in log["t"]]
+    return log[near].reset_index(drop=True)
+
+
+def _within(budget: Budget, progress: Progress | None) -> Progress:
+    """``progress`` that also stops a run when its budget is spent."""
+    from vanbench.neural.trackers import Unfinished
+
+    clocks = {"seconds": time.monotonic, "cpu_seconds": time.process_time}
+    began = {name: clock() for name, clock in clocks.items()}
+
+    def report(step: int, total: int, message: str) -> None:
+        for name, clock in clocks.items():
+            most = getattr(budget, name)
+            if most is not None and clock() - began[name] > most:
+                unit = name.replace("_", " ").replace("cpu", "CPU")
+                told = f"the budget of {most:g} {unit} ran out at step {step} of {total}: raise budget.{name}."
+                raise Unfinished(told)
+        if progress is not None:
+            progress(step, total, message)
+
+    return report
+
+
+def _plain(content: dict[str, Any]) -> dict[str, Any]:
+    import json
+
+    return json.loads(json.dumps(content, default=float))

@@ -1,0 +1,141 @@
+"""Jobs on the cores of one machine: one process a job, so that a job that dies takes nothing else with it.
+
+Processes come from a fork server that has the heavy libraries loaded already: a job starts in milliseconds, and its
+peak memory is its own.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+from vanbench.exact import InputError
+
+PATIENCE = 5.0  # seconds that a process which is told to end has for it
+PRELOAD = ["vanbench.compare.run.execute", "neural"]
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+Report = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class Job:
+    """``function(*arguments, progress=...)`` with picklable parts."""
+
+    label: str
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a job: ``value``, or ``failure`` in one sentence (``crash``: with the traceback).
+
+    A failure has a ``value`` too where its exception carries one.
+    """
+
+    job: Job
+    value: Any = None
+    failure: str | None = None
+    crash: str | None = None
+
+
+def cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def run_jobs(
+    jobs: Sequence[Job],
+    workers: int,
+    on_outcome: Callable[[Outcome], None],
+    on_progress: Callable[[Job, int, int, str], None] | None = None,
+) -> None:
+    """Run ``jobs``, at most ``workers`` at once; with one worker, here in this process.
+
+    ``on_outcome`` is called once for each job, in the order in which they end. On any exception here (Ctrl-C too) every
+    process is ended before it goes on.
+    """
+    if workers <= 1:
+        for job in jobs:
+            on_outcome(attempt(job, _reporter(job, on_progress)))
+        return
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOAD)
+    waiting = list(jobs)
+    running: dict[Any, tuple[Job, Any]] = {}
+    saved = {name: os.environ.get(name) for name in THREADS}
+    os.environ.update(dict.fromkeys(THREADS, "1"))  # inherited by the fork server: one thread a process
+    try:
+        while waiting or running:
+            while waiting and len(running) < workers:
+                job = waiting.pop(0)
+                ours, theirs = context.Pipe(duplex=False)
+                process = context.Process(target=_child, args=(job, theirs), daemon=True)
+                process.start()
+                theirs.close()
+                running[ours] = (job, process)
+            for pipe in wait(list(running)):
+                job, process = running[pipe]
+                outcome = _read(pipe, job, process, on_progress)
+                if outcome is not None:
+                    del running[pipe]
+                    process.join()
+                    on_outcome(outcome)
+    finally:
+        for _, process in running.values():
+            process.terminate()
+        for _, process in running.values():
+            process.join(PATIENCE)
+            process.kill()  # still in compiled code
+            process.join()
+        for name, value in saved.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+def _read(pipe: Any, job: Job, process: Any, on_progress: Any) -> Outcome | None:
+    """One message of a running job; its outcome if that was the last."""
+    try:
+        kind, content = pipe.recv()
+    except (EOFError, OSError):
+        process.join()
+        return Outcome(job, failure=f"the process died (exit code {process.exitcode}); run again to repeat this one.")
+    if kind == "outcome":
+        return content
+    if on_progress is not None:
+        on_progress(job, *content)
+    return None
+
+
+def _child(job: Job, pipe: Connection) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's: it ends this process
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # half a file is taken away again
+    import torch
+
+    torch.set_num_threads(1)
+    pipe.send(("outcome", attempt(job, lambda *message: pipe.send(("progress", message)))))
+    pipe.close()
+
+
+def attempt(job: Job, progress: Report) -> Outcome:
+    """The job, done here: whatever goes wrong is its outcome."""
+    try:
+        return Outcome(job, job.function(*job.arguments, progress=progress))
+    except InputError as error:
+        return Outcome(job, getattr(error, "value", None), failure=str(error))
+    except OSError as error:
+        if error.filename is not None:  # a folder that cannot be written, a full disk: no defect of ours
+            return Outcome(job, failure=f"{str(error.filename)!r}: {error.strerror}.")
+        return Outcome(job, failure=f"OSError: {error}", crash=traceback.format_exc())
+    except Exception as error:
+        return Outcome(job, failure=f"{type(error).__name__}: {error}", crash=traceback.format_exc())
+
+
+def _reporter(job: Job, on_progress: Callable[[Job, int, int, str], None] | None) -> Report:
+    return (lambda *message: on_progress(job, *message)) if on_progress else (lambda *message: None)

@@ -1,0 +1,139 @@
+"""The exact vectors that errors are measured against, cached by hash."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from vanbench.compare.declare.lookup import build_system, canonical_name, default_parameters
+from vanbench.compare.declare.sources import system_source
+from vanbench.compare.declare.task import Task, digest
+from vanbench.compare.run.record import columns, read_json, write_json
+from vanbench.exact import InputError, System, solve
+from vanbench.exact.quantum.solve import COUNTING, QUANTITIES, STATE
+from vanbench.exact.solve import EVOLVED
+
+FOLDER = "references"
+LOCAL = 1e-9  # a time this close to the last one is the last one
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Exact tables (``quantity, s, t, value, site, state``) or None, and why a value of ``s`` has no scheme."""
+
+    continuous: pd.DataFrame | None
+    scheme: pd.DataFrame | None
+    scheme_notes: dict[float, str]
+
+    def distribution(self, s: float, which: str = "continuous") -> np.ndarray | None:
+        """The normalised exact distribution at the last time, ``(n_states,)``, or None."""
+        frame = getattr(self, which)
+        if frame is None or frame.empty or not (frame.quantity == "distribution").any():
+            return None
+        rows = frame[(frame.quantity == "distribution") & (frame.s == s)]
+        rows = rows[rows.t > rows.t.max() - LOCAL].sort_values("state")
+        return rows.value.to_numpy(float) if len(rows) else None
+
+
+def reference_path(task: Task, shape: tuple[int, ...], folder: Path) -> Path:
+    """One file for each physical question, shared by every architecture, tracker budget and seed."""
+    content = {
+        "system": canonical_name(task.system),
+        "params": {**default_parameters(task.system), **task.params},
+        "shape": list(shape),
+        **{name: getattr(task, name) for name in ("s", "times", "observable")},
+        "reference": sorted(task.references),
+        "quantities": sorted(task.quantities),
+        "dt": _dt(task),
+        **({"stationary": True} if _stationary(task) else {}),
+        **({"source": source} if (source := system_source(task.system)) else {}),
+    }
+    return folder / FOLDER / f"{digest(content)}.json"
+
+
+def reference(task: Task, shape: tuple[int, ...], folder: Path) -> Reference:
+    """From the cache under ``folder``, or computed and stored there. Raises ``InputError`` where nothing exact fits."""
+    path = reference_path(task, shape, folder)
+    if not path.exists():
+        write_json(path, _dump(compute(task, shape)))
+    return _restore(read_json(path), path)
+
+
+def compute(task: Task, shape: tuple[int, ...]) -> Reference:
+    """Both exact references of ``task`` on ``shape``; neither where the task names none."""
+    system = build_system(task.system, shape, task.params)
+    if _stationary(task):
+        return Reference(_steady(system, task), None, {})
+    known = EVOLVED if system.quantum is None else (*COUNTING, *STATE)
+    asked = [name for name in task.quantities if name in known and name != "distribution"]
+    common: dict[str, Any] = {"quantities": asked, "observable": task.observable}
+    at_end = {**common, "quantities": ["distribution"]} if "distribution" in task.quantities else None
+    continuous, scheme, notes = None, None, {}
+    if "continuous" in task.references:
+        frames = [solve(system, s=task.s, times=task.times, **common)]
+        if at_end:
+            frames.append(solve(system, s=task.s, times=[task.times[-1]], **at_end))
+        continuous = pd.concat(frames, ignore_index=True)
+    if "euler" in task.references:
+        frames = []
+        for s in task.s:
+            try:
+                euler: dict[str, Any] = {"s": s, "scheme": "euler", "dt": _dt(task)}
+                frames.append(solve(system, times=task.times, **euler, **common))
+                if at_end:
+                    frames.append(solve(system, times=[task.times[-1]], **euler, **at_end))
+            except InputError as error:  # the only one left is an unstable step, told with its limit and lambda_min
+                notes[s] = str(error)
+        scheme = pd.concat(frames, ignore_index=True) if frames else None
+    return Reference(continuous, scheme, notes)
+
+
+def _stationary(task: Task) -> bool:
+    from vanbench.neural import trackers
+
+    return trackers.stationary(task.tracker)
+
+
+def _steady(system: System, task: Task) -> pd.DataFrame | None:
+    """The steady state at every report time."""
+    if "continuous" not in task.references:
+        return None
+    asked = [f"steady_{name}" for name in task.quantities if f"steady_{name}" in QUANTITIES]
+    found = solve(system, quantities=asked, observable=task.observable) if asked else pd.DataFrame()
+    found = found.assign(quantity=[str(name).removeprefix("steady_") for name in found.get("quantity", [])])
+    return pd.concat([found.assign(t=t) for t in task.times], ignore_index=True)
+
+
+def check(task: Task) -> None:
+    """Raise ``InputError`` for what the references of ``task`` cannot be: before any work starts."""
+    if "euler" in task.references and _dt(task) is None:
+        raise InputError(
+            f"task {task.name!r}: the Euler reference needs tracker_options = {{dt = ...}}; "
+            'or write reference = ["continuous"].'
+        )
+
+
+def _dt(task: Task) -> float | None:
+    return task.tracker_options.get("dt")
+
+
+def _dump(found: Reference) -> dict[str, Any]:
+    return {
+        "continuous": None if found.continuous is None else columns(found.continuous),
+        "scheme": None if found.scheme is None else columns(found.scheme),
+        "scheme_notes": [[s, note] for s, note in found.scheme_notes.items()],
+    }
+
+
+def _restore(content: dict[str, Any], path: Path) -> Reference:
+    try:
+        continuous, scheme = (
+            None if content[k] is None else pd.DataFrame(content[k]) for k in ("continuous", "scheme")
+        )
+        return Reference(continuous, scheme, {float(s): note for s, note in content["scheme_notes"]})
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"reference {str(path)!r} is damaged ({error}): delete it and run again.") from error

@@ -1,0 +1,192 @@
+"""``run_suite``: exact references, networks, comparison, tables and plots of a suite, in one resumable folder.
+
+OUT/suite.json      the declaration that was run
+OUT/references/     exact vectors' values, by hash
+OUT/records/        one JSON a run; what stands here is not computed again
+OUT/tables/  OUT/plots/
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from contextlib import closing, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from vanbench.compare.declare.sources import sources
+from vanbench.compare.declare.task import Architecture, Run, Suite, load_suite
+from vanbench.compare.run import execute, references
+from vanbench.compare.run.cluster import connect, require_shared, run_jobs_on
+from vanbench.compare.run.pool import Job, Outcome, cores, run_jobs
+from vanbench.compare.run.progress import Bars
+from vanbench.compare.run.record import FOLDER, UNFINISHED, Record, write_json
+from vanbench.exact import InputError
+from vanbench.exact.warning import RunWarning
+
+Ended = Callable[[Outcome], None]
+Moved = Callable[[Job, int, int, str], None]
+Go = Callable[[list[Job], Ended, Moved], None]  # runs jobs, here or on a cluster
+
+
+@dataclass
+class Summary:
+    """What a call did: records made now, found finished, and the runs that left none."""
+
+    out: Path
+    made: int = 0
+    found: int = 0
+    failures: list[Outcome] = field(default_factory=list)
+    warnings: list[tuple[str, int, RunWarning]] = field(default_factory=list)  # run without its seed, seed
+
+
+def run_suite(
+    suite: str | Suite,
+    out: Path,
+    architectures: Sequence[Architecture] | None = None,
+    seed: int = 1,
+    workers: int | None = None,
+    device: str = "auto",
+    console: Console | None = None,
+    scheduler: str | None = None,
+) -> Summary:
+    """Run every task of ``suite`` into the folder ``out`` (with other ``architectures``, if given).
+
+    ``workers``: processes at once, by default one a core; with ``scheduler``, the address of a dask.distributed
+    cluster, everything runs there instead. ``console``: where the progress bar goes, None for none.
+    Everything is checked before anything is computed: raises ``InputError``. A run that fails leaves no record, is told
+    in the summary, and stops no other.
+    """
+    from vanbench.neural.backend import distributed
+
+    suite = load_suite(suite) if isinstance(suite, str) else suite
+    runs = [run for task in suite.tasks for run in task.runs(seed, list(architectures) if architectures else None)]
+    for _, same in itertools.groupby(runs, key=lambda r: (r.task.name, r.shape, r.architecture.label)):
+        first = next(same)
+        execute.check(first)
+        references.check(first.task)
+    if not scheduler:  # whose workers have devices of their own
+        distributed.named(device)
+    summary = Summary(out)
+    todo = [run for run in runs if not finished(run, out)]
+    summary.found = len(runs) - len(todo)
+    for run in (run for run in runs if run not in todo):
+        held = Record.load(out / FOLDER / run.path).warnings
+        summary.warnings += [(_name(run), run.replica, one) for one in held]
+    out = out.resolve()  # workers elsewhere have other working folders
+    workers = min(workers or cores(), max(len(todo), 1))
+    with closing(connect(scheduler)) if scheduler else nullcontext() as client:
+        out.mkdir(parents=True, exist_ok=True)
+        if client is not None:
+            require_shared(client, out)
+        write_json(out / "suite.json", suite.model_dump(mode="json"))
+
+        def go(jobs: list[Job], ended: Ended, moved: Moved) -> None:
+            if client is not None:
+                run_jobs_on(client, jobs, ended)
+            else:
+                run_jobs(jobs, workers, ended, moved)
+
+        failed = _references(todo, out, go, console, summary)
+        todo = [run for run in todo if (run.task.name, run.shape) not in failed]
+        _runs(todo, out, go, device, console, summary)
+    return summary
+
+
+def _references(todo: list[Run], out: Path, go: Go, console: Any, summary: Summary) -> set:
+    """Compute what is missing; returns the (task, shape) that have none because it failed."""
+    wanted = {}
+    for run in todo:
+        path = references.reference_path(run.task, run.shape, out)
+        if run.task.references and not path.exists():
+            wanted[path] = run
+    jobs = [
+        Job(f"exact {run.task.name} {'x'.join(map(str, run.shape))}", _reference, (run, out)) for run in wanted.values()
+    ]
+    failed = set()
+
+    def ended(outcome: Outcome) -> None:
+        if outcome.failure:
+            summary.failures.append(outcome)
+            run = outcome.job.arguments[0]
+            failed.add((run.task.name, run.shape))
+
+    _with_bar("exact references", jobs, go, console, ended)
+    return failed
+
+
+def _runs(todo: list[Run], out: Path, go: Go, device: str, console: Any, summary: Summary) -> None:
+    longest_first = sorted(todo, key=lambda run: -sum(run.shape))
+    jobs = [Job(run.label, _execute, (run, out, device)) for run in longest_first]
+
+    def ended(outcome: Outcome) -> None:
+        run = outcome.job.arguments[0]
+        summary.warnings += [(_name(run), run.replica, one) for one in (outcome.value[1] if outcome.value else ())]
+        if outcome.failure:
+            summary.failures.append(outcome)
+        else:
+            summary.made += 1
+
+    _with_bar("networks", jobs, go, console, ended)
+
+
+def _name(run: Run) -> str:
+    """What runs that differ in the seed alone share."""
+    return run.label.removesuffix(f" #{run.replica + 1}")
+
+
+def _reference(run: Run, out: Path, progress: Any) -> None:
+    references.reference(run.task, run.shape, out)
+
+
+def _execute(run: Run, out: Path, device: str, progress: Any) -> Any:
+    if finished(run, out):  # in the meantime, by another call that runs into the same folder
+        return out / FOLDER / run.path, []
+    return execute.execute(run, out, device, progress=progress)
+
+
+def finished(run: Run, out: Path) -> bool:
+    """Whether the folder ``out`` has the record of ``run``. Raises ``InputError`` rather than have one overwritten that
+    cannot be read, or is of another version of somebody's network or system."""
+    path = out / FOLDER / run.path
+    if not path.exists():
+        return False
+    now = sources(run)
+    if Record.load(path).provenance.get("sources", now) != now:
+        raise InputError(
+            f"{str(path)!r} is of another version of {' and '.join(now) or 'the code'}: give a new --out, or delete it."
+        )
+    return True
+
+
+def _with_bar(title: str, jobs: list[Job], go: Go, console: Console | None, ended: Any) -> None:
+    """Run the jobs under one bar that moves with the steps of every job, so that its estimate of the end is fair."""
+    if not jobs:
+        return
+    parts: dict[str, float] = {}
+    with Bars(console or Console(quiet=True)) as bar:
+        line = bar.add(title, len(jobs))
+
+        def moved(job: Job, step: int, total: int, message: str) -> None:
+            parts[job.label] = min(step / total, 1.0)
+            bar.update(line, completed=sum(parts.values()), note=f"{job.label}: {message}")
+
+        def done(outcome: Outcome) -> None:
+            parts[outcome.job.label] = 1.0
+            bar.update(line, completed=sum(parts.values()))
+            ended(outcome)
+
+        go(jobs, done, moved)
+        bar.update(line, note="")
+
+
+def require_empty_or_run_folder(out: Path) -> None:
+    """Raise ``InputError`` where ``out`` is a file, or a folder that holds something else than runs."""
+    if out.is_file():
+        raise InputError(f"{str(out)!r} is a file: give a folder.")
+    ours = (FOLDER, UNFINISHED, "suite.json", "checkpoint")
+    if out.is_dir() and any(out.iterdir()) and not any((out / name).exists() for name in ours):
+        raise InputError(f"{str(out)!r} holds other files: give a new folder, or one of an earlier run.")

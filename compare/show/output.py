@@ -1,0 +1,122 @@
+"""What a command prints: one JSON object, CSV, or a table for people."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import pandas as pd
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from vanbench.compare.run.record import columns
+from vanbench.compare.show.warned import marked, with_warnings
+from vanbench.exact.errors import unknown
+from vanbench.exact.warning import RunWarning
+
+FORMATS = ("table", "json", "csv")
+WHOLE = ("site", "state", "distance")
+VALUE_DIGITS, ERROR_DIGITS = 10, 2
+FILE_WIDTH = 180  # columns of a table that goes into a file or a CI log, where nothing says how wide it may be
+SHOWN_ROWS = 2000  # of a table on the screen; the other formats hold every row
+
+
+def check_format(form: str) -> str:
+    if form not in FORMATS:
+        raise unknown("format", form, list(FORMATS))
+    return form
+
+
+def emit(
+    form: str, frame: pd.DataFrame, head: Mapping[str, Any], title: str = "", warnings: Sequence[RunWarning] = ()
+) -> None:
+    """Print ``frame``: as ``{**head, "warnings": [...], "records": [...]}`` in JSON, and nothing else on stdout.
+
+    CSV has a column ``warning``, a table for people marks and the sentences below it, where a row has one.
+    """
+    frame = _whole(frame)
+    if form == "json":
+        print_json({**head, "warnings": [asdict(one) for one in warnings], "records": as_records(frame)})
+    elif form == "csv":
+        typer.echo(with_warnings(frame, warnings).to_csv(index=False, lineterminator="\n"), nl=False)
+    else:
+        _print_table(with_warnings(frame, warnings), title)
+
+
+def print_json(content: Mapping[str, Any]) -> None:
+    typer.echo(json.dumps(plain(content), indent=1, allow_nan=False))
+
+
+def _whole(frame: pd.DataFrame) -> pd.DataFrame:
+    """Numbers of sites and states, which stand beside empty cells as floats, as whole numbers."""
+    return frame.astype({name: "Int64" for name in WHOLE if name in frame})
+
+
+def as_records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows as plain dictionaries; ``t`` is always there (null for what has no time), other empty cells are left out."""
+    held = columns(frame)
+    rows = [dict(zip(held, values)) for values in zip(*held.values())]
+    return [
+        {k: v for k, v in row.items() if k in ("quantity", "s", "t", "value") or v not in (None, "")} for row in rows
+    ]
+
+
+def plain(value: Any) -> Any:
+    """Numbers, text, lists and dictionaries with text keys."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if hasattr(value, "tolist"):
+        return plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value if isinstance(value, str | int | float | bool | None) else str(value)
+
+
+def _print_table(frame: pd.DataFrame, title: str) -> None:
+    below: list[str] = []
+    if "warning" in frame:
+        marks, below = marked(list(frame["warning"]))
+        frame = frame.assign(warning=marks)
+    shown = [name for name in frame.columns if not (frame[name].isna() | (frame[name] == "")).all()]
+    digits = [ERROR_DIGITS if name in ("stderr", "bound") else VALUE_DIGITS for name in shown]
+    cells = frame[shown].head(SHOWN_ROWS).itertuples(index=False)
+    rows = [[_cell(item, count) for item, count in zip(row, digits)] for row in cells]
+    if len(frame) > SHOWN_ROWS:
+        title = f"{title} (the first {SHOWN_ROWS} of {len(frame)} rows; --format csv has all)"
+    print_rows(shown, rows, title)
+    for text in below:
+        typer.echo(f"warning {text}")
+
+
+def print_rows(headings: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> None:
+    table = Table(title=title or None, title_justify="left")
+    for index, name in enumerate(headings):
+        numeric = all(_is_number(row[index]) for row in rows)
+        table.add_column(name, justify="right" if numeric else "left", no_wrap=numeric, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    width = None if sys.stdout.isatty() else FILE_WIDTH
+    Console(markup=False, highlight=False, emoji=False, width=width).print(table)
+
+
+def _cell(item: Any, digits: int) -> str:
+    if item is None or item is pd.NA:
+        return ""
+    if isinstance(item, float):
+        return "" if math.isnan(item) else f"{item:.{digits}g}"
+    return str(item)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text or 0)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,159 @@
+"""``write_report``: a run folder as one HTML page that needs nothing but a browser."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from urllib.parse import quote
+
+import jinja2
+import pandas as pd
+
+from vanbench.compare.declare.parse import shape_text
+from vanbench.compare.judge.collect import collect, last_times, summarise, task_names
+from vanbench.compare.run import missing
+from vanbench.compare.run.intact import check
+from vanbench.compare.run.record import Record, records, write_text
+from vanbench.compare.show.report.cost import cost_panels
+from vanbench.compare.show.report.figures import task_panels
+from vanbench.compare.show.report.source import origins
+from vanbench.compare.show.report.svg import GLYPHS, Panel
+from vanbench.compare.show.report.tables import Table, distance_table, error_table, growth_table, run_table
+from vanbench.compare.show.report.verdict import verdict
+from vanbench.exact import InputError
+
+NAME = "report.html"
+PART_MARKS = [
+    ("○", "error", "total"),
+    ("■", "discretisation", "discretisation"),
+    ("◆", "projection", "projection"),
+    ("▲", "sampling", "sampling"),
+    ("▼", "network", "projection + sampling"),
+]
+MOST_ROWS = 5000  # of one table; a browser sorts as many at once
+ORDER = ["task", "quantity", "s", "n_sites", "architecture", "t", "distance"]
+Named = tuple[str, Path, Record]  # the task's name on the page, the record's file, the record
+
+
+@dataclass(frozen=True)
+class Section:
+    """One task on the page."""
+
+    key: str
+    name: str
+    question: str
+    config: str
+    panels: list[Panel]
+
+
+def write_report(folder: Path, out: Path | None = None) -> Path:
+    """Write the page of the records under ``folder`` to ``out`` (by default ``report.html`` in it) and return its path.
+
+    Raises ``InputError`` where there are no records, one cannot be read, or ``out`` cannot be written.
+    """
+    found = list(records(folder))
+    out = folder / NAME if out is None else out
+    if out.is_dir() or not out.parent.is_dir():
+        raise InputError(f"{str(out)!r} cannot be written: give the path of a file in a folder that exists.")
+    page = render(folder, found, out)
+    try:
+        write_text(out, page)
+    except OSError as error:
+        raise InputError(f"{str(out)!r} cannot be written: {error}.") from None
+    return out
+
+
+def render(folder: Path, found: Sequence[tuple[Path, Record]], out: Path) -> str:
+    """The page of the records ``found`` under ``folder`` as text; links to them are relative to ``out``."""
+    for path, record in found:
+        check(path, record)
+    summary = summarise(collect(folder))
+    told = task_names(summary)
+    names = dict(zip(zip(summary.task, summary.task_hash), told))
+    summary["task"] = told
+    named = [(names[record.task, record.task_hash], path, record) for path, record in found]
+    networks = sorted(summary.architecture.unique())
+    scalar = summary[summary.site.isna()].sort_values(ORDER)
+    last = last_times(scalar)
+
+    def address(path: Path) -> str:
+        return quote(Path(os.path.relpath(path.resolve(), out.parent.resolve())).as_posix())
+
+    content = {
+        "title": _title(folder),
+        "counts": _counts(summary, found),
+        "verdict": verdict(summary, [record for _, record in found], missing.sentence(folder, [r for _, r in found])),
+        "marks": [(GLYPHS[k % len(GLYPHS)], k % len(GLYPHS), name) for k, name in enumerate(networks)],
+        "part_marks": PART_MARKS,
+        "last": _capped(error_table(last, _links(named, address))),
+        "every": _capped(error_table(scalar)) if len(scalar) > len(last) else None,
+        "growth": growth_table(summary),
+        "distances": _capped(distance_table([(name, record) for name, _, record in named])),
+        "cost": list(cost_panels(scalar, networks, "cost")),
+        "sections": _sections(summary, named, networks),
+        "origins": origins([record for _, record in found]),
+        "runs": _capped(run_table(named, address)),
+        "most_rows": MOST_ROWS,
+    }
+    return _environment().get_template("report.html").render(content)
+
+
+def _links(named: Sequence[Named], address: Callable[[Path], str]) -> dict[tuple, tuple[tuple[str, str], ...]]:
+    """The records of each case, by ``report_tables.case``: their replica's number and address."""
+    links: dict[tuple, tuple[tuple[str, str], ...]] = {}
+    for name, path, record in named:
+        key = (name, record.label, shape_text(record.shape))
+        links[key] = (*links.get(key, ()), (str(record.replica + 1), address(path)))
+    return links
+
+
+def _sections(summary: pd.DataFrame, named: Sequence[Named], networks: Sequence[str]) -> list[Section]:
+    found = []
+    for number, (name, rows) in enumerate(summary.groupby("task", sort=True)):
+        record = next(record for own, _, record in named if own == name)
+        found.append(_section(number, str(name), rows, record, networks))
+    return found
+
+
+def _section(number: int, name: str, rows: pd.DataFrame, record: Record, networks: Sequence[str]) -> Section:
+    held = {k: v for k, v in record.config.items() if v not in (None, "", {}, [])}
+    params = ", ".join(f"{k} = {v}" for k, v in record.params.items() if v not in ({}, [], None))
+    shapes = ", ".join(dict.fromkeys(rows.sort_values("n_sites")["shape"]))
+    question = f"{record.system}, {params}; shapes {shapes}; {record.observable} tilted by s; tracker {record.tracker}"
+    panels = list(task_panels(rows, networks, f"f{number}"))
+    return Section(f"task-{number}", name, question, json.dumps(held, indent=2, ensure_ascii=False), panels)
+
+
+def _title(folder: Path) -> str:
+    try:
+        suite = json.loads((folder / "suite.json").read_text())
+        return str(suite["name"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return folder.resolve().name  # a folder of single runs has no suite
+
+
+def _counts(summary: pd.DataFrame, found: Sequence[tuple[Path, Record]]) -> str:
+    numbers = {
+        "record": len(found),
+        "task": summary.task.nunique(),
+        "network": summary.architecture.nunique(),
+        "shape": summary["shape"].nunique(),
+    }
+    return ", ".join(f"{n} {noun}{'' if n == 1 else 's'}" for noun, n in numbers.items())
+
+
+def _capped(table: Table | None) -> Table | None:
+    return table and replace(table, rows=table.rows[:MOST_ROWS])
+
+
+def _environment() -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.PackageLoader("compare", "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )

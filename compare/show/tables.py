@@ -1,0 +1,205 @@
+"""Tables of errors by size, time, s, architecture or tracker; Markdown, CSV, LaTeX (booktabs, siunitx)."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pandas as pd
+from tabulate import tabulate
+
+from vanbench.compare.judge.collect import collect, last_times, scalars, summarise, task_names
+from vanbench.compare.judge.growth import laws
+from vanbench.compare.run.record import write_text
+from vanbench.compare.show import latex
+from vanbench.compare.show.warned import marked
+from vanbench.exact import InputError
+from vanbench.exact.errors import unknown
+
+AXES = ("size", "time", "s", "architecture", "tracker")
+FORMATS = ("md", "csv", "latex")
+MISSING = "–"
+MEASURED = ("value", "exact", "s", "t")  # as they are; errors are written in scientific notation
+SUFFIX = {"md": "md", "csv": "csv", "latex": "tex"}
+HEADINGS = {
+    "task": "task",
+    "tracker": "tracker",
+    "architecture": "network",
+    "shape": "shape",
+    "s": "s",
+    "t": "t",
+    "site": "site",
+    "distance": "distance",
+    "seeds": "seeds",
+    "value": "value",
+    "exact": "exact",
+    "error": "error",
+    "error_per_site": "error/site",
+    "discretisation": "discretisation",
+    "projection": "projection",
+    "sampling": "sampling",
+    "network": "network error",
+    "ess": "ESS fraction",
+    "negative": "neg. targets",
+    "parameters": "parameters",
+    "cpu_s": "CPU (s)",
+    "mark": "warning",
+    "record": "record",
+}
+TEXT = ("task", "tracker", "architecture", "shape", "mark")
+COUNTED = ("site", "distance", "seeds", "parameters", "negative")
+ALWAYS = ("task", "architecture", "shape", "s", "t", "seeds", "value", "exact", "error", "cpu_s")
+
+
+def table(folder: Path, by: str = "size", quantity: str = "ln_Z") -> pd.DataFrame:
+    """The summary of ``quantity`` along one axis, numbers in full (see ``collect.summarise`` for the columns).
+
+    ``size``, ``s``, ``architecture``, ``tracker``: at the last time of each task; ``time``: the largest shape of each
+    of its networks at every time. Raises ``InputError`` for an unknown axis or quantity.
+    """
+    if by not in AXES:
+        raise unknown("axis", by, list(AXES))
+    return select(summarise(collect(folder)), by, quantity)
+
+
+def select(summary: pd.DataFrame, by: str, quantity: str) -> pd.DataFrame:
+    if quantity not in set(summary.quantity):
+        raise unknown("quantity in these records", quantity, sorted(set(summary.quantity)))
+    found = summary[summary.quantity == quantity].copy()
+    found["task"] = task_names(found)
+    largest = found.n_sites == found.groupby(["task", "architecture"]).n_sites.transform("max")
+    found = found[largest] if by == "time" else last_times(found)
+    network = ["architecture", "tracker"]
+    first = {
+        "size": ["task", *network, "s"],
+        "time": ["task", *network, "s"],
+        "s": ["task", *network, "n_sites"],
+        "architecture": ["task", "n_sites", "s"],
+        "tracker": ["system", "n_sites", "s", "t", "tracker"],  # one tracker a task: they meet across tasks
+    }
+    order = [*first[by], "n_sites", "s", "t", *network, "task", "site", "distance"]
+    return found.sort_values(list(dict.fromkeys(order))).reset_index(drop=True)
+
+
+def growth_of(folder: Path, found: pd.DataFrame) -> pd.DataFrame:
+    """The fitted growth with N (see ``growth.laws``) of the errors that ``found`` shows."""
+    shown = laws(summarise(collect(folder)))
+    shown = shown[shown.quantity.isin(set(found.quantity))]
+    return shown.assign(task=task_names(shown)) if len(shown) else shown
+
+
+def render(
+    found: pd.DataFrame, form: str = "md", growth: pd.DataFrame | None = None, records: str | None = None
+) -> str:
+    """``found`` as text, and the laws ``growth`` below it.
+
+    CSV keeps every number in full, and the column ``warning``; elsewhere rows have marks, and the sentences stand
+    below. Markdown shows ``value ± standard error``; LaTeX has siunitx numbers, ``-0.61950(12)``. ``records``: the
+    run's folder as seen from the text; each row of Markdown then links its record.
+    """
+    if form not in FORMATS:
+        raise unknown("format", form, list(FORMATS))
+    if form == "csv":
+        return found.to_csv(index=False, lineterminator="\n")
+    marks, warnings = marked(found["warning"] if "warning" in found else [""] * len(found))
+    found = found.assign(mark=marks)
+    shown = [name for name in HEADINGS if name in found and (name in ALWAYS or _worth(name, found))]
+    shown += ["record"] if records is not None and form == "md" else []
+    rows = [[_cell(name, row, form, records) for name in shown] for row in found.to_dict("records")]
+    headings = [HEADINGS[name] for name in shown]
+    if form == "md":
+        grid = tabulate(rows, headings, tablefmt="pipe", disable_numparse=True)
+    else:
+        grid = latex.tabular(headings, rows, [name not in TEXT for name in shown]).rstrip("\n")
+    return grid + "\n" + _footnotes(found, warnings, form, growth)
+
+
+def write_tables(folder: Path) -> list[Path]:
+    """``tables/<quantity>_by_<axis>.{md,csv,tex}`` under ``folder`` for every quantity that is one number."""
+    summary = summarise(collect(folder))
+    written = []
+    for quantity in sorted(set(scalars(summary).quantity)):
+        grown = laws(summary[summary.quantity == quantity])
+        for by in AXES:
+            found = select(summary, by, quantity)
+            for form in FORMATS:
+                path = folder / "tables" / f"{quantity}_by_{by}.{SUFFIX[form]}"
+                write_text(path, render(found, form, grown if by == "size" else None, "../"))
+                written.append(path)
+    if not written:
+        raise InputError(f"{str(folder)!r}: its records hold nothing to tabulate.")
+    return written
+
+
+def with_error(value: float, stderr: float) -> str:
+    """``-0.61950 ± 0.00012``: the error to two digits, the value to the same place; without one, six digits."""
+    if not math.isfinite(value):
+        return MISSING
+    places = latex.places(stderr)
+    if places is None:
+        return f"{value:.6g}"
+    return f"{value:.{max(places, 0)}f} ± {stderr:.{max(places, 0)}f}"
+
+
+def scientific(value: float, stderr: float = math.nan) -> str:
+    """``1.57e-02 ± 1.1e-04``."""
+    if not math.isfinite(value):
+        return MISSING
+    known = math.isfinite(stderr) and stderr > 1e-9 * abs(value)  # below it: rounding of one number, not a spread
+    return f"{value:.2e} ± {stderr:.1e}" if known else f"{value:.2e}"
+
+
+def _cell(name: str, row: dict, form: str, records: str | None) -> str:
+    value, stderr = row[name], row.get(f"{name}_se", math.nan)
+    if name == "record":
+        return f"[json]({records}{value})"
+    if name in TEXT:
+        return latex.escape(str(value)) if form == "latex" else str(value)
+    if form == "latex" and name in ("ess", "cpu_s"):
+        return latex.MISSING if pd.isna(value) else rf"\num{{{value:.3g}}}"
+    if form == "latex" and name not in COUNTED:
+        return latex.measured(value, stderr) if name in MEASURED else latex.scientific(value, stderr)
+    if name == "value":
+        text = with_error(value, stderr)
+    elif name in ("exact", "s", "t"):
+        text = MISSING if not math.isfinite(value) else f"{value:.6g}"
+    elif name in COUNTED:
+        text = MISSING if pd.isna(value) else f"{int(value)}"
+    elif name in ("ess", "cpu_s"):
+        text = MISSING if pd.isna(value) else f"{value:.3g}"
+    else:
+        text = scientific(value, stderr)
+    return text.replace(MISSING, latex.MISSING) if form == "latex" else text
+
+
+def _footnotes(found: pd.DataFrame, warnings: list[str], form: str, growth: pd.DataFrame | None) -> str:
+    """What the marks stand for, what the numbers are, and the notes of the rows, once each."""
+    notes = sorted({note for notes in found["note"] for note in str(notes).split("; ") if note})
+    lines = [
+        *(f"warning {text}" for text in warnings),
+        "± is the standard error over seeds; error is the total against continuous time, divided by |exact| where the "
+        "quantity is relative; the parts are on the same scale.",
+        *(f"{law.task}, {law.architecture}, s = {law.s:g}, t = {law.t:g}: {law.growth}." for law in _laws(growth)),
+        *notes,
+    ]
+    return "\n" + "".join(f"% {line}\n" if form == "latex" else f"{line}\n\n" for line in lines)
+
+
+def _laws(growth: pd.DataFrame | None) -> list:
+    return [] if growth is None else list(growth.itertuples())
+
+
+def _worth(name: str, found: pd.DataFrame) -> bool:
+    """Whether a column tells anything that the others do not; one of zeros or of dashes is left out."""
+    if name == "tracker":
+        return found["tracker"].nunique() > 1
+    if name == "record":
+        return False  # asked for by ``records``
+    if name == "network" and found["projection"].notna().all():
+        return False  # it is their sum
+    if name == "error_per_site" and found["error"].notna().all():
+        return False  # it stands in where the reference passes zero
+    if name == "mark":
+        return bool((found[name] != "").any())
+    numbers = pd.to_numeric(found[name], errors="coerce")
+    return bool(numbers.notna().any() and (numbers.fillna(0) != 0).any())

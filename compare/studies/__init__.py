@@ -1,0 +1,1 @@
+"""Published studies, each a folder: its suites, its code, its pages. The general harness imports none of them."""

@@ -1,0 +1,255 @@
+"""The reference library: exact tables of the sizes that the literature plots.
+
+``vanbench study exact_tables compute [CASE ...]`` fills ``results/exact/*.csv``, smallest first; a case that was cut off
+goes on where it stopped. ``status`` rewrites the table of what there is and what is missing, ``published`` the page
+that compares published network values, ``critical`` the eigenvalues that critical fields of long times come from.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from vanbench.exact.definitions.system import System
+from vanbench.exact.definitions.terms import MAX_EXPONENT
+from vanbench.exact.errors import InputError, unknown
+from vanbench.exact.matrixfree.derivatives import FIRST_STEP
+from vanbench.exact.matrixfree.kernel import Layout
+from vanbench.exact.matrixfree.solve_lanczos import Question, derivative_values, unstable
+from vanbench.exact.matrixfree.symmetric import Run, Symmetric
+from vanbench.exact.systems import build
+
+FOLDER = Path("results/exact")
+TIMES = np.array([0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 999.05, 1000])
+FIELDS = np.round(np.logspace(-2, 0, 21), 10)
+ROUNDED = 0.01  # fields of the grid are 12 % apart
+COLUMNS = ["quantity", "scheme", "s", "t", "value", "bound", "note"]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One table: a system at one size over the common grid of ``s`` (times ``sign``) and times."""
+
+    name: str
+    system: str
+    shape: tuple[int, ...]
+    params: dict[str, Any] = field(default_factory=dict)
+    sign: float = 1.0
+    dt: float = 0.05
+
+    def build(self) -> System:
+        return build(self.system, self.shape, **self.params)
+
+    @property
+    def fields(self) -> np.ndarray:
+        return self.sign * FIELDS
+
+
+def _cases() -> list[Case]:
+    square = [(n, n) for n in (3, 4, 5)]
+    found = [Case(f"south-east-{n}x{n}", "east", (n, n)) for n, _ in square]
+    found += [Case(f"fa-{n}x{n}", "fa", (n, n), dt=0.025 if n == 5 else 0.05) for n, _ in square]
+    found += [Case(f"south-east-front-{n}x{n}x{n}", "east", (n, n, n)) for n in (2, 3)]
+    found += [Case(f"{name}-{n}", name, (n,)) for name in ("fa", "east") for n in range(4, 25, 4)]
+    low = {"c": 0.05}
+    found += [Case(f"south-east-{n}x{n}-c0.05", "east", (n, n), low, -1.0) for n, _ in square]
+    corner = {"c": 0.05, "pinned": "first"}
+    found += [Case(f"fa-corner-{n}x{n}-c0.05", "fa", (n, n), corner, -1.0) for n, _ in square]
+    return sorted(found, key=lambda case: len(case.build().free_sites))
+
+
+CASES = {case.name: case for case in _cases()}
+
+
+def compute(
+    case: Case,
+    folder: Path = FOLDER,
+    stages: tuple[str, ...] = ("values", "derivatives"),
+    fields: Sequence[float] = (),
+) -> None:
+    """Fills the table of ``case`` at ``fields``; none given: all of the grid, those of the published figures first.
+    Several processes may fill one table at different fields."""
+    system = case.build()
+    layout = Layout(system)
+    path = folder / f"{case.name}.csv"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    steps: dict[float, np.ndarray | float] = {}  # of differences in s: those that the fields done so far ended with
+    for stage in stages:
+        for s in fields or first_things_first(case.fields):
+            if done(read(path), stage, s):
+                continue
+            began = time.perf_counter()
+            if stage == "values":
+                rows = list(_values(system, layout, float(s), case.dt))
+            else:
+                near = min(steps, key=lambda other: abs(other - s), default=None)
+                step = FIRST_STEP if near is None else steps[near]
+                ask = Question(float(s), TIMES, (), None, "activity", step=step)
+                rows = list(_derivatives(system, layout, ask))
+                steps[float(s)] = ask.step
+            write(path, pd.concat([read(path), pd.DataFrame(rows, columns=COLUMNS)], ignore_index=True))
+            print(
+                f"{case.name}: {stage} at s = {s:g} in {time.perf_counter() - began:.1f} s", file=sys.stderr, flush=True
+            )
+
+
+def first_things_first(fields: np.ndarray) -> list[float]:
+    """The middle of the grid (``|s| = 0.1``), then every fourth value, every second, all: a cut-off table is even."""
+    n = len(fields)
+    order = [n // 2, *range(0, n, 4), *range(0, n, 2), *range(n)]
+    return [float(fields[i]) for i in dict.fromkeys(order)]
+
+
+def meant(case: Case, near: Sequence[float]) -> list[float]:
+    """The fields of the grid that were given rounded; others, between those of the grid, as they are."""
+    if not all(0 < abs(s) < MAX_EXPONENT for s in near):
+        raise InputError(f"--at takes fields other than 0 and below {MAX_EXPONENT:g}, like 0.1 0.07.")
+    closest = [float(min(case.fields, key=lambda s: abs(s - value))) for value in near]
+    return [s if np.isclose(s, value, rtol=ROUNDED) else value for s, value in zip(closest, near)]
+
+
+def done(table: pd.DataFrame, stage: str, s: float) -> bool:
+    name = "ln_Z" if stage == "values" else "activity"
+    return bool(((table.quantity == name) & np.isclose(table.s, s, rtol=1e-9)).any())
+
+
+def _values(system: System, layout: Layout, s: float, dt: float) -> Iterator[tuple]:
+    """``ln_Z`` in both schemes, densities and ``scgf`` from one Lanczos run."""
+    engine = Symmetric(system, s, layout=layout)
+    run = engine.run(TIMES, theta=True, profile=True)
+    for scheme, step in (("continuous", None), ("euler", dt)):
+        note = unstable(engine, run, step)
+        if note:
+            yield from (("ln_Z", scheme, s, t, np.nan, np.nan, f"dt = {dt:g} {note}") for t in TIMES)
+            continue
+        for t, value, bound in zip(TIMES, *run.ln_z(TIMES, step)):
+            if bound < 1:
+                yield "ln_Z", scheme, s, t, value, bound, "" if step is None else f"dt = {dt:g}"
+            else:  # Euler steps at the edge of stability amplify what rounding leaves
+                yield "ln_Z", scheme, s, t, np.nan, np.nan, f"dt = {dt:g} is too close to unstable for a certain value"
+    profile, bounds = run.profile(TIMES)
+    for t, value, bound in zip(TIMES, profile.mean(1), bounds):
+        yield "density", "continuous", s, t, value, bound, ""
+    theta, residual = run.tri.theta()
+    yield "scgf", "continuous", s, np.nan, theta, residual, ""
+
+
+def _derivatives(system: System, layout: Layout, ask: Question) -> Iterator[tuple]:
+    engine = Symmetric(system, ask.s, layout=layout)
+    run: Run = engine.run(TIMES)
+    for name, (values, bounds) in derivative_values(engine, run, ask).items():
+        for t, value, bound in zip(TIMES, values, bounds):
+            yield name, "continuous", ask.s, t, value, bound, ""
+
+
+def read(path: Path) -> pd.DataFrame:
+    if not path.exists():
+        return pd.DataFrame(columns=COLUMNS)
+    return pd.read_csv(path, dtype={"note": str}).fillna({"note": ""})
+
+
+def write(path: Path, table: pd.DataFrame) -> None:
+    """Sorted and in one move, so that a table is never half written."""
+    table = table.sort_values(["quantity", "scheme", "s", "t"], kind="stable")
+    part = path.with_suffix(".part")
+    text = table.assign(bound=table.bound.map(lambda b: f"{b:.1e}"))
+    text.to_csv(part, index=False, float_format="%.14g")
+    part.replace(path)
+
+
+def status(folder: Path = FOLDER) -> str:
+    """A Markdown table of every case: how much of it is there, what is missing, and its worst bounds."""
+    lines = [
+        "# Exact reference tables",
+        "",
+        "Written by `vanbench study exact_tables status`; each table by `vanbench study exact_tables compute NAME`.",
+        "",
+        f"Grid: {len(FIELDS)} values of |s| from 0.01 to 1, log-spaced; {len(TIMES)} times from 0.05 to 1000; c = 0.5",
+        "unless the name says 0.05 (there s < 0). ln_Z in continuous time and by Euler steps (the step is in `note`),",
+        "density, activity, susceptibility in continuous time, scgf. `bound`: certified for ln_Z, residual for scgf,",
+        "estimated for the others.",
+        "",
+        "| table | states | ln_Z, density, scgf | activity, susceptibility | worst bound of ln_Z | Euler unstable |",
+        "|---|---|---|---|---|---|",
+    ]
+    for case in CASES.values():
+        table = read(folder / f"{case.name}.csv")
+        counts = [sum(done(table, stage, s) for s in case.fields) for stage in ("values", "derivatives")]
+        shown = [f"{n} of {len(case.fields)} s" if n else "missing" for n in counts]
+        certain = table[table.quantity == "ln_Z"]
+        worst = f"{certain.bound.astype(float).max():.1e}" if len(certain) else ""
+        bad = certain[certain.note.astype(str).str.contains("unstable")].s.nunique() if len(certain) else 0
+        states = f"2^{len(case.build().free_sites)}"
+        lines.append(f"| {case.name} | {states} | {shown[0]} | {shown[1]} | {worst} | {f'{bad} s' if bad else ''} |")
+    return "\n".join([*lines, *_critical_fields(folder)]) + "\n"
+
+
+def _critical_fields(folder: Path) -> list[str]:
+    """Those of long times that are known, as a table."""
+    from vanbench.compare.studies.exact_tables.critical import WINDOW, critical, known
+
+    lines = [
+        "",
+        "Critical fields of long times, where `-chi` of the largest eigenvalue is largest, by `vanbench study exact_tables",
+        "critical NAME` (`compare/studies/exact_tables/critical.py`); relative errors.",
+        "",
+        "| table | s_c | error | -chi there | error |",
+        "|---|---|---|---|---|",
+    ]
+    for name in WINDOW:
+        if known(name, folder):
+            s_c, s_c_error, height, height_error = critical(name, folder)
+            lines.append(f"| {name} | {s_c:.5g} | {s_c_error:.0e} | {height:.4g} | {height_error:.0e} |")
+    return lines
+
+
+def main(arguments: list[str] | None = None) -> int:
+    from vanbench.compare.studies.exact_tables import critical, published
+
+    parser = argparse.ArgumentParser(prog="vanbench study exact_tables", description=__doc__)
+    parser.add_argument("command", choices=["compute", "status", "critical", "published"])
+    parser.add_argument("cases", nargs="*", help="names of tables; none: all, smallest first")
+    parser.add_argument("--stage", choices=["values", "derivatives"], help="only one half of each table")
+    parser.add_argument("--fields", type=int, default=len(FIELDS), help="only so many values of s: 1 is |s| = 0.1")
+    parser.add_argument(
+        "--at", type=float, nargs="+", default=[], help="only these values of s; others than the grid's are added"
+    )
+    parser.add_argument("--largest", type=int, default=26, help="only tables of at most 2^LARGEST states")
+    parser.add_argument("--folder", type=Path, default=FOLDER)
+    given = parser.parse_args(arguments)
+    try:
+        if given.fields < 1:
+            raise InputError("--fields must be at least 1.")
+        for name in given.cases:
+            if name not in CASES:
+                raise unknown("table", name, list(CASES))
+        chosen = [CASES[name] for name in given.cases] or list(CASES.values())
+        if given.command == "compute":
+            for case in chosen:
+                if len(case.build().free_sites) <= given.largest:
+                    stages = (given.stage,) if given.stage else ("values", "derivatives")
+                    fields = meant(case, given.at) or first_things_first(case.fields)[: given.fields]
+                    compute(case, given.folder, stages, fields)
+        if given.command == "critical":
+            for case in chosen:
+                if case.name in critical.WINDOW and len(case.build().free_sites) <= given.largest:
+                    print(case.name, critical.critical(case.name, given.folder), flush=True)
+        if given.command == "published":
+            (given.folder / "published.md").write_text(published.page(given.folder))
+        (given.folder / "README.md").write_text(status(given.folder))
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,157 @@
+"""``vanbench study luo2022 figures [RUNS...]``: tables from the suites' records; figures and README from the tables alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import pandas as pd
+import typer
+from tabulate import tabulate
+
+from vanbench.compare.studies.luo2022 import collect, figures
+from vanbench.compare.studies.luo2022.notes import HEAD
+from vanbench.exact import InputError
+
+OUT = Path("results/luo2022")
+STRINGS = "steady-strings"
+METHODS = ("var", "mix", "dyn", "var-dyn", "mix-dyn")
+PARTS = {
+    "ring": (
+        "(a) Heisenberg ring from -y: B = 1, Jx = 2, Jy = 0, Jz = 1",
+        ("ring", "ring-sampled", "ring-orders", "ring-large", "ring-dynamics"),
+    ),
+    "lattice": ("(b) 3x3 Heisenberg lattice from all up", ("lattice", "lattice-dynamics")),
+    "ising": (
+        "(c) Steady states of the Ising ring, V = 2, 4-Pauli",
+        ("ising", "ising-sampled", "ising-large", "ising-steady", "ising-steady-sampled"),
+    ),
+    "steady": (
+        "(d) Steady states of the Heisenberg lattice by method, network and strings",
+        (
+            *(f"steady-{method}{wide}" for method in METHODS for wide in ("", "-wide")),
+            "steady-var-wide-long",
+            "steady-gates",
+            "steady-strings",
+            "lattice-steady",
+        ),
+    ),
+    "energy": (
+        "(e) The ring at ten times the energy",
+        ("large-energy-short", "large-energy-long", "large-energy-trapezoid"),
+    ),
+    "repeats": (
+        "(f) Repeated runs, their average, and interpolated objectives",
+        ("objective", "objective-norms", "objective-residuals"),
+    ),
+}
+PICTURES = {
+    "ring": figures.dynamics, "lattice": figures.dynamics, "energy": figures.dynamics,
+    "ising": figures.steady, "steady": figures.steady, "repeats": figures.repeated,
+}  # fmt: skip
+HEADINGS = {
+    "task": "task", "shape": "shape", "varied": "", "tracker": "tracker", "network": "network", "samples": "samples",
+    "to t": "to t", "seeds": "seeds", "sigma_x": "error x", "sigma_y": "error y", "sigma_z": "error z",
+    "of_average": "of the average", "stderr": "stderr", "exact_stderr": "stderr of reference",
+    "total_variation": "total variation", "eigenvalue": "smallest eigenvalue",
+    "eigenvalue_two_sites": "of two sites", "loss": "objective", "cpu_s": "CPU s",
+}  # fmt: skip
+
+
+def collected(folders: list[Path], out: Path, references: Path) -> list[Path]:
+    """The tables of numbers in ``out`` from records; returns the files. ``InputError`` where there are no records."""
+    frame = collect.values(folders, references)
+    out.mkdir(parents=True, exist_ok=True)
+    written = [*collect.store(frame, out), collect.write_csv(out / "errors.csv", collect.summary(frame))]
+    for name, numbers in (("jumps", collect.counts(folders)), ("losses", collect.losses(folders))):
+        if len(numbers):
+            written.append(collect.write_csv(out / f"{name}.csv", numbers))
+    return written
+
+
+def drawn(out: Path, references: Path) -> list[Path]:
+    """Figures and README in ``out`` from its tables and the exact curves in ``references``; returns the files."""
+    frame = collect.stored(out)
+    table = collect.summary(frame)
+    written, text = [], [HEAD]
+    for name, (title, tasks) in PARTS.items():
+        own = frame[frame.task.isin(tasks)]
+        if own.empty:
+            text.append(f"## {title}\n\nNot run yet.\n")
+            continue
+        text.append(f"## {title}\n\n{_markdown(table[table.task.isin(tasks)])}")
+        apart = collect.between_networks(own)
+        if len(apart):
+            text.append(
+                f"Largest differences between two networks, where there are no exact values:\n\n{_plain(apart)}"
+            )
+        numbers = own.task == STRINGS
+        if numbers.any():
+            written.append(figures.strings(own[numbers], out / "strings.png"))
+            text.append("![Steady states by number of strings](strings.png)\n")
+        written.append(PICTURES[name](own[~numbers], out / f"{name}.png", references))
+        text.append(f"![{title}]({name}.png)\n")
+    if (out / "jumps.csv").exists():
+        counted = pd.read_csv(out / "jumps.csv", dtype={"shape": str})
+        written.append(figures.counting(counted, out / "jumps.png"))
+        text.append(f"## Quantum jumps counted\n\n{_of_counts(collect.counting(counted))}\n![ln Z](jumps.png)\n")
+    if (out / "losses.csv").exists():
+        loss = pd.read_csv(out / "losses.csv", dtype={"shape": str})
+        written.append(figures.curves(loss[loss.tracker == "steady"], out / "losses.png"))
+        text.append("## Loss curves\n\n![Objective over iterations](losses.png)\n\nData: `losses.csv`\n")
+    (out / "README.md").write_text("\n".join(text))
+    return [*written, out / "README.md"]
+
+
+def _markdown(table: pd.DataFrame) -> str:
+    shown = [name for name in HEADINGS if table[name].notna().any() and (table[name] != "").any()]
+    cells: dict[str, Callable] = {
+        "varied": lambda row: f"{row['varied']} = {row['parameter']:g}" if row["varied"] else ""
+    }
+    rows = [
+        [cells.get(name, lambda row, n=name: _cell(n, row[n]))(row) for name in shown]
+        for row in table.to_dict("records")
+    ]
+    return tabulate(rows, [HEADINGS[name] for name in shown], tablefmt="pipe", disable_numparse=True) + "\n"
+
+
+def _plain(table: pd.DataFrame) -> str:
+    return tabulate(table, "keys", tablefmt="pipe", showindex=False, floatfmt=".2g") + "\n"
+
+
+def _of_counts(table: pd.DataFrame) -> str:
+    """``ln Z`` of the jump count over a range of ``s``."""
+    names = {"error": "error of ln Z", "rate": "over N t", "cpu_s": "CPU s"}
+    table = table.drop(columns="n_sites").rename(columns=names)
+    return tabulate(table, "keys", tablefmt="pipe", showindex=False, floatfmt=".3g") + "\n"
+
+
+def _cell(name: str, value: object) -> str:
+    if isinstance(value, str):
+        return value
+    if pd.isna(value):
+        return "–"
+    if name in ("to t", "samples", "seeds", "cpu_s"):
+        return f"{value:.3g}" if float(value) < 100 else f"{value:.0f}"  # type: ignore[arg-type]
+    return f"{value:.1e}" if name in ("loss", "stderr", "exact_stderr") else f"{value:.4f}"
+
+
+def main(
+    folder: Annotated[
+        list[Path] | None, typer.Argument(help="Folders of `vanbench run luo2022-...`; none: from what is stored.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Where the files go.")] = OUT,
+    references: Annotated[Path, typer.Option(help="Where the exact curves and trajectories stand.")] = OUT,
+) -> None:
+    """Tables of numbers from records, then figures and README from those tables (without records: only these)."""
+    try:
+        for path in [*(collected(folder, out, references) if folder else []), *drawn(out, references)]:
+            typer.echo(path)
+    except InputError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(2) from error
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,207 @@
+"""Figures from the stored tables: spins over time beside exact curves, steady states against a parameter, losses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from vanbench.compare.studies.luo2022.collect import SPINS, last_only
+from vanbench.compare.studies.tang2024.draw import save
+
+COLOURS = dict(zip(SPINS, ("tab:blue", "tab:orange", "tab:green")))
+LABELS = {f"sigma_{a}": rf"$\langle\sigma^{a}\rangle$" for a in "xyz"}
+MARKERS = "osD^vP*X<>"
+CURVES = {"ring": "exact-ring.csv", "lattice": "exact-lattice.csv", "large-energy": "exact-large-energy.csv"}
+STEADY_CURVES = {"3x3": "exact-lattice-steady.csv"}
+LINE = Line2D([], [], color="k", lw=1.2, label="lines: exact")
+DOTTED = Line2D([], [], color="k", lw=1.2, ls=":", label="dotted: exact, of the largest ring with exact values")
+
+
+def dynamics(frame: pd.DataFrame, path: Path, references: Path) -> Path:
+    """A panel for each task, parameter and size: points for the networks, lines for exact states."""
+    panels = list(frame.groupby(["task", "parameter", "shape", "n_sites"], dropna=False, sort=False))
+    panels.sort(key=lambda item: (item[0][0], item[0][1], item[0][3]))
+    looks = dict(zip(sorted(frame.network.unique()), MARKERS))
+    figure, axes = _canvas(len(panels))
+    for ((task, parameter, shape, _), group), axis in zip(panels, axes):
+        known = _exact_curve(str(task), group, references)
+        style = "-" if group.exact.notna().any() else ":"
+        for spin, one in known.groupby("quantity"):
+            axis.plot(one.t, one.exact, style, color=COLOURS[str(spin)], lw=1.2)
+        for (network, spin), one in group.groupby(["network", "quantity"]):
+            mean = one.groupby("t").agg(value=("value", "mean"), stderr=("stderr", "mean"))
+            axis.errorbar(
+                mean.index, mean.value, mean.stderr, fmt=looks[str(network)], ms=3.5, color=COLOURS[str(spin)], lw=1,
+                mfc="none",
+            )  # fmt: skip
+        name = f"{task}, {shape}" + ("" if np.isnan(parameter) else f", {group.varied.iloc[0]} = {parameter:g}")
+        axis.set_title(f"{name}, {group.tracker.iloc[0]}", fontsize=8)
+        axis.set_xlabel("t")
+        axis.set_ylabel("spin average")
+    spins = [Line2D([], [], color=colour, lw=2, label=LABELS[spin]) for spin, colour in COLOURS.items()]
+    points = [Line2D([], [], color="k", ls="", marker=m, mfc="none", ms=4, label=name) for name, m in looks.items()]
+    lines = [LINE, DOTTED] if frame.exact.isna().any() else [LINE]
+    return _finish(figure, path, [*lines, _points(), *spins, *points])
+
+
+def _exact_curve(task: str, group: pd.DataFrame, references: Path) -> pd.DataFrame:
+    """``quantity, t, exact`` up to the last time: from the stored curves, else as the runs have it at their times.
+
+    Rings that are too large for exact values: the largest stored ring.
+    """
+    known = group.dropna(subset=["exact"])
+    own = known.drop_duplicates(["quantity", "t"]).sort_values("t")[["quantity", "t", "exact"]]
+    stored = references / next(CURVES[name] for name in CURVES if task.startswith(name))
+    if not stored.exists():
+        return own
+    fine = pd.read_csv(stored)
+    if "Jy" in fine:
+        fine = fine[fine.Jy == group.parameter.iloc[0]]
+    else:
+        fine = fine[fine.n_sites == (fine.n_sites.max() if known.empty else group.n_sites.iloc[0])]
+    if fine.empty or fine.t.max() < group.t.max():
+        return own
+    return fine[fine.t <= group.t.max()].melt("t", list(SPINS), "quantity", "exact")
+
+
+def steady(frame: pd.DataFrame, path: Path, references: Path) -> Path:
+    """A panel for each size and spin: the end of each run against the varied parameter, a marker for each method."""
+    end = last_only(frame[frame.parameter.notna()])
+    methods = list(end.groupby(["task", "network"]).groups)
+    looks = {method: (MARKERS[(i + 5 * (i // 10)) % 10], f"C{i % 10}") for i, method in enumerate(methods)}
+    shapes = end.sort_values("n_sites")["shape"].unique()
+    kinds = [(shape, spin) for shape in shapes for spin in SPINS]
+    figure, axes = _canvas(len(kinds), columns=len(SPINS))
+    for (shape, spin), axis in zip(kinds, axes):
+        here = end[(end["shape"] == shape) & (end.quantity == spin)]
+        known = _exact_steady(here, spin, references)
+        axis.errorbar(known.index, known.exact, known.exact_stderr, fmt="k-", lw=1, capsize=2)
+        for (task, network), one in here.groupby(["task", "network"]):
+            marker, colour = looks[(task, network)]
+            mean = one.groupby("parameter").agg(value=("value", "mean"), stderr=("stderr", "mean"))
+            axis.errorbar(
+                mean.index, mean.value, mean.stderr, fmt=marker, color=colour, ms=4.5, mfc="none",
+                label=f"{task}, {network}",
+            )  # fmt: skip
+        axis.set_title(f"{LABELS[spin]}, {shape}", fontsize=9)
+        axis.set_xlabel(here.varied.iloc[0])
+        axis.set_ylabel(LABELS[spin])
+    handles = {label: handle for axis in axes for handle, label in zip(*axis.get_legend_handles_labels())}
+    line = "lines: exact" + (" (16 spins: quantum trajectories)" if "16" in shapes else "")
+    return _finish(figure, path, [Line2D([], [], color="k", lw=1, label=line), _points(), *handles.values()])
+
+
+def _exact_steady(here: pd.DataFrame, spin: str, references: Path) -> pd.DataFrame:
+    """``exact, exact_stderr`` by parameter: the stored curve around the runs, else as the runs have it."""
+    own = here.dropna(subset=["exact"]).groupby("parameter").first()
+    stored = references / STEADY_CURVES.get(here["shape"].iloc[0], "none")
+    if own.empty or not stored.exists():
+        return own
+    curve = pd.read_csv(stored)
+    curve = curve[curve.Jy.between(own.index.min() - 0.1, own.index.max() + 0.1)]
+    return pd.DataFrame({"exact": curve[spin].to_numpy(), "exact_stderr": 0.0}, index=curve.Jy)
+
+
+def strings(frame: pd.DataFrame, path: Path) -> Path:
+    """A panel for each size: the three spins at the end against the number of strings."""
+    end = last_only(frame)
+    end = end.assign(strings=end.network.str.extract(r"strings=(\d+)", expand=False).astype(int))
+    shapes = list(end.groupby("shape"))
+    figure, axes = _canvas(len(shapes))
+    counts = sorted(end.strings.unique())
+    for (shape, group), axis in zip(shapes, axes):
+        for spin, one in group.sort_values("strings").groupby("quantity"):
+            axis.axhline(one.exact.iloc[0], color=COLOURS[str(spin)], lw=1.2)
+            axis.plot([counts.index(k) for k in one.strings], one.value, "o", ms=4, color=COLOURS[str(spin)])
+        axis.set_xticks(range(len(counts)), [str(k) for k in counts])
+        axis.set_title(f"{shape}, {group.task.iloc[0]}", fontsize=9)
+        axis.set_xlabel("strings (0: the raster path)")
+        axis.set_ylabel("spin average")
+    spins = [Line2D([], [], color=colour, marker="o", ms=4, label=LABELS[spin]) for spin, colour in COLOURS.items()]
+    return _finish(figure, path, [LINE, *spins, _points()])
+
+
+def curves(frame: pd.DataFrame, path: Path) -> Path:
+    """The objective of every run, one panel a task."""
+    panels = list(frame.groupby(["task", "shape"], sort=True))
+    figure, axes = _canvas(len(panels))
+    for ((task, shape), group), axis in zip(panels, axes):
+        for _, one in group.groupby(["network", "parameter", "seed"], dropna=False):
+            axis.semilogy(one.t, one.loss, ".-", lw=0.9, ms=3)
+        axis.set_title(f"{task}, {shape}", fontsize=9)
+        axis.set_xlabel("iteration")
+        axis.set_ylabel(r"objective $|\dot p|_1$" if "objective-" not in task and "mix" not in task else "objective")
+    return _finish(figure, path, [Line2D([], [], marker=".", color="k", lw=0.9, label="one line a run")])
+
+
+def repeated(frame: pd.DataFrame, path: Path, references: Path) -> Path:
+    """The end of each of several runs, and their average, beside the exact values."""
+    end = last_only(frame)
+    tasks = list(end.groupby("task"))
+    figure, axes = _canvas(len(tasks))
+    for (task, group), axis in zip(tasks, axes):
+        for x, spin in enumerate(SPINS):
+            one = group[group.quantity == spin]
+            axis.plot(np.full(len(one), x), one.value, "o", ms=4, alpha=0.6, color=COLOURS[spin])
+            axis.plot([x - 0.25, x + 0.25], [one.exact.iloc[0]] * 2, "k-", lw=1)
+            axis.errorbar([x + 0.15], [one.value.mean()], [one.value.sem()], fmt="D", ms=5, color=COLOURS[spin])
+        axis.set_xticks(range(len(SPINS)), [LABELS[spin] for spin in SPINS])
+        axis.set_title(f"{task}, {group['shape'].iloc[0]}", fontsize=9)
+        axis.set_xlabel("spin component")
+        axis.set_ylabel("spin average")
+    average = Line2D([], [], color="k", ls="", marker="D", ms=5, label="their average, with its standard error")
+    return _finish(figure, path, [LINE, _points("one run each"), average])
+
+
+def counting(frame: pd.DataFrame, path: Path) -> Path:
+    """A panel for each size: ``ln Z / (N t)`` of the jump count against ``s``, a line of exact values for each time."""
+    sizes = list(frame.groupby("n_sites"))
+    figure, axes = _canvas(len(sizes))
+    tasks = sorted(frame.task.unique())
+    colours = {task: "tab:red" if task.endswith("sampled") else "tab:blue" for task in tasks}
+    for (_, group), axis in zip(sizes, axes):
+        for t, one in group.groupby("t"):
+            exact, per = one.drop_duplicates("s").sort_values("s"), one.n_sites.iloc[0] * float(str(t))
+            axis.plot(exact.s, exact.exact / per, "-", color="k", lw=0.8)
+            for (task, run), marker in zip(one.groupby("task"), "os"):
+                axis.plot(run.s, run.value / per, marker, ms=4, mfc="none", color=colours[str(task)])
+        times = ", ".join(f"{t:g}" for t in sorted(group.t.unique()))
+        axis.set_title(f"N = {group['shape'].iloc[0]}, t = {times}", fontsize=9)
+        axis.set_xlabel("s")
+        axis.set_ylabel("ln Z / (N t)")
+    points = [
+        Line2D([], [], color=colours[task], ls="", marker=m, mfc="none", label=f"{task}: {_networks(frame, task)}")
+        for task, m in zip(tasks, "os")
+    ]
+    return _finish(figure, path, [LINE, _points(), *points])
+
+
+def _networks(frame: pd.DataFrame, task: str) -> str:
+    return ", ".join(sorted(frame[frame.task == task].network.unique()))
+
+
+def _points(label: str = "points: networks, with standard errors of sampling") -> Line2D:
+    return Line2D([], [], color="k", ls="", marker="o", ms=4, label=label)
+
+
+def _canvas(panels: int, columns: int = 4) -> tuple[Figure, list[Axes]]:
+    columns = min(columns, panels)
+    rows = -(-panels // columns)
+    figure = Figure(figsize=(max(3.1 * columns, 4.5), 2.7 * rows + 0.5), layout="constrained", dpi=90)
+    axes = list(np.ravel(figure.subplots(rows, columns, squeeze=False)))
+    for axis in axes[panels:]:
+        axis.set_visible(False)
+    return figure, axes
+
+
+def _finish(figure: Figure, path: Path, handles: list) -> Path:
+    """With one legend below, which says what lines and points are."""
+    columns = max(1, int(figure.get_figwidth() // 3))
+    longest = max(len(handle.get_label()) for handle in handles)
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns if longest < 40 else 2, fontsize=7)
+    return save(figure, path)

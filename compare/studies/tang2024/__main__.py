@@ -1,0 +1,159 @@
+"""Figures and tables of the study from the folders of its suites.
+
+vanbench run tang2024-a --out runs/tang2024-a        and so on with -b, -d, -e, -e-1d, -f; then
+
+vanbench study tang2024 phases   runs/tang2024-a runs/tang2024-b    (a) heat maps
+vanbench study tang2024 critical runs/tang2024-a runs/tang2024-b    (b), (c) critical fields, exponents, collapse; after
+                                                                   `chains`, whose table it takes too
+vanbench study tang2024 bands    runs/tang2024-d                    (d) densities and profiles at c = 0.05
+vanbench study tang2024 protocol runs/tang2024-e                    (e) the published algorithm
+vanbench study tang2024 chains   runs/tang2024-e-1d                 (e) the transition of the 1D chains
+vanbench study tang2024 voter    runs/tang2024-f                    (f) the voter model
+
+What the folders lack is taken from the tables that an earlier call left in --out: a task that was run alone replaces
+its own part, and without folders the figures are drawn again.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import matplotlib
+import pandas as pd
+import typer
+
+from vanbench.compare.declare import parse
+from vanbench.compare.run.record import write_text
+from vanbench.compare.studies.tang2024 import bands, critical, draw, phases, protocol, voter
+from vanbench.compare.studies.tang2024.values import Curves, completed, curves, merged, runs, stored, table_of
+from vanbench.exact import InputError
+
+app = typer.Typer(add_completion=False, help=__doc__, no_args_is_help=True)
+Some = Annotated[
+    list[Path] | None,
+    typer.Argument(help="Folders of `vanbench run tang2024-...`; the rest is from the stored tables."),
+]
+Out = Annotated[Path, typer.Option(help="Where figures and tables go.")]
+HERE = Path("results/tang2024")
+
+
+def _csv(frame: pd.DataFrame, path: Path, digits: int = 6) -> None:
+    write_text(path, frame.to_csv(index=False, float_format=f"%.{digits}g"))
+
+
+def _md(frame: pd.DataFrame, path: Path, digits: int = 3) -> None:
+    """The CSV, and the same as Markdown."""
+    _csv(frame, path.with_suffix(".csv"))
+    write_text(path, frame.to_markdown(index=False, floatfmt=f".{digits}g", missingval="") + "\n")
+
+
+@app.command("phases")
+def phases_(folders: Some = None, out: Out = HERE) -> None:
+    """(a) k_t(s) over (s, t)."""
+    _write_phases(folders, out, "phases")
+
+
+@app.command("chains")
+def chains(folders: Some = None, out: Out = HERE) -> None:
+    """(e) The finite-time transition of the FA and East chains."""
+    _write_phases(folders, out, "chains")
+
+
+def _curves(folders: list[Path] | None, values: Path) -> list[Curves]:
+    """Of the runs in the folders, and of what else the table ``values`` has."""
+    new = merged([curves(record) for record in runs(*(folders or []))])
+    every = new + stored(values, new)
+    if not every:
+        raise InputError(f"there is no {str(values)!r}: give folders that `vanbench run tang2024-...` wrote.")
+    return every
+
+
+def _write_phases(folders: list[Path] | None, out: Path, name: str) -> None:
+    groups = phases.grouped(_curves(folders, out / f"{name}-values.csv"))
+    certain = [sources for sources in groups if phases.reference(sources).source == "exact"]
+    for part, stem in ((certain, name), ([g for g in groups if g not in certain], f"{name}-large")):
+        if part:
+            draw.save(phases.heat_maps(part), out / f"{stem}.png")
+    _md(phases.errors(groups), out / f"{name}.md")
+    found = [one for sources in groups for source, one in sources.items() if source != "exact"]
+    values = pd.concat([table_of(one) for one in found])
+    fields = values.s.map("{:.10g}".format)  # exact tables are met at the same fields
+    _csv(values.assign(s=fields), out / f"{name}-values.csv")
+
+
+@app.command("critical")
+def critical_(folders: Some = None, out: Out = HERE) -> None:
+    """(b), (c) The critical field and its exponents."""
+    every = _curves(folders, out / "phases-values.csv")
+    every = critical.with_exact([*every, *stored(out / "chains-values.csv", every)])
+    rows, long = critical.table(every), critical.steady(every)
+    found = critical.exponents(rows, long)
+    typer.echo(critical.distance(rows))
+    draw.save(critical.figure(rows, long, found), out / "critical.png")
+    _csv(pd.concat([rows, long.assign(t="inf")]), out / "critical-fields.csv", 5)
+    _md(found, out / "critical.md")
+
+
+@app.command("bands")
+def bands_(
+    folders: Some = None,
+    out: Out = HERE,
+    largest: Annotated[int, typer.Option(help="Exact profiles up to 2^LARGEST states.")] = 16,
+) -> None:
+    """(d) Densities and profiles at c = 0.05, s < 0."""
+    path = out / "bands-profiles.csv"
+    new = completed(bands.profiles(runs(*(folders or []))), path, ["source", "system", "shape"])
+    rows = bands.with_exact(new, largest, out / "bands-exact-5.csv")
+    draw.save(bands.figure(rows, float(rows.t.max())), out / "bands.png")
+    _csv(rows, path)
+    _csv(bands.summary(rows), out / "bands-densities.csv", 5)
+    _md(bands.compared(rows), out / "bands.md")
+
+
+@app.command("protocol")
+def protocol_(folders: Some = None, out: Out = HERE) -> None:
+    """(e) The published algorithm: errors over time, settings, cost, ranking."""
+    rows = protocol.with_stored(protocol.table(runs(*(folders or []))), out / "protocol-runs.csv")
+    found = protocol.summary(rows)
+    draw.save(protocol.over_time(rows), out / "protocol-errors.png")
+    draw.save(protocol.settings(found), out / "protocol-settings.png")
+    _csv(rows, out / "protocol-runs.csv", 4)
+    _md(found, out / "protocol.md")
+    _md(protocol.claims(found), out / "protocol-ranking.md")
+
+
+@app.command("voter")
+def voter_(folders: Some = None, out: Out = HERE) -> None:
+    """(f) The voter model."""
+    found = runs(*(folders or []))
+    paths = out / "voter-held.csv", out / "voter-tilted.csv"
+    still, moving = (
+        completed(part, path, ["shape"]) for part, path in zip((voter.held(found), voter.tilted(found)), paths)
+    )
+    for part, path in zip((still, moving), paths):
+        _csv(part, path)
+    draw.save(voter.figure(still, moving), out / "voter.png")
+    _md(voter.summary(still, moving), out / "voter.md")
+
+
+@app.command("bands-exact")
+def bands_exact(out: Out = HERE, length: int = 5, s: str = "-0.2511886432,-0.5011872336,-1", t: float = 10.0) -> None:
+    """(d) Exact profiles of 2^24 states for `bands` (some CPU minutes a field)."""
+    fields = parse.numbers(s, "--s")
+    parts = [bands.exact_profiles(system, (length, length), fields, [t]) for system in ("east", "fa")]
+    _csv(pd.concat(parts), out / f"bands-exact-{length}.csv")
+
+
+def main() -> None:
+    try:
+        with matplotlib.rc_context(draw.STYLE):  # type: ignore[arg-type]
+            app()  # ends in SystemExit
+    except (InputError, OSError) as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

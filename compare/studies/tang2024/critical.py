@@ -1,0 +1,246 @@
+"""(b), (c) The critical field ``s_c(N, t)``, the maximum of ``-chi_t(s)``; its exponents and their collapse.
+
+``s_c(N) ~ N^-alpha`` in the long-time limit, ``s_c(N, t) ~ t^-beta`` before it; the collapse is ``s_c(N, t) / s_c(N)``
+over ``N^-alpha t^beta``. Published for 2D South-East: alpha = 1.39, beta = 0.99.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from vanbench.compare.declare.parse import shape_text
+from vanbench.compare.studies.exact_tables import published
+from vanbench.compare.studies.exact_tables.critical import WINDOW, critical, known
+from vanbench.compare.studies.exact_tables.library import CASES, FOLDER
+from vanbench.compare.studies.tang2024 import draw, transition
+from vanbench.compare.studies.tang2024.values import Curves, exact_curves
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+ALPHA, BETA = 1.39, 0.99  # published, 2D South-East
+STILL = 1.5  # a peak within this factor of the long-time one is no longer moving with t
+MIN_T = 5.0  # before it there is no peak of its own, only that at s = 0
+STANDS, LATE = 1.5, 200.0
+ENOUGH = 8  # fields at which the largest eigenvalue is known, for its transition
+CLEAR = 0.99  # of the draws of clones that have a peak: fewer, and it is noise
+DRAWS = 200  # of the clones' ln Z within its standard errors
+FAMILIES = {
+    ("east", 2): "2D South-East",
+    ("fa", 2): "2D FA",
+    ("east", 3): "3D South-East-Front",
+    ("east", 1): "1D East",
+    ("fa", 1): "1D FA",
+}
+SIZES = {("east", 2): (3, 4, 5), ("fa", 2): (3, 4, 5), ("east", 3): (2, 3)}  # with an exact table
+SIZES |= {(name, 1): (16, 20, 24) for name in ("east", "fa")}
+
+
+def peaks(found: Curves) -> pd.DataFrame:
+    """``t, s_c, height`` wherever ``-chi`` has a maximum inside the grid of ``s`` that stands ``STANDS`` times above
+    its value at the smallest field: a lower one is lost in the noise of second derivatives, and early on is not yet
+    that of the transition. In exact tables a lower one counts from ``LATE`` on, unless it is next to an end. Between
+    the fields it is where `transition.place` puts it. Of clones with the spread over draws of ``ln Z`` within its
+    standard errors, and the share of the draws that have a peak at all."""
+    rows = []
+    drawn = _drawn(found) if found.source == "clones" else None
+    for j, t in enumerate(found.t):
+        known = np.isfinite(found.chi[:, j])
+        if t < MIN_T or np.isclose(t, 999.05) or known.sum() < 5:
+            continue
+        s = found.s[known]
+        scale = found.n * t
+        peak = _peak(s, found.ln_z[known, j], scale * found.chi[known, j], found.source == "exact" and t >= LATE)
+        if peak is None:
+            continue
+        row = {"t": t, "s_c": peak[0], "height": peak[1] / scale}
+        if drawn is not None:
+            both = [(y, transition.derivatives(s, y)[1]) for y in drawn[:, known, j]]
+            others = [one[0] for y, bend in both if (one := _peak(s, y, bend)) is not None]
+            row |= {"s_c_stderr": np.std(others, ddof=1), "share": len(others) / DRAWS}
+        rows.append(row)
+    return pd.DataFrame(rows, columns=["t", "s_c", "height", "s_c_stderr", "share"])
+
+
+def _drawn(found: Curves) -> np.ndarray:
+    """``DRAWS`` copies of ``ln Z`` with its noise once more, ``(DRAWS, n_s, n_t)``; independent fields."""
+    return found.ln_z + np.random.default_rng(1).standard_normal((DRAWS, *found.ln_z.shape)) * found.stderr
+
+
+def _peak(s: np.ndarray, y: np.ndarray, bend: np.ndarray, low: bool = False) -> tuple[float, float] | None:
+    """Place and height of the maximum of ``bend``, the second derivative of ``y``; None where it is at an end or, as
+    `peaks` says, too low to be told."""
+    best = int(np.argmax(bend))
+    told = bend[best] > STANDS * bend[0] or (low and 1 < best < len(s) - 2)
+    return transition.place(s, y, bend) if 0 < best < len(s) - 1 and told else None
+
+
+def with_exact(found: Sequence[Curves]) -> list[Curves]:
+    """Every run of a family, and the exact tables of the same families."""
+    exact = [exact_curves(name, (n,) * dimension) for (name, dimension), lengths in SIZES.items() for n in lengths]
+    every = [*found, *(one for one in exact if one is not None)]
+    return [one for one in every if (one.system, len(one.shape)) in FAMILIES]
+
+
+def table(every: Sequence[Curves]) -> pd.DataFrame:
+    """``system, shape, n_sites, source`` and the columns of `peaks`."""
+    parts = [
+        peaks(one).assign(system=one.system, shape=shape_text(one.shape), n_sites=one.n, source=one.source)
+        for one in every
+    ]
+    both = pd.concat([part for part in parts if len(part)], ignore_index=True)
+    return both[["system", "shape", "n_sites", "source", "t", "s_c", "height", "s_c_stderr", "share"]]
+
+
+def steady(every: Sequence[Curves], folder: Path = FOLDER) -> pd.DataFrame:
+    """The long-time ``s_c(N)``, where the largest eigenvalue bends most: exactly, elsewhere of the largest Ritz value
+    of a network; and the published value of 2D South-East, L = 6."""
+    rows: list[tuple[str, tuple[int, ...], float, str]] = [("east", (6, 6), published.CRITICAL[6], "published")]
+    exact = {(CASES[name].system, CASES[name].shape): name for name in WINDOW if known(name, folder)}
+    rows += [(*key, critical(name, folder).s_c, "exact") for key, name in exact.items()]
+    for one in every:
+        told = np.isfinite(one.scgf)
+        if (one.system, one.shape) not in exact and told.sum() >= ENOUGH:
+            s, y = one.s[told], one.scgf[told]
+            if peak := _peak(s, y, transition.derivatives(s, y)[1]):
+                rows.append((one.system, one.shape, peak[0], "network"))
+    found = pd.DataFrame(rows, columns=["system", "shape", "s_c", "source"])
+    found.insert(2, "n_sites", [int(np.prod(shape)) for shape in found["shape"]])
+    return found.assign(shape=found["shape"].map(shape_text))
+
+
+def distance(rows: pd.DataFrame) -> str:
+    """How far the critical fields of networks are from those of the exact tables, a sentence."""
+    by_source = rows.pivot_table(index=["system", "shape", "t"], columns="source", values="s_c")
+    if not {"network", "exact"} <= set(by_source):
+        return "no critical field of a network has an exact one beside it."
+    off = (by_source.network / by_source.exact - 1).dropna()
+    rms, most = np.sqrt((off**2).mean()), np.abs(off).max()
+    return f"{len(off)} critical fields of networks are {rms:.2g} (rms) off the exact ones, {most:.2g} at most."
+
+
+def exponents(rows: pd.DataFrame, long: pd.DataFrame) -> pd.DataFrame:
+    """``alpha`` from the long-time fields measured here (one fit of all sizes, one of the largest two), ``beta`` from
+    the moving part of ``s_c(N, t)`` of each source and size."""
+    out = []
+    for (system, dimension), name in FAMILIES.items():
+        mine = long[(long.system == system) & (_dimension(long) == dimension)]
+        measured = mine[mine.source != "published"].sort_values("n_sites")
+        choices = {len(measured): measured, 2: measured.tail(2)} if len(measured) >= 2 else {}
+        for points in choices.values():
+            slope = _slope(points.n_sites, points.s_c)
+            sizes = ", ".join(f"{shape} ({source})" for shape, source in zip(points["shape"], points.source))
+            out.append({"model": name, "exponent": "alpha", "value": -slope, "points": len(points), "from": sizes})
+        fields = dict(zip(mine["shape"], mine.s_c))
+        local = rows[(rows.system == system) & (_dimension(rows) == dimension) & _clear(rows)]
+        for (_, shape, source), group in local.groupby(["n_sites", "shape", "source"]):
+            group = group.sort_values("t")
+            moving = group[group.s_c > STILL * fields.get(shape, group.s_c.min())]
+            if shape not in fields and len(moving) < 2:
+                moving = group
+            moving = moving[moving.t >= moving.t[moving.s_c.idxmax()]] if len(moving) else moving
+            if len(moving) >= 2:
+                spread = f"{shape}, {source}, t = {moving.t.min():g} to {moving.t.max():g}"
+                value = -_slope(moving.t, moving.s_c)
+                out.append({"model": name, "exponent": "beta", "value": value, "points": len(moving), "from": spread})
+    return pd.DataFrame(out)
+
+
+def _clear(rows: pd.DataFrame) -> pd.Series:
+    """All but the peaks of clones that too few draws have."""
+    return (rows.source != "clones") | (rows.share >= CLEAR)
+
+
+def _slope(x: pd.Series, y: pd.Series) -> float:
+    return float(np.polyfit(np.log(x), np.log(y), 1)[0])
+
+
+def figure(rows: pd.DataFrame, long: pd.DataFrame, found: pd.DataFrame) -> Figure:
+    """Left: ``s_c(N, t)``; middle: ``s_c(N)``; right: the collapse, of 2D South-East with the published exponents, of
+    the others with those ``found``: of all sizes, and of the largest. Where fewer than two sizes have a long-time field
+    the left alone."""
+    models = [key for key in FAMILIES if ((rows.system == key[0]) & (_dimension(rows) == key[1]) & _clear(rows)).any()]
+    drawn, axes = draw.new(3, len(models), 4.2, 3.2)
+    for row, key in zip(axes, models):
+        mine = rows[(rows.system == key[0]) & (_dimension(rows) == key[1]) & _clear(rows)]
+        fields = long[(long.system == key[0]) & (_dimension(long) == key[1])]
+        alpha, beta = _of(found, FAMILIES[key])
+        _over_time(row[0], mine, fields, FAMILIES[key], beta)
+        if len(fields) >= 2:
+            _over_size(row[1], fields, alpha)
+            _collapse(row[2], mine, fields, alpha, beta)
+        else:
+            row[1].set_axis_off()
+            row[2].set_axis_off()
+    return drawn
+
+
+def _of(found: pd.DataFrame, name: str) -> tuple[float, float]:
+    mine = found[found.model == name]
+    alpha, beta = (mine[mine.exponent == which].value for which in ("alpha", "beta"))
+    if name == "2D South-East":
+        return ALPHA, BETA
+    return float(alpha.iloc[0]) if len(alpha) else ALPHA, float(beta.iloc[-1]) if len(beta) else BETA
+
+
+def _dimension(rows: pd.DataFrame) -> pd.Series:
+    return rows["shape"].str.count("x") + 1
+
+
+FIELDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2)  # ticks
+MARKS = {"exact": "-", "clones": "x", "network": "o"}
+
+
+def _over_time(axis, rows: pd.DataFrame, long: pd.DataFrame, name: str, beta: float) -> None:
+    for colour, (_, group) in zip(draw.COLOURS, rows.groupby("n_sites")):
+        shape = group["shape"].iloc[0]
+        for source, line in group.groupby("source"):
+            line = line.sort_values("t")
+            axis.plot(line.t, line.s_c, MARKS[source], color=colour, ms=4, mfc="none", label=f"{shape}, {source}")
+            axis.errorbar(line.t, line.s_c, line.s_c_stderr, fmt="none", color=colour, elinewidth=0.8, capsize=2)
+        for field in long[long["shape"] == shape].s_c:
+            axis.axhline(field, color=colour, ls=":", lw=1)
+    largest = rows[rows.n_sites == rows.n_sites.max()]
+    start = largest.loc[largest.s_c.idxmax()]
+    t = start.t * np.array([1.0, 10.0])
+    axis.plot(t, start.s_c * np.array([1.0, 10.0]) ** -beta, "k--", lw=1, label=f"t^-{beta:.2f}")
+    axis.set(xscale="log", yscale="log", xlabel="t", ylabel="s_c(N, t)", title=name)
+    draw.plain_ticks(axis.yaxis, FIELDS)
+    axis.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=6)
+
+
+def _over_size(axis, long: pd.DataFrame, alpha: float) -> None:
+    for source, group in long.groupby("source"):
+        axis.plot(group.n_sites, group.s_c, "s" if source == "published" else "o", mfc="none", label=source)
+    n = np.array([long.n_sites.min(), long.n_sites.max()], float)
+    middle = np.exp(np.log(long.n_sites).mean()), np.exp(np.log(long.s_c).mean())
+    axis.plot(n, middle[1] * (n / middle[0]) ** -alpha, "k--", lw=1, label=f"N^-{alpha:.2f}")
+    axis.set(xscale="log", yscale="log", xlabel="N", ylabel="s_c(N), long times")
+    draw.plain_ticks(axis.xaxis, sorted(set(long.n_sites)))
+    draw.plain_ticks(axis.yaxis, FIELDS)
+    axis.set_ylim(long.s_c.min() / 1.3, long.s_c.max() * 1.3)
+    axis.legend()
+
+
+def _collapse(axis, rows: pd.DataFrame, long: pd.DataFrame, alpha: float, beta: float) -> None:
+    fields = dict(zip(long["shape"], long.s_c))
+    for colour, (_, group) in zip(draw.COLOURS, rows.groupby("n_sites")):
+        shape = group["shape"].iloc[0]
+        if shape not in fields:
+            continue
+        for source, line in group.groupby("source"):
+            line = line.sort_values("t")
+            x = line.n_sites.astype(float) ** -alpha * line.t**beta
+            y, bar = line.s_c / fields[shape], line.s_c_stderr / fields[shape]
+            axis.plot(x, y, MARKS[source], color=colour, ms=4, mfc="none")
+            axis.errorbar(x, y, bar, fmt="none", color=colour, elinewidth=0.8, capsize=2)
+    axis.axhline(1.0, color="k", lw=0.8)
+    axis.set(xscale="log", yscale="log", xlabel="N^-α t^β", ylabel="s_c(N, t) / s_c(N)")
+    draw.plain_ticks(axis.yaxis, (1, 2, 3, 5, 10))
+    draw.plain_ticks(axis.xaxis, 10.0 ** np.arange(-4, 4))
+    axis.set_title(f"α = {alpha:.2f}, β = {beta:.2f}")

@@ -1,0 +1,194 @@
+"""(e) The published algorithm: errors over time, what its settings change, what a run costs, and who is best.
+
+The *network's error* is that against the exact vector that takes the same Euler steps, the error the study reports;
+the *total* is against continuous time. The *excess loss* is how far the loss stays above its minimum, summed over the
+steps: the divergence of each fit from its target, in nats.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from vanbench.compare.declare.parse import shape_text
+from vanbench.compare.run.record import Record
+from vanbench.compare.studies.tang2024 import draw
+from vanbench.compare.studies.tang2024.values import title
+from vanbench.exact import InputError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+RANKING = "ranking-"
+OVER_TIME = "over-time-"
+BASE = ("epochs-40", "3x3", "made")  # the run that every other setting is compared with
+CLAIMS = [  # published: the first is at least as good as the second, or faster
+    ("1D FA: GRU better than MADE", "ranking-fa-1d", "gru", "made"),
+    ("1D East: GRU better than MADE", "ranking-east-1d", "gru", "made"),
+    ("2D: gated PixelCNN as good as 2D GRU", "ranking-south-east", "gated-pixelcnn", "gru2d"),
+    ("2D: gated PixelCNN faster than 2D GRU", "ranking-south-east", "gated-pixelcnn", "gru2d"),
+    ("3D: MADE is enough: as good as GRU", "ranking-south-east-front", "made", "gru"),
+    ("3D: MADE is enough: as good as a transformer", "ranking-south-east-front", "made", "transformer"),
+]
+MEASURES = {"loss": "excess loss (nats)", "error": "network's error of ln Z"}
+LIMITS = (1e-6, 1e-1)
+SIGNIFICANT = 2.0  # standard errors of a difference
+
+
+def table(found: Sequence[Record]) -> pd.DataFrame:
+    """One row for each run and time: the errors of ``ln Z`` (relative), the excess loss, the settings, the cost."""
+    return pd.DataFrame([row for record in found for row in _rows(record)])
+
+
+def with_stored(rows: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """``rows``, and those of the CSV ``path`` of other tasks. Raises ``InputError`` where both are empty."""
+    old = pd.read_csv(path) if path.exists() else pd.DataFrame({"task": []})
+    both = pd.concat([old[~old.task.isin(rows.task if len(rows) else [])], rows], ignore_index=True)
+    if both.empty:
+        raise InputError(f"there is no {str(path)!r}: give folders that `vanbench run tang2024-e` wrote.")
+    return both
+
+
+def _rows(record: Record) -> Iterator[dict[str, Any]]:
+    errors, rows = record.frame("errors"), record.frame("rows")
+    errors = errors[errors.quantity == "ln_Z"]
+    options = record.tracker_options
+    steps = round(max(record.config["times"]) / options["dt"])
+    epochs = options["first_epochs"] + (steps - 1) * options["epochs"]
+    for one in errors.itertuples():
+        bounds = {
+            name: float(rows[(rows.quantity == f"ln_Z:{name}") & np.isclose(rows.t, one.t)].value.iloc[0])
+            for name in ("loss", "log_mean_exp")
+        }
+        yield {
+            "task": record.task,
+            "system": record.system,
+            "shape": shape_text(record.shape),
+            "network": record.label,
+            "seed": record.replica,
+            "parameters": record.diagnostics["n_parameters"],
+            "epochs": options["epochs"],
+            "rate": options["learning_rate"],
+            "t": one.t,
+            "error": abs(one.value - one.scheme) / abs(one.scheme),
+            "total": one.error,
+            "scheme": abs(one.scheme - one.exact) / abs(one.exact),
+            "excess loss": bounds["log_mean_exp"] - bounds["loss"],
+            "cpu_s": record.cpu_s,
+            "ms per epoch": 1e3 * (record.cpu_s or np.nan) / epochs,
+        }
+
+
+def summary(rows: pd.DataFrame) -> pd.DataFrame:
+    """Over the seeds, at the last time: mean and standard error of the network's error, and the cost."""
+    keys = ["task", "system", "shape", "network", "parameters", "epochs", "rate"]
+    last = rows[rows.t == rows.groupby("task").t.transform("max")]
+    groups = last.groupby([*keys, "t"], sort=False)
+    out = groups.agg(
+        seeds=("seed", "nunique"),
+        error=("error", "mean"),
+        error_se=("error", _se),
+        total=("total", "mean"),
+        loss=("excess loss", "mean"),
+        loss_se=("excess loss", _se),
+        cpu_s=("cpu_s", "mean"),
+        cpu_s_se=("cpu_s", _se),
+        ms_per_epoch=("ms per epoch", "mean"),
+    )
+    return out.reset_index()
+
+
+def _se(values: pd.Series) -> float:
+    return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else float("nan")
+
+
+def claims(found: pd.DataFrame) -> pd.DataFrame:
+    """Whether the published ranking holds here: the two values with standard errors, and what they say."""
+    rows = []
+    for text, task, first, second in CLAIMS:
+        pair = [found[(found.task == task) & found.network.str.split("(").str[0].eq(name)] for name in (first, second)]
+        if any(part.empty for part in pair):
+            continue
+        for measure, name in {"cpu_s": "CPU s"}.items() if "faster" in text else MEASURES.items():
+            (a, a_se), (b, b_se) = ((part[measure].iloc[0], part[f"{measure}_se"].iloc[0]) for part in pair)
+            verdict = _verdict(a - b, SIGNIFICANT * float(np.hypot(a_se, b_se)), "as good as" in text)
+            rows.append([text, name, f"{a:.2g} ± {a_se:.1g}", f"{b:.2g} ± {b_se:.1g}", verdict])
+    return pd.DataFrame(rows, columns=["published", "measure", "first", "second", "holds here"])
+
+
+def _verdict(difference: float, noise: float, equal_will_do: bool) -> str:
+    if not np.isfinite(noise):
+        return "too few seeds"
+    if abs(difference) <= noise:
+        return "yes" if equal_will_do else "not told apart"
+    return "yes" if difference < 0 else "no"
+
+
+def over_time(rows: pd.DataFrame) -> Figure:
+    """Each ranked system, by its longer runs where it has some: the error of each network over time, and that of the
+    exact Euler steps."""
+    long = rows[rows.task.str.startswith(OVER_TIME)]
+    known = set(zip(long.system, long["shape"]))
+    ranked = rows[rows.task.str.startswith(RANKING)]
+    short = ranked[[pair not in known for pair in zip(ranked.system, ranked["shape"])]]
+    tasks = [*long.task.unique(), *short.task.unique()]
+    drawn, axes = draw.new(max(len(tasks), 1), 1, 3.6, 3.2)
+    for axis, task in zip(axes[0], tasks):
+        mine = rows[rows.task == task]
+        for colour, (name, group) in zip(draw.COLOURS, mine.groupby("network", sort=False)):
+            mean = group.groupby("t")[["error", "total"]].mean()
+            axis.plot(mean.index, mean.error, "o-", color=colour, ms=4, label=name)
+            axis.plot(mean.index, mean.total, "x", color=colour, ms=4)
+        scheme = mine.groupby("t").scheme.mean()
+        axis.plot(scheme.index, scheme, "k--", lw=1)
+        one = mine.iloc[0]
+        shape = tuple(int(n) for n in str(one["shape"]).split("x"))
+        axis.set(xscale="log", yscale="log", xlabel="t", title=title(one.system, shape), ylim=LIMITS)
+        draw.plain_ticks(axis.xaxis, mine.t.unique())
+        axis.legend(loc="lower right", title="against exact Euler", title_fontsize=7)
+    axes[0, 0].set_ylabel("relative error of ln Z")
+    drawn.suptitle("dashed: exact Euler against continuous time; crosses: networks against continuous time", fontsize=8)
+    return drawn
+
+
+def settings(found: pd.DataFrame) -> Figure:
+    """The network's error and the excess loss against each setting, the others as in the base run."""
+    panels = list(_panels(found))
+    drawn, axes = draw.new(len(panels), 2, 2.5, 2.5)
+    for column, (label, values, part) in enumerate(panels):
+        order = np.argsort(values)
+        x, sorted_part = values[order], part.iloc[order]
+        for axis, value in zip(axes[:, column], ("error", "loss")):
+            axis.errorbar(x, sorted_part[value], sorted_part[f"{value}_se"], fmt="o-", capsize=2)
+            axis.set(yscale="log", xlabel=label)
+            if label != "layers of 16":
+                axis.set_xscale("log")
+            draw.plain_ticks(axis.xaxis, x)
+    for row, name in zip(axes, ("network's error of ln Z", "excess loss (nats)")):
+        ends = np.array([axis.get_ylim() for axis in row])
+        for axis in row:  # one scale, so that the settings can be compared
+            axis.set_ylim(ends[:, 0].min(), ends[:, 1].max())
+        row[0].set_ylabel(name)
+    drawn.suptitle("2D South-East 3x3 (N: 2x2, 3x3, 4x4), MADE, t = 0.5; bars: standard error over 3 seeds", fontsize=8)
+    return drawn
+
+
+def _panels(found: pd.DataFrame) -> Iterator[tuple[str, np.ndarray, pd.DataFrame]]:
+    base = (found["shape"] == BASE[1]) & (found.network == BASE[2])
+    plain = found[base & (found.system == "east")]
+    epochs = plain[plain.task.str.startswith("epochs-")]
+    yield "epochs a step", epochs.epochs.to_numpy(), epochs
+    rates = plain[plain.task.str.startswith("rate-") | (plain.task == BASE[0])]
+    yield "learning rate", rates.rate.to_numpy(), rates
+    shaped = found[found.task == "width-and-depth"]
+    hidden = shaped.network.str.extract(r"hidden=([\d,]+)")[0].str.split(",")
+    width, depth = hidden.str[0].astype(int).to_numpy(), hidden.str.len().to_numpy()
+    yield "units of one layer", width[depth == 1], shaped[depth == 1]
+    yield "layers of 16", depth[width == 16], shaped[width == 16]
+    sizes = found[found.task == BASE[0]]
+    n = sizes["shape"].str.split("x").map(lambda lengths: int(np.prod([int(v) for v in lengths])))
+    yield "N", n.to_numpy(), sizes

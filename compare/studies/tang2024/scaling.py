@@ -1,0 +1,110 @@
+"""How the cost of a step grows with the lattice: 2D South-East, one process; CPU seconds, or those of a GPU.
+
+vanbench study tang2024 scaling --lengths 4,6,8,12,16 --out results/tang2024/scaling.md
+vanbench study tang2024 scaling --lengths 4,6,8,12,16,32 --device cuda --dtype float32 --fields 16
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import pandas as pd
+import torch
+import typer
+from tabulate import tabulate
+
+from vanbench.compare.declare import parse
+from vanbench.compare.studies.tang2024.clock import ON_CPU, Where
+from vanbench.exact import InputError, build
+from vanbench.neural import Ensemble, trackers
+from vanbench.neural import build as network
+from vanbench.neural.asked import DTYPES
+from vanbench.neural.trackers import Problem
+
+
+def time_per_step(
+    tracker: str, architecture: str, length: int, steps: int = 2, where: Where = ON_CPU, **options: Any
+) -> tuple[float, int]:
+    """Seconds of one step on a ``length x length`` lattice (the least of ``steps``), and the parameters.
+
+    The first step, which compiles and fills caches, is not counted.
+    """
+    system = build("east", (length, length), c=0.5)
+    torch.manual_seed(1)
+    net = network(architecture, system.shape).restrict(system.pinned, system.support)
+    net = net.to(device=where.device, dtype=DTYPES[where.dtype]).initialise(system.initial)
+    generator = torch.Generator(where.device).manual_seed(1)
+    fields = np.linspace(0.05, 0.15, where.fields).tolist() if where.fields > 1 else [0.1]
+    problem = Problem(system, fields, "activity", Ensemble(net, len(fields)), generator)
+    runner = trackers.build(tracker, problem, **options)
+    taken = []
+    for _ in range(steps + 1):
+        began = where.clock()
+        runner.step(0.01)
+        taken.append(where.clock() - began)
+    return min(taken[1:]), problem.ensemble.n_parameters
+
+
+def exponent(sites: np.ndarray, seconds: np.ndarray) -> float:
+    """``a`` of ``seconds ~ sites^a``, least squares of the logarithms over the larger half of the sizes."""
+    half = len(sites) // 2 if len(sites) > 3 else 0
+    return float(np.polyfit(np.log(sites[half:]), np.log(seconds[half:]), 1)[0])
+
+
+def main(
+    lengths: Annotated[str, typer.Option(help="Side lengths, like 4,6,8.")] = "4,6,8,12,16,32",
+    tracker: Annotated[str, typer.Option(help="A name (see `vanbench list trackers`).")] = "tdvp-symmetric",
+    architecture: Annotated[str, typer.Option(help="A name (see `vanbench list architectures`).")] = "sitewise",
+    tracker_option: Annotated[list[str] | None, typer.Option(help="NAME=VALUE, an option of the tracker.")] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    dtype: Annotated[str, typer.Option(help="float64 or float32.")] = "float64",
+    fields: Annotated[int, typer.Option(min=1, help="Counting fields side by side.")] = 1,
+    out: Annotated[Path | None, typer.Option(help="Markdown file to add to; else standard output.")] = None,
+) -> None:
+    """Time a step of a tracker on 2D South-East lattices, and fit the exponent."""
+    options = parse.options(tracker_option or [], "--tracker-option")
+    rows, where = [], Where(device, dtype, fields)
+    try:
+        where.check()
+        trackers.check(tracker, options)
+        for length in (int(value) for value in parse.numbers(lengths, "--lengths")):
+            try:
+                seconds, parameters = time_per_step(tracker, architecture, length, where=where, **options)
+            except torch.cuda.OutOfMemoryError:
+                typer.echo(f"{length}x{length}: the memory of the GPU is too small; the table ends here.", err=True)
+                break
+            rows.append({"sites": length**2, "parameters": parameters, "seconds": seconds})
+            typer.echo(f"{tracker} {architecture} {length}x{length}: {seconds:.3g} s a step", err=True)
+    except InputError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(2) from error
+    if not rows:
+        raise typer.Exit(2)
+    text = _markdown(pd.DataFrame(rows), tracker, architecture, options, where)
+    if out is None:
+        typer.echo(text)
+    else:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with out.open("a") as file:
+            file.write(text)
+
+
+def _markdown(table: pd.DataFrame, tracker: str, architecture: str, options: dict[str, Any], where: Where) -> str:
+    told = ", ".join(f"{key} = {value}" for key, value in options.items()) or "default options"
+    cells = [[int(r.sites), int(r.parameters), f"{r.seconds:.3g}"] for r in table.itertuples()]
+    body = tabulate(
+        cells,
+        ["sites N", "parameters", "CPU s a step" if where.device == "cpu" else "s a step"],
+        tablefmt="pipe",
+        disable_numparse=True,
+    )
+    grows = ""
+    if len(table) > 1:
+        grows = f"\nTime grows as N^{exponent(table.sites.to_numpy(float), table.seconds.to_numpy()):.2f}.\n"
+    return f"### {tracker}, {architecture} ({told}; {where})\n\n{body}\n{grows}\n"
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,91 @@
+"""(f) The voter model: mean opinions in closed form at any size, and the tilted ones against exact vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from vanbench.compare.declare.parse import shape_text
+from vanbench.compare.run.record import Record
+from vanbench.compare.studies.tang2024 import draw
+from vanbench.exact.closed_form import copying, lattice_edges, voter_magnetisation
+from vanbench.exact.systems import build
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+EMPTY = pd.DataFrame({"shape": pd.Series(dtype=str)})
+
+
+def closed_form(shape: tuple[int, ...], t: float, **params: object) -> np.ndarray:
+    """The density of up-spins at each site, ``(n_sites,)``, of the open lattice with the pinned sites of ``params``."""
+    system = build("voter", shape, **params)
+    rates = copying(system.n_sites, lattice_edges(shape, "open"), tuple(system.pinned))
+    start = 2 * np.asarray(system.initial)[:, 1] - 1
+    return (voter_magnetisation(rates, start, t) + 1) / 2
+
+
+def held(found: Sequence[Record]) -> pd.DataFrame:
+    """``shape, t, site, value, stderr, exact`` of the runs at s = 0 with a site held."""
+    parts = [EMPTY]
+    for record in found:
+        rows = record.frame("rows")
+        rows = rows[rows.quantity == "density_profile"]
+        if rows.empty:
+            continue
+        params = {name: record.config["params"][name] for name in ("boundary", "initial", "pinned")}
+        for t, group in rows.groupby("t"):
+            group = group.sort_values("site")
+            exact = closed_form(tuple(record.shape), float(t), **params)
+            parts.append(group[["t", "site", "value", "stderr"]].assign(shape=shape_text(record.shape), exact=exact))
+    return pd.concat(parts, ignore_index=True)
+
+
+def tilted(found: Sequence[Record]) -> pd.DataFrame:
+    """``shape, s, t, value, stderr, exact`` of ``ln Z`` and the density against exact vectors."""
+    parts = [EMPTY]
+    for record in found:
+        errors = record.frame("errors")
+        if "exact" in errors and errors.exact.notna().any():
+            errors = errors[errors.quantity.isin(["ln_Z", "density"])]
+            parts.append(
+                errors[["quantity", "s", "t", "value", "stderr", "exact"]].assign(shape=shape_text(record.shape))
+            )
+    return pd.concat(parts, ignore_index=True)
+
+
+def figure(still: pd.DataFrame, moving: pd.DataFrame) -> Figure:
+    """Lines: closed form or exact vectors. Points: networks."""
+    drawn, axes = draw.new(2, 2)
+    drawn.suptitle("lines: exact, points: networks", fontsize=9)
+    for axis, (shape, group) in zip(axes[0], still.groupby("shape", sort=False)):
+        for colour, (t, line) in zip(draw.shades(group.t.nunique()), group.groupby("t")):
+            line = line.sort_values("site")
+            axis.plot(line.site, line.exact, "-", color=colour, label=f"t = {t:g}")
+            axis.errorbar(line.site, line.value, line.stderr, fmt="o", ms=3, color=colour)
+        rows = "site, row by row" if "x" in shape else "site"
+        axis.set(xlabel=rows, ylabel="mean density of up-spins", title=f"{shape} sites, the first held up, s = 0")
+        axis.legend()
+    for axis, (shape, group) in zip(axes[1], moving[moving.quantity == "ln_Z"].groupby("shape", sort=False)):
+        for colour, (s, line) in zip(draw.COLOURS, group.groupby("s")):
+            axis.plot(line.t, line.exact, "-", color=colour, label=f"s = {s:g}")
+            axis.plot(line.t, line.value, "o", ms=4, color=colour, mfc="none")
+        axis.set(xlabel="t", ylabel="ln Z", title=f"{shape} sites, tilted")
+        axis.legend()
+    return drawn
+
+
+def summary(still: pd.DataFrame, moving: pd.DataFrame) -> pd.DataFrame:
+    """The largest error of each shape and quantity, beside the mean standard error; of ``ln Z`` relative."""
+    rows = []
+    for shape, group in still.groupby("shape", sort=False):
+        off = (group.value - group.exact).abs()
+        rows.append([shape, "density_profile", "closed form", off.max(), group.stderr.mean()])
+    for (shape, quantity), group in moving.groupby(["shape", "quantity"], sort=False):
+        scale = group.exact.abs() if quantity == "ln_Z" else 1.0
+        off, noise = (group.value - group.exact).abs() / scale, group.stderr / scale
+        rows.append([shape, quantity, "exact vectors", off.max(), noise.mean()])
+    return pd.DataFrame(rows, columns=["shape", "quantity", "against", "largest error", "mean standard error"])

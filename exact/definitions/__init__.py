@@ -1,0 +1,1 @@
+"""What a system is: lattice, local terms, states, connections."""

@@ -1,0 +1,1 @@
+"""Small systems on sparse matrices: the generator, its evolution, its leading eigenvalues."""

@@ -1,0 +1,242 @@
+"""Evolution of a distribution and of its derivatives in the counting field, on sparse matrices.
+
+``p(t) = exp(t W_s) P_0`` in continuous time, or ``(1 + dt W_s)^J P_0`` (the Euler scheme of the published algorithm),
+and with it ``p' = dp/ds`` and ``p'' = d^2 p/ds^2`` by the same equation on the stacked vector: exact derivatives, no
+differences. The vector is rescaled as it goes, so that no ``Z_t`` over- or underflows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from math import comb
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import scipy.sparse as sp
+from scipy.sparse.linalg import expm_multiply
+
+from vanbench.exact.definitions.states import StateSpace
+from vanbench.exact.definitions.system import System
+from vanbench.exact.errors import InputError
+from vanbench.exact.sparse.generator import generator
+from vanbench.exact.sparse.spectrum import classwise
+
+if TYPE_CHECKING:
+    from vanbench.exact.sparse.longtime import LongTimes
+
+FEW = 1024  # states up to which dense powers take seconds
+LONG = 1e5  # products with the matrix above which it is the quicker one
+MANY = 2.0**53  # steps that a double can count
+MAX_LOG_CHANGE = 200.0  # of the total between two rescalings: far inside the range of a double (exp(709))
+
+
+@dataclass
+class Evolved:
+    """The vector and its derivatives in ``s`` at time ``t``, of ``p(s + h) exp(-logs[0] - logs[1] h - logs[2] h^2/2)``.
+
+    ``derivatives``: ``(order + 1, size)``; ``logs``: what ``recentred`` took out, ``(order + 1,)``.
+    """
+
+    t: float
+    logs: np.ndarray
+    derivatives: np.ndarray
+
+    @property
+    def cumulants(self) -> np.ndarray:
+        """``d^k ln Z/ds^k`` for ``k = 0..order``; the first is not a number where the total is not positive."""
+        totals = self.derivatives.sum(1)
+        if not totals[0] > 0:
+            return np.full(len(totals), np.nan)
+        m = totals / totals[0]
+        return self.logs + np.array([np.log(totals[0]), *m[1:2], *(m[2:3] - m[1:2] ** 2)])
+
+    @property
+    def ln_z(self) -> float:
+        return float(self.cumulants[0])
+
+    @property
+    def distribution(self) -> np.ndarray:
+        return self.derivatives[0] / self.derivatives[0].sum()
+
+
+def recentred(state: np.ndarray, logs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """``state`` (p, p', p'') of total (1, 0, 0), and ``logs`` with the logarithm's derivatives that this took out.
+
+    Cumulants grow like ``t``, moments like ``t^2``: summed up piece by piece the cumulants keep their digits.
+    """
+    total = np.abs(state[0]).sum()
+    state = state / total
+    m = state.sum(1) / state[0].sum()
+    out = [np.log(total)]
+    if len(state) > 1:
+        first = state[1] - m[1] * state[0]
+        out.append(m[1])
+        if len(state) > 2:
+            variance = m[2] - m[1] ** 2
+            state[2] += -2 * m[1] * state[1] + (m[1] ** 2 - variance) * state[0]
+            out.append(variance)
+        state[1] = first
+    return state, logs + np.array(out)
+
+
+def evolve(
+    system: System,
+    s: float,
+    times: np.ndarray,
+    observable: str = "activity",
+    order: int = 0,
+    dt: float | None = None,
+    space: StateSpace | None = None,
+    dense: bool = False,
+    progress: Callable[[str], None] | None = None,
+) -> Iterator[Evolved]:
+    """The evolved distribution at each of the sorted ``times``; Euler steps of ``dt``, or continuous if it is None.
+
+    Raises ``InputError`` for a time that is no multiple of ``dt``, and for one that would take hours. Stability is the
+    caller's check (``spectrum.euler_limit``). ``dense`` takes the full matrix exponential: an independent route.
+    """
+    space = space or StateSpace(system)
+    w = [generator(system, s, observable, k, space) for k in range(order + 1)]
+    stacked = _stack(w)
+    growth = max(float(np.abs(part.sum(axis=0)).max()) for part in w[:2])
+    powers, long = _Powers(w, dt), None
+    state = np.zeros((order + 1, space.size))
+    state[0] = space.initial()
+    now, logs = 0.0, np.zeros(order + 1)
+    for t in times:
+        if t > now and ((dense and dt is None) or powers.pay(t - now)):
+            state, logs = powers.advance(state, logs, t - now)
+        elif (t - now) * powers.rate > LONG:
+            long = long or _long_times(system, s, observable, space, w, dt, progress)
+            state, logs = long.advance(state, logs, t - now)
+        else:
+            for span in spans(t - now, growth, dt):
+                state, logs = recentred(_advance(stacked, state, span, dt), logs)
+        now = t
+        yield Evolved(float(t), logs.copy(), state.copy())
+
+
+def spans(total: float, growth: float, dt: float | None) -> list[float]:
+    """``total`` cut in about equal pieces, in which nothing grows by more than a factor ``exp(MAX_LOG_CHANGE)``.
+
+    ``growth`` bounds the rate of change of ``ln Z``; pieces are whole steps where the scheme has steps.
+    """
+    pieces = int(np.ceil(total * growth / MAX_LOG_CHANGE)) if growth > 0 else 1
+    if total <= 0:
+        return []
+    if dt is None:
+        return [total / max(1, pieces)] * max(1, pieces)
+    steps = round(total / dt)
+    pieces = min(max(1, pieces), steps)
+    return [dt * (steps * (i + 1) // pieces - steps * i // pieces) for i in range(pieces)]
+
+
+def _advance(w: sp.csr_array, state: np.ndarray, span: float, dt: float | None) -> np.ndarray:
+    flat = state.reshape(-1)
+    if dt is None:
+        return expm_multiply(w * span, flat, traceA=span * w.trace()).reshape(state.shape)
+    for _ in range(round(span / dt)):
+        flat = flat + dt * (w @ flat)
+    return flat.reshape(state.shape)
+
+
+def _long_times(
+    system: System,
+    s: float,
+    observable: str,
+    space: StateSpace,
+    w: list[sp.csr_array],
+    dt: float | None,
+    progress: Callable[[str], None] | None,
+) -> LongTimes:
+    """Leading are the eigenvalues of states that the start reaches; a bound where they are not found."""
+    from vanbench.exact.matrixfree.gauge import in_gauge, product_gauge
+    from vanbench.exact.matrixfree.kernel import norm_bound
+    from vanbench.exact.matrixfree.local import tilted
+    from vanbench.exact.sparse.longtime import LongTimes
+
+    reached = space.initial() != 0
+    moves = sp.csr_array(abs(w[0]))
+    while (now := ((moves @ reached.astype(float)) > 0) | reached).sum() > reached.sum():
+        reached = now
+    inside = np.flatnonzero(reached)
+    parts = tilted(system, s, observable)
+    f = product_gauge(parts, system.n_sites, system.local_dim)
+    norm = norm_bound(in_gauge(parts, f)[0])
+    root = np.exp(np.concatenate([f[np.arange(system.n_sites), x].sum(1) for _, x in space.chunks()]))
+    try:
+        found = classwise(w[0][inside][:, inside], 1)
+        top = float(found.values[0].real + found.errors[0])
+    except InputError:
+        top = norm
+    top = top if dt is None else float(np.log1p(dt * top) / dt)
+    return LongTimes([part.__matmul__ for part in w], root, norm, top, float(w[0].nnz), dt, progress=progress)
+
+
+class _Powers:
+    """Dense ``exp(t W)`` or ``(1 + dt W)^J``, and derivatives in ``s``, by repeated squaring, recentred each time."""
+
+    def __init__(self, w: list[sp.csr_array], dt: float | None):
+        self.w, self.size, self.dt = w, w[0].shape[0], dt
+        self.norm = float(sum(np.abs(part).sum(axis=0).max() for part in w))
+        self.rate = self.norm if dt is None else 1 / dt  # products with a vector, a unit of time
+
+    def pay(self, span: float) -> bool:
+        """Few states and a long span: quicker than as many products with a vector."""
+        return self.size <= FEW and span * self.rate > LONG
+
+    def advance(self, state: np.ndarray, logs: np.ndarray, span: float) -> tuple[np.ndarray, np.ndarray]:
+        if self.dt is None:
+            squarings = max(0, int(np.ceil(np.log2(max(span * self.norm, 1.0)))))
+            bits, power = [0] * squarings, self._taylor(span / 2.0**squarings)
+        else:
+            bits = [int(bit) for bit in f"{round(span / self.dt):b}"[1:]]
+            power = once = np.stack([self.dt * part.toarray() for part in self.w])
+            power[0] += np.eye(self.size)
+        power, taken = self._recentred(power, 0.0)
+        for bit in bits:
+            power, taken = self._recentred(_product(power, power), 2 * taken)
+            if bit:
+                power, taken = self._recentred(_product(once, power), taken)
+        return recentred(_product(power, state[:, :, None])[..., 0], logs + taken)
+
+    def _taylor(self, span: float) -> np.ndarray:
+        """``exp(span W)`` and derivatives for ``span |W| <= 1``: the first term left out is below 1e-19."""
+        term = np.zeros((len(self.w), self.size, self.size))
+        term[0] = np.eye(self.size)
+        total = term.copy()
+        for k in range(1, 21):
+            term = _product(term, self.w) * (span / k)
+            total += term
+        return total
+
+    def _recentred(self, power: np.ndarray, taken: np.ndarray | float) -> tuple[np.ndarray, np.ndarray]:
+        flat, logs = recentred(power.reshape(len(power), -1), np.zeros(len(power)))
+        return flat.reshape(power.shape), logs + taken
+
+
+def _product(a: Any, b: Any) -> np.ndarray:
+    """The product of two matrices given with their derivatives (Leibniz)."""
+    return np.stack([sum(comb(k, i) * (a[i] @ b[k - i]) for i in range(k + 1)) for k in range(len(a))])
+
+
+def steps_of(times: np.ndarray, dt: float) -> np.ndarray:
+    """Times in whole steps; raises ``InputError`` for one that is no multiple of ``dt``."""
+    if not (times / dt < MANY).all():
+        raise InputError(f"dt = {dt:g} makes {times.max() / dt:.0e} steps to t = {times.max():g}: take a larger one.")
+    steps = np.rint(times / dt).astype(int)
+    off = np.abs(steps * dt - times) > 1e-9 * np.maximum(1.0, times)
+    if off.any():
+        t = times[off][0]
+        raise InputError(
+            f"t = {t:g} is no multiple of the time step dt = {dt:g}: take e.g. t = {round(t / dt) * dt:g}."
+        )
+    return steps
+
+
+def _stack(w: list[sp.csr_array]) -> sp.csr_array:
+    """``d/dt (p, p', p'') = [[W, 0, 0], [W', W, 0], [W'', 2 W', W]] (p, p', p'')`` (Leibniz)."""
+    n = len(w)
+    blocks = [[comb(i, j) * w[i - j] if i >= j else None for j in range(n)] for i in range(n)]
+    return sp.csr_array(sp.block_array(blocks, format="csr"))

@@ -1,0 +1,1 @@
+"""What networks run on: Adam, checkpoints, several processes, launches on a GPU."""

@@ -1,0 +1,154 @@
+"""Files that somebody edited or cut: read as they stand, or refused in one sentence, never a traceback."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from example_records import example, folder_of
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from vanbench.compare.declare.task import Task, load_suite
+from vanbench.compare.judge.collect import collect, summarise
+from vanbench.compare.judge.gate import gate, write_baseline
+from vanbench.compare.run.execute import check
+from vanbench.compare.run.record import read_json
+from vanbench.compare.show.tables import render, select
+from vanbench.exact import InputError
+
+numbers = st.integers(-(10**400), 10**400) | st.integers(-3, 3) | st.floats(allow_nan=False, allow_infinity=False)
+plain = st.none() | st.booleans() | numbers | st.sampled_from(["", "x", "ln_Z", "s", "../..", "\x00"])
+anything = st.recursive(
+    plain, lambda x: st.lists(x, max_size=3) | st.dictionaries(st.sampled_from("as"), x, max_size=2)
+)
+quick = settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))  # each writes files
+
+RECORD = json.loads(example().model_dump_json())
+TASK: dict[str, Any] = {
+    "name": '"a"',
+    "system": '"east"',
+    "shapes": "[[4]]",
+    "s": "[0.1]",
+    "times": "[1]",
+    "params": "{c = 0.5}",
+    "quantities": '["ln_Z"]',
+    "tracker_options": "{dt = 0.1}",
+    "architectures": '["made"]',
+    "budget": "{seconds = 1}",
+    "seeds": "3",
+}
+PLACES = [(key,) for key in RECORD] + [("errors", name) for name in RECORD["errors"]] + [("log", "s"), ("log", "ess")]
+
+
+def one_sentence(error: InputError) -> None:
+    assert "\n" not in str(error)
+
+
+@quick
+@given(st.sampled_from(PLACES), anything)
+def test_any_change_of_a_record(tmp_path_factory: pytest.TempPathFactory, place: tuple, value: Any) -> None:
+    content = copy.deepcopy(RECORD)
+    inside = content
+    for key in place[:-1]:
+        inside = inside[key]
+    inside[place[-1]] = value
+    path = tmp_path_factory.mktemp("r") / "records" / "a.json"
+    path.parent.mkdir()
+    path.write_text(json.dumps(content))
+    try:
+        summary = summarise(collect(path.parents[1]))
+        for quantity in set(summary.quantity):
+            render(select(summary, "size", quantity), "md")
+    except InputError as error:
+        one_sentence(error)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = folder_of(tmp_path_factory.mktemp("run"))
+    write_baseline(folder, folder / "baseline.json")
+    return folder
+
+
+@quick
+@given(st.data())
+def test_any_change_of_a_baseline(run: Path, data: st.DataObject) -> None:
+    content = read_json(run / "baseline.json")
+    where = data.draw(st.sampled_from(["cases", "schema_version", *content["cases"][0]]))
+    value = data.draw(anything)
+    if where in content:
+        content[where] = value
+    else:
+        content["cases"][0][where] = value
+    (run / "other.json").write_text(json.dumps(content))
+    try:
+        gate(run, run / "other.json")
+    except InputError as error:
+        one_sentence(error)
+
+
+def toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return "[" + ", ".join(map(toml, value)) + "]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key} = {toml(item)}" for key, item in value.items()) + "}"
+    return json.dumps("" if value is None else value)
+
+
+def test_a_file_of_a_thousand_brackets(tmp_path: Path) -> None:
+    (tmp_path / "deep.toml").write_text("a = " + "[" * 5000 + "]" * 5000)
+    (tmp_path / "deep.json").write_text("[" * 100_000)
+    for read, name in ((load_suite, str(tmp_path / "deep.toml")), (read_json, tmp_path / "deep.json")):
+        with pytest.raises(InputError, match="no valid") as refused:
+            read(name)  # type: ignore[operator]
+        one_sentence(refused.value)
+
+
+def test_a_number_too_long_for_any_table(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(json.dumps({**RECORD, "seed": 10**400}))
+    with pytest.raises(InputError, match="number of 401 digits"):
+        read_json(tmp_path / "a.json")
+
+
+def test_a_byte_order_mark_is_no_error(tmp_path: Path) -> None:
+    lines = [f"{name} = {content}" for name, content in TASK.items()]
+    (tmp_path / "bom.toml").write_text("\ufeff[[tasks]]\n" + "\n".join(lines), encoding="utf-8")
+    assert load_suite(str(tmp_path / "bom.toml")).tasks[0].name == "a"
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ({"samples": 0}, "lies from 1"),
+        ({"samples": -5}, "lies from 1"),
+        ({"samples": 10**12}, "lies from 1"),
+        ({"samples": 1e30}, "written as digits"),
+        ({"dt": True}, "must be a number"),
+        ({"full_summation": "yes"}, "true or false"),
+    ],
+)
+def test_options_that_no_tracker_can_take(option: dict[str, Any], message: str) -> None:
+    task = Task(name="a", system="east", shapes=[(3,)], s=[0.1], times=[0.1], tracker_options={"dt": 0.1, **option})
+    with pytest.raises(InputError, match=message) as refused:
+        check(next(task.runs()))
+    one_sentence(refused.value)
+
+
+@quick
+@given(st.sampled_from([*TASK, "reference", "dtype", "observable", "version"]), anything)
+def test_any_change_of_a_suite(tmp_path_factory: pytest.TempPathFactory, key: str, value: Any) -> None:
+    path = tmp_path_factory.mktemp("s") / "any.toml"
+    lines = [f"{name} = {content}" for name, content in {**TASK, key: toml(value)}.items()]
+    path.write_text("[[tasks]]\n" + "\n".join(lines))
+    try:
+        for task in load_suite(str(path)).tasks:
+            assert len(task.hash) == 16
+            assert len({run.path for run in task.runs()}) >= 1
+    except InputError as error:
+        one_sentence(error)

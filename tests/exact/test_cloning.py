@@ -1,0 +1,67 @@
+"""Cloning against exact values."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from vanbench.exact import InputError, build, solve
+from vanbench.exact.trajectories.cloning import cloning
+
+SIGMAS = 4.5  # seeds are fixed: this bounds a systematic error, not luck
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "params", "observable"),
+    [
+        ("south-east", (3, 3), {}, "activity"),
+        ("fa", (2, 3), {"c": 0.3}, "activity"),
+        ("voter", (3, 2), {}, "activity"),
+        ("asep", (5,), {}, "current"),
+    ],
+)
+@pytest.mark.parametrize("s", [0.2, -0.2])
+def test_agrees_with_exact_within_its_errors(name, shape, params, observable, s):
+    system = build(name, shape, **params)
+    found = cloning(system, s, [1.0, 5.0], clones=10_000, populations=10, seed=3, observable=observable)
+    exact = solve(system, s, [1.0, 5.0], ["ln_Z", "activity"], observable=observable)
+    for quantity in ("ln_Z", "activity"):
+        ours, want = found[found.quantity == quantity], exact[exact.quantity == quantity].value.to_numpy()
+        error = np.hypot(ours.stderr.to_numpy(), 1e-9)
+        bias = np.abs(ours.bias.to_numpy())  # of ten populations: itself uncertain by about their stderr
+        assert (np.abs(ours.value.to_numpy() - want) < SIGMAS * error + bias).all()
+        assert (error < 0.05 * np.maximum(np.abs(want), 0.3)).all()
+
+
+def test_growth_rate_of_independent_spins():
+    """Free spins at c = 1/2: ``theta = N (exp(-s) - 1) / 2``, every clone weighs the same."""
+    found = cloning(build("free", (4,)), 0.5, 4.0, clones=400, populations=2)
+    theta = found[found.quantity == "scgf"].iloc[0]
+    assert theta.value == pytest.approx(2 * np.expm1(-0.5), abs=1e-12)
+
+
+@pytest.mark.slow
+def test_small_populations_show_their_bias():
+    """``ln Z`` of a few clones is too low: the half-size run tells (estimated bias of the right sign)."""
+    system = build("fa", (3, 3))
+    small = cloning(system, -0.5, 4.0, clones=6000, populations=300, seed=1).iloc[0]
+    exact = solve(system, -0.5, 4.0, ["ln_Z"]).value[0]
+    assert small.value < exact - 2 * small.stderr
+    assert small.bias > 2 * small.stderr
+    assert abs(small.value + small.bias - exact) < abs(small.value - exact)
+
+
+def test_too_few_clones_are_refused():
+    with pytest.raises(InputError, match="populations"):
+        cloning(build("fa", (3,)), 0.1, 1.0, clones=100, populations=10)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("length", [4, 5])
+def test_2d_south_east_at_the_sizes_of_the_literature(length):
+    system = build("south-east", (length, length))
+    found = cloning(system, 0.1, 10.0, clones=100_000, populations=10, seed=2)
+    exact = solve(system, 0.1, 10.0, ["ln_Z"]).value[0]
+    ours = found.iloc[0]
+    assert abs(ours.value - exact) < SIGMAS * ours.stderr + abs(ours.bias)
+    assert ours.stderr < 1e-3 * abs(exact)  # measured 7e-4 at both sizes, itself known to a quarter
