@@ -18,7 +18,7 @@ from rich.console import Console
 from vanbench.exact import InputError
 
 OK, REGRESSION, BAD_INPUT, CANNOT_COMPARE, CRASH, INCOMPLETE = range(6)  # 130: `commands.common.interruptible`
-COMMANDS = ("list", "exact", "track", "learn", "cycles", "run", "table", "gate", "conform", "report")
+COMMANDS = ("list", "exact", "track", "learn", "cycles", "run", "table", "gate", "conform", "report", "study", "goals")
 
 app = typer.Typer(
     name="vanbench",

@@ -220,8 +220,8 @@ def vanbench_run(
     """``vanbench_run(suite, architecture=None, seed=None, **options) -> DataFrame``: runs it and returns the summary.
 
     ``suite``: a name, FILE.toml, a ``Suite`` or a ``Task``. One row for each task, network, shape, quantity, s and t,
-    averaged over seeds, with ``error`` and its parts (the columns of ``compare.judge.collect.summarise``). The same call
-    twice runs once.
+    averaged over seeds, with ``error`` and its parts (the columns of ``judge.collect.summarise``). The same call twice
+    runs once.
     """
     from vanbench.compare.declare.task import load_suite
     from vanbench.compare.judge.collect import collect, summarise

@@ -10,7 +10,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-FORBIDDEN = {"exact": {"torch", "neural", "compare"}, "neural": {"compare"}, "compare": set()}
+FORBIDDEN = {
+    "exact": {"torch", "vanbench.neural", "vanbench.compare"},
+    "neural": {"vanbench.compare"},
+    "compare": set(),
+}
 LAZY = {"qutip", "quspin", "sklearn"}
 
 
@@ -21,19 +25,26 @@ def files(package: str) -> list[Path]:
 
 
 def imported(nodes) -> set[str]:
-    """Top-level names of absolute imports."""
+    """Top-level names of imports; for ours, with the package: ``vanbench.neural``."""
     names = set()
     for node in nodes:
         if isinstance(node, ast.Import):
-            names |= {alias.name.split(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.level == 0:
-            names.add(str(node.module).split(".")[0])
+            names |= {room(alias.name) for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module == "vanbench":
+            names |= {f"vanbench.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names.add(room(str(node.module)))
     return names
 
 
-def escapes(tree: ast.Module, depth: int) -> list[int]:
-    """Lines of relative imports that leave the package, for a file ``depth`` folders below its top."""
-    return [n.lineno for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and n.level > depth + 1]
+def room(name: str) -> str:
+    parts = name.split(".")
+    return ".".join(parts[: 2 if parts[0] == "vanbench" else 1])
+
+
+def relative(tree: ast.Module) -> list[int]:
+    """Lines of relative imports."""
+    return [n.lineno for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and n.level]
 
 
 def at_import(tree: ast.Module):
@@ -54,42 +65,52 @@ def test_no_file_imports_backwards(package):
         where = path.relative_to(ROOT)
         assert not imported(ast.walk(tree)) & FORBIDDEN[package], where
         assert not imported(at_import(tree)) & LAZY, f"{where}: import {LAZY} inside functions"
-        assert not escapes(tree, len(where.parts) - 2), where
+        assert not relative(tree), f"{where}: imports are absolute, by vanbench."
 
 
 def loaded_by(statement: str) -> set[str]:
-    code = f"{statement}\nimport sys\nprint(*{{name.split('.')[0] for name in sys.modules}})"
+    code = f"{statement}\nimport sys\nprint(*sys.modules)"
     out = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    return set(out.stdout.split())
+    return set(map(room, out.stdout.split()))
 
 
 def test_importing_and_using_exact_stays_inside():
     modules = loaded_by("from vanbench import exact\nexact.solve(exact.build('fa', (3,), c=0.3), 0.1)")
-    assert "exact" in modules
-    assert not modules & {"torch", "neural", "compare", *LAZY}
+    assert "vanbench.exact" in modules
+    assert not modules & {"torch", "vanbench.neural", "vanbench.compare", *LAZY}
 
 
 def test_importing_every_module_of_exact_stays_inside():
-    names = [".".join(p.relative_to(ROOT).with_suffix("").parts) for p in files("exact") if p.stem != "__init__"]
+    names = [
+        ".".join(Path("vanbench", p.relative_to(ROOT)).with_suffix("").parts)
+        for p in files("exact")
+        if p.stem != "__init__"
+    ]
     modules = loaded_by("import " + ", ".join(names))
-    assert not modules & {"torch", "neural", "compare", *LAZY}
+    assert not modules & {"torch", "vanbench.neural", "vanbench.compare", *LAZY}
 
 
 def test_importing_neural_stays_below_compare():
     modules = loaded_by("from vanbench import neural")
-    assert {"exact", "torch"} <= modules
-    assert not modules & {"compare", *LAZY}
+    assert {"vanbench.exact", "torch"} <= modules
+    assert not modules & {"vanbench.compare", *LAZY}
 
 
 def test_dask_is_imported_only_when_it_is_asked_for():
     modules = loaded_by("import vanbench.compare.cli, vanbench.compare.run.suite")
-    assert "compare" in modules
+    assert "vanbench.compare" in modules
     assert not modules & {"distributed", "dask"}
 
 
+def test_the_general_harness_imports_no_study():
+    for path in files("compare"):
+        names = path.relative_to(ROOT / "compare").parts
+        if names[0] != "studies":
+            assert "compare.studies" not in path.read_text(), names
+
+
 def test_the_checks_can_fail():
-    tree = ast.parse("import torch.nn\nfrom compare.x import y\ndef f():\n    import qutip\nfrom ... import z")
-    assert imported(ast.walk(tree)) == {"torch", "compare", "qutip"}
-    assert imported(at_import(tree)) == {"torch", "compare"}
-    assert escapes(tree, 0) == [5]
-    assert escapes(tree, 2) == []
+    tree = ast.parse("import torch.nn\nfrom vanbench.compare.x import y\ndef f():\n    import qutip\nfrom ... import z")
+    assert {"torch", "vanbench.compare", "qutip"} <= imported(ast.walk(tree))
+    assert "qutip" not in imported(at_import(tree))
+    assert relative(tree) == [5]

@@ -22,12 +22,11 @@ EXAMPLE = "Example: vanbench learn ising --shape 8x8 --temperature 2.5 --generat
 
 
 def register(app: typer.Typer) -> None:
-    """Add `learn ising`, `learn wang2020` and `predict` to the application."""
+    """Add `learn ising` and `predict` to the application."""
     family = typer.Typer(
         help="Learn a Hamiltonian from configurations at one temperature.", epilog=EXAMPLE, no_args_is_help=True
     )
     family.command("ising", epilog=EXAMPLE)(learn_ising)
-    family.command("wang2020", epilog="Example: vanbench study wang2020 run --out runs/wang2020")(learn_wang2020)
     app.add_typer(family, name="learn")
     app.command("predict", epilog="Example: vanbench predict runs/ising --temperatures 1:4:0.5")(predict)
 
@@ -144,18 +143,6 @@ def predict(
         frame = frame.assign(warning=[doubts[T].sentence if T in doubts else "" for T in frame["T"]])
     typer.echo(_text(frame, format, list(doubts.values())))
     warned.tell(one.sentence for one in doubts.values())
-
-
-def learn_wang2020(
-    parts: Annotated[list[str] | None, typer.Argument(help="Parts of the study; all without.")] = None,
-    out: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("results/wang2020"),
-    work: Annotated[Path, typer.Option(help="Folder for networks, kept for resuming.")] = Path("runs/wang2020"),
-    quiet: common.Quiet = False,
-) -> None:
-    """Reproduce and judge Wang, Jiang, Zhou (2020): tables, figures and a README, part by part, resumable."""
-    from vanbench.compare.studies.wang2020.study import study
-
-    study(parts or [], out, work, say=(lambda text: None) if quiet else (lambda text: typer.echo(text, err=True)))
 
 
 def couplings(items: list[str]) -> dict[str, float]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from vanbench.compare.declare.task import Run
 
-OURS = ("exact", "neural", "compare")  # the commit says which version these are
+OURS = "vanbench"  # the commit says which version it is
 
 
 def sources(run: Run) -> dict[str, str]:
@@ -21,12 +21,12 @@ def network_source(name: str) -> dict[str, str]:
     from vanbench.neural.architectures import find
 
     network = find(name)
-    return {} if network.__module__.split(".")[0] in OURS else _digest(_file(network))
+    return {} if network.__module__.split(".")[0] == OURS else _digest(_file(network))
 
 
 def system_source(name: str) -> dict[str, str]:
     source, _, attribute = name.rpartition(":")
-    if not source or source.split(".")[0] in OURS:
+    if not source or source.split(".")[0] == OURS:
         return {}
     if source.endswith(".py"):
         return _digest(Path(source))

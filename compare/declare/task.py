@@ -76,7 +76,7 @@ class Budget(Model):
 
 
 class Goal(Model):
-    """What a task is to reach: the largest error of ``quantities`` over time, and CPU seconds (`compare.judge.goals`)."""
+    """What a task is to reach: the largest error of ``quantities`` over time, and CPU seconds (`judge.goals`)."""
 
     quantities: list[str] = Field(["ln_Z"], min_length=1)
     error: Number = Field(gt=0)
@@ -249,9 +249,10 @@ def load_suite(name: str) -> Suite:
 
 
 def suites() -> dict[str, Path]:
-    """The suites of this package by name."""
-    folder = Path(str(resources.files("vanbench.compare.declare.suites")))
-    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+    """The suites of this package by name, those of the studies among them: a study is found by its folder."""
+    here = Path(str(resources.files("vanbench.compare")))
+    found = [*here.glob("declare/suites/*.toml"), *here.glob("studies/*/suites/*.toml")]
+    return {path.stem: path for path in sorted(found, key=lambda path: path.stem)}
 
 
 def checked(model: type[M], content: Any, what: str) -> M:

@@ -1,12 +1,10 @@
 """Which goals a suite reached: the largest error over a task's times, and what it cost.
 
-    vanbench goals DIR [--out FILE.md] [--plot FILE.png [--keep]] [--cross]
-
 The error is that of ``ln Z``, or of the quantities that the goal names, as `compare.judge.errors` defines it (spins:
 absolute), against exact continuous time: the references of the run, or where it has none, for ``ln Z``, the stored
-tables of `compare.studies.exact_tables.library` at the times they share. Where neither is, it is measured from the clones of the same folder
-(tracker ``clones`` on the same system, shape, ``s`` and times), whose own standard error stands beside it. Of a run
-that its budget cut off, or that diverged, the row says so: the error is that of the report times it reached.
+tables of `compare.run.exact_tables` at the times they share. Where neither is, it is measured from the clones of the
+same folder (tracker ``clones`` on the same system, shape, ``s`` and times), whose own standard error stands beside it.
+Of a run that its budget cut off, or that diverged, the row says so: the error is that of the report times it reached.
 """
 
 from __future__ import annotations
@@ -14,18 +12,16 @@ from __future__ import annotations
 import itertools
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
-import typer
 from tabulate import tabulate
 
 from vanbench.compare.declare.parse import shape_text
+from vanbench.compare.run.exact_tables import CASES, FOLDER, read
 from vanbench.compare.run.record import FOLDER as RECORDS
-from vanbench.compare.run.record import Record, records, unfinished, write_text
-from vanbench.compare.studies.exact_tables.library import CASES, FOLDER, read
-from vanbench.exact import InputError
+from vanbench.compare.run.record import Record, records, unfinished
 
 HEADINGS = {
     "task": "case",
@@ -215,37 +211,3 @@ def plot(table: pd.DataFrame, path: Path) -> None:
     figure.legend(handles=shown, loc="outside right upper", fontsize=8)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120)
-
-
-def main(
-    folder: Annotated[list[Path], typer.Argument(help="Folders that `vanbench run --out` wrote.")],
-    out: Annotated[Path | None, typer.Option(help="Markdown file; standard output if left out.")] = None,
-    figure: Annotated[
-        Path | None, typer.Option("--plot", help="PNG of error against CPU time; the data beside it, as CSV.")
-    ] = None,
-    crossed: Annotated[bool, typer.Option("--cross", help="First a table with a column for each task.")] = False,
-    keep: Annotated[bool, typer.Option("--keep", help="Keep rows of that CSV that the folders lack.")] = False,
-) -> None:
-    """Which goals the tasks of suites reached."""
-    try:
-        table = pd.concat([goals(one) for one in folder], ignore_index=True)
-        if keep:
-            if figure is None or not figure.with_suffix(".csv").is_file():
-                raise InputError("--keep needs a --plot FILE.png with its CSV beside it.")
-            table = joined(table, figure.with_suffix(".csv"))
-    except InputError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(2) from error
-    text = f"{cross(table)}\n{markdown(table)}" if crossed else markdown(table)
-    if out is None:
-        typer.echo(text)
-    else:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(text)
-    if figure is not None:
-        plot(table, figure)
-        write_text(figure.with_suffix(".csv"), table.to_csv(index=False, float_format="%.4g"))
-
-
-if __name__ == "__main__":
-    typer.run(main)

@@ -76,7 +76,7 @@ def check(run: Run) -> System:
             f"network {run.architecture.label} cannot be built: {type(error).__name__}: {error}."
         ) from error
     trackers.check_network(task.tracker, net)
-    if not type(net).__module__.startswith("neural."):  # those are held to the whole contract by the tests
+    if not type(net).__module__.startswith("vanbench."):  # those are held to the whole contract by the tests
         _check_normalised(run, system.local_dim)
     return system
 

@@ -19,7 +19,7 @@ from typing import Any
 from vanbench.exact import InputError
 
 PATIENCE = 5.0  # seconds that a process which is told to end has for it
-PRELOAD = ["vanbench.compare.run.execute", "neural"]
+PRELOAD = ["vanbench.compare.run.execute", "vanbench.neural"]
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 Report = Callable[[int, int, str], None]
 

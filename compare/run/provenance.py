@@ -27,13 +27,13 @@ def provenance(device: str) -> dict[str, Any]:
     }
 
 
-CODE = ("exact", "neural", "compare", "pyproject.toml")
+CODE = ("vanbench", "exact", "neural", "compare", "pyproject.toml")
 
 
 @cache
 def commit() -> dict[str, Any]:
     """``{"commit": sha or None, "dirty": bool or None}`` of the repository that this package is run from."""
-    root = Path(__file__).resolve().parents[1]
+    root = Path(__file__).resolve().parents[2]
     if _git(root, "rev-parse", "--show-toplevel") != str(root):
         return {"commit": None, "dirty": None}  # installed: the version says which code it is
     status = _git(root, "status", "--porcelain", "--", *CODE)  # results that a run writes do not make it another code

@@ -6,18 +6,14 @@ import json
 
 import pandas as pd
 import pytest
-import typer
+from command_line import run
 from example_records import EXACT, example
-from typer.testing import CliRunner
 
 from vanbench.compare.declare.task import Task, load_suite, suites
-from vanbench.compare.judge.goals import goals, main, markdown
+from vanbench.compare.judge.goals import goals, markdown
+from vanbench.compare.run.exact_tables import CASES, read
+from vanbench.compare.run.exact_tables import FOLDER as library
 from vanbench.compare.run.record import FOLDER, columns
-from vanbench.compare.studies.exact_tables.library import CASES, read
-from vanbench.compare.studies.exact_tables.library import FOLDER as library
-
-command = typer.Typer()
-command.command()(main)
 
 
 def stored(folder, *made):
@@ -37,17 +33,15 @@ def test_medians_over_seeds_against_the_goal(tmp_path):
     assert goals(tmp_path).iloc[0].reached == "no: error, time"
 
 
-def test_a_rerun_of_some_rows_keeps_the_others(tmp_path):
+def test_a_rerun_of_some_rows_keeps_the_others(tmp_path, capsys):
     figure = tmp_path / "goals.png"
     both = [example(4, 0, EXACT[4] * 1.01), example(4, 0, EXACT[4] * 1.02, task="other")]
     words = ["--plot", figure, "--keep", "--out", tmp_path / "goals.md"]
-    missing = CliRunner().invoke(command, [str(w) for w in [stored(tmp_path / "a", *both), *words]])
-    assert missing.exit_code == 2
-    assert "CSV beside it" in missing.output
-    CliRunner().invoke(command, [str(w) for w in [tmp_path / "a", *words] if w != "--keep"])
+    assert run("goals", stored(tmp_path / "a", *both), *words) == 2
+    assert "CSV beside it" in capsys.readouterr().err
+    assert run("goals", tmp_path / "a", *(word for word in words if word != "--keep")) == 0
     again = stored(tmp_path / "b", example(4, 0, EXACT[4] * 1.03, task="other"))
-    result = CliRunner().invoke(command, [str(w) for w in [again, *words]])
-    assert result.exit_code == 0, result.output
+    assert run("goals", again, *words) == 0
     table = pd.read_csv(figure.with_suffix(".csv")).set_index("task")
     assert table.error.to_dict() == pytest.approx({both[0].task: 0.01, "other": 0.03})
 
@@ -78,11 +72,10 @@ def test_clones_of_another_counting_field_do_not_stand_in_the_way(tmp_path):
 def test_table_and_plot_by_command(tmp_path):
     stored(tmp_path / "run", example(4), example(4, task="other", architecture="gru"))
     figure, text = tmp_path / "a.png", tmp_path / "new" / "a.md"
-    told = CliRunner().invoke(command, [str(tmp_path / "run"), "--out", str(text), "--plot", str(figure)])
-    assert told.exit_code == 0
+    assert run("goals", tmp_path / "run", "--out", text, "--plot", figure) == 0
     assert text.read_text().count("\n") == 4
     assert figure.stat().st_size > 1000
-    assert CliRunner().invoke(command, [str(tmp_path / "none")]).exit_code == 2
+    assert run("goals", tmp_path / "none") == 2
 
 
 def test_a_goal_changes_no_hash_and_every_suite_loads():

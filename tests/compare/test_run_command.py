@@ -141,7 +141,7 @@ def test_a_finished_track_is_shown_again_and_not_done_again(tmp_path: Path, monk
     options += ["bernoulli", "--tracker-option", "clones=2000", "--out", tmp_path, "--format", "json"]
     assert run(*options) == 0
     first = json.loads(capsys.readouterr().out)
-    monkeypatch.setattr("neural.track", lambda *_, **__: pytest.fail("computed again"))
+    monkeypatch.setattr("vanbench.neural.track", lambda *_, **__: pytest.fail("computed again"))
     assert run(*options) == 0
     again = capsys.readouterr()
     assert json.loads(again.out) == first

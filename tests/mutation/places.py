@@ -79,8 +79,10 @@ OPERATORS: dict[str, Operator] = {
 TOKENS = {*(operator.value for operator in binary_operator_replacement.BinaryOperators), "True", "False", *SWAPPED}
 # What judges in compare/: the rest of that package draws, prints and parses.
 JUDGING = (
-    "collect distances errors gate goals growth missing power references scaling stale cycles/stats ising/causes "
-    "luo/collect report/marks report/verdict tang/bands tang/critical tang/phases tang/transition"
+    "judge/checks judge/collect judge/distances judge/errors judge/gate judge/goals judge/growth judge/power "
+    "run/missing run/references show/stale show/report/marks show/report/verdict learn/cycles/stats "
+    "studies/luo2022/collect studies/tang2024/bands studies/tang2024/critical studies/tang2024/phases "
+    "studies/tang2024/scaling studies/tang2024/transition studies/wang2020/causes"
 )
 
 

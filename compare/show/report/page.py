@@ -151,7 +151,7 @@ def _capped(table: Table | None) -> Table | None:
 
 def _environment() -> jinja2.Environment:
     return jinja2.Environment(
-        loader=jinja2.PackageLoader("compare", "templates"),
+        loader=jinja2.PackageLoader("vanbench.compare.show", "templates"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

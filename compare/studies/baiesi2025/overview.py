@@ -6,13 +6,10 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-
-from vanbench.compare.run.record import write_text
 
 INTRODUCTION = """# Nonequilibrium latent cycles
 
@@ -176,9 +173,3 @@ def _commands(found: dict[str, Path]) -> str:
             "them back. `vanbench study baiesi2025 overview results/baiesi2025` writes this page from the CSVs.",
         ]
     )
-
-
-if __name__ == "__main__":
-    top = Path(sys.argv[1])
-    write_text(top / "README.md", overview(top))
-    print(top / "README.md")

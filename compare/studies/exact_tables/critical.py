@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.polynomial import chebyshev
 
-from vanbench.compare.studies.exact_tables.library import CASES, FOLDER
+from vanbench.compare.run.exact_tables import CASES, FOLDER
 from vanbench.exact.definitions.system import System
 from vanbench.exact.errors import InputError
 from vanbench.exact.matrixfree.spectral import gap_below

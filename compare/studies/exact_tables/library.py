@@ -1,72 +1,28 @@
 """The reference library: exact tables of the sizes that the literature plots.
 
-``vanbench study exact_tables compute [CASE ...]`` fills ``results/exact/*.csv``, smallest first; a case that was cut off
-goes on where it stopped. ``status`` rewrites the table of what there is and what is missing, ``published`` the page
+``vanbench study exact_tables compute [CASE ...]`` fills ``results/exact/*.csv``, smallest first; a case that was cut
+off goes on where it stopped. ``status`` rewrites the table of what there is and what is missing, ``published`` the page
 that compares published network values, ``critical`` the eigenvalues that critical fields of long times come from.
 """
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from vanbench.compare.run.exact_tables import CASES, COLUMNS, FIELDS, FOLDER, ROUNDED, TIMES, Case, read
 from vanbench.exact.definitions.system import System
 from vanbench.exact.definitions.terms import MAX_EXPONENT
-from vanbench.exact.errors import InputError, unknown
+from vanbench.exact.errors import InputError
 from vanbench.exact.matrixfree.derivatives import FIRST_STEP
 from vanbench.exact.matrixfree.kernel import Layout
 from vanbench.exact.matrixfree.solve_lanczos import Question, derivative_values, unstable
 from vanbench.exact.matrixfree.symmetric import Run, Symmetric
-from vanbench.exact.systems import build
-
-FOLDER = Path("results/exact")
-TIMES = np.array([0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 999.05, 1000])
-FIELDS = np.round(np.logspace(-2, 0, 21), 10)
-ROUNDED = 0.01  # fields of the grid are 12 % apart
-COLUMNS = ["quantity", "scheme", "s", "t", "value", "bound", "note"]
-
-
-@dataclass(frozen=True)
-class Case:
-    """One table: a system at one size over the common grid of ``s`` (times ``sign``) and times."""
-
-    name: str
-    system: str
-    shape: tuple[int, ...]
-    params: dict[str, Any] = field(default_factory=dict)
-    sign: float = 1.0
-    dt: float = 0.05
-
-    def build(self) -> System:
-        return build(self.system, self.shape, **self.params)
-
-    @property
-    def fields(self) -> np.ndarray:
-        return self.sign * FIELDS
-
-
-def _cases() -> list[Case]:
-    square = [(n, n) for n in (3, 4, 5)]
-    found = [Case(f"south-east-{n}x{n}", "east", (n, n)) for n, _ in square]
-    found += [Case(f"fa-{n}x{n}", "fa", (n, n), dt=0.025 if n == 5 else 0.05) for n, _ in square]
-    found += [Case(f"south-east-front-{n}x{n}x{n}", "east", (n, n, n)) for n in (2, 3)]
-    found += [Case(f"{name}-{n}", name, (n,)) for name in ("fa", "east") for n in range(4, 25, 4)]
-    low = {"c": 0.05}
-    found += [Case(f"south-east-{n}x{n}-c0.05", "east", (n, n), low, -1.0) for n, _ in square]
-    corner = {"c": 0.05, "pinned": "first"}
-    found += [Case(f"fa-corner-{n}x{n}-c0.05", "fa", (n, n), corner, -1.0) for n, _ in square]
-    return sorted(found, key=lambda case: len(case.build().free_sites))
-
-
-CASES = {case.name: case for case in _cases()}
 
 
 def compute(
@@ -150,12 +106,6 @@ def _derivatives(system: System, layout: Layout, ask: Question) -> Iterator[tupl
             yield name, "continuous", ask.s, t, value, bound, ""
 
 
-def read(path: Path) -> pd.DataFrame:
-    if not path.exists():
-        return pd.DataFrame(columns=COLUMNS)
-    return pd.read_csv(path, dtype={"note": str}).fillna({"note": ""})
-
-
 def write(path: Path, table: pd.DataFrame) -> None:
     """Sorted and in one move, so that a table is never half written."""
     table = table.sort_values(["quantity", "scheme", "s", "t"], kind="stable")
@@ -198,8 +148,8 @@ def _critical_fields(folder: Path) -> list[str]:
 
     lines = [
         "",
-        "Critical fields of long times, where `-chi` of the largest eigenvalue is largest, by `vanbench study exact_tables",
-        "critical NAME` (`compare/studies/exact_tables/critical.py`); relative errors.",
+        "Critical fields of long times, where `-chi` of the largest eigenvalue is largest, by",
+        "`vanbench study exact_tables critical NAME` (`compare/studies/exact_tables/critical.py`); relative errors.",
         "",
         "| table | s_c | error | -chi there | error |",
         "|---|---|---|---|---|",
@@ -209,47 +159,3 @@ def _critical_fields(folder: Path) -> list[str]:
             s_c, s_c_error, height, height_error = critical(name, folder)
             lines.append(f"| {name} | {s_c:.5g} | {s_c_error:.0e} | {height:.4g} | {height_error:.0e} |")
     return lines
-
-
-def main(arguments: list[str] | None = None) -> int:
-    from vanbench.compare.studies.exact_tables import critical, published
-
-    parser = argparse.ArgumentParser(prog="vanbench study exact_tables", description=__doc__)
-    parser.add_argument("command", choices=["compute", "status", "critical", "published"])
-    parser.add_argument("cases", nargs="*", help="names of tables; none: all, smallest first")
-    parser.add_argument("--stage", choices=["values", "derivatives"], help="only one half of each table")
-    parser.add_argument("--fields", type=int, default=len(FIELDS), help="only so many values of s: 1 is |s| = 0.1")
-    parser.add_argument(
-        "--at", type=float, nargs="+", default=[], help="only these values of s; others than the grid's are added"
-    )
-    parser.add_argument("--largest", type=int, default=26, help="only tables of at most 2^LARGEST states")
-    parser.add_argument("--folder", type=Path, default=FOLDER)
-    given = parser.parse_args(arguments)
-    try:
-        if given.fields < 1:
-            raise InputError("--fields must be at least 1.")
-        for name in given.cases:
-            if name not in CASES:
-                raise unknown("table", name, list(CASES))
-        chosen = [CASES[name] for name in given.cases] or list(CASES.values())
-        if given.command == "compute":
-            for case in chosen:
-                if len(case.build().free_sites) <= given.largest:
-                    stages = (given.stage,) if given.stage else ("values", "derivatives")
-                    fields = meant(case, given.at) or first_things_first(case.fields)[: given.fields]
-                    compute(case, given.folder, stages, fields)
-        if given.command == "critical":
-            for case in chosen:
-                if case.name in critical.WINDOW and len(case.build().free_sites) <= given.largest:
-                    print(case.name, critical.critical(case.name, given.folder), flush=True)
-        if given.command == "published":
-            (given.folder / "published.md").write_text(published.page(given.folder))
-        (given.folder / "README.md").write_text(status(given.folder))
-    except InputError as error:
-        print(error, file=sys.stderr)
-        return 2
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

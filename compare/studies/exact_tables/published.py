@@ -26,9 +26,10 @@ def page(folder: Path) -> str:
     lines = [
         "# Published network values against both exact references",
         "",
-        "Written by `vanbench study exact_tables published`. 2D South-East model, c = 0.5, s = 0.1; the network steps with",
-        "`1 + dt W_s`, dt = 0.05. *Total* is its error against continuous time, *scheme* the part of the time step",
-        "(exact Euler against exact continuous), *network* the rest (network against exact Euler); relative, of ln Z.",
+        "Written by `vanbench study exact_tables published`. 2D South-East model, c = 0.5, s = 0.1; the network",
+        "steps with `1 + dt W_s`, dt = 0.05. *Total* is its error against continuous time, *scheme* the part of the",
+        "time step (exact Euler against exact continuous), *network* the rest (network against exact Euler);",
+        "relative, of ln Z.",
         "",
         "| L | t | network | exact, Euler | exact, continuous | bound | total | scheme | network error |",
         "|---|---|---|---|---|---|---|---|---|",

@@ -7,13 +7,15 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
+import typer
 
+from vanbench.exact.errors import unknown
 from vanbench.exact.quantum.lindblad import tfim_model
 from vanbench.exact.quantum.observables import purity, spin_averages
 from vanbench.exact.quantum.solve import SPINS, solve_quantum
@@ -145,21 +147,23 @@ CURVES: dict[str, tuple[str, Callable[[], pd.DataFrame]]] = {
 COMMAND = "vanbench study luo2022 references"
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="vanbench study luo2022 references", description=__doc__)
-    parser.add_argument("name", choices=[*CURVES, "trajectories", "summary"])
-    parser.add_argument("--out", type=Path, default=Path("results/luo2022"))
-    parser.add_argument("--spins", type=int, default=16, help="of the trajectory ring")
-    parser.add_argument("--stderr", type=float, default=4e-3, help="largest standard error of the trajectory means")
-    options = parser.parse_args()
-    options.out.mkdir(parents=True, exist_ok=True)
-    raw = options.out / f"tfim-{options.spins}-trajectories.csv"
-    if options.name == "trajectories":
-        run_trajectories(raw, options.spins, options.stderr)
-    elif options.name == "summary":
-        _write(trajectory_summary(raw, options.spins), options.out / f"tfim-{options.spins}-steady.csv")
+def main(
+    name: Annotated[str, typer.Argument(help="A curve, `trajectories` (16-spin ring) or `summary` (of them).")],
+    out: Annotated[Path, typer.Option(help="Folder of the CSV files.")] = Path("results/luo2022"),
+    spins: Annotated[int, typer.Option(help="Of the trajectory ring.")] = 16,
+    stderr: Annotated[float, typer.Option(help="Largest standard error of the trajectory means.")] = 4e-3,
+) -> None:
+    """Exact reference curves as small CSV files."""
+    if name not in (*CURVES, "trajectories", "summary"):
+        raise unknown("reference", name, [*CURVES, "trajectories", "summary"])
+    out.mkdir(parents=True, exist_ok=True)
+    raw = out / f"tfim-{spins}-trajectories.csv"
+    if name == "trajectories":
+        run_trajectories(raw, spins, stderr)
+    elif name == "summary":
+        _write(trajectory_summary(raw, spins), out / f"tfim-{spins}-steady.csv")
     else:
-        _write(CURVES[options.name][1](), options.out / f"exact-{options.name}.csv")
+        _write(CURVES[name][1](), out / f"exact-{name}.csv")
 
 
 def _write(frame: pd.DataFrame, path: Path) -> None:
@@ -188,7 +192,3 @@ def _guide(folder: Path) -> str:
         f"measured without noise on a ring of {BIAS_SPINS} (not subtracted) | `{COMMAND} summary` |",
     ]
     return "\n".join(lines) + "\n"
-
-
-if __name__ == "__main__":
-    main()

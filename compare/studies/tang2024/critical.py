@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 
 from vanbench.compare.declare.parse import shape_text
+from vanbench.compare.run.exact_tables import CASES, FOLDER
 from vanbench.compare.studies.exact_tables import published
 from vanbench.compare.studies.exact_tables.critical import WINDOW, critical, known
-from vanbench.compare.studies.exact_tables.library import CASES, FOLDER
 from vanbench.compare.studies.tang2024 import draw, transition
 from vanbench.compare.studies.tang2024.values import Curves, exact_curves
 

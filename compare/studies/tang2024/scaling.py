@@ -104,7 +104,3 @@ def _markdown(table: pd.DataFrame, tracker: str, architecture: str, options: dic
     if len(table) > 1:
         grows = f"\nTime grows as N^{exponent(table.sites.to_numpy(float), table.seconds.to_numpy()):.2f}.\n"
     return f"### {tracker}, {architecture} ({told}; {where})\n\n{body}\n{grows}\n"
-
-
-if __name__ == "__main__":
-    typer.run(main)

@@ -94,7 +94,3 @@ def main(
         print(text, end="")
     else:
         write_text(out, text)
-
-
-if __name__ == "__main__":
-    typer.run(main)

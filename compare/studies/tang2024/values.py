@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 
 from vanbench.compare.declare.parse import shape_text
+from vanbench.compare.run.exact_tables import CASES, FOLDER, read
 from vanbench.compare.run.record import Record, records
-from vanbench.compare.studies.exact_tables.library import CASES, FOLDER, read
 from vanbench.compare.studies.tang2024 import transition
 from vanbench.exact import InputError
 

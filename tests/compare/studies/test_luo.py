@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from command_line import run as command
 from typer.testing import CliRunner
 
 from vanbench.compare.declare.task import load_suite, suites
 from vanbench.compare.run.suite import run_suite
-from vanbench.compare.studies.luo2022 import __main__ as luo
+from vanbench.compare.studies.luo2022 import command as luo
 from vanbench.compare.studies.luo2022.collect import (
     COUNTING,
     SPINS,
@@ -119,7 +120,7 @@ def test_jump_counts_against_exact_ones(run):
 
 
 def test_pages_and_pictures(run, tmp_path):
-    found = CliRunner().invoke(luo_app(), [str(run / "run"), "--out", str(tmp_path), "--references", str(run)])
+    found = CliRunner().invoke(luo.app, ["figures", str(run / "run"), "--out", str(tmp_path), "--references", str(run)])
     assert found.exit_code == 0, found.output
     text = (tmp_path / "README.md").read_text()
     for name in ("ring", "ising", "repeats", "losses", "jumps"):
@@ -131,12 +132,11 @@ def test_pages_and_pictures(run, tmp_path):
     pictures = {path.name: path.read_bytes() for path in tmp_path.glob("*.png")}
     for path in (*tmp_path.glob("*.png"), tmp_path / "README.md"):
         path.unlink()
-    again = CliRunner().invoke(luo_app(), ["--out", str(tmp_path), "--references", str(run)])  # without records
+    again = CliRunner().invoke(luo.app, ["figures", "--out", str(tmp_path), "--references", str(run)])
     assert again.exit_code == 0, again.output
     assert (tmp_path / "README.md").read_text() == text
     assert {path.name: path.read_bytes() for path in tmp_path.glob("*.png")} == pictures
-    nothing = CliRunner().invoke(luo_app(), ["--out", str(tmp_path / "none")])
-    assert nothing.exit_code == 2
+    assert command("study", "luo2022", "figures", "--out", tmp_path / "none") == 2
 
 
 def test_what_is_stored_is_what_was_run(run, tmp_path):
@@ -158,14 +158,6 @@ def test_two_networks_without_exact_values_are_compared_with_each_other():
     ]
     row = between_networks(pd.DataFrame(rows)).iloc[0]
     assert (row.sigma_x, row.sigma_y, row.sigma_z) == (0.0, 0.25, 0.0)
-
-
-def luo_app():
-    import typer
-
-    app = typer.Typer()
-    app.command()(luo.main)
-    return app
 
 
 def test_no_records(tmp_path):

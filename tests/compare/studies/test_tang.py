@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from command_line import run as command
 from matplotlib.figure import Figure
 
 from vanbench.compare.declare.task import load_suite
@@ -15,7 +16,6 @@ from vanbench.compare.run.execute import execute
 from vanbench.compare.studies.exact_tables.critical import critical as critical_field
 from vanbench.compare.studies.exact_tables.library import FOLDER, read
 from vanbench.compare.studies.tang2024 import bands, critical, phases, protocol, transition, voter
-from vanbench.compare.studies.tang2024.__main__ import main
 from vanbench.compare.studies.tang2024.values import (
     Curves,
     convex,
@@ -330,32 +330,21 @@ def test_a_claim_is_judged_by_the_spread_over_seeds():
     assert alone["excess loss (nats)"] == "too few seeds"
 
 
-def test_a_folder_without_runs_is_one_sentence(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("sys.argv", ["vanbench.compare.studies.tang2024", "phases", str(tmp_path)])
-    with pytest.raises(SystemExit, match="2"):
-        main()
+def test_a_folder_without_runs_is_one_sentence(tmp_path, capsys):
+    assert command("study", "tang2024", "phases", tmp_path) == 2
     assert "holds no records" in capsys.readouterr().err
 
 
-def test_figures_from_a_run(tmp_path, capsys, monkeypatch):
+def test_figures_from_a_run(tmp_path, capsys):
     """A tiny run through the command line."""
     suite = tmp_path / "small.toml"
     suite.write_text(SUITE)
     for run in load_suite(str(suite)).tasks[0].runs():
         execute(run, tmp_path / "run", device="cpu")
-    monkeypatch.setattr(
-        "sys.argv",
-        ["vanbench.compare.studies.tang2024", "phases", str(tmp_path / "run"), "--out", str(tmp_path / "out")],
-    )
-    with pytest.raises(SystemExit, match="0"):
-        main()
+    assert command("study", "tang2024", "phases", tmp_path / "run", "--out", tmp_path / "out") == 0
     assert (tmp_path / "out" / "phases.png").read_bytes().startswith(b"\x89PNG")
     errors = pd.read_csv(tmp_path / "out" / "phases.csv")
-    monkeypatch.setattr(
-        "sys.argv", ["vanbench.compare.studies.tang2024", "phases", "--out", str(tmp_path / "out")]
-    )  # from what is stored
-    with pytest.raises(SystemExit, match="0"):
-        main()
+    assert command("study", "tang2024", "phases", "--out", tmp_path / "out") == 0  # from what is stored
     again = pd.read_csv(tmp_path / "out" / "phases.csv")
     pd.testing.assert_frame_equal(again, errors, atol=3e-6)  # ln Z was stored with six digits
     # full summation: the error of the time steps alone

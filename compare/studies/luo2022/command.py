@@ -1,4 +1,4 @@
-"""``vanbench study luo2022 figures [RUNS...]``: tables from the suites' records; figures and README from the tables alone."""
+"""Tables from the records of the suites; figures, README and exact references from the tables alone."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ import typer
 from tabulate import tabulate
 
 from vanbench.compare.studies.luo2022 import collect, figures
+from vanbench.compare.studies.luo2022 import references as references_
 from vanbench.compare.studies.luo2022.notes import HEAD
-from vanbench.exact import InputError
 
+app = typer.Typer(add_completion=False, no_args_is_help=True)
 OUT = Path("results/luo2022")
 STRINGS = "steady-strings"
 METHODS = ("var", "mix", "dyn", "var-dyn", "mix-dyn")
@@ -137,7 +138,8 @@ def _cell(name: str, value: object) -> str:
     return f"{value:.1e}" if name in ("loss", "stderr", "exact_stderr") else f"{value:.4f}"
 
 
-def main(
+@app.command("figures")
+def figures_(
     folder: Annotated[
         list[Path] | None, typer.Argument(help="Folders of `vanbench run luo2022-...`; none: from what is stored.")
     ] = None,
@@ -145,13 +147,8 @@ def main(
     references: Annotated[Path, typer.Option(help="Where the exact curves and trajectories stand.")] = OUT,
 ) -> None:
     """Tables of numbers from records, then figures and README from those tables (without records: only these)."""
-    try:
-        for path in [*(collected(folder, out, references) if folder else []), *drawn(out, references)]:
-            typer.echo(path)
-    except InputError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(2) from error
+    for path in [*(collected(folder, out, references) if folder else []), *drawn(out, references)]:
+        typer.echo(path)
 
 
-if __name__ == "__main__":
-    typer.run(main)
+app.command("references")(references_.main)

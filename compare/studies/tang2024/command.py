@@ -16,7 +16,6 @@ its own part, and without folders the figures are drawn again.
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -26,17 +25,23 @@ import typer
 
 from vanbench.compare.declare import parse
 from vanbench.compare.run.record import write_text
-from vanbench.compare.studies.tang2024 import bands, critical, draw, phases, protocol, voter
+from vanbench.compare.studies.tang2024 import bands, critical, draw, phases, protocol, scaling, speed, voter
 from vanbench.compare.studies.tang2024.values import Curves, completed, curves, merged, runs, stored, table_of
 from vanbench.exact import InputError
 
-app = typer.Typer(add_completion=False, help=__doc__, no_args_is_help=True)
+app = typer.Typer(add_completion=False, no_args_is_help=True)
 Some = Annotated[
     list[Path] | None,
     typer.Argument(help="Folders of `vanbench run tang2024-...`; the rest is from the stored tables."),
 ]
 Out = Annotated[Path, typer.Option(help="Where figures and tables go.")]
 HERE = Path("results/tang2024")
+
+
+@app.callback(help=__doc__)
+def style(context: typer.Context) -> None:
+    """Figures of one style, for as long as the command runs."""
+    context.with_resource(matplotlib.rc_context(draw.STYLE))  # type: ignore[arg-type]
 
 
 def _csv(frame: pd.DataFrame, path: Path, digits: int = 6) -> None:
@@ -146,14 +151,5 @@ def bands_exact(out: Out = HERE, length: int = 5, s: str = "-0.2511886432,-0.501
     _csv(pd.concat(parts), out / f"bands-exact-{length}.csv")
 
 
-def main() -> None:
-    try:
-        with matplotlib.rc_context(draw.STYLE):  # type: ignore[arg-type]
-            app()  # ends in SystemExit
-    except (InputError, OSError) as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
-
-
-if __name__ == "__main__":
-    main()
+app.command("scaling")(scaling.main)
+app.command("speed")(speed.main)

@@ -1,0 +1,46 @@
+"""``vanbench goals``: which goals the tasks of suites reached."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vanbench.exact.errors import InputError
+
+EXAMPLE = "Example: vanbench goals runs/accuracy --out accuracy.md --plot accuracy.png"
+
+
+def register(app: typer.Typer) -> None:
+    app.command("goals", epilog=EXAMPLE)(goals)
+
+
+def goals(
+    folder: Annotated[list[Path], typer.Argument(help="Folders that `vanbench run --out` wrote.")],
+    out: Annotated[Path | None, typer.Option(help="Markdown file; standard output if left out.")] = None,
+    figure: Annotated[
+        Path | None, typer.Option("--plot", help="PNG of error against CPU time; the data beside it, as CSV.")
+    ] = None,
+    crossed: Annotated[bool, typer.Option("--cross", help="First a table with a column for each task.")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep rows of that CSV that the folders lack.")] = False,
+) -> None:
+    """Which goals the tasks of suites reached: the largest error over time, and CPU seconds."""
+    import pandas as pd
+
+    from vanbench.compare.judge import goals as judged
+    from vanbench.compare.run.record import write_text
+
+    table = pd.concat([judged.goals(one) for one in folder], ignore_index=True)
+    if keep:
+        if figure is None or not figure.with_suffix(".csv").is_file():
+            raise InputError("--keep needs a --plot FILE.png with its CSV beside it.")
+        table = judged.joined(table, figure.with_suffix(".csv"))
+    text = f"{judged.cross(table)}\n{judged.markdown(table)}" if crossed else judged.markdown(table)
+    if out is None:
+        typer.echo(text)
+    else:
+        write_text(out, text)
+    if figure is not None:
+        judged.plot(table, figure)
+        write_text(figure.with_suffix(".csv"), table.to_csv(index=False, float_format="%.4g"))

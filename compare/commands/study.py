@@ -1,0 +1,47 @@
+"""``vanbench study``: the published studies, each a folder of `compare.studies` with an ``app`` in ``command.py``."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vanbench.compare import studies
+from vanbench.compare.show.output import print_rows
+from vanbench.exact.errors import unknown
+
+EXAMPLE = "Example: vanbench study tang2024 critical runs/tang2024-a"
+PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
+
+
+def register(app: typer.Typer) -> None:
+    app.command("study", epilog=EXAMPLE, context_settings=PASSED_ON, add_help_option=False)(study)
+
+
+def names() -> list[str]:
+    """The studies: folders beside each other, no list of them."""
+    return sorted(path.parent.name for path in Path(studies.__path__[0]).glob("*/command.py"))
+
+
+def study(
+    context: typer.Context,
+    name: Annotated[str | None, typer.Argument(metavar="[STUDY] [COMMAND] ...", help="One of the studies.")] = None,
+) -> None:
+    """Tables, figures and pages of a published study; without a name, the studies there are."""
+    if name in (None, "--help"):
+        if name:
+            typer.echo(context.get_help())
+        print_rows(
+            ["study", "what it is"], [[one, (import_module(_module(one)).__doc__ or "").strip()] for one in names()]
+        )
+        return
+    if name not in names():
+        raise unknown("study", name, names())
+    command = typer.main.get_command(import_module(f"{_module(name)}.command").app)
+    command.main(list(context.args), prog_name=f"vanbench study {name}", standalone_mode=False)
+
+
+def _module(name: str) -> str:
+    return f"{studies.__name__}.{name}"

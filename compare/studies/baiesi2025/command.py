@@ -1,0 +1,25 @@
+"""``vanbench study baiesi2025``: the page over all stored models; `vanbench cycles baiesi2025-...` trains them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vanbench.compare.run.record import write_text
+from vanbench.compare.studies.baiesi2025.overview import overview
+
+app = typer.Typer(add_completion=False, no_args_is_help=True)
+
+
+@app.callback()
+def family() -> None:
+    """Baiesi and Rosso (2025): latent cycles of two-kernel generative chains."""
+
+
+@app.command("overview", epilog="Example: vanbench study baiesi2025 overview results/baiesi2025")
+def overview_(folder: Annotated[Path, typer.Argument(help="Folder of the stored models.")]) -> None:
+    """Which published claims hold on which data: README.md from the CSVs beside it."""
+    write_text(folder / "README.md", overview(folder))
+    typer.echo(folder / "README.md")
