@@ -106,7 +106,7 @@ def test_the_general_harness_imports_no_study():
     for path in files("compare"):
         names = path.relative_to(ROOT / "compare").parts
         if names[0] != "studies":
-            assert "compare.studies" not in path.read_text(), names
+            assert "compare.studies." not in path.read_text(), names
 
 
 def test_the_checks_can_fail():

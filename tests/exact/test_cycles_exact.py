@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from random_cycles import random_params
 
 from vanbench.exact.cycles.chain import (
     READINGS,
@@ -38,18 +39,6 @@ from vanbench.exact.cycles.thermodynamics import (
     thermodynamics,
 )
 from vanbench.exact.errors import InputError
-
-
-def random_params(reading: str, d: int = 5, n_hidden: int = 3, seed: int = 0, scale: float = 1.0) -> CycleParams:
-    rng = np.random.default_rng(seed)
-    return CycleParams(
-        w=scale * rng.normal(size=(d, n_hidden)),
-        b=scale * rng.normal(size=d) if reading == "binary" else np.zeros(d),
-        wbar=2 * scale * rng.normal(size=(n_hidden, d)),
-        abar=rng.normal(size=n_hidden),
-        centre=rng.random(d),
-        reading=reading,
-    )
 
 
 def by_hand(params: CycleParams):

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from random_cycles import random_params
 from scipy.optimize import least_squares
-from test_cycles_exact import random_params
 
 from vanbench.exact.cycles.chain import READINGS, CycleParams, log_hidden, log_visible, logsumexp
 from vanbench.exact.cycles.enumeration import enumerate_chain

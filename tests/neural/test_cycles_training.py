@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 import torch
 import typer
+from random_cycles import random_params
 from scipy.stats import spearmanr
-from test_cycles_exact import random_params
 from typer.testing import CliRunner
 
 from vanbench.compare.commands.cycles import register
