@@ -1,6 +1,6 @@
 """What the gate sees of suite ``ci``, and how often it is wrong, by many runs of the suite.
 
-    PYTHONPATH=. python tests/gate_study.py OUT [--seeds 2-51] [--page results/baselines/power.md]
+    PYTHONPATH=tests python tests/gate_study.py OUT [--seeds 2-51] [--page results/baselines/power.md]
 
 Runs the suite with each of ``worse_networks`` into ``OUT/worse/NAME`` and with each seed into ``OUT/unchanged/SEED``,
 judges every folder that is complete against ``results/baselines/ci.json``, and writes the page. What stands in ``OUT``
@@ -44,7 +44,7 @@ def page(unchanged: Sequence[Path], worse: dict[str, Path]) -> str:
     out = [
         "# What the gate sees",
         "",
-        "Written by `PYTHONPATH=. python tests/gate_study.py OUT --page results/baselines/power.md`.",
+        "Written by `PYTHONPATH=tests python tests/gate_study.py OUT --page results/baselines/power.md`.",
         "",
         f"{sighted} of {len(single)} cases see a doubled error with a probability of at least {POWER:g}.",
         "",
