@@ -116,7 +116,9 @@ powers of dense matrices in 80 bits (`tests/extended.py`). A bound is violated w
 def collect(seeds: Iterator[int] | range) -> tuple[pd.DataFrame, list[str]]:
     """The rows of all systems, and the refusals."""
     frames, refused = [pd.DataFrame(columns=COLUMNS)], []
-    for seed in seeds:
+    for done, seed in enumerate(seeds):
+        if done % 100 == 0:
+            print(f"{done} systems", file=sys.stderr, flush=True)
         try:
             frames.append(rows(seed))
         except InputError as error:

@@ -192,8 +192,8 @@ def _instantaneous(engine: Symmetric, run: Run, ask: Question, bounds: np.ndarra
         parts = [Local(p.sites, np.diag(np.diag(p.matrix))) for p in tilted(engine.system)]
         escape = -engine.layout.operator(parts).diagonal()
         rate = float(start @ escape)
-        spread = float(np.sqrt(start @ (escape - rate) ** 2))
-        return np.full(len(ask.times), rate / n), rounded * (1 + ask.times * spread)
+        width = float(np.sqrt(start @ (escape - rate) ** 2))
+        return np.full(len(ask.times), rate / n), rounded * (1 + ask.times * width)
     factor = np.exp(-s) / np.expm1(-s) / n
     growth, spread = run.growth(ask.times, ask.dt)
     nodes, missing = run.tri.gauss.nodes, np.maximum(bounds - rounding(run.tri, ask.times, ask.dt), 0.0)

@@ -109,9 +109,9 @@ class GatesRitz(Spanning):
         lost = torch.stack([flow.lost for flow in self.flows]).amax(0)
         self.span.flowed(time, grown, lost, moving)
         self.main.hand_over()
-        if (lost := float(self._lost().max())) > TOO_MUCH:
+        if (cut := float(self._lost().max())) > TOO_MUCH:
             bond = int(self.main.bonds.max())
-            text = f"{lost:.1g} of every flow's squares or more have been cut from bonds of {bond}: take a larger bond"
+            text = f"{cut:.1g} of every flow's squares or more have been cut from bonds of {bond}: take a larger bond"
             self.warnings.append(RunWarning("bond", text))
 
     def _lost(self) -> Tensor:
