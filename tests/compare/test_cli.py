@@ -138,7 +138,7 @@ def test_exact_on_the_temperature_axis(capsys: pytest.CaptureFixture) -> None:
         (["track", "east", "--shape", "4", "--s", "0.1", "--out", "x"], "--t-final"),
         (["track", "east", "--shape", "4", "--s", "0.1", "--times", "1", "--out", "x", "--tracker", "kll"], "'kl'"),
         (["track", "east", "--shape", "4", "--s", "0.1", "--times", "1", "--dt", "0.3", "--out", "x"], "multiple"),
-        (["run", "tiny", "--architecture", "gru", "--arch-option", "width=wide"], "cannot be built"),
+        (["run", "tiny", "--architecture", "gru", "--arch-option", "width=wide"], "whole number"),
         (
             ["track", "east", "--shape", "4", "--s", "0", "--times", "1", "--tracker-option", "dt=x", "--out", "x"],
             "number",
