@@ -35,9 +35,10 @@ def rows(seed: int) -> pd.DataFrame:
     derivatives = rng.random() < (0.02 if large else 0.3)
     times = random_systems.times(rng, 4)
     dt = None
-    if not large and rng.random() < 0.4:
+    whole = system.local_dim ** len(system.free_sites)  # steps do not take blocks apart: the reference is of the whole
+    if whole <= 256 and rng.random() < 0.4:
         dt, times = _steps(rng, system, s)
-        derivatives &= system.local_dim**system.n_sites <= 128  # of the whole, which steps do not take apart: too dear
+        derivatives &= whole <= 128
     asked = ALWAYS + (DERIVATIVES if derivatives else ())
     scheme = "continuous" if dt is None else "euler"
     frame = solve(system, s, times, asked, scheme, dt, method="lanczos")

@@ -40,8 +40,9 @@ def central(f: Callable[[float], Values], centre: Values, step: float | np.ndarr
     Each entry has its own step, halved until its truncation is below 1e-8 (relative) or rounding takes over: entries
     may bend on wildly different scales. Points that two steps share are computed once, and each entry keeps the best
     of all steps. The truncation, of order ``h^8``, is estimated from the difference ``r`` between the orders six and
-    eight, ``8 r^(4/3)`` relative (the Taylor coefficients of a function with a nearest singularity grow geometrically), and
-    from how fast the differences fall. A high order lets the step be long, so that rounding, divided by ``h^2`` in the second derivative, counts the less.
+    eight, ``8 r^(4/3)`` relative (the Taylor coefficients of a function with a nearest singularity grow geometrically),
+    and from how fast the differences fall. A high order lets the step be long, so that rounding, divided by ``h^2`` in
+    the second derivative, counts the less.
     """
     m = len(centre[0])
     wanted = 2.0 ** np.rint(np.log2(np.broadcast_to(step, m)))

@@ -401,6 +401,15 @@ def test_derivatives_at_time_zero_are_known_with_certainty():
             assert 0 <= first.bound[name] < 1e-12
 
 
+def test_errors_of_derivatives_are_per_site_and_time_as_the_values_are():
+    """Free spins at c = 1/2: ``ln Z = N t (exp(-s) - 1) / 2``, so ``k = -chi = exp(-s) / 2`` at every time."""
+    frame = solve(build("free", (6,), c=0.5), 0.3, [0.1, 1.0, 100.0], ["activity", "susceptibility"], method="lanczos")
+    want = np.where(frame.quantity == "activity", 1, -1) * np.exp(-0.3) / 2
+    assert (np.abs(frame.value - want) <= frame.bound).all()
+    # relative truncation is 1e-8 as a goal; times N t twice over it would be 1e-3 at t = 100
+    assert (frame.bound[frame.t > 0.5] < 1e-5).all()
+
+
 def test_the_node_of_the_upper_rule_is_within_five_e_folds_of_the_latest_time():
     """At most 0.05 above the largest eigenvalue, and ``exp(5)`` at the latest time: nearer for later times alone."""
     found = {t: margin(t) for t in (0.0, 1.0, 50.0, 100.0, 1e4, 1e8)}

@@ -74,12 +74,17 @@ def watched(path: str) -> dict[str, Any]:
 
 
 def test_files() -> list[str]:
-    return sorted(str(p.relative_to(tree.ROOT)) for p in (tree.ROOT / "tests").glob("test_*.py"))
+    found = (p.relative_to(tree.ROOT) for p in (tree.ROOT / "tests").rglob("test_*.py"))
+    return sorted(str(p) for p in found if "benchmarks" not in p.parts)
+
+
+def _kept(path: str) -> Path:
+    return KEPT / f"{path.removesuffix('.py').replace('/', '.')}.json"
 
 
 def fresh(path: str) -> dict[str, Any] | None:
     """What is kept of ``path``, if nothing that it depends on has changed."""
-    kept = KEPT / f"{Path(path).stem}.json"
+    kept = _kept(path)
     if not kept.is_file():
         return None
     found = json.loads(kept.read_text())
@@ -102,7 +107,7 @@ def complete(jobs: int) -> dict[str, dict[str, Any]]:
         used = {file for lines in known["lines"].values() for file in lines}
         known["digests"] = {file: digest(tree.ROOT / file) for file in sorted({path, *used})}
         KEPT.mkdir(parents=True, exist_ok=True)
-        (KEPT / f"{Path(path).stem}.json").write_text(json.dumps(known))
+        _kept(path).write_text(json.dumps(known))
         found[path] = known
         passed = sum(test["passed"] for test in known["tests"].values())
         spent = sum(test["seconds"] for test in known["tests"].values())

@@ -109,6 +109,8 @@ def test_covariances_of_means_are_those_of_correlated_columns():
     assert told.numpy() == pytest.approx(want, rel=0.03)
     assert np.cov(draws.mean(2).T.numpy()) == pytest.approx(want, rel=2 * SPREAD)
     assert float(covariance_of_means(torch.ones(1, 1))[0, 0]) == 0
+    assert float(covariance_of_means(torch.tensor([[0.0, 2.0]]))[0, 0]) == pytest.approx(1.0)  # 2 / (2 * 1)
+    assert float(covariance_of_means(torch.tensor([[0.0, 1.0, 2.0]]))[0, 0]) == pytest.approx(1 / 3)  # 2 / (3 * 2)
 
 
 @pytest.mark.parametrize("estimator", ["loss", "weights", "growth"])

@@ -167,6 +167,14 @@ def test_the_peak_of_the_table_is_the_peak_of_exact_vectors():
     assert at.height == pytest.approx(chi[1], rel=0.02)
 
 
+def test_a_bend_that_only_falls_has_no_peak():
+    """Negative throughout, as noise may leave it, and largest at an end: that is no maximum inside."""
+    s = np.arange(1.0, 8.0)
+    for bend in (-s, s - 9):
+        assert critical._peak(s, np.zeros(7), bend) is None
+        assert critical._peak(s, np.zeros(7), bend, low=True) is None
+
+
 def test_a_low_peak_counts_in_exact_tables_alone():
     """Of 2x2x2, -chi at its maximum is 2 % above its value at s = 0.01."""
     exact = exact_curves("east", (2, 2, 2))
