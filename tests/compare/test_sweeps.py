@@ -90,6 +90,7 @@ def test_fifty_kills_leave_complete_records_and_a_folder_that_goes_on(
         }
 
 
+@pytest.mark.slow  # waited without end once, at the end of a whole run on loaded cores; alone it takes half a minute
 def test_two_sweeps_into_one_folder(suite: str, tmp_path: Path, whole: tuple[dict, float]) -> None:
     processes = [start(suite, tmp_path) for _ in range(2)]
     for process in processes:
