@@ -9,11 +9,11 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from vanbench.neural.tensor_elements import LocalSum
+from vanbench.neural.tensor_train import TensorTrain
 
 from vanbench.exact import build
 from vanbench.exact.matrixfree.local import Local
-from vanbench.neural.tensor_elements import LocalSum
-from vanbench.neural.tensor_train import TensorTrain
 
 pytestmark = pytest.mark.benchmark
 BOND, S = 16, 0.1

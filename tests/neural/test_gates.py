@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from vanbench.neural.tensor_train import TensorTrain
 
 from vanbench.exact import InputError, build, solve
 from vanbench.neural import track
 from vanbench.neural.architectures.matrix_product import MatrixProduct
-from vanbench.neural.tensor_train import TensorTrain
 from vanbench.neural.trackers import Diverged
 
 SPINS = ["sigma_x", "sigma_y", "sigma_z"]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from vanbench.neural.tensor_elements import LocalSum
+from vanbench.neural.tensor_train import TensorTrain
 
 from vanbench.exact import InputError, StateSpace, build, solve
 from vanbench.exact.sparse.generator import generator
 from vanbench.neural import track
-from vanbench.neural.tensor_elements import LocalSum
-from vanbench.neural.tensor_train import TensorTrain
 
 TIMES = [1.0, 10.0, 100.0, 1000.0]
 
