@@ -167,7 +167,7 @@ class _Runner:
                 lines = [{"case": gates.label(case), "now": case["error"]} for case in gates.cases(folder)]
                 return gates.Verdict(lines=lines, failures=gates.not_finite(folder), warnings=gates.warned(folder))
             labels = {network.label for network in self.networks() or task.architectures}
-            labels.add(task.tracker)  # of records without a network
+            labels.add(task.method)  # of records without a network
             verdict = gates.gate(
                 folder, baseline, only=lambda case: case["task"] == task.name and case["architecture"] in labels
             )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -39,8 +38,8 @@ def check(
     times: np.ndarray,
     observable: str,
     quantities: Sequence[str],
-    tracker: str,
-    options: dict[str, Any],
+    tracker: trackers.Tracker,
+    target: trackers.Target,
     dtype: str,
 ) -> None:
     for name in quantities:
@@ -58,14 +57,11 @@ def check(
         raise InputError("times must be finite and not negative.")
     if system.initial.ndim != 2:
         raise InputError("networks start from a product distribution: give the initial state site by site.")
-    trackers.check(tracker, options)
-    if trackers.counts_iterations(tracker) and (times % 1).any():
-        raise InputError(f"the time of {tracker} counts iterations: give whole numbers, like 100,500.")
-    if 0 < options.get("dt", np.inf) < times.max() / MOST_STEPS:
-        raise InputError(f"dt = {options['dt']} makes more than {MOST_STEPS:.0e} steps to t = {times.max():g}.")
-    if "dt" in options and trackers.steps_as_euler(tracker):
-        if not options["dt"] > 0:
-            raise InputError(f"dt = {options['dt']}: the time step must be positive.")
+    if tracker.variant(target).iterations and (times % 1).any():
+        raise InputError(f"the time of {tracker.name} counts iterations: give whole numbers, like 100,500.")
+    if tracker.longest_step < times.max() / MOST_STEPS:
+        raise InputError(f"dt = {tracker.longest_step} makes more than {MOST_STEPS:.0e} steps to t = {times.max():g}.")
+    if tracker.fixed_step is not None:
         from vanbench.exact.sparse.propagate import steps_of
 
-        steps_of(times, options["dt"])
+        steps_of(times, tracker.fixed_step)

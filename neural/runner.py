@@ -62,6 +62,7 @@ def track(
     architecture_options: dict[str, Any] | None = None,
     tracker: str = "kl",
     tracker_options: dict[str, Any] | None = None,
+    target: trackers.Target = "time",
     seed: int = 1,
     device: str = "auto",
     dtype: str = "float64",
@@ -88,22 +89,26 @@ def track(
     ``so_far``.
     """
     options, grid = dict(tracker_options or {}), np.unique(np.asarray(times, float))
+    method = trackers.make(tracker, options)
+    variant = method.variant(target)
     asked_s: list[float] = np.atleast_1d(np.asarray(s, float)).tolist()
     seed = int(seed)
-    strict = bool(options.pop("strict", False))
-    check(system, asked_s, grid, observable, quantities, tracker, options, dtype)
+    check(system, asked_s, grid, observable, quantities, method, target, dtype)
     distributed.start()
     torch_device = distributed.chosen(device)
     torch.manual_seed(seed)
     volume = system.n_sites * float(grid[-1])
-    fields = differences.fields(asked_s, quantities, volume, trackers.noiseless(tracker))
+    fields = differences.fields(asked_s, quantities, volume, variant.noiseless)
     architecture_options = _with_edges(architecture, system, architecture_options or {})
     net = architectures.build(architecture, system.shape, system.local_dim, **architecture_options)
     net = net.to(device=torch_device, dtype=DTYPES[dtype]).restrict(system.pinned, system.support)
+    trackers.check_network(method, target, net)
     net.initialise(system.initial)
     generator = torch.Generator(torch_device).manual_seed(seed)
-    problem = Problem(system, fields, observable, Ensemble(net, len(fields)), generator, project and _summable(system))
-    runner = trackers.build(tracker, problem, **options)
+    project = project and _summable(system)
+    problem = Problem(system, fields, observable, Ensemble(net, len(fields)), generator, project, target)
+    runner = trackers.moving(method, problem)
+    state = runner.init(problem)
     log = RunLog(fields)
     config = {
         "system": system.name,
@@ -117,38 +122,40 @@ def track(
         "architecture_options": json.loads(json.dumps(architecture_options)),
         "tracker": tracker,
         "tracker_options": json.loads(json.dumps(options)),
+        "target": target,
+        "device": torch_device.type,
         "seed": seed,
         "dtype": dtype,
     }
     if out is not None and resume:
-        stored = checkpoint.load(out, config, torch_device)
+        stored = checkpoint.load(out, config, torch_device, runner.saved)
         if stored is not None:
             problem.ensemble.load(stored["parameters"])
-            runner.load(stored["tracker"])
+            state = stored["state"]
             generator.set_state(stored["generator"].cpu())
             log = RunLog.from_dict(stored["log"])
             check_times(grid, log)
     written = out if distributed.rank() == 0 else None
     try:
-        prefix = "middle_" if trackers.middle(tracker) else ""
+        prefix = "middle_" if variant.middle else ""
         asked = tuple(quantities)
-        _Run(problem, runner, log, asked_s, grid, asked, prefix, strict, written, config, progress, watch).go()
+        _Run(problem, runner, state, log, asked_s, grid, asked, prefix, written, config, progress, watch).go()
     except trackers.Unfinished as error:
-        error.so_far = _result(problem, log, asked_s, grid, trackers.uses_network(tracker))
+        error.so_far = _result(problem, log, asked_s, grid, variant.network != "none")
         raise
-    return _result(problem, log, asked_s, grid, trackers.uses_network(tracker))
+    return _result(problem, log, asked_s, grid, variant.network != "none")
 
 
 @dataclass
 class _Run:
     problem: Problem
     runner: trackers.Tracker
+    state: Any  # of the runner
     log: RunLog
     s: list[float]
     times: np.ndarray
     quantities: tuple[str, ...]
     prefix: str  # of the names of observables
-    strict: bool
     out: Path | None
     config: dict[str, Any]
     progress: Callable[[int, int, str], None] | None
@@ -162,7 +169,6 @@ class _Run:
         while self.log.t < end * (1 - 1e-12):
             ahead = self.times[self.times > self.log.t * (1 + 1e-12) + 1e-12]
             step = self._step(float(ahead[0]) - self.log.t)
-            self._refuse(step)
             self._tell(checks.of_step(step, self.log, self._owners()))
             self.log.add(step, time.perf_counter() - began)
             if self.watch:
@@ -183,7 +189,8 @@ class _Run:
 
     def _step(self, limit: float) -> trackers.Step:
         with self._kept():
-            return self.runner.step(limit)
+            self.state, step = self.runner.step(self.problem, self.state, limit)
+            return step
 
     @contextmanager
     def _kept(self) -> Iterator[None]:
@@ -214,10 +221,6 @@ class _Run:
             if self.log.warn(one):
                 warnings.warn(one.sentence, AccuracyWarning, stacklevel=2)
 
-    def _refuse(self, step: trackers.Step) -> None:
-        if step.negative and self.strict:
-            raise InputError(checks.negative(step, self.log.t) + " (strict).")
-
     def _eps(self) -> float:
         return torch.finfo(next(iter(self.problem.ensemble.parameters.values())).dtype).eps
 
@@ -226,7 +229,7 @@ class _Run:
         content = {
             "config": self.config,
             "parameters": {k: v.detach() for k, v in self.problem.ensemble.parameters.items()},
-            "tracker": dict(self.runner.state()),
+            "state": self.state,
             "generator": self.problem.generator.get_state(),
             "log": self.log.to_dict(),
         }
@@ -283,7 +286,8 @@ class _Run:
         wanted = {"density", "density_profile", "instantaneous_activity"} & set(self.quantities)
         if not wanted:
             return []
-        x, weights = self._measured()
+        observed = self.runner.observe(self.problem, self.state)
+        x, weights = observed.x, observed.weights
         rows: list[Row] = []
         for r, s in self._asked():
             w = weights[r] if weights is not None else None
@@ -300,7 +304,8 @@ class _Run:
         return rows
 
     def _quantum_rows(self, t: float) -> list[Row]:
-        x, weights = self._measured()
+        observed = self.runner.observe(self.problem, self.state)
+        x, weights = observed.x, observed.weights
         rows: list[Row] = []
         for r, s in self._asked():
             net, w = self.problem.ensemble.copy_of(r), None if weights is None else weights[r]
@@ -308,13 +313,6 @@ class _Run:
             last = t >= float(self.times[-1])
             rows += [{"s": s, "t": t, **row} for row in outcomes.rows(self.quantities, whole=last)]
         return rows
-
-    def _measured(self) -> tuple[Tensor, Tensor | None]:
-        """Configurations to average over, with weights where they are all configurations."""
-        states = getattr(self.runner, "states", None)
-        if states is not None:
-            return states, self.problem.log_prob_all(states).double().exp()
-        return self.runner.measured, None
 
 
 def _mean(values: Tensor, weights: Tensor | None) -> Row:

@@ -29,27 +29,24 @@ OPTIONS = {
     "clones": {"clones": 400},
     "guided-clones": {"clones": 400, "samples": 40},
     "ritz": {"flow_samples": 100, "samples": 100, "second": 40, "starts": 1.0},
-    "scgf": {"samples": 40},
-    "gates": {},
-    "gates-symmetric": {},
-    "gates-ritz": {},
-    "trapezoid": {"samples": 20, "dt": 0.2, "epochs": 2},
-    "steady": {"samples": 20, "horizon": 2},
-    "steady-dynamics": {"samples": 20, "iterations": 2, "dt": 0.2, "epochs": 2},
-    "tdvp-steady": {"samples": 20},
-    "gates-steady": {},
+    "tebd": {},
+    "l1": {"samples": 20, "iterations": 2, "dt": 0.2, "epochs": 2},
 }
 SMALL = {"width": 4, "layers": 1, "hidden": 8}
 NO_DEVICE = 5  # exit status
-SIGNED = ("trapezoid", "steady", "steady-dynamics", "tdvp-steady", "gates-steady")
 
 
 def cases() -> dict[str, dict]:
     out: dict[str, dict] = {"learning": {}}
-    for name in TRACKERS:
-        chain = "matrix-product" if name.startswith("gates") else "bernoulli" if name == "clones" else "sitewise"
-        case = {**BASE, "tracker": name, "tracker_options": OPTIONS.get(name, BASE["tracker_options"])}
-        out[f"tracker {name}"] = {**case, "architecture": chain, "system": SPINS if name in SIGNED else EAST}
+    for name, kind in TRACKERS.items():
+        for one in kind.variants:
+            chain = {"any": "sitewise", "none": "bernoulli"}.get(one.network, one.network)
+            options = {**OPTIONS.get(name, BASE["tracker_options"]), **one.when}
+            if options.get("states") == "matrix-products":
+                options = dict(one.when)
+            case = {**BASE, "tracker": name, "tracker_options": options, "target": one.target, "architecture": chain}
+            label = f"tracker {name} {one.target} {' '.join(map(str, one.when.values()))}"
+            out[label] = {**case, "system": SPINS if name == "l1" or one.steady else EAST}
     for name in ARCHITECTURES:
         known = hyperparameters(find(name)) or {}
         options = {key: value for key, value in SMALL.items() if key in known}
@@ -78,7 +75,8 @@ def values(case: dict, device: str) -> list[float]:
     case = dict(case)
     system = case.pop("system")
     spins = system.quantum is not None
-    times = [2.0] if case["tracker"] == "steady" else [0.2]
+    iterations = case["tracker"] == "l1" and case["target"] == "steady"
+    times = [2.0] if iterations and "dynamics" not in case["tracker_options"] else [0.2]
     quantities = ("sigma_z", "purity") if spins else ("ln_Z", "activity", "density")
     fields = [0.0] if spins else case.pop("s", [0.1, 0.3])
     found = track(system, fields, times, "jumps" if spins else "activity", quantities,

@@ -32,45 +32,44 @@ SPANS = {"first": ([TINY, 1e300], [0.0, math.inf]), "growth": ([ABOVE_ONE], [1.0
          "still": ([TINY], [0.0, math.inf])}  # fmt: skip
 TDVP = {"dt": ([TINY], [0.0]), "tolerance": ([TINY], [0.0]), "damping": ([0.0], [-TINY]), "samples": ([10], [9]),
         "share": ([TINY, BELOW_ONE], [0.0, 1.0]), "order": ([2, 4], [1, 3])}  # fmt: skip
-L1 = {"samples": ([2], [1]), "neighbours": ([0], [-1]), "learning_rate": ([TINY], [0.0, math.inf]),
-      "decay": ([TINY, 1.0], [0.0, ABOVE_ONE])}  # fmt: skip
 TRACKERS = {
     "kl": {
         "dt": ([TINY], [0.0]), "samples": ([2], [1]), "epochs": ([1], [0]), "first_epochs": ([1], [0]),
         "order": ([1, 2], [0, 3]), "learning_rate": ([TINY], [0.0]), "decay": ([TINY, 1.0], [0.0, ABOVE_ONE]),
-        "window": ([TINY, 1.0], [0.0, ABOVE_ONE]), "clip": ([TINY], [0.0]), "measure": ([2], [1]),
+        "window": ([TINY, 1.0], [0.0, ABOVE_ONE]), "clip": ([TINY], [0.0]), "measure": ([0, 2], [1, -1]),
         "share": ([TINY, BELOW_ONE], [0.0, 1.0]), "anneal": ([1.0], [BELOW_ONE]),
     },
     "natural-gradient": {"iterations": ([1], [0]), "damping": ([0.0], [-TINY])},
     "tdvp": TDVP,
-    "tdvp-symmetric": TDVP,
+    "tdvp symmetrised": {**TDVP, "window": ([TINY], [0.0]), "still": ([TINY], [0.0])},
     "log-ratio": {"iterations": ([1], [0]), "clip": ([TINY], [0.0])},
-    "scgf": {"window": ([TINY], [0.0]), "still": ([TINY], [0.0])},
-    "gates": {"dt": ([TINY], [0.0]), "cutoff": ([0.0, BELOW_ONE], [-TINY, 1.0]), "measure": ([2], [1]),
+    "tebd": {"dt": ([TINY, 0.0], [-TINY]), "cutoff": ([0.0, BELOW_ONE], [-TINY, 1.0]), "measure": ([2], [1]),
               "order": ([2, 4], [1, 3])},
     "ritz": {**SPANS, "samples": ([100], [99]), "second": ([20, 100], [19, 101])},
-    "trapezoid": {**L1, "dt": ([TINY], [0.0]), "epochs": ([1], [0]), "window": ([TINY, 1.0], [0.0, ABOVE_ONE])},
-    "steady": {**L1, "horizon": ([1], [0]), "mix": ([0.0, 1.0], [-TINY, ABOVE_ONE]), "span": ([TINY], [0.0]),
-               "refresh": ([1], [0])},
-    "steady-dynamics": {"iterations": ([0], [-1])},
+    "l1": {"samples": ([2], [1]), "neighbours": ([0], [-1]), "learning_rate": ([TINY], [0.0, math.inf]),
+           "decay": ([TINY, 1.0], [0.0, ABOVE_ONE]), "dt": ([TINY], [0.0]), "epochs": ([1], [0]),
+           "window": ([TINY, 1.0], [0.0, ABOVE_ONE]), "iterations": ([0], [-1]), "steady_rate": ([TINY], [0.0]),
+           "steady_decay": ([TINY, 1.0], [0.0, ABOVE_ONE]), "mix": ([0.0, 1.0], [-TINY, ABOVE_ONE]),
+           "span": ([TINY], [0.0]), "refresh": ([1], [0])},
     "clones": {"dt": ([TINY], [0.0]), "populations": ([2], [1]), "clones": ([200], [199])},
     "guided-clones": {"populations": ([2], [1]), "clones": ([200], [199]), "every": ([1e-3], [9.99e-4])},
 }  # fmt: skip
-OPEN = ("trapezoid", "steady", "steady-dynamics")
 
 
 @pytest.mark.parametrize("name", TRACKERS)
 def test_options_of_trackers(name):
-    s = 0.0 if name in OPEN else 0.1
-    system = build("tfim", (2,)) if name in OPEN else build("fa", (3,))
-    observable = "jumps" if name in OPEN else "activity"
+    s = 0.0 if name == "l1" else 0.1
+    system = build("tfim", (2,)) if name == "l1" else build("fa", (3,))
+    observable = "jumps" if name == "l1" else "activity"
     torch.manual_seed(0)
-    net = network("matrix-product" if name == "gates" else "sitewise", system.shape, system.local_dim).double()
+    net = network("matrix-product" if name == "tebd" else "sitewise", system.shape, system.local_dim).double()
     net.restrict(system.pinned, system.support).initialise(system.initial)
 
     def make(**options):
         problem = Problem(system, [s], observable, Ensemble(net, 1), torch.Generator().manual_seed(1))
-        return trackers.build(name, problem, **{**(FEW if name == "ritz" else {}), **options})
+        kind, _, picture = name.partition(" ")
+        options = {**(FEW if kind == "ritz" else {}), **({"picture": picture} if picture else {}), **options}
+        return trackers.make(kind, options).init(problem)
 
     for option, (taken, refused) in TRACKERS[name].items():
         for value in taken:

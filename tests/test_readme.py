@@ -97,10 +97,10 @@ CASES = {
     "5x5, t <= 100": "south-east-5-long",
 }
 TABLES = {
-    "tdvp-symmetric": "accuracy",
+    "tdvp(symmetrised)": "accuracy",
     "ritz": "accuracy-long",
-    "gates": "accuracy-gates",
-    "gates-ritz": "accuracy-gates",
+    "tebd": "accuracy-tebd",
+    "ritz(matrix-products)": "accuracy-tebd",
     "guided-clones": "accuracy-guided",
 }
 

@@ -72,9 +72,10 @@ class ShortSightedGRU(GRU):
 class HurriedKL(KL):
     """A tenth of the epochs."""
 
-    def __init__(self, *arguments: Any, **options: Any):
-        super().__init__(*arguments, **options)
-        self.epochs, self.first_epochs = self.epochs // 10, self.first_epochs // 10
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("epochs", "first_epochs"):
+            object.__setattr__(self, name, getattr(self, name) // 10)
 
 
 WORSE: dict[str, tuple[dict[str, Any], ...]] = {  # entries of ARCHITECTURES, of TRACKERS

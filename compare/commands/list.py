@@ -32,10 +32,24 @@ def list_(
     """The systems, architectures, trackers and suites that exist, with their options."""
     if what is not None and what not in KINDS:
         raise unknown("list", what, list(KINDS))
-    tables = {"systems": _systems, "architectures": _architectures, "trackers": _trackers, "suites": _suites}
+    tables = {"systems": _systems, "architectures": _architectures, "suites": _suites}
     for kind in KINDS if what is None else (what,):
+        if kind == "trackers":
+            _print_trackers(options=what is not None)
+            continue
         headings, rows = tables[kind]()
         print_rows(headings, rows, title=kind)
+
+
+def _print_trackers(options: bool) -> None:
+    """The map of trackers, and with ``options`` those of each."""
+    from vanbench.neural.trackers import TRACKERS, chart
+
+    print_rows(*chart.purposes(), title="trackers")
+    print_rows(*chart.variants(), title="what they need, give and cost")
+    print_rows(*chart.needs(), title="needs")
+    for name in TRACKERS if options else ():
+        print_rows(*chart.options(name), title=f"options of {name}")
 
 
 def _systems() -> tuple[list[str], list[list[str]]]:
@@ -56,17 +70,6 @@ def _architectures() -> tuple[list[str], list[list[str]]]:
         known = hyperparameters(cls)
         rows.append([name, "any" if known is None else _options(known), _first_line(cls)])
     return ["architecture", "options and defaults", "what it is"], rows
-
-
-def _trackers() -> tuple[list[str], list[list[str]]]:
-    from vanbench.neural.trackers import TRACKERS
-
-    rows = []
-    for name, make in TRACKERS.items():
-        signature = inspect.signature(make).parameters
-        options = {key: p.default for key, p in signature.items() if key != "problem"}
-        rows.append([name, _options(options), _first_line(make)])
-    return ["tracker", "options and defaults", "what it does"], rows
 
 
 def _suites() -> tuple[list[str], list[list[str]]]:

@@ -45,6 +45,7 @@ def track(
     arch_option: Annotated[list[str] | None, typer.Option(help="NAME=VALUE, a hyperparameter of the network.")] = None,
     tracker: Annotated[str, typer.Option(help="A name (see `vanbench list trackers`).")] = "kl",
     tracker_option: Annotated[list[str] | None, typer.Option(help="NAME=VALUE, an option of the tracker.")] = None,
+    target: Annotated[str, typer.Option(help="time, or the steady state.")] = "time",
     dt: Annotated[float | None, typer.Option(help="Time step.")] = None,
     samples: Annotated[int | None, typer.Option(help="Configurations a training step draws.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Training steps a time step.")] = None,
@@ -86,6 +87,7 @@ def track(
         "architectures": [{"name": architecture, "options": parse.options(arch_option or [], "--arch-option")}],
         "tracker": tracker,
         "tracker_options": options,
+        "target": target,
         "dtype": dtype,
         "seeds": 1,
     }
@@ -120,7 +122,7 @@ def track(
     warned.tell(one.sentence for one in record.warnings)
     head = {
         **{"system": record.system, "shape": record.shape, "params": record.params, "observable": observable},
-        **{"architecture": record.label, "tracker": tracker, "seed": seed, "estimator": record.estimator},
+        **{"architecture": record.label, "tracker": task.method, "seed": seed, "estimator": record.estimator},
         **{"diagnostics": record.diagnostics, "record": str(path)},
     }
     emit(form, record.frame("rows"), head, run.label, record.warnings)

@@ -32,7 +32,7 @@ import hashlib
 import json
 import math
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -43,6 +43,7 @@ from vanbench.compare.declare.lookup import canonical_name, default_parameters
 from vanbench.compare.declare.parse import shape_text
 from vanbench.exact import InputError
 from vanbench.exact.errors import unknown
+from vanbench.exact.spellings import refuse_old_tracker
 
 SUITE_VERSION = 1
 M = TypeVar("M", bound=BaseModel)
@@ -88,7 +89,8 @@ class Task(Model):
     ``neural.track``.
 
     ``reference`` names the exact vectors that errors are measured against (empty where none fits); left out, it is
-    continuous time, and the Euler steps too for a tracker that takes them (of first order). The hash covers everything
+    continuous time, and the Euler steps too for a tracker that takes them (of first order). ``target``: whether the
+    tracker follows time, or goes for the steady state, which its reports are then compared with. The hash covers everything
     that the numbers depend on; not ``shapes``, ``architectures`` and ``seeds`` (they stand in each run), nor the
     description, the budget, the goal and the references.
     """
@@ -107,6 +109,7 @@ class Task(Model):
     architectures: list[Architecture] = Field([Architecture(name="made")], min_length=1)
     tracker: str = "kl"
     tracker_options: dict[str, Any] = {}
+    target: Literal["time", "steady"] = "time"
     dtype: Literal["float32", "float64"] = "float64"
     seeds: Whole = Field(3, ge=1, le=10_000)
     budget: Budget = Budget()
@@ -117,6 +120,12 @@ class Task(Model):
     def _names(cls, value: Any) -> Any:
         items = value if isinstance(value, list) else [value]
         return [{"name": item} if isinstance(item, str) else item for item in items]
+
+    @field_validator("tracker")
+    @classmethod
+    def _today(cls, value: str) -> str:
+        refuse_old_tracker(value)
+        return value
 
     @field_validator("s", "times")
     @classmethod
@@ -149,9 +158,13 @@ class Task(Model):
             return list(self.reference)
         from vanbench.neural import trackers
 
-        trackers.check(self.tracker, {})
-        euler = trackers.steps_as_euler(self.tracker) and self.tracker_options.get("order", 1) == 1
+        euler = trackers.make(self.tracker, self.tracker_options).euler
         return ["continuous", "euler"] if euler else ["continuous"]
+
+    @property
+    def method(self) -> str:
+        """``tdvp(symmetrised)``: how tables call the tracker."""
+        return method_label(self.tracker, self.tracker_options, self.target)
 
     @property
     def hash(self) -> str:
@@ -298,6 +311,14 @@ def _varied(task: dict[str, Any], where: str) -> list[dict[str, Any]]:
         {**task, "name": f"{task.get('name')}-{name}{value}", "params": {**task.get("params", {}), name: value}}
         for value in values
     ]
+
+
+def method_label(tracker: str, options: Mapping[str, Any], target: str) -> str:
+    """A tracker with the words that make it another method: its picture, its trial states, its target."""
+    words = [str(options[name]) for name in ("picture", "states") if name in options]
+    words += ["dynamics"] * (options.get("dynamics") is True) + [target]
+    told = [word for word in words if word not in ("forward", "networks", "time")]
+    return f"{tracker}({', '.join(told)})" if told else tracker
 
 
 def digest(content: Any) -> str:

@@ -44,7 +44,7 @@ def collect(folder: Path) -> pd.DataFrame:
                 task_hash=record.task_hash,
                 system=record.system,
                 architecture=record.label,
-                tracker=record.tracker,
+                tracker=record.method,
                 shape=shape_text(record.shape),
                 n_sites=record.n_sites,
                 seed=record.seed,

@@ -90,7 +90,7 @@ def _row(record: Record, clones: Record | None) -> dict[str, Any]:
         "task": record.task,
         "shape": shape_text(record.shape),
         "t": errors.t.max(),
-        "tracker": record.tracker,
+        "tracker": record.method,
         "network": record.label if record.diagnostics.get("n_parameters") else "–",
         "parameters": record.diagnostics.get("n_parameters"),
         "ended": _ended(record.diagnostics),

@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from vanbench.neural.runner import Track
 
 Progress = Callable[[int, int, str], None]
-COUNTED = {"samples", "epochs", "first_epochs", "clones", "populations"}  # none of it is no run
-MOST_COUNTED = 10**9  # samples, epochs, ...: more is a slip
 MAX_SUMMED = 1 << 12  # configurations; the check of a network must not be felt
 NOT_TRACKED = {"distribution"}  # quantities that compare asks of a network itself
 
@@ -56,17 +54,13 @@ def check(run: Run) -> System:
         if name not in known:
             reported = ", ".join(known)
             raise InputError(f"task {task.name!r}: unknown quantity {name!r}; networks report {reported}.")
-    options = {key: value for key, value in task.tracker_options.items() if key != "strict"}
-    trackers.check(task.tracker, options)
-    _check_numbers(task.tracker, trackers.options_of(task.tracker), options)
+    tracker = trackers.make(task.tracker, task.tracker_options)
+    tracker.variant(task.target)
     _check_finite(f"network {run.architecture.name}", run.architecture.options)
     _check_hyperparameters(run.architecture.name, run.architecture.options)
     _check_finite(f"system {task.system}", task.params)
-    if "dt" in options:
-        if not options["dt"] > 0:
-            raise InputError(f"dt = {options['dt']}: the time step must be positive.")
-        if trackers.steps_as_euler(task.tracker):
-            steps_of(np.array(task.times), options["dt"])
+    if tracker.fixed_step is not None:
+        steps_of(np.array(task.times), tracker.fixed_step)
     try:
         net = neural.build(run.architecture.name, run.shape, system.local_dim, **run.architecture.options)
     except InputError:
@@ -75,7 +69,7 @@ def check(run: Run) -> System:
         raise InputError(
             f"network {run.architecture.label} cannot be built: {type(error).__name__}: {error}."
         ) from error
-    trackers.check_network(task.tracker, net)
+    trackers.check_network(tracker, task.target, net)
     if not type(net).__module__.startswith("vanbench."):  # those are held to the whole contract by the tests
         _check_normalised(run, system.local_dim)
     return system
@@ -105,29 +99,6 @@ def _check_normalised(run: Run, d: int) -> None:
             f"network {run.architecture.label} fails on {'x'.join(map(str, shape))} sites: {type(error).__name__}: "
             f"{error}. `vanbench conform {run.architecture.name}` runs the whole contract."
         ) from error
-
-
-def _check_numbers(name: str, known: dict[str, Any], options: dict[str, Any]) -> None:
-    """Options whose default is a number must be numbers, whole ones where it is whole, and counts where it counts."""
-    for key, default in known.items():
-        given = options.get(key, default)
-        if isinstance(default, tuple):
-            items = given if isinstance(given, list | tuple) else [given]
-            if any(isinstance(one, bool) or not isinstance(one, int | float) for one in items):
-                raise InputError(f"{key} = {given!r}: this option of {name} must be numbers, like 1,2.")
-            _check_finite(name, {key: given})
-        if isinstance(default, bool) and not isinstance(given, bool):
-            raise InputError(f"{key} = {given!r}: this option of {name} is true or false.")
-        if isinstance(default, bool) or not isinstance(default, int | float):
-            continue
-        if isinstance(given, bool) or not isinstance(given, int | float):
-            raise InputError(f"{key} = {given!r}: this option of {name} must be a number.")
-        _check_finite(name, {key: given})
-        if isinstance(default, int) and not isinstance(given, int):
-            raise InputError(f"{key} = {given!r}: this option of {name} must be a whole number, written as digits.")
-        least = 1 if key in COUNTED else 0
-        if isinstance(default, int) and not least <= given <= MOST_COUNTED:
-            raise InputError(f"{key} = {given}: this option of {name} lies from {least} to {MOST_COUNTED}.")
 
 
 def _check_finite(what: str, options: dict[str, Any]) -> None:
@@ -193,6 +164,7 @@ def execute(
                 architecture_options=run.architecture.options,
                 tracker=task.tracker,
                 tracker_options=task.tracker_options,
+                target=task.target,
                 seed=run.seed,
                 device=device,
                 dtype=task.dtype,
@@ -259,7 +231,7 @@ def assemble(run: Run, system: System, result: Track, known: Reference, cost: di
         observable=task.observable,
         architecture=run.architecture.name,
         architecture_options=run.architecture.options,
-        label=run.architecture.label if result.diagnostics["n_parameters"] else task.tracker,
+        label=run.architecture.label if result.diagnostics["n_parameters"] else task.method,
         tracker=task.tracker,
         tracker_options=task.tracker_options,
         dtype=task.dtype,

@@ -18,8 +18,9 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, field_validator
 
-from vanbench.compare.declare.task import checked
+from vanbench.compare.declare.task import checked, method_label
 from vanbench.exact import InputError
+from vanbench.exact.spellings import refuse_old_tracker
 from vanbench.exact.warning import RunWarning
 
 SCHEMA = 1
@@ -79,6 +80,17 @@ class Record(BaseModel):
         if len({len(column) for column in value.values()}) > 1:
             raise ValueError("its columns differ in length")
         return value
+
+    @field_validator("tracker")
+    @classmethod
+    def _today(cls, value: str) -> str:
+        refuse_old_tracker(value)
+        return value
+
+    @property
+    def method(self) -> str:
+        """The tracker as tables call it."""
+        return method_label(self.tracker, self.tracker_options, self.config.get("target", "time"))
 
     @property
     def n_sites(self) -> int:

@@ -95,7 +95,7 @@ def compute(task: Task, shape: tuple[int, ...]) -> Reference:
 def _stationary(task: Task) -> bool:
     from vanbench.neural import trackers
 
-    return trackers.stationary(task.tracker)
+    return trackers.make(task.tracker, task.tracker_options).variant(task.target).steady
 
 
 def _steady(system: System, task: Task) -> pd.DataFrame | None:

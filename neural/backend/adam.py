@@ -3,26 +3,47 @@ at the start of every run, and nothing here compiles."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.optim.adam import adam
 
 
-class Adam:
-    """Moments of ``parameters``, which have gradients at each `step`; with the rate ``rate``, as it stands then."""
+@dataclass
+class Moments:
+    """What `Adam` has averaged so far, a tensor for each parameter; a checkpoint keeps it."""
 
-    def __init__(self, parameters: Iterable[Tensor], rate: float, betas: tuple[float, float] = (0.9, 0.999)):
-        self.parameters, self.rate, self.betas = list(parameters), rate, betas
-        self.forget()
+    first: list[Tensor]
+    second: list[Tensor]
+    steps: list[Tensor]
+
+    @staticmethod
+    def of(parameters: Iterable[Tensor]) -> Moments:
+        parameters = list(parameters)
+        first, second = ([torch.zeros_like(p, requires_grad=False) for p in parameters] for _ in range(2))
+        return Moments(first, second, [torch.zeros(()) for _ in parameters])
 
     def forget(self) -> None:
         """Begin anew."""
-        self.first = [torch.zeros_like(p) for p in self.parameters]
-        self.second = [torch.zeros_like(p) for p in self.parameters]
-        self.steps = [torch.zeros(()) for _ in self.parameters]
+        for value in (*self.first, *self.second, *self.steps):
+            value.zero_()
+
+
+class Adam:
+    """At each `step` the ``parameters``, which then have gradients, move at the rate ``rate``; ``moments`` change."""
+
+    def __init__(
+        self,
+        parameters: Iterable[Tensor],
+        rate: float,
+        betas: tuple[float, float] = (0.9, 0.999),
+        moments: Moments | None = None,
+    ):
+        self.parameters, self.rate, self.betas = list(parameters), rate, betas
+        self.moments = moments or Moments.of(self.parameters)
+        self.moments.steps = [count.cpu() for count in self.moments.steps]  # also where a GPU's checkpoint is read
 
     def zero_grad(self) -> None:
         for p in self.parameters:
@@ -31,7 +52,7 @@ class Adam:
     @torch.no_grad()
     def step(self) -> None:
         """Parameters without a gradient stay as they are."""
-        rows = zip(self.parameters, self.first, self.second, self.steps)
+        rows = zip(self.parameters, self.moments.first, self.moments.second, self.moments.steps)
         moving = [(p, p.grad, *moments) for p, *moments in rows if p.grad is not None]
         if not moving:
             return
@@ -41,12 +62,3 @@ class Adam:
             values, gradients, first, second, [], steps,
             amsgrad=False, beta1=beta1, beta2=beta2, lr=self.rate, weight_decay=0.0, eps=1e-8, maximize=False,
         )  # fmt: skip
-
-    def state(self) -> Mapping[str, Any]:
-        return {"first": self.first, "second": self.second, "steps": self.steps}
-
-    def load(self, state: Mapping[str, Any]) -> None:
-        self.first, self.second = (
-            [moment.to(p) for moment, p in zip(state[name], self.parameters)] for name in ("first", "second")
-        )
-        self.steps = [count.cpu() for count in state["steps"]]

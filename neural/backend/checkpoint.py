@@ -1,18 +1,23 @@
-"""Checkpoints that a killed run goes on from with the same numbers; tensors and plain data only, never code."""
+"""Checkpoints that a killed run goes on from with the same numbers: tensors, plain data and the classes that a state is
+made of, never code."""
 
 from __future__ import annotations
 
 import os
 import pickle
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from vanbench.exact import InputError
 
-VERSION = 1
+VERSION = 2
 NAME = "checkpoint.pt"
+DTYPES = [np.dtype(name).__class__ for name in ("int8", "int64", "float32", "float64")]
+ARRAYS = [np._core.multiarray._reconstruct, np.ndarray, np.dtype, *DTYPES]  # type: ignore[attr-defined]
 
 
 def save(folder: Path, content: dict[str, Any]) -> None:
@@ -23,13 +28,22 @@ def save(folder: Path, content: dict[str, Any]) -> None:
     os.replace(temporary, folder / NAME)
 
 
-def load(folder: Path, config: dict[str, Any], device: torch.device) -> dict[str, Any] | None:
-    """The checkpoint in ``folder``, or None; raises ``InputError`` if it is broken or of another run."""
+def load(
+    folder: Path, config: dict[str, Any], device: torch.device, classes: Sequence[type] = ()
+) -> dict[str, Any] | None:
+    """The checkpoint in ``folder``, or None; raises ``InputError`` if it is broken or of another run.
+
+    ``classes``: what it may hold beside tensors, arrays and plain data. What was on the processor goes back there,
+    anything else to ``device``.
+    """
     path = folder / NAME
     if not path.exists():
         return None
     try:
-        content = torch.load(path, map_location=device, weights_only=True)
+        with torch.serialization.safe_globals([*ARRAYS, *classes]):
+            content = torch.load(
+                path, map_location=lambda kept, on: kept if on == "cpu" else kept.to(device), weights_only=True
+            )
     except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError) as error:
         raise InputError(f"{path} is not a readable checkpoint: remove it to start afresh.") from error
     if not isinstance(content, dict) or content.get("version") != VERSION:

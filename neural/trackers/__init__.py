@@ -2,115 +2,60 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
+from dataclasses import fields
 from typing import Any
 
 from vanbench.exact import InputError
 from vanbench.exact.errors import unknown
+from vanbench.exact.spellings import refuse_old_tracker
 from vanbench.neural.architectures import ARCHITECTURES
 from vanbench.neural.autoregressive import Autoregressive
-from vanbench.neural.trackers.base import Diverged, Problem, Step, Tracker, Unfinished
-from vanbench.neural.trackers.clones import Clones
-from vanbench.neural.trackers.gates import Gates, SteadyGates
-from vanbench.neural.trackers.gates_ritz import GatesRitz
-from vanbench.neural.trackers.gates_symmetric import SymmetricGates
-from vanbench.neural.trackers.guided_clones import GuidedClones
-from vanbench.neural.trackers.kl import KL
-from vanbench.neural.trackers.log_ratio import LogRatio
-from vanbench.neural.trackers.natural_gradient import NaturalGradient
-from vanbench.neural.trackers.ritz import Ritz
-from vanbench.neural.trackers.scgf import SCGF
-from vanbench.neural.trackers.steady import Steady, SteadyDynamics
-from vanbench.neural.trackers.still import still
-from vanbench.neural.trackers.tdvp import TDVP, SteadyTDVP
-from vanbench.neural.trackers.tdvp_symmetric import SymmetricTDVP
-from vanbench.neural.trackers.trapezoid import Trapezoid
+from vanbench.neural.trackers.base import Diverged, Problem, Step, Target, Tracker, Unfinished, Variant
+from vanbench.neural.trackers.projected.kl import KL
+from vanbench.neural.trackers.projected.l1 import L1
+from vanbench.neural.trackers.projected.natural_gradient import NaturalGradient
+from vanbench.neural.trackers.still import Still, at_rest
+from vanbench.neural.trackers.subspace.ritz import Ritz
+from vanbench.neural.trackers.tangent.log_ratio import LogRatio
+from vanbench.neural.trackers.tangent.tdvp import TDVP
+from vanbench.neural.trackers.tebd.tebd import TEBD
+from vanbench.neural.trackers.walkers.clones import Clones
+from vanbench.neural.trackers.walkers.guided_clones import GuidedClones
 
-__all__ = ["TRACKERS", "Diverged", "Problem", "Step", "Tracker", "Unfinished", "build"]
+__all__ = ["TRACKERS", "Diverged", "Problem", "Step", "Target", "Tracker", "Unfinished", "Variant", "make", "moving"]
 
-TRACKERS: dict[str, Callable[..., Tracker]] = {
+TRACKERS: dict[str, type[Tracker]] = {
     "kl": KL,
     "natural-gradient": NaturalGradient,
-    "tdvp": TDVP,
-    "tdvp-steady": SteadyTDVP,
-    "tdvp-symmetric": SymmetricTDVP,
     "log-ratio": LogRatio,
-    "gates": Gates,
-    "gates-steady": SteadyGates,
-    "gates-symmetric": SymmetricGates,
-    "gates-ritz": GatesRitz,
+    "tdvp": TDVP,
+    "l1": L1,
     "ritz": Ritz,
-    "scgf": SCGF,
-    "trapezoid": Trapezoid,
-    "steady": Steady,
-    "steady-dynamics": SteadyDynamics,
+    "tebd": TEBD,
     "clones": Clones,
     "guided-clones": GuidedClones,
 }
 
 
-def build(name: str, problem: Problem, **options: Any) -> Tracker:
-    """A tracker with its options, or `Still` where nothing moves; unknown names are answered with those that exist."""
-    check(name, options)
-    check_network(name, problem.ensemble.net)
-    return still(problem) or TRACKERS[name](problem, **options)
-
-
-def check(name: str, options: dict[str, Any]) -> None:
-    """Raise ``InputError`` for an unknown tracker or option."""
+def make(name: str, options: dict[str, Any]) -> Tracker:
+    """A tracker with its options. Raises ``InputError`` for an unknown name or option, and for a wrong value."""
+    refuse_old_tracker(name)
     if name not in TRACKERS:
         raise unknown("tracker", name, list(TRACKERS))
-    known = list(options_of(name))
+    known = [one.name for one in fields(TRACKERS[name])]
     for key in options:
         if key not in known:
             raise unknown(f"option of {name}", key, known)
+    return TRACKERS[name](**options)
 
 
-def check_network(name: str, net: Autoregressive) -> None:
-    """Raise ``InputError`` for a network that the tracker ``name`` cannot move."""
-    only = getattr(TRACKERS[name], "acts_on", None)
-    if only is not None and not isinstance(net, ARCHITECTURES[only]):
-        raise InputError(f"{name} needs the architecture {only}, and this is {type(net).__name__}.")
+def check_network(tracker: Tracker, target: Target, net: Autoregressive) -> None:
+    """Raise ``InputError`` for a network that the tracker cannot move."""
+    only = tracker.variant(target).network
+    if only in ARCHITECTURES and not isinstance(net, ARCHITECTURES[only]):
+        raise InputError(f"{tracker.name} needs the architecture {only}, and this is {type(net).__name__}.")
 
 
-def steps_as_euler(name: str) -> bool:
-    """Whether a tracker's steps approximate ``(1 + dt W_s)``: times are then multiples of ``dt``."""
-    return bool(getattr(TRACKERS[name], "euler", False))
-
-
-def stationary(name: str) -> bool:
-    """Whether a tracker goes for the steady state, to be compared with that at every time."""
-    return bool(getattr(TRACKERS[name], "stationary", False))
-
-
-def counts_iterations(name: str) -> bool:
-    """Whether a tracker's time counts its iterations."""
-    return bool(getattr(TRACKERS[name], "counts_iterations", False))
-
-
-def middle(name: str) -> bool:
-    """Whether a tracker's observables are of the middle of the trajectory in the s-ensemble, not of its end."""
-    return bool(getattr(TRACKERS[name], "middle", False))
-
-
-def noiseless(name: str) -> bool:
-    """Whether a tracker's ``ln Z`` has no noise of sampling."""
-    return bool(getattr(TRACKERS[name], "noiseless", False))
-
-
-def uses_network(name: str) -> bool:
-    """Whether a tracker trains the networks of the run at all."""
-    return bool(getattr(TRACKERS[name], "uses_network", True))
-
-
-def options_of(name: str) -> dict[str, Any]:
-    """Option names of a tracker with their defaults; ``**options`` stands for those of its base."""
-    found: dict[str, Any] = {}
-    for made in getattr(TRACKERS[name], "__mro__", (TRACKERS[name],)):
-        parameters = inspect.signature(made).parameters
-        found = {**{key: p.default for key, p in parameters.items() if p.kind == p.POSITIONAL_OR_KEYWORD}, **found}
-        if not any(p.kind == p.VAR_KEYWORD for p in parameters.values()):
-            break
-    found.pop("problem", None)
-    return found
+def moving(tracker: Tracker, problem: Problem) -> Tracker:
+    """The tracker of a problem: `Still` where nothing moves."""
+    return tracker if at_rest(problem) is None else Still()

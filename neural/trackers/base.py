@@ -1,21 +1,27 @@
-"""What every tracker is: something that takes an ensemble of networks one time step further."""
+"""What every tracker is: options, and functions that take a state and an ensemble of networks one time step further."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 import torch
 from torch import Tensor
 
-from vanbench.exact import Connections, StateSpace, System
+from vanbench.exact import Connections, InputError, StateSpace, System
 from vanbench.exact.warning import RunWarning
 from vanbench.neural.backend.distributed import mine, whole
 from vanbench.neural.ensemble import Ensemble, Parameters
 from vanbench.neural.estimators import Increment
+from vanbench.neural.trackers import options
 
 MAX_SUMMED = 1 << 16  # states over which sums over all configurations are affordable
+Target = Literal["time", "steady"]
+S = TypeVar("S")
+T = TypeVar("T")
 CHUNK = 1 << 14  # configurations a network sees in one call where no gradient is kept, on a CPU
 
 
@@ -43,40 +49,90 @@ class Step:
     summed: Tensor | None = None  # (R,): the increment without sampling noise, summed over all configurations
 
 
-class Measuring:
-    """The ``measure`` configurations from which observables are estimated, where training left none that would do."""
+class Saved:
+    """Of a state, the fields are saved; what is cached beside them is not."""
 
-    problem: Problem
-    measure: int
-    _measured: Tensor | None = None
+    def __getstate__(self) -> dict[str, Any]:
+        return {one.name: self.__dict__[one.name] for one in fields(self)}  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What a tracker needs, gives and costs, for the options in ``when`` and the ``target``: a row of the map."""
+
+    costs: str  # a sentence
+    gives: str = "ln Z and observables of the end"
+    when: Mapping[str, Any] = field(default_factory=dict)
+    target: Target = "time"
+    needs: tuple[str, ...] = ()  # of `NEEDS`
+    network: str = "any"  # or matrix-product; none
+    middle: bool = False  # observables are of the middle of the trajectory in the s-ensemble, not of its end
+    noiseless: bool = False  # ``ln Z`` has no noise of sampling
+    steady: bool = False  # every report is of the steady state, and compared with that
+    iterations: bool = False  # its time counts iterations
+
+
+BALANCE, PAIRS, POSITIVE, PLAIN = "detailed balance", "terms on one site or two", "a positive generator", "s = 0"
+NEEDS = {
+    BALANCE: "every move has its reverse, and the start is the equilibrium",
+    PAIRS: "each term of the generator acts on one site or two",
+    POSITIVE: "a classical generator: no rate is negative",
+    PLAIN: "the plain evolution, no counting field",
+}
+
+
+@dataclass(frozen=True)
+class Tracker(ABC, Generic[S]):
+    """Options are fields (`options.option`). What changes from step to step is in the state, of type ``S``, the
+    networks ``problem.ensemble`` and the random numbers ``problem.generator``: these three are a checkpoint."""
+
+    name: ClassVar[str]
+    variants: ClassVar[tuple[Variant, ...]]
+    saved: ClassVar[tuple[type, ...]]  # classes that a state is made of
+
+    def __post_init__(self) -> None:
+        options.check(self)
+
+    def variant(self, target: Target) -> Variant:
+        """What these options make it. Raises ``InputError`` for a target that it does not go for."""
+        for one in self.variants:
+            if one.target == target and all(getattr(self, name) == value for name, value in one.when.items()):
+                return one
+        raise InputError(f"{self.name} with these options has no target {target!r}: see vanbench list trackers.")
 
     @property
-    def measured(self) -> Tensor:
-        """Fresh configurations of the network as it is, drawn when first asked for."""
-        if self._measured is None:
-            self._measured = self.problem.sample(self.measure)
-        return self._measured
-
-
-class Tracker(Protocol):
-    """Made as ``MyTracker(problem, **options)``; ``step`` changes the ensemble in place."""
-
-    def step(self, limit: float) -> Step:
-        """Advance by one time step of its own choice, at most ``limit``."""
-        ...
+    def euler(self) -> bool:
+        """Whether steps approximate ``(1 + dt W_s)``."""
+        return False
 
     @property
-    def measured(self) -> Tensor:
-        """Configurations of the networks as they are, ``(R, n, n_sites)``, for observables."""
-        ...
+    def fixed_step(self) -> float | None:
+        """The length of its steps where times must be multiples of it."""
+        return None
 
-    def state(self) -> Mapping[str, Any]:
-        """Everything but the parameters that a resumed run needs to go on exactly."""
-        ...
+    @property
+    def longest_step(self) -> float:
+        return math.inf
 
-    def load(self, state: Mapping[str, Any]) -> None:
-        """The inverse of ``state``."""
-        ...
+    @abstractmethod
+    def init(self, problem: Problem) -> S:
+        """The state at the start. Raises ``InputError`` for a problem it is not made for."""
+
+    @abstractmethod
+    def step(self, problem: Problem, state: S, limit: float) -> tuple[S, Step]:
+        """Advance by one time step of its own choice, at most ``limit``; moves the networks in place."""
+
+    @abstractmethod
+    def observe(self, problem: Problem, state: S) -> Observed:
+        """Configurations for observables, of the networks as they are."""
+
+
+@dataclass
+class Observed:
+    """``x`` ``(R, n, n_sites)`` to average over; ``weights`` ``(R, n)`` where these are all configurations."""
+
+    x: Tensor
+    weights: Tensor | None = None
 
 
 @dataclass
@@ -89,9 +145,18 @@ class Problem:
     ensemble: Ensemble
     generator: torch.Generator
     project: bool = False  # also sum each step's increment over all configurations
+    target: Target = "time"
 
     def __post_init__(self) -> None:
         self.connections = Connections(self.system, self.s, self.observable)
+        self._derived: dict[Hashable, Any] = {}
+
+    def derived(self, make: Callable[..., T], *arguments: Hashable) -> T:
+        """``make(self, *arguments)``, made once: for what follows from the system and the options."""
+        key = (make, *arguments)
+        if key not in self._derived:
+            self._derived[key] = make(self, *arguments)
+        return self._derived[key]
 
     def sample(self, n: int) -> Tensor:
         return self.ensemble.sample(n, self.generator)
@@ -100,6 +165,17 @@ class Problem:
         """Every configuration, ``(R, n_states, n_sites)`` without a copy for each ``s``."""
         x = torch.as_tensor(StateSpace(self.system).configurations(), device=self.ensemble.device)
         return x.expand(len(self.s), *x.shape)
+
+    def summed_states(self, most: int = MAX_SUMMED) -> Tensor:
+        """`all_states`, where they are few enough to be summed over. Raises ``InputError`` where they are more."""
+        if StateSpace(self.system).size > most:
+            raise InputError(f"full summation is for at most {most} states; this system has more.")
+        return self.derived(Problem.all_states)
+
+    def everything(self) -> Observed:
+        """All configurations with their probabilities."""
+        states = self.derived(Problem.all_states)
+        return Observed(states, self.log_prob_all(states).double().exp())
 
     @torch.no_grad()
     def log_prob(self, x: Tensor, parameters: Parameters | None = None) -> Tensor:

@@ -8,14 +8,11 @@ mixture density ``m(x)``, fits over ``m`` see these configurations, and ``p/m`` 
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from vanbench.exact import InputError
 from vanbench.neural.ensemble import Parameters
 from vanbench.neural.trackers.base import Problem
 
@@ -40,14 +37,6 @@ class Batch:
         log_prob = problem.log_prob(states)
         p = log_prob.exp() / log_prob.exp().sum(1, keepdim=True)
         return Batch(states, log_prob, p, p, states.shape[1], exact=True)
-
-
-def checked(tilts: Sequence[float] | float) -> tuple[float, ...]:
-    """Tilts as a tuple; raises ``InputError`` for what is no finite number."""
-    found = (tilts,) if isinstance(tilts, int | float) else tuple(tilts)
-    if not all(isinstance(h, int | float) and not isinstance(h, bool) and math.isfinite(h) for h in found):
-        raise InputError(f"tilts = {tilts!r}: they must be finite numbers, like 1,2,4.")
-    return found
 
 
 def draw(problem: Problem, samples: int, tilts: tuple[float, ...], share: float) -> Batch:

@@ -4,57 +4,70 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from vanbench.exact import InputError
 from vanbench.neural.estimators import Increment
-from vanbench.neural.trackers.base import Problem, Step
+from vanbench.neural.trackers.base import Observed, Problem, Step, Tracker, Variant
 
 MOST = 4096  # configurations of a start that are looked at one by one
 DRAWN = 20000  # of them for observables
 
 
-class Still:
-    """``P_t(x) = P_0(x) exp(t k_s(x)) / Z_t`` for configurations without a way out, ``k_s = W_s^T 1``.
+@dataclass
+class Waited:
+    """The time since the start."""
 
-    x, start, growth
-        the configurations of the start ``(n, n_sites)``, their probabilities ``(n,)``, and ``k_s`` of them ``(R, n)``.
-    """
+    now: float = 0.0
 
-    def __init__(self, problem: Problem, x: np.ndarray, start: np.ndarray, growth: np.ndarray):
-        self.problem, self.x, self.now = problem, x, 0.0
-        self.log_start, self.growth = np.log(start), growth
 
-    def step(self, limit: float) -> Step:
+@dataclass(frozen=True)
+class Rest:
+    """The configurations ``x`` of the start ``(n, n_sites)``, their ``log_start``, and ``growth``, ``k_s`` of them,
+    ``(R, n)``."""
+
+    x: np.ndarray
+    log_start: np.ndarray
+    growth: np.ndarray
+
+    def ln_z(self, t: float) -> np.ndarray:
+        return np.logaddexp.reduce(self.log_start + t * self.growth, axis=1)
+
+
+@dataclass(frozen=True)
+class Still(Tracker[Waited]):
+    """``P_t(x) = P_0(x) exp(t k_s(x)) / Z_t`` for configurations without a way out, ``k_s = W_s^T 1``."""
+
+    name = "still"
+    variants = (Variant("nothing"), Variant("nothing", target="steady"))
+    saved = (Waited,)
+
+    def init(self, problem: Problem) -> Waited:
+        return Waited()
+
+    def step(self, problem: Problem, state: Waited, limit: float) -> tuple[Waited, Step]:
         """To ``limit`` at once."""
-        before, self.now = self._ln_z(), self.now + limit
-        told = {"scgf": torch.from_numpy(self.growth.max(1)), "scgf_stderr": torch.zeros(len(self.growth))}
-        return Step(limit, {"still": Increment.certain(torch.from_numpy(self._ln_z() - before))}, "still", told)
+        rest = problem.derived(at_rest)
+        assert rest is not None
+        now = state.now + limit
+        told = {"scgf": torch.from_numpy(rest.growth.max(1)), "scgf_stderr": torch.zeros(len(rest.growth))}
+        grown = Increment.certain(torch.from_numpy(rest.ln_z(now) - rest.ln_z(state.now)))
+        return Waited(now), Step(limit, {"still": grown}, "still", told)
 
-    def _ln_z(self) -> np.ndarray:
-        return np.logaddexp.reduce(self.log_start + self.now * self.growth, axis=1)
-
-    @property
-    def measured(self) -> Tensor:
-        """Independent configurations of ``P_t``, ``(R, n, n_sites)``."""
-        p = np.exp(self.log_start + self.now * self.growth - self._ln_z()[:, None])
-        rows = [np.random.default_rng(0).choice(len(self.x), DRAWN, p=row / row.sum()) for row in p]
-        return torch.from_numpy(self.x[np.stack(rows)]).to(self.problem.ensemble.device)
-
-    def state(self) -> Mapping[str, Any]:
-        return {"now": self.now}
-
-    def load(self, state: Mapping[str, Any]) -> None:
-        self.now = state["now"]
+    def observe(self, problem: Problem, state: Waited) -> Observed:
+        """Independent configurations of ``P_t``."""
+        rest = problem.derived(at_rest)
+        assert rest is not None
+        p = np.exp(rest.log_start + state.now * rest.growth - rest.ln_z(state.now)[:, None])
+        rows = [np.random.default_rng(0).choice(len(rest.x), DRAWN, p=row / row.sum()) for row in p]
+        return Observed(torch.from_numpy(rest.x[np.stack(rows)]).to(problem.ensemble.device))
 
 
-def still(problem: Problem) -> Still | None:
-    """The tracker of a start from which nothing moves; None where something does, or where there is too much to see.
+def at_rest(problem: Problem) -> Rest | None:
+    """The start where nothing moves from it; None where something does, or where there is too much to see.
 
     Raises ``InputError`` for a start that has nothing on the support.
     """
@@ -70,4 +83,5 @@ def still(problem: Problem) -> Still | None:
     if connections.n_moves and connections.outgoing_rates(batch).any():
         return None
     start = np.asarray(system.initial)[np.arange(system.n_sites), x].prod(1)
-    return Still(problem, x, start / start.sum(), np.asarray(connections.column_sum(batch), dtype=float))
+    growth = np.asarray(connections.column_sum(batch), dtype=float)
+    return Rest(x, np.log(start / start.sum()), growth)

@@ -115,7 +115,7 @@ def test_exact_on_the_temperature_axis(capsys: pytest.CaptureFixture) -> None:
         (["exact", "east", "--shape", "60"], "GiB"),
         (["exact", "east", "--shape", "64"], "--method cloning"),
         (
-            ["track", "east", "--shape", "4", "--s", "0", "--times", "1", "--tracker", "gates", "--out", "x"],
+            ["track", "east", "--shape", "4", "--s", "0", "--times", "1", "--tracker", "tebd", "--out", "x"],
             "architecture matrix-product",
         ),
         (["exact", "fa", "--shape", "4", "-p", "edges=nowhere.csv"], "cannot be read"),

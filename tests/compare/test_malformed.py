@@ -125,9 +125,9 @@ def test_a_byte_order_mark_is_no_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ({"samples": 0}, "lies from 1"),
-        ({"samples": -5}, "lies from 1"),
-        ({"samples": 10**12}, "lies from 1"),
+        ({"samples": 0}, "lies from 2"),
+        ({"samples": -5}, "lies from 2"),
+        ({"samples": 10**12}, "lies from 2"),
         ({"samples": 1e30}, "written as digits"),
         ({"dt": True}, "must be a number"),
         ({"full_summation": "yes"}, "true or false"),

@@ -122,7 +122,7 @@ def test_a_projection_that_eats_the_signal(network: str, eaten: bool) -> None:
 def test_a_bond_that_is_too_small(t: float, wrong: bool) -> None:
     """East 3x3: a bond of 2 is 0.2 % off at the first time, 2 % at the second."""
     system = build("east", (3, 3), c=0.5)
-    options = {"architecture": "matrix-product", "architecture_options": {"bond": 2}, "tracker": "gates"}
+    options = {"architecture": "matrix-product", "architecture_options": {"bond": 2}, "tracker": "tebd"}
     found = track(system, [0.3], [t], quantities=["ln_Z"], tracker_options={"measure": 10}, **options)
     exact = solve(system, 0.3, [t], ["ln_Z"]).value.iloc[0]
     assert bool(abs(found.records.value.iloc[0] / exact - 1) > 1e-2) is wrong

@@ -24,7 +24,8 @@ DRAWS = ("rand", "randn", "randint", "randperm", "multinomial")
 SAMPLED = {
     "kl": {"samples": 100, "dt": 0.1, "epochs": 5, "first_epochs": 10},
     "tdvp": {"samples": 100},
-    "tdvp-symmetric": {"samples": 100},
+    "tdvp, symmetrised": {"samples": 100, "picture": "symmetrised"},
+    "ritz": {"flow_samples": 50, "samples": 100, "second": 20, "starts": 1.0},
     "log-ratio": {"samples": 100},
 }
 
@@ -99,7 +100,7 @@ def test_a_killed_run_goes_on_with_the_same_numbers(tracker, tmp_path, monkeypat
 
     def go(folder, resume=False, progress=None):
         return track(
-            build("east", (2, 3), c=0.4), [0.1, 0.3], [0.8], tracker=tracker, architecture="made", device="cuda",
+            build("east", (2, 3), c=0.4), [0.1, 0.3], [0.8], tracker=tracker.split(",")[0], architecture="made", device="cuda",
             tracker_options=SAMPLED[tracker], out=folder, resume=resume, progress=progress,
         )  # fmt: skip
 
@@ -120,7 +121,7 @@ def test_a_killed_run_goes_on_with_the_same_numbers(tracker, tmp_path, monkeypat
 def tracked(device, dtype):
     found = track(
         build("east", (3, 3), c=0.5), np.linspace(0.05, 0.5, 6), [1.0], architecture="sitewise", device=device,
-        tracker="tdvp-symmetric", tracker_options={"samples": 500}, dtype=dtype, quantities=["ln_Z"],
+        tracker="tdvp", tracker_options={"samples": 500, "picture": "symmetrised"}, dtype=dtype, quantities=["ln_Z"],
     )  # fmt: skip
     return found.records.query("quantity == 'ln_Z'").value.to_numpy()
 

@@ -26,7 +26,7 @@ RUNS = {
     "tdvp, few parameters": {"tracker": "tdvp", "tracker_options": {"samples": 101}, "architecture": "bernoulli"},
     "tdvp, groups": {"tracker": "tdvp", "tracker_options": {"samples": 101}, "architecture": "bernoulli"},
     "tdvp, few samples": {"tracker": "tdvp", "tracker_options": {"samples": 31}},
-    "tdvp-symmetric": {"tracker": "tdvp-symmetric", "tracker_options": {"samples": 101}},
+    "tdvp, symmetrised": {"tracker": "tdvp", "tracker_options": {"samples": 101, "picture": "symmetrised"}},
 }
 ROUNDING = 1e-9  # sums in another order, 1e-16 a term, grow over a few dozen training steps; a wrong share gives 1e-3
 
@@ -36,7 +36,7 @@ def values(name: str) -> list[float]:
     options = {"architecture": "made", **RUNS[name]}
     with pytest.MonkeyPatch.context() as patch:
         if "groups" in name:  # the scores of both fields, 8 each, fit for the share of 50, not for that of 51
-            patch.setattr("vanbench.neural.trackers.regression.KEPT", 2 * 50 * 8 + 1)
+            patch.setattr("vanbench.neural.trackers.tangent.regression.KEPT", 2 * 50 * 8 + 1)
         found = track(system, s=[0.1, 0.3], times=[0.2], quantities=["ln_Z", "density"], **options)
     return [*found.records.value, *found.records.stderr]
 

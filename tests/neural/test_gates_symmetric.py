@@ -11,10 +11,10 @@ from vanbench.exact.sparse.generator import generator
 from vanbench.neural import track
 
 
-def follow(system, s, times, bond, tracker="gates-symmetric", quantities=("ln_Z",), **options):
+def follow(system, s, times, bond, picture="symmetrised", quantities=("ln_Z",), **options):
     return track(
         system, s, times, observable="activity", quantities=list(quantities), architecture="matrix-product",
-        architecture_options={"bond": bond}, tracker=tracker, tracker_options=options,
+        architecture_options={"bond": bond}, tracker="tebd", tracker_options={"picture": picture, **options},
     )  # fmt: skip
 
 
@@ -67,7 +67,7 @@ def test_weighing_by_the_start_keeps_what_is_rare_there():
     system = build("east", (3, 3), c=0.05)
     exact = value(solve(system, -1.0, [8.0], ["ln_Z"]))
     off = [
-        abs(value(follow(system, [-1.0], [8.0], 8, "gates", dt=0.2, order=4, balanced=balanced).records) - exact)
+        abs(value(follow(system, [-1.0], [8.0], 8, "forward", dt=0.2, order=4, balanced=balanced).records) - exact)
         for balanced in (False, True)
     ]
     assert off[1] < off[0] / 5

@@ -16,7 +16,7 @@ from vanbench.neural import build as network
 from vanbench.neural.checks import of_step
 from vanbench.neural.log import RunLog
 from vanbench.neural.trackers import Problem
-from vanbench.neural.trackers.guided_clones import GuidedClones
+from vanbench.neural.trackers.walkers.guided_clones import GuidedClones
 
 torch.set_num_threads(1)
 SIGMAS = 4.5  # seeds are fixed: this bounds a systematic error, not luck
@@ -121,7 +121,7 @@ def test_agrees_with_exact_within_its_errors(system):
 
 
 def test_what_it_cannot_do_is_refused():
-    with pytest.raises(InputError, match="must be at least"):
+    with pytest.raises(InputError, match="at least 0.001"):
         follow(build("fa", (4,)), [0.2], [0.5], {"every": 0.0})
     with pytest.raises(InputError, match="raise 'clones'"):
         follow(build("fa", (4,)), [0.2], [0.5], {"clones": 10})
@@ -134,9 +134,13 @@ def test_a_network_that_misses_what_matters_is_warned_about():
     torch.manual_seed(0)
     net = network("sitewise", (2, 3)).double().restrict(system.pinned, system.support)
     ensemble = Ensemble(net, 1)  # its output is zero at first: the equilibrium of c = 0.5
-    tracker = GuidedClones(Problem(system, [0.2], "activity", ensemble, torch.Generator().manual_seed(1)), clones=2000)
-    assert list(of_step(tracker.step(0.01), RunLog([0.2]), [0.2])) == []
+    problem, tracker = (
+        Problem(system, [0.2], "activity", ensemble, torch.Generator().manual_seed(1)),
+        GuidedClones(2000),
+    )
+    state, step = tracker.step(problem, tracker.init(problem), 0.01)
+    assert list(of_step(step, RunLog([0.2]), [0.2])) == []
     with torch.no_grad():
         ensemble.parameters["site_bias"][..., 1] -= 4.0  # next to no up-spins
-    (told,) = of_step(tracker.step(0.01), RunLog([0.2]), [0.2])
+    (told,) = of_step(tracker.step(problem, state, 0.01)[1], RunLog([0.2]), [0.2])
     assert "the effective sample size falls to" in told.text

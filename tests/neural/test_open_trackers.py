@@ -17,9 +17,10 @@ from vanbench.exact.quantum.observables import one_site, two_site
 from vanbench.neural import Autoregressive, Ensemble, track
 from vanbench.neural import build as network
 from vanbench.neural.quantum import QUANTITIES, Outcomes
+from vanbench.neural.backend.adam import Moments
 from vanbench.neural.trackers import Problem
-from vanbench.neural.trackers.l1 import L1Fit, Residual
-from vanbench.neural.trackers.steady import interpolated
+from vanbench.neural.trackers.projected.l1 import interpolated
+from vanbench.neural.trackers.projected.residual import L1Fit, Residual
 
 SPINS = ["sigma_x", "sigma_y", "sigma_z"]
 RING = {"Jx": 2.0, "Jy": 0.0, "Jz": 1.0, "B": 1.0, "initial": "-y"}
@@ -35,16 +36,17 @@ def spins(frame):
     return frame[frame.quantity.isin(SPINS)].sort_values(["quantity", "t"]).value.to_numpy()
 
 
-def follow(tracker: str, times, **options):
+def follow(tracker: str, times, target="time", **options):
     return track(
         two_spins(), [0.0], times, observable="jumps", quantities=SPINS,
         architecture="table", tracker=tracker, tracker_options={"full_summation": True, **options},
+        target=target,
     )  # fmt: skip
 
 
 def test_trapezoid_with_an_exact_ansatz_is_the_exact_scheme():
     times = [0.1, 0.2]
-    found = follow("trapezoid", times, dt=0.1, epochs=300, learning_rate=0.02, decay=1e-3)
+    found = follow("l1", times, dt=0.1, epochs=300, learning_rate=0.02, decay=1e-3)
     scheme = solve(two_spins(), 0.0, times, SPINS, scheme="trapezoid", dt=0.1)
     continuous = solve(two_spins(), 0.0, times, SPINS)
     error = abs(spins(found.records) - spins(scheme)).max()
@@ -55,7 +57,7 @@ def test_trapezoid_with_an_exact_ansatz_is_the_exact_scheme():
 
 @pytest.mark.parametrize("mixed", [{}, {"mix": 0.5}, {"mix": 0.5, "between": "residuals"}])
 def test_steady_with_an_exact_ansatz_is_the_steady_state(mixed):
-    found = follow("steady", [600.0], horizon=600, learning_rate=0.03, decay=1e-3, **mixed)
+    found = follow("l1", [600.0], "steady", iterations=600, steady_rate=0.03, steady_decay=1e-3, **mixed)
     want = solve(two_spins(), quantities=[f"steady_{name}" for name in SPINS]).sort_values("quantity").value
     assert abs(spins(found.records) - want.to_numpy()).max() < 4 * ADAM  # three times the rate above
     loss = found.log.loss.to_numpy()
@@ -65,7 +67,7 @@ def test_steady_with_an_exact_ansatz_is_the_steady_state(mixed):
 @pytest.mark.parametrize(("mix", "iterations"), [(0.0, 400), (0.5, 800)])  # mixed, it goes there in steps of time
 def test_dynamics_after_the_steady_objective_stays_there(mix, iterations):
     found = follow(
-        "steady-dynamics", [0.2], dt=0.1, epochs=50, learning_rate=3e-3, decay=1e-2,
+        "l1", [0.2], "steady", dynamics=True, dt=0.1, epochs=50, learning_rate=3e-3, decay=1e-2,
         iterations=iterations, steady_rate=0.03, steady_decay=1e-3, mix=mix,
     )  # fmt: skip
     want = solve(two_spins(), quantities=[f"steady_{name}" for name in SPINS]).sort_values("quantity").value
@@ -85,13 +87,15 @@ def test_the_sampled_gradient_is_that_of_the_summed_norm(neighbours):
     residuals = [Residual(0.7, 2.0, -0.5, -1.9, -0.4), Residual(0.3, 0.0, 1.0)]
     before = {name: value + 0.1 for name, value in problem.ensemble.frozen().items()}
 
+    moments = Moments.of(problem.ensemble.parameters.values())
+
     def gradient(fit: L1Fit, which: str) -> np.ndarray:
         fit.optimiser.zero_grad()
         getattr(fit, which)(residuals, before)
         return torch.cat([p.grad.flatten() for p in problem.ensemble.parameters.values()]).numpy()
 
-    exact = gradient(L1Fit(problem, 10, 0, 1e-2, full_summation=True), "_summed")
-    fit = L1Fit(problem, 4000, neighbours, 1e-2, full_summation=False)
+    exact = gradient(L1Fit(problem, moments, 10, 0, 1e-2, full_summation=True), "_summed")
+    fit = L1Fit(problem, moments, 4000, neighbours, 1e-2, full_summation=False)
     found = np.array([gradient(fit, "_sampled") for _ in range(12)])
     stderr = found.std(0, ddof=1) / np.sqrt(len(found)) + 1e-12
     assert (abs(found.mean(0) - exact) / stderr).max() < 6  # Student's t, 11 degrees of freedom: 1e-4 each
@@ -106,22 +110,23 @@ def test_the_interpolations_end_in_both_objectives():
 
 
 def test_what_the_objectives_cannot_do_is_refused():
-    for tracker, s, times, options, message in [
-        ("trapezoid", 0.1, [0.1], {}, "tdvp"),
+    for target, s, times, options, message in [
+        ("time", 0.1, [0.1], {}, "tdvp"),
         ("steady", 0.0, [0.5], {}, "whole numbers"),
         ("steady", 0.0, [1.0], {"between": "lines"}, "norms"),
-        ("trapezoid", 0.0, [0.1], {"neighbours": -1}, "neighbours"),
+        ("time", 0.0, [0.1], {"neighbours": -1}, "neighbours"),
     ]:
         with pytest.raises(InputError, match=message):
             track(
-                two_spins(), [s], times, observable="jumps", quantities=SPINS, tracker=tracker, tracker_options=options
-            )
+                two_spins(), [s], times, observable="jumps", quantities=SPINS, tracker="l1", tracker_options=options,
+                target=target,
+            )  # fmt: skip
 
 
 def test_steady_trackers_are_compared_with_the_steady_state():
     declared = {
         "name": "x", "system": "tfim", "shapes": [(2,)], "s": [0.0], "times": [5.0, 10.0],
-        "observable": "jumps", "quantities": SPINS, "tracker": "steady",
+        "observable": "jumps", "quantities": SPINS, "tracker": "l1", "target": "steady",
     }  # fmt: skip
     found = compute(Task(**declared), (2,)).continuous
     want = solve(build("tfim", (2,)), quantities=["steady_sigma_z"]).value.item()
@@ -131,7 +136,8 @@ def test_steady_trackers_are_compared_with_the_steady_state():
 
 def test_regressed_dynamics_end_in_the_steady_state():
     found = track(
-        two_spins(), [0.0], [16.0], observable="jumps", quantities=SPINS, architecture="table", tracker="tdvp-steady",
+        two_spins(), [0.0], [16.0], observable="jumps", quantities=SPINS, architecture="table", tracker="tdvp",
+        target="steady",
         tracker_options={"dt": 0.2, "order": 4, "damping": 1e-8, "full_summation": True},
     )  # fmt: skip
     want = solve(two_spins(), quantities=[f"steady_{name}" for name in SPINS]).sort_values("quantity").value
@@ -199,7 +205,7 @@ def test_expected_outcomes_have_less_noise_than_outcomes():
 
 
 def test_every_record_of_an_open_system_says_how_physical_it_is():
-    found = follow("trapezoid", [0.1, 0.2], dt=0.1, epochs=2).records
+    found = follow("l1", [0.1, 0.2], dt=0.1, epochs=2).records
     assert (found.quantity == "smallest_eigenvalue_two_sites").sum() == 2
     assert found[found.quantity == "smallest_eigenvalue"].t.tolist() == [0.2]  # the whole state: at the end
 

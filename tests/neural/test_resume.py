@@ -8,26 +8,33 @@ from vanbench.exact import build
 from vanbench.neural import track
 from vanbench.neural.trackers import TRACKERS
 
-OPEN_SYSTEMS = {"tdvp-steady", "gates-steady", "trapezoid", "steady", "steady-dynamics"}
+SYMMETRISED = {"picture": "symmetrised"}
 ADAM = {"samples": 100, "epochs": 5, "first_epochs": 10}
-GATES = {"architecture": "matrix-product", "architecture_options": {"bond": 3}}
-CASES = [  # tracker, its options, report times, the step that is its last
+MATRICES = {"architecture": "matrix-product", "architecture_options": {"bond": 3}}
+CASES = [  # tracker, its options, report times, the step that is its last; with a target, an open system
     ("kl", {"dt": 0.1, **ADAM}, [0.6], 4),
     ("kl", {"dt": 0.1, "epochs": 5, "first_epochs": 10, "full_summation": True}, [0.6], 4),
     ("natural-gradient", {"dt": 0.1, "samples": 200, "order": 2, "tilts": 2.0}, [0.5], 3),
     ("tdvp", {"dt": 0.1, "samples": 300}, [0.5], 4),
-    ("tdvp-steady", {"dt": 0.1, "samples": 300}, [0.5], 4),
-    ("tdvp-symmetric", {"dt": 0.1, "samples": 300}, [0.5], 4),
+    ("tdvp", {"dt": 0.1, "samples": 300, "control": "ln_Z", "measure": 400}, [0.5], 4),
+    ("tdvp", {"dt": 0.1, "samples": 300}, [0.5], 4, "steady"),
+    ("tdvp", {"dt": 0.1, "samples": 300, **SYMMETRISED}, [0.5], 4),
     ("log-ratio", {"dt": 0.1, "samples": 300}, [0.4], 3),
-    ("gates", {"dt": 0.1, "measure": 100}, [0.2, 0.5], 4),  # the checkpoint is then not that of a report time
-    ("gates-steady", {"dt": 0.1, "measure": 100, "cutoff": 1e-12}, [0.2, 0.5], 4),
-    ("gates-symmetric", {"dt": 0.1, "measure": 100}, [0.2, 0.5], 4),
-    ("gates-ritz", {"first": 0.2, "measure": 100}, [0.5, 2.0], 4),
+    ("tebd", {"dt": 0.1, "measure": 100}, [0.2, 0.5], 4),  # the checkpoint is then not that of a report time
+    ("tebd", {"dt": 0.1, "measure": 100, "cutoff": 1e-12}, [0.2, 0.5], 4, "steady"),
+    ("tebd", {"dt": 0.1, "measure": 100, **SYMMETRISED}, [0.2, 0.5], 4),
+    ("ritz", {"states": "matrix-products", "first": 0.2, "measure": 100}, [0.5, 2.0], 4),
     ("ritz", {"flow_samples": 50, "samples": 100, "starts": 1.0}, [1.0, 2.0], 3),
-    ("scgf", {"samples": 200, "dt": 0.2, "window": 1.0, "still": 0.02}, [2.0], 9),
-    ("trapezoid", {"dt": 0.1, "samples": 50, "epochs": 5}, [0.4], 3),
-    ("steady", {"samples": 50, "mix": 0.5, "refresh": 3}, [8.0], 5),
-    ("steady-dynamics", {"dt": 0.1, "samples": 50, "epochs": 5, "iterations": 3}, [0.4], 3),
+    (
+        "tdvp",
+        {"samples": 200, "dt": 0.2, "window": 1.0, "still": 0.02, "control": "ln_Z", **SYMMETRISED},
+        [2.0],
+        9,
+        "limit",
+    ),
+    ("l1", {"dt": 0.1, "samples": 50, "epochs": 5}, [0.4], 3, "time"),
+    ("l1", {"samples": 50, "mix": 0.5, "refresh": 3}, [8.0], 5, "steady"),
+    ("l1", {"dt": 0.1, "samples": 50, "epochs": 5, "iterations": 3, "dynamics": True}, [0.4], 3, "steady"),
     ("clones", {"clones": 400}, [6.0], 20),  # resampled before
     ("guided-clones", {"clones": 400, "samples": 200}, [1.0, 2.0], 9),
 ]
@@ -37,14 +44,16 @@ def test_every_tracker_is_among_them():
     assert {case[0] for case in CASES} == set(TRACKERS)
 
 
-@pytest.mark.parametrize(("tracker", "options", "times", "last"), CASES)
-def test_a_killed_run_resumed_gives_the_same_numbers(tracker, options, times, last, tmp_path, monkeypatch):
-    classical = tracker not in OPEN_SYSTEMS
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case[0]}-{'-'.join(map(str, case[1].values()))}")
+def test_a_killed_run_resumed_gives_the_same_numbers(case, tmp_path, monkeypatch):
+    tracker, options, times, last, *target = case
+    classical = target in ([], ["limit"])
     system = build("fa", (4,), c=0.4) if classical else build("tfim", (3,), V=2.0, g=1.0)
     arguments = {
         "s": [0.4, 0.8] if classical else [0.0], "times": times, "observable": "activity" if classical else "jumps",
         "quantities": ["ln_Z", "density" if classical else "sigma_z"], "architecture": "sitewise",
-        **(GATES if tracker.startswith("gates") else {}), "tracker": tracker, "tracker_options": options,
+        **(MATRICES if tracker == "tebd" or "states" in options else {}), "tracker": tracker, "tracker_options": options,
+        "target": {"limit": "steady"}.get(target[0], target[0]) if target else "time",
     }  # fmt: skip
     whole = track(system, **arguments)
     monkeypatch.setattr("vanbench.neural.runner.CHECKPOINT_SECONDS", 0.0)

@@ -35,8 +35,8 @@ from vanbench.neural.quantum import Outcomes
 from vanbench.neural.runner import _mean
 from vanbench.neural.trackers import Step
 from vanbench.neural.trackers.proposal import Batch
-from vanbench.neural.trackers.regression import regress
-from vanbench.neural.trackers.scgf import SCGF
+from vanbench.neural.trackers.tangent.limit import Recent, extrapolated
+from vanbench.neural.trackers.tangent.regression import regress
 
 torch.set_num_threads(1)
 REPEATS, SAMPLES = 2000, 50
@@ -268,11 +268,9 @@ def test_the_error_of_chains_is_their_scatter():
 def test_an_extrapolated_ln_z_is_as_uncertain_as_its_rate_times_the_time():
     """Steps of 1/4, rates 1 to 8 of variance 4: the last window of 1 has rate 6.5, variance 4 / 4. Its error then adds
     up linearly with time, not as a root: 5 after steps of 2 and 3."""
-    tracker = object.__new__(SCGF)
-    tracker.window, tracker.still, tracker.reached, tracker.beyond = 1.0, 0.02, True, 0.0
-    tracker.spans = [0.25] * 8
-    tracker.rates = [Increment(torch.tensor([1.0 + k]), torch.tensor([[4.0]])) for k in range(8)]
-    steps = [tracker.step(limit) for limit in (2.0, 3.0)]
+    rates = [Increment(torch.tensor([1.0 + k]), torch.tensor([[4.0]])) for k in range(8)]
+    recent, first = extrapolated(Recent([0.25] * 8, rates, reached=True), 1.0, 2.0)
+    steps = [first, extrapolated(recent, 1.0, 3.0)[1]]
     found = [step.increments["regression"] for step in steps]
     assert [float(one.value) for one in found] == [2 * 6.5, 3 * 6.5]
     assert float(sum(one.covariance for one in found)) == pytest.approx(5.0**2)
@@ -282,20 +280,16 @@ def test_an_extrapolated_ln_z_is_as_uncertain_as_its_rate_times_the_time():
 
 def test_a_rate_stands_still_where_two_windows_agree_within_their_noise():
     """Windows of variance 1 each, so 2 sqrt 2 = 2.83 apart at most; without noise 2 % of the rate."""
-    tracker = object.__new__(SCGF)
-    tracker.window, tracker.still, tracker.spans = 1.0, 0.02, [0.25] * 8
 
-    def stands(old, new, variance):
-        tracker.rates = [Increment(torch.tensor([r]), torch.tensor([[variance]])) for r in [old] * 4 + [new] * 4]
-        return tracker._stands_still()
+    def stands(old, new, variance, steps=8):
+        rates = [Increment(torch.tensor([r]), torch.tensor([[variance]])) for r in [old] * 4 + [new] * 4]
+        return Recent([0.25] * steps, rates[:steps]).stands_still(window=1.0, still=0.02)
 
     assert stands(10.0, 13.0, 4.0)  # 2.83 and 2 % of 13
     assert not stands(10.0, 13.2, 4.0)
     assert stands(10.0, 10.2, 0.0)
     assert not stands(10.0, 10.3, 0.0)
-    tracker.spans = [0.25] * 7  # the window before the last is not whole
-    tracker.rates = tracker.rates[:7]
-    assert not tracker._stands_still()
+    assert not stands(10.0, 10.0, 0.0, steps=7)  # the window before the last is not whole
 
 
 def test_the_two_point_rules_of_one_lanczos_step_are_those_by_hand():

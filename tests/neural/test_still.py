@@ -33,12 +33,13 @@ def density(system):
     return float(np.asarray(system.initial)[:, 1].mean())
 
 
-@pytest.mark.parametrize("tracker", list(TRACKERS))
+@pytest.mark.parametrize(("tracker", "variant"), [(n, v) for n, kind in TRACKERS.items() for v in kind.variants])
 @pytest.mark.parametrize("name", list(SYSTEMS))
-def test_trackers_give_the_start_back(name, tracker):
-    system, by_gates = made(name), "gates" in tracker
-    asked = {"quantities": ["ln_Z", "activity", "density"], "tracker": tracker}
-    network = {"architecture": "matrix-product" if by_gates else "made"}
+def test_trackers_give_the_start_back(name, tracker, variant):
+    system, options = made(name), dict(variant.when)
+    asked = {"quantities": ["ln_Z", "activity", "density"], "tracker": tracker, "tracker_options": options}
+    network = {"architecture": "matrix-product" if variant.network == "matrix-product" else "made"}
+    network["target"] = variant.target
     for s in (0.0, 0.3):
         run = track(system, [s], [0.0, 1.0, 7.0], **asked, **network)
         for quantity, right in {"ln_Z": 0.0, "activity": 0.0}.items():

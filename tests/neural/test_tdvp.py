@@ -12,11 +12,12 @@ from vanbench.exact import Excluding, FixedSum, InputError, StateSpace, build, s
 from vanbench.neural import Ensemble, track
 from vanbench.neural import build as network
 from vanbench.neural.trackers import Diverged, Problem, proposal
-from vanbench.neural.trackers.regression import scores
+from vanbench.neural.trackers.tangent.regression import scores
 
 torch.set_num_threads(1)
 # the table can follow exactly: what is left is the midpoint rule, of second order in dt
 SUMMED = {"full_summation": True, "damping": 1e-12, "tolerance": 1e9}
+SYMMETRISED = {"picture": "symmetrised"}
 SAMPLED = {"samples": 600, "dt": 0.1}
 NETWORKS = [("made", {"hidden": 16}), ("sitewise", {"units": 2})]
 
@@ -52,16 +53,15 @@ def test_table_with_full_summation_converges_to_continuous_time_at_second_order(
 @pytest.mark.parametrize("system", [build("fa", (5,), c=0.3), build("fa", (2, 2)), build("east", (2, 3))])
 def test_the_symmetric_flow_meets_continuous_time(system):
     exact = solve(system, 0.4, 2.0, ["ln_Z"]).value.iloc[0]
-    settings = {"tracker": "tdvp-symmetric", "architecture": "table"}
-    found = ln_z(system, 0.4, 2.0, options={**SUMMED, "dt": 0.05}, **settings)
+    found = ln_z(system, 0.4, 2.0, architecture="table", options={**SUMMED, **SYMMETRISED, "dt": 0.05})
     assert found.value == pytest.approx(exact, rel=2e-4)
 
 
-@pytest.mark.parametrize("tracker", ["tdvp", "tdvp-symmetric"])
-def test_sampled_runs_meet_continuous_time_within_a_permille(tracker):
+@pytest.mark.parametrize("picture", ["forward", "symmetrised"])
+def test_sampled_runs_meet_continuous_time_within_a_permille(picture):
     system = build("east", (6,), c=0.4)
     exact = solve(system, 0.3, 2.0, ["ln_Z"]).value.iloc[0]
-    found = ln_z(system, 0.3, 2.0, tracker=tracker, architecture="made", options=SAMPLED)
+    found = ln_z(system, 0.3, 2.0, architecture="made", options={**SAMPLED, "picture": picture})
     assert abs(found.value - exact) < 1e-3 * abs(exact) + 4 * found.stderr  # measured 2e-4
     assert 0 < found.stderr < 2e-3 * abs(exact)
 
@@ -70,12 +70,12 @@ def test_the_symmetric_flow_refuses_what_it_cannot_do():
     long = [build("asep", (50,), p=1.0, q=0.3), build("free", (60,), initial="bernoulli:0.4")]  # tiny probabilities
     for system in (build("asep", (4,), p=1.0, q=0.3), build("east", (4,), initial="bernoulli:0.3"), *long):
         with pytest.raises(InputError, match="detailed balance"):
-            track(system, [0.2], [0.2], tracker="tdvp-symmetric", tracker_options=SAMPLED)
+            track(system, [0.2], [0.2], tracker="tdvp", tracker_options={**SAMPLED, **SYMMETRISED})
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"dt": 0.0}, "positive"), ({"samples": 3}, "at least 10"), ({"share": 1.5}, "between 0 and 1")],
+    [({"dt": 0.0}, "positive"), ({"samples": 3}, "lies from 10"), ({"share": 1.5}, "above 0 and below 1")],
 )
 def test_bad_options_are_refused(options, message):
     with pytest.raises(InputError, match=message):
@@ -145,7 +145,7 @@ def test_a_step_above_the_stability_bound_is_warned_about_once_and_one_below_it_
 
 
 def test_the_symmetric_flow_bears_twice_the_step():
-    table = {"architecture": "table", "tracker_options": {**SUMMED, "dt": 0.8}, "tracker": "tdvp-symmetric"}
+    table = {"architecture": "table", "tracker_options": {**SUMMED, **SYMMETRISED, "dt": 0.8}, "tracker": "tdvp"}
     log = track(build("fa", (4,)), [0.2], [4.0], **table).log
     assert log.stiffness.max() == pytest.approx(0.8 * 4 / 2)
     open_system = {"observable": "jumps", "quantities": ["ln_Z"], "tracker": "tdvp"}
@@ -154,8 +154,8 @@ def test_the_symmetric_flow_bears_twice_the_step():
 
 def test_a_fit_that_follows_the_noise_of_its_samples_is_warned_about_and_a_good_one_not():
     """South-East 4x4: with 1328 parameters on 500 samples the residual on those stays small, on fresh ones it grows."""
-    system, options = build("east", (4, 4)), {"samples": 500, "dt": 0.36}
-    settings = {"tracker": "tdvp-symmetric", "tracker_options": options, "quantities": ("ln_Z",), "project": False}
+    system, options = build("east", (4, 4)), {"samples": 500, "dt": 0.36, "control": "ln_Z", **SYMMETRISED}
+    settings = {"tracker": "tdvp", "tracker_options": options, "quantities": ("ln_Z",), "project": False}
     wide, small = ({"architecture": name, "architecture_options": sizes} for name, sizes in NETWORKS)
     with pytest.warns(UserWarning, match="it follows their noise; take more samples than the network has parameters"):
         noisy = track(system, [0.1], [6.0], **wide, **settings)
@@ -204,5 +204,5 @@ def test_fields_regressed_one_after_another_have_the_same_velocities(tracker, mo
         return found.records.value.tolist()
 
     together = values()
-    monkeypatch.setattr("vanbench.neural.trackers.regression.KEPT", 1)
+    monkeypatch.setattr("vanbench.neural.trackers.tangent.regression.KEPT", 1)
     assert values() == pytest.approx(together, rel=1e-9)  # products of several matrices add up in another order

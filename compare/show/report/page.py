@@ -122,7 +122,7 @@ def _section(number: int, name: str, rows: pd.DataFrame, record: Record, network
     held = {k: v for k, v in record.config.items() if v not in (None, "", {}, [])}
     params = ", ".join(f"{k} = {v}" for k, v in record.params.items() if v not in ({}, [], None))
     shapes = ", ".join(dict.fromkeys(rows.sort_values("n_sites")["shape"]))
-    question = f"{record.system}, {params}; shapes {shapes}; {record.observable} tilted by s; tracker {record.tracker}"
+    question = f"{record.system}, {params}; shapes {shapes}; {record.observable} tilted by s; tracker {record.method}"
     panels = list(task_panels(rows, networks, f"f{number}"))
     return Section(f"task-{number}", name, question, json.dumps(held, indent=2, ensure_ascii=False), panels)
 

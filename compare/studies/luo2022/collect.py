@@ -47,7 +47,7 @@ def _spins(record: Record) -> pd.DataFrame:
         shape=shape_text(record.shape),
         n_sites=record.n_sites,
         system=record.system,
-        tracker=record.tracker,
+        tracker=record.method,
         network=record.label,
         varied=varied,
         parameter=record.params[varied] if varied else np.nan,
@@ -113,7 +113,7 @@ def losses(folders: Sequence[Path]) -> pd.DataFrame:
                 task, varied = base_name(record.task)
                 labels: dict = {"task": task, "shape": shape_text(record.shape), "network": record.label}
                 labels["parameter"] = record.params[varied] if varied else np.nan
-                parts.append(log[["t", "loss"]].assign(**labels, tracker=record.tracker, seed=record.seed))
+                parts.append(log[["t", "loss"]].assign(**labels, tracker=record.method, seed=record.seed))
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["task", "t", "loss"])
 
 
@@ -126,7 +126,7 @@ def counts(folders: Sequence[Path]) -> pd.DataFrame:
                 errors = record.frame("errors")
                 own = errors[errors.quantity == "ln_Z"][["s", "t", "value", "stderr", "exact"]]
                 labels = {"task": record.task, "shape": shape_text(record.shape), "n_sites": record.n_sites}
-                labels |= {"tracker": record.tracker, "network": record.label, "cpu_s": record.cpu_s}
+                labels |= {"tracker": record.method, "network": record.label, "cpu_s": record.cpu_s}
                 parts.append(own.assign(error=(own.value - own.exact).abs(), **labels))
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 

@@ -99,7 +99,7 @@ def drawn(out: Path, references: Path) -> list[Path]:
         text.append(f"## Quantum jumps counted\n\n{_of_counts(collect.counting(counted))}\n![ln Z](jumps.png)\n")
     if (out / "losses.csv").exists():
         loss = pd.read_csv(out / "losses.csv", dtype={"shape": str})
-        written.append(figures.curves(loss[loss.tracker == "steady"], out / "losses.png"))
+        written.append(figures.curves(loss[loss.tracker == "l1(steady)"], out / "losses.png"))
         text.append("## Loss curves\n\n![Objective over iterations](losses.png)\n\nData: `losses.csv`\n")
     (out / "README.md").write_text("\n".join(text))
     return [*written, out / "README.md"]

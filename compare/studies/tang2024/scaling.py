@@ -1,6 +1,6 @@
 """How the cost of a step grows with the lattice: 2D South-East, one process; CPU seconds, or those of a GPU.
 
-vanbench study tang2024 scaling --lengths 4,6,8,12,16 --out results/tang2024/scaling.md
+vanbench study tang2024 scaling --lengths 4,6,8,12,16 --tracker-option picture=symmetrised --out results/tang2024/scaling.md
 vanbench study tang2024 scaling --lengths 4,6,8,12,16,32 --device cuda --dtype float32 --fields 16
 """
 
@@ -38,11 +38,11 @@ def time_per_step(
     generator = torch.Generator(where.device).manual_seed(1)
     fields = np.linspace(0.05, 0.15, where.fields).tolist() if where.fields > 1 else [0.1]
     problem = Problem(system, fields, "activity", Ensemble(net, len(fields)), generator)
-    runner = trackers.build(tracker, problem, **options)
-    taken = []
+    runner = trackers.make(tracker, options)
+    state, taken = runner.init(problem), []
     for _ in range(steps + 1):
         began = where.clock()
-        runner.step(0.01)
+        state, _ = runner.step(problem, state, 0.01)
         taken.append(where.clock() - began)
     return min(taken[1:]), problem.ensemble.n_parameters
 
@@ -55,7 +55,7 @@ def exponent(sites: np.ndarray, seconds: np.ndarray) -> float:
 
 def main(
     lengths: Annotated[str, typer.Option(help="Side lengths, like 4,6,8.")] = "4,6,8,12,16,32",
-    tracker: Annotated[str, typer.Option(help="A name (see `vanbench list trackers`).")] = "tdvp-symmetric",
+    tracker: Annotated[str, typer.Option(help="A name (see `vanbench list trackers`).")] = "tdvp",
     architecture: Annotated[str, typer.Option(help="A name (see `vanbench list architectures`).")] = "sitewise",
     tracker_option: Annotated[list[str] | None, typer.Option(help="NAME=VALUE, an option of the tracker.")] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
@@ -68,7 +68,7 @@ def main(
     rows, where = [], Where(device, dtype, fields)
     try:
         where.check()
-        trackers.check(tracker, options)
+        trackers.make(tracker, options)
         for length in (int(value) for value in parse.numbers(lengths, "--lengths")):
             try:
                 seconds, parameters = time_per_step(tracker, architecture, length, where=where, **options)

@@ -51,7 +51,8 @@ system = "tfim"
 shapes = [[2]]
 vary = {g = [0.5, 1.0]}
 times = [5, 10]
-tracker = "steady"
+tracker = "l1"
+target = "steady"
 reference = []
 
 [[tasks]]
@@ -70,7 +71,8 @@ system = "heisenberg"
 params = {Jy = 1.8}
 shapes = [[2]]
 times = [5, 10]
-tracker = "steady"
+tracker = "l1"
+target = "steady"
 seeds = 2
 """
 

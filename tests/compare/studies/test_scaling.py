@@ -49,4 +49,4 @@ def test_what_it_cannot_time_is_refused(option, value):
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_a_step_on_a_gpu(dtype):
     where = scaling.Where("cuda", dtype, 3)
-    assert scaling.time_per_step("tdvp-symmetric", "sitewise", 4, steps=1, where=where, samples=50)[0] > 0
+    assert scaling.time_per_step("tdvp", "sitewise", 4, steps=1, where=where, samples=50, picture="symmetrised")[0] > 0

@@ -368,8 +368,8 @@ s = [0.01, 0.1, 0.1995262315, 0.3981071706, 1.0]
 times = [1.0, 2.0]
 reference = []
 architectures = ["sitewise"]
-tracker = "tdvp-symmetric"
-tracker_options = {full_summation = true, dt = 0.5}
+tracker = "tdvp"
+tracker_options = {picture = "symmetrised", control = "ln_Z", full_summation = true, dt = 0.5}
 seeds = 1
 """
 

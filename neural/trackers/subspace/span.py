@@ -23,87 +23,82 @@ Errors are those of the jackknife, which also takes out the bias of first order 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from vanbench.neural.ensemble import Parameters
-from vanbench.neural.trackers.base import Problem
-from vanbench.neural.trackers.calibration import calibrated, controls, main_directions
-from vanbench.neural.trackers.symmetry import symmetries
-from vanbench.neural.trackers.tdvp_symmetric import SymmetricTDVP
+from vanbench.neural.trackers.base import Problem, Saved
+from vanbench.neural.trackers.subspace.calibration import calibrated, controls, main_directions
+from vanbench.neural.trackers.subspace.symmetry import symmetries
+from vanbench.neural.trackers.tangent import amplitude
 
 BLOCKS = 10  # of the jackknife
 CUT = 1e-6  # directions of the span with less of its largest squared norm are left out: they are noise
 RESIDUAL_CUT = 1e-4  # the same for residuals, whose matrices are noisier
+EMPTY = torch.zeros(0, 0, 0, dtype=torch.float64)
 EVALUATED = ("log_density", "log_psi", "energy", "energy2")
 
 
-class Span:
-    """``K`` networks for each of ``R`` counting fields, and what each of them is on the configurations of all.
+@dataclass(frozen=True)
+class Span(Saved):
+    """``K`` networks for each of ``R`` counting fields, and what each of them is on the configurations ``x`` of all.
 
-    flow
-        gives ``H psi / psi`` of the ensemble's networks as they are.
     samples, second
         configurations of each network, and those of them that the residuals are measured on.
+    log_density, log_psi, energy, energy2
+        of the images' averages ``(R, n, K)``, and ``(H^2 psi / psi)(x)`` of the first ``second`` of each network.
     """
 
-    def __init__(self, problem: Problem, flow: SymmetricTDVP, samples: int, second: int):
-        self.problem, self.flow, self.samples, self.second = problem, flow, samples, second
-        images = symmetries(problem.system, problem.s, problem.observable)
-        self.images = torch.as_tensor(images, device=problem.ensemble.device)
-        self.networks: list[Parameters] = []
-        self.x: Tensor | None = None
-        empty = torch.zeros(len(problem.s), 0, 0, dtype=torch.float64)
-        # of the images' averages: (R, n, K), and ``(H^2 psi / psi)(x)`` of the first ``second`` of each network
-        self.log_density, self.log_psi, self.energy, self.energy2 = empty, empty, empty, empty
-        self.parts: list[list[Part]] = []
+    samples: int
+    second: int
+    networks: list[Parameters] = field(default_factory=list)
+    x: Tensor | None = None
+    log_density: Tensor = EMPTY
+    log_psi: Tensor = EMPTY
+    energy: Tensor = EMPTY
+    energy2: Tensor = EMPTY
 
     @property
     def sizes(self) -> list[int]:
-        return [len(self.networks)] * len(self.problem.s)
+        """How many of each counting field."""
+        return [len(self.networks)] * len(self.log_psi)
 
-    def add(self) -> None:
-        """Take the ensemble's networks as they are into the span; they stand in the ensemble again afterwards."""
-        ensemble = self.problem.ensemble
-        new, x = ensemble.frozen(), self.problem.sample(self.samples)
-        self.networks.append(new)
-        turns = torch.arange(self.samples, device=x.device) % len(self.images)
-        x = x.gather(2, self.images[turns].expand_as(x))  # equally many of each image
+    def with_networks(self, problem: Problem) -> Span:
+        """With the ensemble's networks as they are; they stand in the ensemble again afterwards."""
+        images = problem.derived(_images)
+        new, x = problem.ensemble.frozen(), problem.sample(self.samples)
+        turns = torch.arange(self.samples, device=x.device) % len(images)
+        x = x.gather(2, images[turns].expand_as(x))  # equally many of each image
+        kept = [getattr(self, name) for name in EVALUATED]
         if self.x is not None:
-            rows = [self._evaluate(network, x) for network in self.networks[:-1]]
-            self._append([torch.stack(part, 2) for part in zip(*rows)], 1)
+            rows = [self._evaluate(problem, network, x) for network in self.networks]
+            kept = [torch.cat([old, torch.stack(part, 2)], 1) for old, part in zip(kept, zip(*rows))]
             x = torch.cat([self.x, x], 1)
-        self.x = x
-        self._append([part[..., None] for part in self._evaluate(new, x)], 2)
-        self.parts = []
-
-    def _append(self, found: Sequence[Tensor], dim: int) -> None:
-        for name, new in zip(EVALUATED, found):
-            old = getattr(self, name)
-            setattr(self, name, torch.cat([old, new], dim) if old.numel() else new)
+        added = [part[..., None] for part in self._evaluate(problem, new, x)]
+        kept = added if self.x is None else [torch.cat(pair, 2) for pair in zip(kept, added)]
+        return Span(self.samples, self.second, [*self.networks, new], x, *kept)
 
     def ln_z(self, t: float) -> tuple[Tensor, Tensor]:
         """``ln <v|exp(t H)|v>`` of the first network ``v``, ``(R,)``, and its influences ``(R, BLOCKS)``.
 
         The squares of the influences add up to the variance.
         """
-        values = torch.tensor([[part.ln_z(t) for part in parts] for parts in self._solved()], dtype=torch.float64)
+        values = torch.tensor([[part.ln_z(t) for part in parts] for parts in self.solved], dtype=torch.float64)
         return _jackknife(values)
 
     def top(self) -> tuple[Tensor, Tensor]:
         """The largest Ritz value, a lower bound of the largest eigenvalue up to noise; as `ln_z`."""
-        values = torch.tensor([[part.values[-1] for part in parts] for parts in self._solved()], dtype=torch.float64)
+        values = torch.tensor([[part.values[-1] for part in parts] for parts in self.solved], dtype=torch.float64)
         return _jackknife(values)
 
     def weights(self, t: float) -> Tensor:
         """The normalised square of ``exp(t H / 2) v`` on the configurations ``x``, ``(R, n)``."""
-        amplitude = self._amplitudes()
-        c = torch.stack([parts[0].coefficients(t) for parts in self._solved()])
-        square = (amplitude @ c[..., None].to(amplitude))[..., 0].square()
+        values = self._amplitudes()
+        c = torch.stack([parts[0].coefficients(t) for parts in self.solved])
+        square = (values @ c[..., None].to(values))[..., 0].square()
         return square / square.sum(1, keepdim=True)
 
     def effective(self, t: float) -> Tensor:
@@ -111,24 +106,24 @@ class Span:
         w = self.weights(t)
         return 1 / (w.square().sum(1) * w.shape[1])
 
-    def _evaluate(self, network: Parameters, x: Tensor) -> tuple[Tensor, ...]:
+    def _evaluate(self, problem: Problem, network: Parameters, x: Tensor) -> tuple[Tensor, ...]:
         """What `EVALUATED` names for one network on configurations ``(R, n, n_sites)``, ``n`` whole sets of samples.
 
         With the average over images ``psi``: ``ln`` of the density and of ``psi``, ``H psi / psi``, ``H^2 psi / psi``.
         """
-        ensemble = self.problem.ensemble
+        ensemble, turns = problem.ensemble, problem.derived(_images)
         kept = ensemble.frozen()
         ensemble.load(network)
-        images = torch.stack([x[..., image] for image in self.images], 1)  # (R, images, n, n_sites)
-        log_phi = self.problem.log_prob(images.flatten(1, 2))
-        energy = self.flow.local(images.flatten(1, 2), log_phi)
+        images = torch.stack([x[..., image] for image in turns], 1)  # (R, images, n, n_sites)
+        log_phi = problem.log_prob(images.flatten(1, 2))
+        energy = amplitude.local(problem, images.flatten(1, 2), log_phi)
         log_phi, energy = (part.double().unflatten(1, images.shape[1:3]) for part in (log_phi, energy))
         some = self._some(x.shape[1])
         few = [part[:, :, some].flatten(1, 2) for part in (images, log_phi, energy)]
-        energy2 = self.flow.twice(*few).unflatten(1, (len(self.images), -1))
+        energy2 = amplitude.twice(problem, *few).unflatten(1, (len(turns), -1))
         ensemble.load(kept)
         share = torch.softmax(log_phi / 2, 1)
-        logs = [part - math.log(len(self.images)) for part in (log_phi.logsumexp(1), (log_phi / 2).logsumexp(1))]
+        logs = [part - math.log(len(turns)) for part in (log_phi.logsumexp(1), (log_phi / 2).logsumexp(1))]
         return (*logs, (share * energy).sum(1), (share[:, :, some] * energy2).sum(1))
 
     def _some(self, n: int) -> Tensor:
@@ -142,32 +137,29 @@ class Span:
         """``psi_k(x) / sqrt(m(x))``, ``(R, n, K)``."""
         return (self.log_psi - self._log_m() / 2).exp()
 
-    def _solved(self) -> list[list[Part]]:
+    @cached_property
+    def solved(self) -> list[list[Part]]:
         """For each counting field the solution from all configurations, then from all but each block."""
-        if not self.parts:
-            amplitudes = self._amplitudes().cpu()
-            ratios = (self.log_density - self._log_m()).exp().cpu()
-            some = self._some(amplitudes.shape[1])
-            block = torch.arange(len(some)) % BLOCKS
-            for r, u in enumerate(amplitudes):
-                main = main_directions(u, CUT)
-                h, h2 = (u * self.energy[r].cpu()) @ main, (u[some] * self.energy2[r].cpu()) @ main
-                powers = Powers(main, u[:, 0], u @ main, h, some, h2)
-                weights = calibrated(controls(ratios[r], powers.u, powers.h), BLOCKS)
-                left_out = [(block == b)[some] for b in (-1, *range(BLOCKS))]
-                whole = Part(powers, weights[0], ~left_out[0])
-                less = [Part(powers, w, ~out, whole.sizes) for w, out in zip(weights[1:], left_out[1:])]
-                self.parts.append([whole, *less])
-        return self.parts
+        values = self._amplitudes().cpu()
+        ratios = (self.log_density - self._log_m()).exp().cpu()
+        some = self._some(values.shape[1])
+        block, out = torch.arange(len(some)) % BLOCKS, []
+        for r, u in enumerate(values):
+            main = main_directions(u, CUT)
+            h, h2 = (u * self.energy[r].cpu()) @ main, (u[some] * self.energy2[r].cpu()) @ main
+            powers = Powers(main, u[:, 0], u @ main, h, some, h2)
+            weights = calibrated(controls(ratios[r], powers.u, powers.h), BLOCKS)
+            left_out = [(block == b)[some] for b in (-1, *range(BLOCKS))]
+            whole = Part(powers, weights[0], ~left_out[0])
+            less = [Part(powers, w, ~left, whole.sizes) for w, left in zip(weights[1:], left_out[1:])]
+            out.append([whole, *less])
+        return out
 
-    def state(self) -> Mapping[str, Any]:
-        networks = [dict(network) for network in self.networks]
-        return {"networks": networks, "x": self.x, **{name: getattr(self, name) for name in EVALUATED}}
 
-    def load(self, state: Mapping[str, Any]) -> None:
-        for name, value in state.items():
-            setattr(self, name, value)
-        self.parts = []
+def _images(problem: Problem) -> Tensor:
+    """Permutations of the sites that leave the system as it is, ``(order, n_sites)``."""
+    images = symmetries(problem.system, problem.s, problem.observable)
+    return torch.as_tensor(images, device=problem.ensemble.device)
 
 
 @dataclass

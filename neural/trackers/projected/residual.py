@@ -1,4 +1,4 @@
-"""The L1 norm of a residual that is linear in ``p``, minimised by Adam: what `Trapezoid` and `Steady` share.
+"""The L1 norm of a residual that is linear in ``p``, minimised by Adam: of a step in time, or of the steady state.
 
 With ``E = (L p)/p`` a residual ``r = a p + b L p + c`` has the norm ``sum_x |r(x)| = <|r(x)| / p(x)>`` over samples of
 the network, and the gradient ``sum_x sgn r(x) (a + b L) grad p (x)``, that is
@@ -11,20 +11,18 @@ them drawn in proportion to their weight give the same gradient on average.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from vanbench.exact import InputError
-from vanbench.neural.backend.adam import Adam
+from vanbench.neural.backend.adam import Adam, Moments
 from vanbench.neural.backend.distributed import mine, total
 from vanbench.neural.ensemble import Parameters
 from vanbench.neural.tables import MAX_TABLE, TableGenerator, configurations
-from vanbench.neural.trackers.base import Diverged, Measuring, Problem
+from vanbench.neural.trackers.base import Diverged, Problem
 
 BETAS = (0.9, 0.98)  # of Adam, as published
 ROUNDING = 50  # of a residual beside its terms, in units of the precision: its sign says nothing
@@ -68,43 +66,26 @@ class _Terms:
 
 
 class L1Fit:
-    """Adam on ``sum_k weight_k |r_k|_1``, with fresh samples of the network for each iteration.
+    """Adam on ``sum_k weight_k |r_k|_1``, from ``samples`` of the network an iteration or with ``full_summation``.
 
-    samples
-        configurations an iteration draws.
-    neighbours
-        how many neighbours of each of them, drawn in proportion to their share of the gradient, are differentiated;
-        0: all of them, as published.
-    full_summation
-        sum over all configurations instead (up to 2^18 states: nine spins); with networks that share prefixes that
-        is cheaper than the neighbours of a few hundred samples.
-
-    Raises ``InputError`` for numbers out of range and for a counting field: the objective is about ``p`` itself.
+    ``neighbours``: how many of each of them, drawn in proportion to their share of the gradient, are differentiated; 0:
+    all of them, as published.
     """
 
-    def __init__(self, problem: Problem, samples: int, neighbours: int, learning_rate: float, full_summation: bool):
-        if samples < 2 or neighbours < 0 or not 0 < learning_rate < math.inf:
-            raise InputError("samples must be at least 2, neighbours not negative and learning_rate positive.")
-        if list(problem.s) != [0.0]:
-            raise InputError("the L1 objectives follow the plain evolution: take --s 0, or tdvp for a counting field.")
+    def __init__(
+        self,
+        problem: Problem,
+        moments: Moments,
+        samples: int,
+        neighbours: int,
+        learning_rate: float,
+        full_summation: bool,
+    ):
         self.problem, self.samples, self.neighbours = problem, samples, neighbours
         self.learning_rate = learning_rate
-        self.states: Tensor | None = None
+        self.states = problem.derived(table) if full_summation else None
         self._before: tuple[Parameters, Tensor, Tensor] | None = None
-        if full_summation:
-            system = problem.system
-            if system.local_dim**system.n_sites > MAX_TABLE:
-                raise InputError(f"full summation here is for at most {MAX_TABLE} states; this system has more.")
-            self.states = configurations(system.n_sites, system.local_dim, problem.ensemble.device)[None]
-            self.generator = TableGenerator(system, problem.ensemble.net.site_bias)
-        parameters = list(problem.ensemble.parameters.values())
-        self.optimiser = Adam(parameters, learning_rate, BETAS)
-
-    def state(self) -> Mapping[str, Any]:
-        return self.optimiser.state()
-
-    def load(self, state: Mapping[str, Any]) -> None:
-        self.optimiser.load(state)
+        self.optimiser = Adam(problem.ensemble.parameters.values(), learning_rate, BETAS, moments)
 
     def iterate(self, residuals: Sequence[Residual], before: Parameters, rate: float = 1.0) -> Tensor:
         """One iteration at ``rate`` times the learning rate; the objective before it, ``(1,)``.
@@ -127,7 +108,7 @@ class L1Fit:
     def _summed(self, residuals: Sequence[Residual], before: Parameters) -> Tensor:
         assert self.states is not None
         p = self.problem.ensemble.log_prob_all(self.states)[0].exp()
-        flow = self.generator(p)
+        flow = self.problem.derived(_generator)(p)
         old, old_flow = self._earlier(residuals, before)
         parts = [
             part.weight * (part.own * p + part.flow * flow + part.old * old + part.old_flow * old_flow).abs().sum()
@@ -145,7 +126,7 @@ class L1Fit:
         if self._before is None or self._before[0] is not before:
             assert self.states is not None
             old = self.problem.ensemble.log_prob_all(self.states, before)[0].exp()
-            self._before = before, old, self.generator(old)
+            self._before = before, old, self.problem.derived(_generator)(old)
         return self._before[1:]
 
     # -- from samples ----------------------------------------------------------------------------------------------
@@ -211,38 +192,16 @@ class L1Fit:
             (factor * self.problem.ensemble.log_prob(part)).sum().backward()
 
 
-class L1Tracker(Measuring):
-    """What trackers that fit in the L1 norm have in common: ``fit``, and fresh samples for the observables.
+def table(problem: Problem) -> Tensor:
+    """Every configuration, whatever the support, ``(1, d^n_sites, n_sites)``. Raises ``InputError`` for too many."""
+    system = problem.system
+    if system.local_dim**system.n_sites > MAX_TABLE:
+        raise InputError(f"full summation here is for at most {MAX_TABLE} states; this system has more.")
+    return configurations(system.n_sites, system.local_dim, problem.ensemble.device)[None]
 
-    samples, learning_rate
-        configurations an iteration draws, and Adam's rate.
-    neighbours
-        neighbours of each configuration that are differentiated, drawn in proportion to their share of the gradient;
-        0: all, as published (costly).
-    measure
-        samples for the observables; 0: ``4 samples``.
-    full_summation
-        sum over all configurations instead of sampling (up to 2^18 states).
-    """
 
-    def __init__(
-        self,
-        problem: Problem,
-        samples: int = 1000,
-        learning_rate: float = 1e-2,
-        neighbours: int = 8,
-        measure: int = 0,
-        full_summation: bool = False,
-    ):
-        self.fit = L1Fit(problem, samples, neighbours, learning_rate, full_summation)
-        self.problem, self.measure, self.states = problem, measure or 4 * samples, self.fit.states
-
-    def state(self) -> Mapping[str, Any]:
-        return {"fit": self.fit.state(), "measured": self._measured}
-
-    def load(self, state: Mapping[str, Any]) -> None:
-        self.fit.load(state["fit"])
-        self._measured = state["measured"]
+def _generator(problem: Problem) -> TableGenerator:
+    return TableGenerator(problem.system, problem.ensemble.net.site_bias)
 
 
 def cooled(progress: float, decay: float) -> float:

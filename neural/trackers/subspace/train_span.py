@@ -18,10 +18,9 @@ taken last, a part of every bond, and the next states for the chosen one.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from functools import partial
-from typing import Any
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 
 import numpy as np
 import torch
@@ -31,7 +30,8 @@ from torch import Tensor
 
 from vanbench.exact.mps.operators import LocalOperatorSum
 from vanbench.exact.mps.state import MatrixProductState
-from vanbench.neural.trackers.gates_symmetric import draw, on_cpu
+from vanbench.neural.trackers.base import Saved
+from vanbench.neural.trackers.tebd.sampling import draw, on_cpu
 
 CUT = 1e-10  # a train with less squared distance from those already taken adds nothing but rounding
 SHORTER = 0.7  # of the largest bond, to see what bonds cut: a larger step would show more than a larger bond can add
@@ -57,49 +57,53 @@ class Solved:
         return self.vectors @ (self.components[k] * np.exp(t / 2 * (self.values - self.values[-1])))
 
 
-class Field:
-    """The trains of one counting field, of ``flows`` flows in turn, from the start first.
+@dataclass(frozen=True)
+class Field(Saved):
+    """The states of one counting field, of ``flows`` flows in turn, from the start first, with bonds of at most
+    ``bond`` in ``shorter``.
 
+    elements
+        ``S`` and ``H``, then ``S`` and ``H`` of the shorter ones, ``(2, 2, K, K)``.
     times, growths
         ``T`` and ``ln Z_T`` of the states of the first flow.
+    lost, missed
+        cut from the flows so far, and from the shorter states, at most.
     """
 
-    def __init__(self, hamiltonian: LocalOperatorSum, flows: int, bond: int):
-        self.hamiltonian, self.flows, self.bond = hamiltonian, flows, bond
-        self.trains: list[MatrixProductState] = []
-        self.shorter: list[MatrixProductState] = []  # the same with smaller bonds
-        self.elements = np.zeros((2, 2, 0, 0))  # S and H, then S and H of the shorter ones
-        self.times: list[float] = []
-        self.growths: list[float] = []
-        self.lost, self.missed = 0.0, 0.0  # cut from the flows so far, and from the shorter trains, at most
-        self._solved: list[Solved] = []  # no longer true once trains are added
+    flows: int
+    bond: int
+    states: tuple[MatrixProductState, ...] = ()
+    shorter: tuple[MatrixProductState, ...] = ()
+    elements: np.ndarray = field(default_factory=lambda: np.zeros((2, 2, 0, 0)))
+    times: tuple[float, ...] = ()
+    growths: tuple[float, ...] = ()
+    lost: float = 0.0
+    missed: float = 0.0
 
-    def add(self, train: MatrixProductState) -> None:
-        self.trains.append(train.copy())
-        self.shorter.append(self.trains[-1].compressed(self.bond))
-        self.missed = max(self.missed, self.shorter[-1].discarded)
-        size = len(self.trains)
-        grown = np.zeros((2, 2, size, size))
-        grown[:, :, :-1, :-1] = self.elements
-        for k, others in enumerate(zip(self.trains, self.shorter)):
-            pairs = list(zip(others, (self.trains[-1], self.shorter[-1])))
-            rows = [self.hamiltonian.between(*pair) for pair in (pairs if pairs[0] != pairs[1] else pairs[:1])]
-            grown[:, :, k, -1] = grown[:, :, -1, k] = np.array([rows[0], rows[-1]])
-        self.elements = grown
-        self._solved = []
+    def taken(self, state: MatrixProductState, hamiltonian: LocalOperatorSum) -> Field:
+        """With one more."""
+        states = (*self.states, state.copy())
+        shorter = (*self.shorter, states[-1].compressed(self.bond))
+        size = len(states)
+        elements = np.zeros((2, 2, size, size))
+        elements[:, :, :-1, :-1] = self.elements
+        for k, others in enumerate(zip(states, shorter)):
+            pairs = list(zip(others, (states[-1], shorter[-1])))
+            rows = [hamiltonian.between(*pair) for pair in (pairs if pairs[0] != pairs[1] else pairs[:1])]
+            elements[:, :, k, -1] = elements[:, :, -1, k] = np.array([rows[0], rows[-1]])
+        missed = max(self.missed, shorter[-1].discarded)
+        return replace(self, states=states, shorter=shorter, elements=elements, missed=missed)
 
-    @property
+    @cached_property
     def solved(self) -> list[Solved]:
-        """Of all trains; of the shorter ones; without those taken last; without those of each flow but the first."""
-        if not self._solved:
-            size = len(self.trains)
-            flow = np.arange(size) % self.flows
-            everything = np.arange(size)
-            last = everything[: max(self.flows, size - self.flows)]
-            chosen = [everything, last, *(np.flatnonzero(flow != f) for f in range(1, self.flows))]
-            own = [_solve(self.elements[0], some) for some in chosen]
-            self._solved = [own[0], _solve(self.elements[1], everything), *own[1:]]
-        return self._solved
+        """Of all states; of the shorter ones; without those taken last; without those of each flow but the first."""
+        size = len(self.states)
+        flow = np.arange(size) % self.flows
+        everything = np.arange(size)
+        last = everything[: max(self.flows, size - self.flows)]
+        chosen = [everything, last, *(np.flatnonzero(flow != f) for f in range(1, self.flows))]
+        own = [_solve(self.elements[0], some) for some in chosen]
+        return [own[0], _solve(self.elements[1], everything), *own[1:]]
 
     def ln_z(self, one: Solved, k: int, t: float) -> float:
         """``ln Z_t`` from the ``k``-th state of the first flow."""
@@ -116,29 +120,37 @@ class Field:
         ]
 
 
+@dataclass(frozen=True)
 class TrainSpan:
-    """Trains of norm one for each of ``R`` counting fields (`Field`), with bonds of at most ``bond``."""
+    """States of norm one for each of ``R`` counting fields."""
 
-    def __init__(self, hamiltonians: list[LocalOperatorSum], flows: int, bond: int):
-        shorter = max(1, math.floor(SHORTER * bond))
-        self.fields = [Field(hamiltonian, flows, shorter) for hamiltonian in hamiltonians]
+    fields: tuple[Field, ...]
+
+    @staticmethod
+    def of(fields: int, flows: int, bond: int) -> TrainSpan:
+        """Without any yet; ``bond``: of the states to come."""
+        return TrainSpan((Field(flows, max(1, math.floor(SHORTER * bond))),) * fields)
 
     @property
     def sizes(self) -> list[int]:
-        return [len(field.trains) for field in self.fields]
+        return [len(field.states) for field in self.fields]
 
-    def add(self, new: list[MatrixProductState], fields: Iterable[int]) -> None:
-        """The next of some counting fields."""
-        for r in fields:
-            self.fields[r].add(new[r])
+    def taken(
+        self, new: list[MatrixProductState], hamiltonians: list[LocalOperatorSum], moving: Collection[int]
+    ) -> TrainSpan:
+        """With the next of some counting fields."""
+        grown = (f.taken(new[r], hamiltonians[r]) if r in moving else f for r, f in enumerate(self.fields))
+        return TrainSpan(tuple(grown))
 
-    def flowed(self, time: float, growths: np.ndarray, lost: Tensor, fields: Iterable[int]) -> None:
+    def flowed(self, time: float, growths: np.ndarray, lost: Tensor, moving: Collection[int]) -> TrainSpan:
         """The last of the first flow are at ``time``, where ``ln Z`` has grown by ``growths`` since those before."""
-        for r in fields:
-            field = self.fields[r]
-            field.times.append(time)
-            field.growths.append((field.growths or [0.0])[-1] + float(growths[r]))
-            field.lost = float(lost[r])
+        out = []
+        for r, old in enumerate(self.fields):
+            if r in moving:
+                total = (old.growths or (0.0,))[-1] + float(growths[r])
+                old = replace(old, times=(*old.times, time), growths=(*old.growths, total), lost=float(lost[r]))
+            out.append(old)
+        return TrainSpan(tuple(out))
 
     def ln_z(self, t: float) -> tuple[Tensor, Tensor]:
         """``ln <v|exp(t H)|v>`` of each field ``(R,)``, and what it changes by without parts of the span ``(R, B)``."""
@@ -174,44 +186,16 @@ class TrainSpan:
         """``n`` configurations of all trains ``(R, n, n_sites)``, and their weights in ``|exp(t H / 2) v|^2``."""
         found, weights, k = [], [], self.first(t)
         for field in self.fields:
-            trains, solved = field.trains, field.solved[0]
-            each = -(-n // len(trains))
-            x = torch.cat([draw(train, each, generator) for train in trains])
+            states, solved = field.states, field.solved[0]
+            each = -(-n // len(states))
+            x = torch.cat([draw(state, each, generator) for state in states])
             x = x[torch.randperm(len(x), generator=on_cpu(generator))[:n]]
-            amplitudes = np.array([train.amplitudes(x.numpy()) for train in trains])
+            amplitudes = np.array([state.amplitudes(x.numpy()) for state in states])
             grown = solved.coefficients(k * field.flows, t - field.times[k])
             square = (grown @ amplitudes) ** 2 / (amplitudes**2).sum(0)
             found.append(x)
             weights.append(torch.from_numpy(square / square.sum()))
         return torch.stack(found), torch.stack(weights)
-
-    def state(self) -> Mapping[str, Any]:
-        return {"fields": [_stored(field) for field in self.fields]}
-
-    def load(self, state: Mapping[str, Any]) -> None:
-        for field, stored in zip(self.fields, state["fields"]):
-            _restore(field, stored)
-
-
-KEPT = ("times", "growths", "lost", "missed")  # of a checkpoint, beside the trains and the elements
-
-
-def _stored(field: Field) -> dict[str, Any]:
-    cores = [[torch.from_numpy(np.ascontiguousarray(core)) for core in train.tensors] for train in field.trains]
-    centres = [train.centre for train in field.trains]
-    elements = torch.from_numpy(field.elements)
-    return {"cores": cores, "centres": centres, "elements": elements, **{name: getattr(field, name) for name in KEPT}}
-
-
-def _restore(field: Field, stored: Mapping[str, Any]) -> None:
-    like = field.trains[0]
-    pairs = zip(stored["cores"], stored["centres"])
-    field.trains = [like.like([core.cpu().numpy() for core in cores], centre) for cores, centre in pairs]
-    field.shorter = [train.compressed(field.bond) for train in field.trains]
-    field.elements = stored["elements"].cpu().numpy()
-    for name in KEPT:
-        setattr(field, name, stored[name])
-    field._solved = []
 
 
 def _apart(rows: list[list[float]]) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,43 @@
+"""The map of trackers: what each needs, gives and costs, and its options, as tables of text."""
+
+from __future__ import annotations
+
+import inspect
+
+from vanbench.neural.trackers import TRACKERS
+from vanbench.neural.trackers.base import NEEDS
+from vanbench.neural.trackers.options import described, text
+
+Rows = tuple[list[str], list[list[str]]]
+
+
+def purposes() -> Rows:
+    """What each tracker does, a sentence."""
+    return ["tracker", "what it does"], [[name, _first_line(kind)] for name, kind in TRACKERS.items()]
+
+
+def variants() -> Rows:
+    """A row for each picture, kind of trial states and target."""
+    rows = []
+    for name, kind in TRACKERS.items():
+        for one in kind.variants:
+            which = ", ".join(f"{key}={text(value)}" for key, value in one.when.items())
+            needs = ", ".join(one.needs) or "–"
+            rows.append([name, which or "–", one.target, needs, one.network, one.gives, one.costs])
+    return ["tracker", "options", "target", "needs", "network", "gives", "costs"], rows
+
+
+def needs() -> Rows:
+    """What the words under ``needs`` mean."""
+    return ["need", "what it means"], [list(pair) for pair in NEEDS.items()]
+
+
+def options(name: str) -> Rows:
+    """Those of one tracker, with their defaults and a sentence each."""
+    return ["option", "default", "what it is"], [
+        [key, text(value), what] for key, value, what in described(TRACKERS[name])
+    ]
+
+
+def _first_line(kind: type) -> str:
+    return (inspect.getdoc(kind) or "").split("\n")[0]

@@ -1,0 +1,155 @@
+"""Steps of the exact scheme, each projected onto the networks by a fit: what `KL` and `NaturalGradient` share."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from vanbench.exact import InputError
+from vanbench.neural.backend.adam import Moments
+from vanbench.neural.estimators import Increment, effective_samples, from_loss, from_weights
+from vanbench.neural.trackers.base import POSITIVE, Diverged, Observed, Problem, Step, Tracker, one_configuration
+from vanbench.neural.trackers.options import Numbers, option
+from vanbench.neural.trackers.projected.target import Average, Euler, averaged
+from vanbench.neural.trackers.proposal import Batch, draw
+
+Target = Euler | Average
+
+
+@dataclass
+class Fitted:
+    """``measured``: configurations of the networks as they are; ``moments`` of Adam."""
+
+    measured: Tensor
+    moments: Moments | None = None
+    steps: int = 0
+
+
+@dataclass(frozen=True)
+class Projected(Tracker[Fitted]):
+    """``p_{t+dt} = argmin_p KL(p || (1 + dt W_s) p_t / Z)``."""
+
+    saved = (Fitted, Moments)
+
+    dt: float = option(0.05, "the time step (published: 0.05, in one dimension 0.1)", above=0)
+    samples: int = option(1000, "configurations that one step of a fit draws", least=2)
+    order: int = option(
+        1,
+        "1: Euler, as published; 2: SSP-RK2, two fits a step, the second towards the average of the start and two "
+        "Euler steps",
+        among=(1, 2),
+    )
+    tilts: Numbers = option(
+        (), "a share of the samples comes from the network tilted towards value 0 by each of these, with weights"
+    )
+    share: float = option(0.1, "of the samples, those of the tilted networks", above=0, below=1)
+    measure: int = option(0, "samples for the observables and the growth of the next step; 0: 4 samples")
+    full_summation: bool = option(False, "sum over all configurations instead of sampling (up to 2^16 states)")
+    strict: bool = option(False, "a negative target is an error; it is clamped otherwise, as published")
+
+    @property
+    def euler(self) -> bool:
+        return self.order == 1
+
+    @property
+    def fixed_step(self) -> float | None:
+        return self.dt
+
+    @property
+    def longest_step(self) -> float:
+        return self.dt
+
+    @abstractmethod
+    def fit(self, problem: Problem, state: Fitted, target: Target) -> tuple[Tensor, Tensor]:
+        """Move the networks to the ``target``; returns ``target(x) - ln p(x)`` of samples, ``(R, n)``, and the loss."""
+
+    def init(self, problem: Problem) -> Fitted:
+        if (problem.connections.tables()["incoming"] < 0).any():
+            raise InputError(f"{self.name} needs {POSITIVE} (no negative rates): take tdvp.")
+        if self.measure == 1:
+            raise InputError("measure = 1: it must be at least 2.")
+        if self.full_summation:
+            problem.summed_states()
+        return Fitted(self._draw(problem))
+
+    def step(self, problem: Problem, state: Fitted, limit: float) -> tuple[Fitted, Step]:
+        before, summed = problem.ensemble.frozen(), self._summed_mass(problem)
+        states = self._states(problem)
+        first = Euler(problem, self.dt, before, states)
+        target: Target = first
+        mass = first.mass(state.measured)
+        log_weights, losses = self.fit(problem, state, target)
+        if self.order == 2:
+            second = Euler(problem, self.dt, problem.ensemble.frozen(), states)
+            target, middle = Average(first, second, mass), self._summed_mass(problem)
+            mass = target.mass(self._draw(problem))
+            summed = averaged(summed, middle) if summed and middle else None
+            log_weights, losses = self.fit(problem, state, target)
+        if not torch.isfinite(losses).all():
+            problem.ensemble.load(before)
+            if state.moments:
+                state.moments.forget()  # they are not finite either
+            raise Diverged(f"the loss of step {state.steps + 1} is not finite; the last good networks were kept.")
+        if target.negative and self.strict:
+            raise InputError(
+                f"{target.negative} negative targets at t = {state.steps * self.dt:.4g}: dt below "
+                f"{1 / target.steepest:.4g} avoids them (strict)."
+            )
+        step = self._summary(problem, target, mass, log_weights, losses)
+        step.summed = summed.value if summed else None
+        after = replace(state, measured=self._draw(problem), steps=state.steps + 1)
+        step.warnings += one_configuration(problem.connections, after.measured)
+        return after, step
+
+    def observe(self, problem: Problem, state: Fitted) -> Observed:
+        return problem.everything() if self.full_summation else Observed(state.measured)
+
+    def batch(self, problem: Problem) -> Batch:
+        """Configurations to fit on."""
+        if self.full_summation:
+            return Batch.of_all(problem, problem.summed_states())
+        return draw(problem, self.samples, self.tilts, self.share)
+
+    def _states(self, problem: Problem) -> Tensor | None:
+        return problem.summed_states() if self.full_summation else None
+
+    def _summed_mass(self, problem: Problem) -> Increment | None:
+        """``ln`` of the normaliser of an Euler step from here, summed over all configurations."""
+        if not problem.project:
+            return None
+        growth = problem.summed_mean(lambda x, _: problem.connections.column_sum(x))
+        return Increment.certain(torch.log1p(self.dt * growth))
+
+    def _draw(self, problem: Problem) -> Tensor:
+        return problem.summed_states() if self.full_summation else problem.sample(self.measure or 4 * self.samples)
+
+    def _summary(self, problem: Problem, target: Target, mass: Increment, log_weights: Tensor, loss: Tensor) -> Step:
+        states = self._states(problem)
+        if states is None:
+            increments = {"loss": from_loss(log_weights), "log_mean_exp": from_weights(log_weights)}
+            increments = {k: Increment(i.value, i.covariance + target.noise(mass)) for k, i in increments.items()}
+            increments["integrated"] = mass
+            ess = effective_samples(log_weights)
+        else:
+            exact = target(states).logsumexp(1)
+            increments = {
+                "loss": Increment.certain(-loss.to(exact)),
+                "log_mean_exp": Increment.certain(exact),
+                "integrated": mass,
+            }
+            ess = torch.exp(2 * exact - (2 * log_weights + problem.log_prob(states)).logsumexp(1))
+        # how far the step was to take ln p, and the part of it that is left, as spreads over the network
+        assert target.change is not None
+        path, left = (_spread(problem, values, states) for values in (target.change, log_weights))
+        told = {"loss": loss, "ess": ess, "path": path, "residual": left / path.clamp_min(1e-300)}
+        return Step(self.dt, increments, "log_mean_exp", told, target.negative, target.steepest)
+
+
+def _spread(problem: Problem, values: Tensor, states: Tensor | None) -> Tensor:
+    if states is None:
+        return values.std(1)
+    p = problem.log_prob(states).double().exp()
+    return (p * (values - (p * values).sum(1, keepdim=True)).square()).sum(1).sqrt()

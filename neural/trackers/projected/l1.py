@@ -1,0 +1,165 @@
+"""The published methods of open systems, fitted in the L1 norm: Luo et al., Phys. Rev. Lett. 128, 090501 (2022).
+
+In time ("dyn"): ``(1 - dt L/2) p_{t+dt} = (1 + dt L/2) p_t``, implicit trapezoidal steps, second order and stable for
+any step; ``dt`` is twice the published ``tau``. The steady state ("var"): ``min |L p|_1``, whose time counts
+iterations; or that first, and from its network steps in time ("var+dyn").
+
+With ``mix = w > 0`` the steady objective lies between that and a trapezoidal step of length ``span`` from ``p_0``, the
+network as it was at the last multiple of ``refresh`` iterations:
+
+- ``between = "norms"``: ``(1 - w) |L p|_1 + w |p - p_0 - span L (p + p_0)/2|_1 / span``
+- ``between = "residuals"``: ``|(w/span) (p - p_0) - L ((1 - w/2) p + (w/2) p_0)|_1``
+
+Both are ``|L p|_1`` at ``w = 0`` and the step at ``w = 1``, and zero at the steady state for all ``w``. (The supplement
+of the publication interpolates too, S23 and S25; its text could not be consulted, and these two are our own.)
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from vanbench.exact import InputError
+from vanbench.neural.backend.adam import Moments
+from vanbench.neural.ensemble import Parameters
+from vanbench.neural.estimators import Increment
+from vanbench.neural.trackers.base import PLAIN, Observed, Problem, Step, Tracker, Variant
+from vanbench.neural.trackers.options import option
+from vanbench.neural.trackers.projected.residual import L1Fit, Residual, cooled, table
+
+
+@dataclass
+class Descent:
+    """Moments of Adam in time steps; for the steady state its own, its iterations so far, and ``p_0``."""
+
+    moments: Moments
+    steady: Moments
+    iterations: int = 0
+    before: Parameters | None = None
+
+
+@dataclass(frozen=True)
+class L1(Tracker[Descent]):
+    """Steps in time, or the steady state, by minimising the L1 norm of what should vanish; for signed generators."""
+
+    name = "l1"
+    variants = (
+        Variant("hundreds of iterations of Adam a step, each with neighbours of its samples", needs=(PLAIN,)),
+        Variant(
+            "hundreds of iterations of Adam, and then as in time", gives="observables of the steady state",
+            when={"dynamics": True}, target="steady", needs=(PLAIN,), steady=True,
+        ),
+        Variant(
+            "hundreds of iterations of Adam, which its time counts", gives="observables of the steady state",
+            target="steady", needs=(PLAIN,), steady=True, iterations=True,
+        ),
+    )  # fmt: skip
+    saved = (Descent, Moments)
+
+    samples: int = option(1000, "configurations that an iteration draws (published: 12000)", least=2)
+    learning_rate: float = option(1e-2, "of Adam, in time steps", above=0)
+    neighbours: int = option(
+        8, "neighbours of each configuration that are differentiated, in proportion to their share of the gradient; 0: "
+        "all, as published (costly)",
+    )  # fmt: skip
+    measure: int = option(0, "samples for the observables; 0: 4 samples")
+    full_summation: bool = option(False, "sum over all configurations instead of sampling (up to 2^18 states)")
+    dt: float = option(0.016, "the longest time step; a report time is met by equal shorter ones", above=0)
+    epochs: int = option(120, "iterations a time step", least=1)
+    decay: float = option(
+        0.05, "the learning rate falls to this fraction in the second half of each step; 1 keeps it", above=0, most=1
+    )
+    window: float = option(0.2, "the last fraction of a step's iterations, whose loss is reported", above=0, most=1)
+    dynamics: bool = option(False, "target steady: after the steady objective, go on with steps in time")
+    iterations: int = option(500, "target steady: over which its learning rate falls, and, with dynamics, all of them")
+    steady_rate: float = option(1e-2, "target steady: the learning rate of Adam", above=0)
+    steady_decay: float = option(
+        0.02, "target steady: the rate falls to this fraction in the second half of the iterations", above=0, most=1
+    )
+    mix: float = option(0.0, "target steady: 0 minimises |L p|, 1 a time step", least=0, most=1)
+    between: str = option("norms", "target steady: how the two are mixed", among=("norms", "residuals"))
+    span: float = option(0.1, "target steady: the length of that time step", above=0)
+    refresh: int = option(10, "target steady: iterations after which it starts from the network as it is", least=1)
+
+    @property
+    def longest_step(self) -> float:
+        return self.dt
+
+    def init(self, problem: Problem) -> Descent:
+        if list(problem.s) != [0.0]:
+            raise InputError("the L1 objectives follow the plain evolution: take --s 0, or tdvp for a counting field.")
+        if problem.target == "steady" and not (self.dynamics or self.iterations):
+            raise InputError("iterations = 0: the steady objective needs at least 1.")
+        if self.full_summation:
+            problem.derived(table)
+        parameters = list(problem.ensemble.parameters.values())
+        return Descent(Moments.of(parameters), Moments.of(parameters))
+
+    def step(self, problem: Problem, state: Descent, limit: float) -> tuple[Descent, Step]:
+        """In time, or one iteration towards the steady state."""
+        if problem.target == "time":
+            return state, self._in_time(problem, state, limit)
+        if not self.dynamics:
+            state, loss = self._descend(problem, state, 1)
+            return state, _conserved(1.0, problem, loss)
+        if state.iterations < self.iterations:
+            state, _ = self._descend(problem, state, self.iterations)
+        return state, self._in_time(problem, state, limit)
+
+    def observe(self, problem: Problem, state: Descent) -> Observed:
+        if self.full_summation:
+            states = problem.derived(table)
+            return Observed(states, problem.log_prob_all(states).double().exp())
+        return Observed(problem.sample(self.measure or 4 * self.samples))
+
+    def _fit(self, problem: Problem, moments: Moments, rate: float) -> L1Fit:
+        return L1Fit(problem, moments, self.samples, self.neighbours, rate, self.full_summation)
+
+    def _in_time(self, problem: Problem, state: Descent, limit: float) -> Step:
+        """Whatever stops the iterations, the networks of before come back."""
+        dt = limit / max(1, math.ceil(limit / self.dt - 1e-9))
+        before, fit = problem.ensemble.frozen(), self._fit(problem, state.moments, self.learning_rate)
+        losses = []
+        try:
+            for epoch in range(self.epochs):
+                losses.append(fit.iterate([step_residual(dt)], before, cooled(epoch / self.epochs, self.decay)))
+        except Exception:
+            problem.ensemble.load(before)
+            raise
+        last = max(1, round(self.window * self.epochs))
+        return _conserved(dt, problem, torch.stack(losses[-last:]).mean(0))
+
+    def _descend(self, problem: Problem, state: Descent, iterations: int) -> tuple[Descent, Tensor]:
+        """Iterations towards the steady state, and the objective before the last of them."""
+        residuals = interpolated(self.mix, self.between, self.span)
+        fit, done, before = self._fit(problem, state.steady, self.steady_rate), state.iterations, state.before
+        for _ in range(iterations):
+            if done % self.refresh == 0 or before is None:
+                before = problem.ensemble.frozen()
+            loss = fit.iterate(residuals, before, cooled(done / max(1, self.iterations), self.steady_decay))
+            done += 1
+        return replace(state, iterations=done, before=before), loss
+
+
+def step_residual(dt: float) -> Residual:
+    """What a trapezoidal step of length ``dt`` makes zero."""
+    return Residual(weight=1.0, own=1.0, flow=-dt / 2, old=-1.0, old_flow=-dt / 2)
+
+
+def interpolated(mix: float, between: str, span: float) -> list[Residual]:
+    """The objective between ``|L p|_1`` (``mix`` 0) and a step (1)."""
+    if mix == 0:
+        return [Residual(weight=1.0, own=0.0, flow=1.0)]
+    if between == "norms":
+        step = Residual(weight=mix, own=1 / span, flow=-0.5, old=-1 / span, old_flow=-0.5)
+        return [Residual(weight=1 - mix, own=0.0, flow=1.0), step] if mix < 1 else [step]
+    return [Residual(weight=1.0, own=mix / span, flow=-(1 - mix / 2), old=-mix / span, old_flow=-mix / 2)]
+
+
+def _conserved(dt: float, problem: Problem, loss: Tensor) -> Step:
+    """A step that keeps the total probability: ``ln Z`` stays where it is."""
+    zero = torch.zeros(len(problem.s), dtype=torch.float64, device=problem.ensemble.device)
+    return Step(dt, {"conserved": Increment.certain(zero)}, "conserved", {"loss": loss})

@@ -1,0 +1,164 @@
+"""What `TDVP` and `LogRatio` share: samples, the choice of the step, and what is told of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from vanbench.exact import InputError
+from vanbench.exact.warning import RunWarning
+from vanbench.neural.ensemble import Parameters
+from vanbench.neural.estimators import Increment
+from vanbench.neural.trackers.base import Diverged, Observed, Problem, Step, Tracker
+from vanbench.neural.trackers.options import Numbers, option
+from vanbench.neural.trackers.proposal import Batch, draw
+from vanbench.neural.trackers.tangent import integrate
+from vanbench.neural.trackers.tangent.limit import Recent
+from vanbench.neural.trackers.tangent.regression import Velocity
+
+OVERFIT = 8.0  # of ``unseen``: in healthy runs it is about 1, at times 5
+
+
+@dataclass
+class Flow:
+    """``batch``: samples of the networks as they are; ``ahead``: the velocity on it, where the last step knows it."""
+
+    batch: Batch
+    next_dt: float
+    ln_z: Tensor
+    ahead: Velocity | None = None
+    recent: Recent | None = None
+
+
+@dataclass(frozen=True)
+class Tangent(Tracker[Flow]):
+    """``error`` and ``allowed`` of a step choose the next one."""
+
+    saved = (Flow, Batch, Velocity, Increment, Recent)
+
+    dt: float = option(0.2, "the longest time step; the first one is a sixteenth of it", above=0)
+    control: str = option(
+        "path",
+        "what chooses the step: path, its error in the Fisher norm, for every generator; or ln_Z, the difference "
+        "between the Euler and the second-order increment relative to ln Z, at s = 0 nothing",
+        among=("path", "ln_Z"),
+    )
+    tolerance: float = option(0.02, "the error of a step that control allows, beside the noise", above=0)
+    samples: int = option(2000, "configurations of a stage", least=10)
+    measure: int = option(0, "samples for the observables; those of the next stage where that is no more than them")
+    damping: float = option(1e-5, "added to the diagonal of the Fisher matrix, in units of its mean", least=0)
+    tilts: Numbers | None = option(
+        None,
+        "a share of the samples comes from the network tilted towards value 0 by each of these; by default 1,2,4, and "
+        "none where values are measurement outcomes",
+    )
+    share: float = option(0.1, "of the samples, those of the tilted networks", above=0, below=1)
+    full_summation: bool = option(False, "sum over all configurations instead of sampling (up to 2^16 states)")
+
+    @property
+    def longest_step(self) -> float:
+        return self.dt
+
+    @property
+    def pace(self) -> float:
+        """Of what is stepped, in units of the generator."""
+        return 1.0
+
+    @property
+    def stable(self) -> float:
+        return integrate.MIDPOINT.stable
+
+    def init(self, problem: Problem) -> Flow:
+        if self.full_summation:
+            problem.summed_states()
+        ln_z = torch.zeros(len(problem.s), device=problem.ensemble.device)
+        return Flow(self.draw(problem), self.dt / integrate.FIRST, ln_z)
+
+    def observe(self, problem: Problem, state: Flow) -> Observed:
+        if self.full_summation:
+            return problem.everything()
+        if self.measure <= state.batch.plain:
+            return Observed(state.batch.x[:, : state.batch.plain])
+        return Observed(problem.sample(self.measure))
+
+    def draw(self, problem: Problem) -> Batch:
+        if self.full_summation:
+            return Batch.of_all(problem, problem.summed_states())
+        return draw(problem, self.samples, self.tilted(problem), self.share)
+
+    def tilted(self, problem: Problem) -> tuple[float, ...]:
+        if self.tilts is None:
+            return (1.0, 2.0, 4.0) if problem.system.quantum is None else ()
+        return self.tilts
+
+    def finish(
+        self,
+        problem: Problem,
+        state: Flow,
+        before: Parameters,
+        dt: float,
+        rates: tuple[Increment, Increment],
+        next_dt: float,
+        told: dict[str, Tensor],
+        batch: Batch | None = None,
+    ) -> tuple[Flow, Step]:
+        """Bank the increment of ``ln Z``, ``dt`` times the second of ``rates``, the first being that of Euler; take
+        the ``batch`` of the next step or draw it. ``next_dt`` is the next step by the path."""
+        euler, rate = rates
+        if not torch.isfinite(rate.value).all():
+            problem.ensemble.load(before)
+            raise Diverged("the step is not finite; the last good networks were kept: take more damping or samples.")
+        stiffness = self._stiffness(problem, state.batch, dt)
+        ess = 1 / (state.batch.mean.square().sum(1) * state.batch.mean.shape[1])
+        batch = batch or self.draw(problem)
+        increment = Increment(dt * rate.value, dt**2 * rate.covariance)
+        ln_z = state.ln_z + increment.value
+        if self.control == "ln_Z":
+            next_dt = self._next_by_ln_z(problem, ln_z, dt, euler, rate)
+        warnings = self._warnings(problem, dt, stiffness, told.get("unseen", ln_z * 0))
+        told = {"ess": ess, **told, "dt": torch.full_like(ln_z, dt), "stiffness": stiffness}
+        step = Step(dt, {"regression": increment}, "regression", told, warnings=warnings)
+        return replace(state, batch=batch, next_dt=next_dt, ln_z=ln_z, ahead=None), step
+
+    def next_by_path(self, dt: float, error: Tensor, power: int) -> float:
+        """``error`` ``(R,)`` in the Fisher norm, without noise."""
+        factor = integrate.SAFE * (self.tolerance / max(float(error.max()), 1e-300)) ** (1 / power)
+        return max(integrate.adapted(dt, self.dt, factor), self.dt / integrate.SHORTEST)
+
+    def _next_by_ln_z(self, problem: Problem, ln_z: Tensor, dt: float, euler: Increment, rate: Increment) -> float:
+        """The difference between the Euler and the second-order increment grows like the square of the step."""
+        controlled = torch.tensor([value != 0 for value in problem.s], device=ln_z.device)
+        if not controlled.any():
+            return min(self.dt, integrate.GROWS * dt)
+        spread = dt * (euler.covariance + rate.covariance).diagonal().sqrt()
+        error = ((dt * (rate.value - euler.value)).abs() - 2 * spread).clamp_min(1e-300)
+        allowed = self.tolerance * ln_z.abs().clamp_min(1e-6)
+        return integrate.adapted(dt, self.dt, float((allowed / error)[controlled].min()) ** 0.5)
+
+    def _stiffness(self, problem: Problem, batch: Batch, dt: float) -> Tensor:
+        """``dt`` times the largest rate that the samples show, ``(R,)``: of a classical generator the largest escape
+        rate, which where detailed balance holds no decay rate of the whole falls short of; 0 of an open system."""
+        if problem.system.quantum is not None:
+            return torch.zeros(len(problem.s), device=problem.ensemble.device)
+        return -dt * self.pace * problem.connections.diagonal(batch.x).amin(1).double()
+
+    def _warnings(self, problem: Problem, dt: float, stiffness: Tensor, unseen: Tensor) -> list[RunWarning]:
+        largest, most, off = float(stiffness.max()), self.stable, float(unseen.max())
+        out = []
+        if largest > most:
+            text = f"dt = {dt:.3g} times the largest rate seen is {largest:.2g}: explicit steps are unstable above "
+            text += f"{most:.2g} and may go wrong without another sign; take dt below {dt * most / largest:.2g}"
+            out.append(RunWarning("time step", text))
+        if off > OVERFIT:
+            text = f"on fresh samples a velocity fitted on {self.samples} is off by {off:.2g} times what it should "
+            text += "explain: it follows their noise; take more samples than the network has parameters, "
+            out.append(RunWarning("noise", f"{text}{problem.ensemble.n_parameters}, or more damping"))
+        return out
+
+
+def spread(batch: Batch, values: Tensor) -> Tensor:
+    """Over the networks, ``(R,)``."""
+    mean = (batch.mean * values).sum(1, keepdim=True)
+    return (batch.mean * (values - mean).square()).sum(1).sqrt()

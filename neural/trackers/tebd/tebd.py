@@ -1,0 +1,174 @@
+"""Time-evolving block decimation on a matrix-product network, without samples and without training.
+
+`exact.mps.evolution` steps a matrix product state, and at report times the network becomes what that is. In the
+symmetrised picture it holds ``P`` at ``t/2``, from which ``Z_t = sum_x P(x)^2 / pi(x)``; observables are then those of
+the middle of the trajectory in the s-ensemble, from samples of ``P^2 / pi``.
+
+``lost`` in the log is the sum of the squares, each as a fraction, that bonds have cut so far.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from copy import copy
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vanbench.exact import InputError
+from vanbench.exact.mps.evolution import Evolution
+from vanbench.exact.mps.state import MatrixProductState
+from vanbench.exact.warning import RunWarning
+from vanbench.neural.architectures.matrix_product import MatrixProduct
+from vanbench.neural.estimators import Increment
+from vanbench.neural.trackers.base import BALANCE, PAIRS, Diverged, Observed, Problem, Step, Tracker, Variant
+from vanbench.neural.trackers.options import option
+from vanbench.neural.trackers.tebd.sampling import draw
+
+TOO_MUCH = 5e-3  # cut in all: stored runs beyond it were off in the second digit of spin averages or of k
+STEPS = {"forward": 0.2, "symmetrised": 0.8}
+NETWORK = "matrix-product"
+
+
+@dataclass
+class Vectors:
+    """A matrix product state for each counting field, and the squares ``lost`` so far, each as a fraction, ``(R,)``."""
+
+    states: list[MatrixProductState]
+    lost: Tensor
+
+    @property
+    def bonds(self) -> Tensor:
+        """The largest of each, ``(R,)``."""
+        return torch.tensor([float(max(state.bonds, default=1)) for state in self.states])
+
+
+@dataclass(frozen=True)
+class TEBD(Tracker[Vectors]):
+    """Local propagators act on a matrix-product network, whose bonds are cut back: no samples, no training."""
+
+    name = "tebd"
+    variants = (
+        Variant(
+            "the bond cubed, for each term and pass", when={"picture": "forward"}, needs=(PAIRS,), network=NETWORK,
+            noiseless=True,
+        ),
+        Variant(
+            "the bond cubed, for each term and pass", gives="observables of the steady state",
+            when={"picture": "forward"}, target="steady", needs=(PAIRS,), network=NETWORK, noiseless=True, steady=True,
+        ),
+        Variant(
+            "the same, in half the steps", gives="ln Z and observables of the middle", when={"picture": "symmetrised"},
+            needs=(BALANCE, PAIRS), network=NETWORK, middle=True, noiseless=True,
+        ),
+    )  # fmt: skip
+    saved = (Vectors, MatrixProductState)
+
+    picture: str = option(
+        "forward", "forward follows P; symmetrised its amplitude, for half the time", among=("forward", "symmetrised")
+    )
+    dt: float = option(
+        0.0, "the longest time step; a report time is met by equal shorter ones; 0: 0.2 forward, 0.8 symmetrised",
+        least=0,
+    )  # fmt: skip
+    order: int = option(
+        4, "2: each step goes through the terms and back (Strang); 4: six times through and back, for unequal fractions "
+        "of the step, some negative (S6 of Blanes and Moan)", among=(2, 4),
+    )  # fmt: skip
+    cutoff: float = option(
+        1e-18, "squares cut from a bond, as a fraction, that are not missed although it has room", least=0, below=1
+    )
+    balanced: bool = option(
+        False, "forward: bonds are cut where P / sqrt(P_0), not P, loses least: it weighs configurations that are rare "
+        "at the start, which an s-ensemble may live on; the same for a uniform start",
+    )  # fmt: skip
+    measure: int = option(20000, "samples for the observables", least=2)
+    full_summation: bool = option(
+        False, "forward: observables summed over all configurations instead (up to 2^16 states)"
+    )
+
+    @property
+    def longest_step(self) -> float:
+        return self.dt or STEPS[self.picture]
+
+    def init(self, problem: Problem) -> Vectors:
+        if self.full_summation:
+            if self.picture == "symmetrised":
+                raise InputError("full_summation of tebd is for the picture forward.")
+            problem.summed_states()
+        evolutions = problem.derived(evolutions_of, self)
+        return Vectors([evolution.state for evolution in evolutions], torch.zeros(len(evolutions), dtype=torch.float64))
+
+    def step(self, problem: Problem, state: Vectors, limit: float) -> tuple[Vectors, Step]:
+        dt = limit / max(1, math.ceil(limit / self.longest_step - 1e-9))
+        state, growth = self.advance(problem, state, dt, range(len(problem.s)))
+        if dt == limit:  # a report time
+            self.hand_over(problem, state)
+        bonds = state.bonds
+        told = {"lost": state.lost, "bond": bonds}
+        warnings = self._warnings(problem, dt, state.lost, int(bonds.max()))
+        increment = Increment.certain(torch.as_tensor(growth))
+        return state, Step(dt, {self.name: increment}, self.name, told, warnings=warnings)
+
+    def observe(self, problem: Problem, state: Vectors) -> Observed:
+        if self.picture == "symmetrised":
+            drawn = [draw(one, self.measure, problem.generator) for one in state.states]
+            return Observed(torch.stack(drawn).to(problem.ensemble.device))
+        return problem.everything() if self.full_summation else Observed(problem.sample(self.measure))
+
+    def tilted(self, problem: Problem, h: float) -> Vectors:
+        """The start tilted towards value 0, ``pi(x) exp(h n)`` with ``n`` sites at 0."""
+        states = [evolution.tilted(h).state for evolution in problem.derived(evolutions_of, self)]
+        return Vectors(states, torch.zeros(len(states), dtype=torch.float64))
+
+    def advance(self, problem: Problem, state: Vectors, dt: float, fields: Iterable[int]) -> tuple[Vectors, np.ndarray]:
+        """One step of some counting fields; by how much ``ln Z`` has grown, ``(R,)``."""
+        states, growth, lost = list(state.states), np.zeros(len(state.states)), np.zeros(len(state.states))
+        for r in fields:
+            evolution = self._at(problem, state, r)
+            try:
+                growth[r] = evolution.step(dt)
+            except ArithmeticError as error:
+                raise Diverged(str(error)) from error
+            states[r], lost[r] = evolution.state, evolution.state.discarded
+        return Vectors(states, state.lost + torch.as_tensor(lost)), growth
+
+    def hand_over(self, problem: Problem, state: Vectors) -> None:
+        """The networks become what the states are."""
+        networks = [
+            MatrixProduct.parameters_of(self._at(problem, state, r).probability()) for r in range(len(problem.s))
+        ]
+        for name, value in problem.ensemble.parameters.items():
+            with torch.no_grad():
+                for r, parameters in enumerate(networks):
+                    value[r].zero_()
+                    part = parameters[name]
+                    value[r][tuple(slice(0, size) for size in part.shape)] = part.to(value)
+
+    def _at(self, problem: Problem, state: Vectors, r: int) -> Evolution:
+        """The evolution of one counting field, from a copy of its state."""
+        evolution = copy(problem.derived(evolutions_of, self)[r])
+        evolution.state = state.states[r].copy()
+        return evolution
+
+    def _warnings(self, problem: Problem, dt: float, lost: Tensor, bond: int) -> list[RunWarning]:
+        out = []
+        if (most := float(lost.max())) > TOO_MUCH:
+            text = f"{most:.1g} of the vector's squares have been cut from bonds of {bond}: take a larger bond"
+            out.append(RunWarning("bond", text))
+        steepest = min((e.tebd for e in problem.derived(evolutions_of, self)), key=lambda tebd: tebd.longest)
+        if dt > steepest.longest:
+            text = f"dt = {dt:.3g} is long for rates like these: take dt below {steepest.shorter}"
+            out.append(RunWarning("time step", text))
+        return out
+
+
+def evolutions_of(problem: Problem, tracker: TEBD) -> list[Evolution]:
+    """One for each counting field, at the start."""
+    bond, symmetrised = cast(MatrixProduct, problem.ensemble.net).bond, tracker.picture == "symmetrised"
+    options = (bond, tracker.cutoff, tracker.order, tracker.balanced, symmetrised)
+    return [Evolution(problem.system, s, problem.observable, *options) for s in problem.s]
