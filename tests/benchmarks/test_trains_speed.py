@@ -9,8 +9,6 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from vanbench.neural.tensor_elements import LocalSum
-from vanbench.neural.tensor_train import TensorTrain
 
 from vanbench.exact import build
 from vanbench.exact.matrixfree.local import Local
@@ -23,10 +21,10 @@ def terms(shape: tuple[int, ...]) -> list[Local]:
     return [Local(term.sites, term.tilted("activity", S)) for term in build("east", shape).terms]
 
 
-def train(n: int, seed: int) -> TensorTrain:
+def train(n: int, seed: int) -> MatrixProductState:
     rng = np.random.default_rng(seed)
     sizes = [1, *[min(BOND, 2 ** min(k, n - k)) for k in range(1, n)], 1]
-    return TensorTrain([rng.normal(size=(a, 2, b)) for a, b in pairwise(sizes)], BOND, 1e-12)
+    return MatrixProductState([rng.normal(size=(a, 2, b)) for a, b in pairwise(sizes)], BOND, 1e-12)
 
 
 @pytest.mark.parametrize("way", ["one-pass", "term-by-term", "step"])
@@ -34,18 +32,18 @@ def train(n: int, seed: int) -> TensorTrain:
 def test_matrix_elements(benchmark, shape, way):
     n = int(np.prod(shape))
     bra, ket, gates = train(n, 0), train(n, 1), [(term.sites, term.matrix) for term in terms(shape)]
-    identity = LocalSum([], n, 2)
+    identity = LocalOperatorSum([], n, 2)
 
     def term_by_term() -> float:
         total = 0.0
         for gate in gates:
-            changed = ket.like(ket.cores, ket.centre)
+            changed = ket.like(ket.tensors, ket.centre)
             changed.bond, changed.cutoff = 10**6, 0.0
             changed.sweep([gate])
             total += identity.between(bra, changed)[0]
         return total
 
-    one_pass = LocalSum(gates, n, 2)
+    one_pass = LocalOperatorSum(gates, n, 2)
     assert term_by_term() == pytest.approx(one_pass.between(bra, ket)[1], rel=1e-8)
     benchmark.group = f"matrix elements, {shape[0]}x{shape[1]}"
     ways = {

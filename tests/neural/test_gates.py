@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from vanbench.neural.tensor_train import TensorTrain
 
 from vanbench.exact import InputError, build, solve
 from vanbench.neural import track
@@ -81,7 +80,7 @@ def test_steady_states_are_compared_with_the_steady_state():
 @pytest.mark.parametrize("sites", [(1,), (0, 1), (3, 1), (0, 4), (4, 2)])
 def test_a_matrix_on_any_sites_is_the_dense_one(sites):
     rng = np.random.default_rng(1)
-    train = TensorTrain(
+    train = MatrixProductState(
         [rng.normal(size=shape) for shape in [(1, 3, 4), (4, 3, 5), (5, 3, 5), (5, 3, 2), (2, 3, 1)]], 81, 0.0
     )
     matrix, k = rng.normal(size=(3 ** len(sites),) * 2), len(sites)
@@ -91,16 +90,16 @@ def test_a_matrix_on_any_sites_is_the_dense_one(sites):
     assert np.allclose(dense(train), want, rtol=1e-12, atol=1e-9)
 
 
-def dense(train: TensorTrain) -> np.ndarray:
+def dense(train: MatrixProductState) -> np.ndarray:
     out = np.ones((1, 1))
-    for core in train.cores:
+    for core in train.tensors:
         out = np.tensordot(out, core, 1).reshape(-1, core.shape[2])
-    return out.reshape([core.shape[1] for core in train.cores])
+    return out.reshape([core.shape[1] for core in train.tensors])
 
 
 def test_what_is_cut_is_what_is_lost():
     rng = np.random.default_rng(2)
-    train = TensorTrain([rng.normal(size=shape) for shape in [(1, 2, 2), (2, 2, 4), (4, 2, 2), (2, 2, 1)]], 3, 0.0)
+    train = MatrixProductState([rng.normal(size=shape) for shape in [(1, 2, 2), (2, 2, 4), (4, 2, 2), (2, 2, 1)]], 3, 0.0)
     before = dense(train)
     train.apply((1, 2), np.eye(4))
     assert train.bonds[1] == 3
@@ -142,7 +141,7 @@ def test_nothing_happens_where_nothing_can():
 def test_an_entry_is_cleared():
     rng = np.random.default_rng(4)
     cores = [rng.normal(size=shape) for shape in [(1, 2, 2), (2, 2, 3), (3, 2, 2), (2, 2, 1)]]
-    train = TensorTrain(cores, 4, 0.0)
+    train = MatrixProductState(cores, 4, 0.0)
     want = dense(train)
     assert train.at(np.array([0, 1, 1, 0])) == pytest.approx(want[0, 1, 1, 0], rel=1e-12)
     want[0, 1, 1, 0] = 0.0
@@ -161,7 +160,7 @@ def test_an_excluded_configuration_does_not_come_back():
 
 def test_a_network_becomes_the_train():
     rng = np.random.default_rng(3)
-    train = TensorTrain(
+    train = MatrixProductState(
         [rng.uniform(0.2, 1, size=shape) for shape in [(1, 2, 2), (2, 2, 3), (3, 2, 2), (2, 2, 1)]], 4, 0.0
     )
     train.divide(train.total(np.ones((4, 2))))

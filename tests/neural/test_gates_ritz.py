@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from vanbench.neural.tensor_elements import LocalSum
-from vanbench.neural.tensor_train import TensorTrain
 
 from vanbench.exact import InputError, StateSpace, build, solve
 from vanbench.exact.sparse.generator import generator
@@ -22,12 +20,12 @@ def follow(system, s, times, bond, quantities=("ln_Z",), **options):
 
 
 def random_train(rng, sizes, d):
-    return TensorTrain([rng.normal(size=(a, d, b)) for a, b in zip((1, *sizes), (*sizes, 1))], 99, 0.0)
+    return MatrixProductState([rng.normal(size=(a, d, b)) for a, b in zip((1, *sizes), (*sizes, 1))], 99, 0.0)
 
 
-def dense(train: TensorTrain) -> np.ndarray:
-    x = np.indices([core.shape[1] for core in train.cores]).reshape(len(train.cores), -1).T
-    return train.entries(x)
+def dense(train: MatrixProductState) -> np.ndarray:
+    x = np.indices([core.shape[1] for core in train.tensors]).reshape(len(train.tensors), -1).T
+    return train.amplitudes(x)
 
 
 @pytest.mark.parametrize("d", [2, 3])
@@ -37,13 +35,13 @@ def test_matrix_elements_are_the_dense_ones(d):
     places = [(2,), (0, 1), (1, 4), (4, 0), (3, 1), (1, 3), (4,), (0, 1)]
     gates = [(sites, rng.normal(size=(d ** len(sites),) * 2)) for sites in places]
     bra, ket = random_train(rng, (2, 4, 3, 2), d), random_train(rng, (3, 3, 2, 1), d)
-    moved = TensorTrain(ket.cores, 10**6, 0.0)
+    moved = MatrixProductState(ket.tensors, 10**6, 0.0)
     total = np.zeros(d**n)
     for gate in gates:
         changed = moved.copy()
         changed.sweep([gate])
         total += dense(changed)
-    overlap, energy = LocalSum(gates, n, d).between(bra, ket)
+    overlap, energy = LocalOperatorSum(gates, n, d).between(bra, ket)
     assert overlap == pytest.approx(dense(bra) @ dense(ket), rel=1e-12)
     assert energy == pytest.approx(dense(bra) @ total, rel=1e-12)
 
