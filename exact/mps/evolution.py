@@ -55,7 +55,9 @@ class Evolution:
         self.symmetrised = symmetrised
         self.generator = LocalOperatorSum.tilted(system, s, observable).similar(self.scale)
         if symmetrised and not ((start[list(system.free_sites)] > 0).all() and self.generator.is_symmetric()):
-            raise InputError("the symmetrised picture needs detailed balance with the start as equilibrium: take the forward one.")
+            raise InputError(
+                "the symmetrised picture needs detailed balance with the start as equilibrium: take the forward one."
+            )
         self.tebd = TEBD(self.generator * 0.5 if symmetrised else self.generator, order)
         self.state = _start(system, self.scale, max_bond, cutoff)
         self._normalise()

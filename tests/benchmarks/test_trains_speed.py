@@ -11,14 +11,11 @@ import numpy as np
 import pytest
 
 from vanbench.exact import build
-from vanbench.exact.matrixfree.local import Local
+from vanbench.exact.mps.operators import LocalOperatorSum
+from vanbench.exact.mps.state import MatrixProductState
 
 pytestmark = pytest.mark.benchmark
 BOND, S = 16, 0.1
-
-
-def terms(shape: tuple[int, ...]) -> list[Local]:
-    return [Local(term.sites, term.tilted("activity", S)) for term in build("east", shape).terms]
 
 
 def train(n: int, seed: int) -> MatrixProductState:
@@ -31,24 +28,23 @@ def train(n: int, seed: int) -> MatrixProductState:
 @pytest.mark.parametrize("shape", [(5, 5), (8, 8)])
 def test_matrix_elements(benchmark, shape, way):
     n = int(np.prod(shape))
-    bra, ket, gates = train(n, 0), train(n, 1), [(term.sites, term.matrix) for term in terms(shape)]
+    bra, ket, one_pass = train(n, 0), train(n, 1), LocalOperatorSum.tilted(build("east", shape), S)
     identity = LocalOperatorSum([], n, 2)
 
     def term_by_term() -> float:
         total = 0.0
-        for gate in gates:
-            changed = ket.like(ket.tensors, ket.centre)
-            changed.bond, changed.cutoff = 10**6, 0.0
-            changed.sweep([gate])
+        for gate in one_pass.parts:
+            changed = ket.copy()
+            changed.max_bond, changed.cutoff = 10**6, 0.0
+            changed.apply([gate])
             total += identity.between(bra, changed)[0]
         return total
 
-    one_pass = LocalOperatorSum(gates, n, 2)
     assert term_by_term() == pytest.approx(one_pass.between(bra, ket)[1], rel=1e-8)
     benchmark.group = f"matrix elements, {shape[0]}x{shape[1]}"
     ways = {
         "one-pass": lambda: one_pass.between(bra, ket),
         "term-by-term": term_by_term,
-        "step": lambda: ket.copy().sweep(gates),  # of first order; the flows' of second order takes two
+        "step": lambda: ket.copy().apply(one_pass.parts),  # of first order; the flows' of second order takes two
     }
     benchmark.pedantic(ways[way], rounds=3, warmup_rounds=1)
