@@ -84,10 +84,6 @@ def eaten(followed: float, lost: float, fastest: float, left: float) -> str:
     )
 
 
-def negative(step: Step, t: float) -> str:
-    return f"{step.negative} negative targets at t = {t:.4g}: dt below {1 / step.steepest:.4g} avoids them"
-
-
 def rounding(eps: float, *values: float) -> float:
     """What sums of logarithms may be off by: ``sqrt(eps)``, far above what ``1 / sqrt(eps)`` steps add up."""
     return float(np.sqrt(eps)) * max(1.0, *map(abs, values))
@@ -99,7 +95,7 @@ def of_step(step: Step, before: RunLog, owners: Sequence[float]) -> Iterator[Run
     for told in step.warnings:
         yield RunWarning(told.kind, told.text, told.quantity, told.s, end)
     if step.negative:
-        text = negative(step, before.t) + "; they were clamped as published"
+        text = step.negative_targets(before.t) + "; they were clamped as published"
         yield RunWarning("negative targets", text, None, None, end)
     for ess, s in zip(step.diagnostics.get("ess", torch.empty(0)).tolist(), owners):
         if text := few_effective(ess):

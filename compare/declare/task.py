@@ -90,9 +90,9 @@ class Task(Model):
 
     ``reference`` names the exact vectors that errors are measured against (empty where none fits); left out, it is
     continuous time, and the Euler steps too for a tracker that takes them (of first order). ``target``: whether the
-    tracker follows time, or goes for the steady state, which its reports are then compared with. The hash covers everything
-    that the numbers depend on; not ``shapes``, ``architectures`` and ``seeds`` (they stand in each run), nor the
-    description, the budget, the goal and the references.
+    tracker follows time, or goes for the steady state, which its reports are then compared with. The hash covers
+    everything that the numbers depend on; not ``shapes``, ``architectures`` and ``seeds`` (they stand in each run), nor
+    the description, the budget, the goal and the references.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import pickle
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,9 +42,7 @@ def load(
         return None
     try:
         with torch.serialization.safe_globals([*ARRAYS, *classes]):
-            content = torch.load(
-                path, map_location=lambda kept, on: kept if on == "cpu" else kept.to(device), weights_only=True
-            )
+            content = torch.load(path, map_location=partial(_place, device=device), weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError) as error:
         raise InputError(f"{path} is not a readable checkpoint: remove it to start afresh.") from error
     if not isinstance(content, dict) or content.get("version") != VERSION:
@@ -52,3 +51,7 @@ def load(
         changed = sorted(k for k in config if content["config"].get(k) != config[k])
         raise InputError(f"{path} belongs to another run (different {', '.join(changed)}): take another folder.")
     return content
+
+
+def _place(storage: Any, location: str, device: torch.device) -> Any:
+    return storage if location == "cpu" else torch.serialization.default_restore_location(storage, str(device))

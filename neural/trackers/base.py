@@ -48,6 +48,10 @@ class Step:
     warnings: list[RunWarning] = field(default_factory=list)  # each kind is told once a run
     summed: Tensor | None = None  # (R,): the increment without sampling noise, summed over all configurations
 
+    def negative_targets(self, t: float) -> str:
+        """What is told of them, for a step from ``t``."""
+        return f"{self.negative} negative targets at t = {t:.4g}: dt below {1 / self.steepest:.4g} avoids them"
+
 
 class Saved:
     """Of a state, the fields are saved; what is cached beside them is not."""

@@ -100,8 +100,8 @@ def test_a_killed_run_goes_on_with_the_same_numbers(tracker, tmp_path, monkeypat
 
     def go(folder, resume=False, progress=None):
         return track(
-            build("east", (2, 3), c=0.4), [0.1, 0.3], [0.8], tracker=tracker.split(",")[0], architecture="made", device="cuda",
-            tracker_options=SAMPLED[tracker], out=folder, resume=resume, progress=progress,
+            build("east", (2, 3), c=0.4), [0.1, 0.3], [0.8], tracker=tracker.split(",")[0], architecture="made",
+            device="cuda", tracker_options=SAMPLED[tracker], out=folder, resume=resume, progress=progress,
         )  # fmt: skip
 
     def kill(done, total, text):

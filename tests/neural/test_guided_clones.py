@@ -121,7 +121,7 @@ def test_agrees_with_exact_within_its_errors(system):
 
 
 def test_what_it_cannot_do_is_refused():
-    with pytest.raises(InputError, match="at least 0.001"):
+    with pytest.raises(InputError, match=r"at least 0\.001"):
         follow(build("fa", (4,)), [0.2], [0.5], {"every": 0.0})
     with pytest.raises(InputError, match="raise 'clones'"):
         follow(build("fa", (4,)), [0.2], [0.5], {"clones": 10})

@@ -16,8 +16,8 @@ from vanbench.exact import InputError, StateSpace, build, solve
 from vanbench.exact.quantum.observables import one_site, two_site
 from vanbench.neural import Autoregressive, Ensemble, track
 from vanbench.neural import build as network
-from vanbench.neural.quantum import QUANTITIES, Outcomes
 from vanbench.neural.backend.adam import Moments
+from vanbench.neural.quantum import QUANTITIES, Outcomes
 from vanbench.neural.trackers import Problem
 from vanbench.neural.trackers.projected.l1 import interpolated
 from vanbench.neural.trackers.projected.residual import L1Fit, Residual

@@ -52,7 +52,8 @@ def test_a_killed_run_resumed_gives_the_same_numbers(case, tmp_path, monkeypatch
     arguments = {
         "s": [0.4, 0.8] if classical else [0.0], "times": times, "observable": "activity" if classical else "jumps",
         "quantities": ["ln_Z", "density" if classical else "sigma_z"], "architecture": "sitewise",
-        **(MATRICES if tracker == "tebd" or "states" in options else {}), "tracker": tracker, "tracker_options": options,
+        "tracker": tracker, "tracker_options": options,
+        **(MATRICES if tracker == "tebd" or "states" in options else {}),
         "target": {"limit": "steady"}.get(target[0], target[0]) if target else "time",
     }  # fmt: skip
     whole = track(system, **arguments)

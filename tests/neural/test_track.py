@@ -15,8 +15,8 @@ from vanbench.exact import Excluding, InputError, StateSpace, build, solve
 from vanbench.exact.sparse.propagate import evolve
 from vanbench.neural import architectures, track
 from vanbench.neural.autoregressive import Autoregressive, Collapsed
-from vanbench.neural.differences import fields, stencils
 from vanbench.neural.backend.checkpoint import ARRAYS
+from vanbench.neural.differences import fields, stencils
 from vanbench.neural.trackers import TRACKERS, Diverged, Problem
 
 torch.set_num_threads(1)

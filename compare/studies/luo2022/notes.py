@@ -26,14 +26,14 @@ the parts at the published sizes, minutes to days of a CPU, and `luo2022-publish
 samples, 500 iterations, N = 40) with GPU budgets that are declarations: neither was run to its end here. The measure is
 exact states; the published figures are not compared point by point.
 
-Two kinds of methods stand side by side. From samples, as published or nearly: `l1(steady)` minimises the L1 norm of dp/dt
-(var), `l1` follows the dynamics (dyn), `l1(dynamics, steady)` starts the dynamics from the steady objective's network
-(var+dyn), and `tdvp` regresses (L p)/p on the scores. Without samples: `tebd` acts with local propagators on the
-`matrix-product` network and cuts its bonds back (time-evolving block decimation), `tebd(steady)` goes on to late times.
-It uses what no other network offers, that a local gate on it is a small matrix product. All goals are
-reached by gates; its runs with other seeds differ only by the samples that the observables are read from. `mixture` is
-the string state: string 0 the raster path, strings 1..k the images of the snake; `polynomial` has logits linear in
-products of earlier outcomes.
+Two kinds of methods stand side by side. From samples, as published or nearly: `l1(steady)` minimises the L1 norm of
+dp/dt (var), `l1` follows the dynamics (dyn), `l1(dynamics, steady)` starts the dynamics from the steady objective's
+network (var+dyn), and `tdvp` regresses (L p)/p on the scores. Without samples: `tebd` acts with local propagators on
+the `matrix-product` network and cuts its bonds back (time-evolving block decimation), `tebd(steady)` goes on to late
+times. It uses what no other network offers, that a local gate on it is a small matrix product. All goals are reached by
+gates; its runs with other seeds differ only by the samples that the observables are read from. `mixture` is the string
+state: string 0 the raster path, strings 1..k the images of the snake; `polynomial` has logits linear in products of
+earlier outcomes.
 
 To be seen below: minimising |dp/dt|_1 alone often ends in states that hardly move but are far from the steady state,
 with sigma_x and sigma_y of either sign where symmetry makes them zero; following the dynamics does not, and for the

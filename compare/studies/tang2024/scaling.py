@@ -1,6 +1,7 @@
 """How the cost of a step grows with the lattice: 2D South-East, one process; CPU seconds, or those of a GPU.
 
-vanbench study tang2024 scaling --lengths 4,6,8,12,16 --tracker-option picture=symmetrised --out results/tang2024/scaling.md
+vanbench study tang2024 scaling --lengths 4,6,8,12,16 --tracker-option picture=symmetrised \\
+  --out results/tang2024/scaling.md
 vanbench study tang2024 scaling --lengths 4,6,8,12,16,32 --device cuda --dtype float32 --fields 16
 """
 

@@ -93,12 +93,9 @@ class Projected(Tracker[Fitted]):
             if state.moments:
                 state.moments.forget()  # they are not finite either
             raise Diverged(f"the loss of step {state.steps + 1} is not finite; the last good networks were kept.")
-        if target.negative and self.strict:
-            raise InputError(
-                f"{target.negative} negative targets at t = {state.steps * self.dt:.4g}: dt below "
-                f"{1 / target.steepest:.4g} avoids them (strict)."
-            )
         step = self._summary(problem, target, mass, log_weights, losses)
+        if step.negative and self.strict:
+            raise InputError(f"{step.negative_targets(state.steps * self.dt)} (strict).")
         step.summed = summed.value if summed else None
         after = replace(state, measured=self._draw(problem), steps=state.steps + 1)
         step.warnings += one_configuration(problem.connections, after.measured)

@@ -63,7 +63,8 @@ class Networks:
         return flows, span, warnings
 
     def observe(self, problem: Problem, state: Spanned) -> Observed:
-        assert isinstance(state.span, Span) and state.span.x is not None
+        assert isinstance(state.span, Span)
+        assert state.span.x is not None
         weights, x = state.span.weights(state.now), state.span.x
         order = x.double().mean(2).argsort(1)  # as strata, so that picking adds no noise to the density
         x = x.gather(1, order[..., None].expand_as(x))

@@ -9,8 +9,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from vanbench.neural.trackers.base import Observed, Problem
 from vanbench.exact.warning import RunWarning
+from vanbench.neural.trackers.base import Observed, Problem
 from vanbench.neural.trackers.subspace.span import Span
 from vanbench.neural.trackers.subspace.train_span import TrainSpan
 

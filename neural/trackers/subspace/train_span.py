@@ -133,7 +133,7 @@ class TrainSpan:
 
     @property
     def sizes(self) -> list[int]:
-        return [len(field.states) for field in self.fields]
+        return [len(one.states) for one in self.fields]
 
     def taken(
         self, new: list[MatrixProductState], hamiltonians: list[LocalOperatorSum], moving: Collection[int]
@@ -157,14 +157,14 @@ class TrainSpan:
         k = self.first(t)
         later = [min(k + j, self._candidates(t) - 1) for j in range(1, LATER + 1)]
         found = []
-        for field in self.fields:
-            value, changes = field.changes(partial(field.ln_z, k=k, t=t))
-            found.append([value, *changes, *(field.ln_z(field.solved[0], j, t) - value for j in later)])
+        for one in self.fields:
+            value, changes = one.changes(partial(one.ln_z, k=k, t=t))
+            found.append([value, *changes, *(one.ln_z(one.solved[0], j, t) - value for j in later)])
         return _apart(found)
 
     def top(self) -> tuple[Tensor, Tensor]:
         """The largest Ritz value of each field, likewise."""
-        found = [field.changes(lambda one: float(one.values[-1])) for field in self.fields]
+        found = [one.changes(lambda solved: float(solved.values[-1])) for one in self.fields]
         return _apart([[value, *changes] for value, changes in found])
 
     def first(self, t: float) -> int:
@@ -173,25 +173,25 @@ class TrainSpan:
         Where none do, that which they agree with best. The same for all fields, whose differences are asked for.
         """
         last = self._candidates(t)
-        found = np.array([[field.ln_z(field.solved[0], k, t) for k in range(last)] for field in self.fields])
+        found = np.array([[one.ln_z(one.solved[0], k, t) for k in range(last)] for one in self.fields])
         apart = np.array([np.abs(found[:, k + 1 : k + 1 + LATER] - found[:, [k]]).max() for k in range(last - 1)])
         near = apart <= AGREED * np.abs(found).max()
         return int(near.argmax() if near.any() else apart.argmin()) if last > 1 else 0
 
     def _candidates(self, t: float) -> int:
         """How many states of the first flow are not beyond ``t``."""
-        return max(1, min(int(np.searchsorted(field.times, t, side="right")) for field in self.fields))
+        return max(1, min(int(np.searchsorted(one.times, t, side="right")) for one in self.fields))
 
     def drawn(self, t: float, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """``n`` configurations of all trains ``(R, n, n_sites)``, and their weights in ``|exp(t H / 2) v|^2``."""
         found, weights, k = [], [], self.first(t)
-        for field in self.fields:
-            states, solved = field.states, field.solved[0]
+        for one in self.fields:
+            states, solved = one.states, one.solved[0]
             each = -(-n // len(states))
             x = torch.cat([draw(state, each, generator) for state in states])
             x = x[torch.randperm(len(x), generator=on_cpu(generator))[:n]]
             amplitudes = np.array([state.amplitudes(x.numpy()) for state in states])
-            grown = solved.coefficients(k * field.flows, t - field.times[k])
+            grown = solved.coefficients(k * one.flows, t - one.times[k])
             square = (grown @ amplitudes) ** 2 / (amplitudes**2).sum(0)
             found.append(x)
             weights.append(torch.from_numpy(square / square.sum()))

@@ -1,10 +1,10 @@
 """Explicit steps along a velocity that is only known from samples, and how long they may be.
 
-A step of a scheme ends where the next begins, so the velocity there is known anyway, and with it a second solution of
-one order less: the trapezoidal rule beside the midpoint rule, the pair 4(3) beside the classical Runge-Kutta rule. Their
-distance is what the step is off by, at no cost, where Reh, Schmitt and Gaerttner, Phys. Rev. Lett. 127, 230501 (2021),
-compare a step with two half steps. As there it is measured in the Fisher norm of the parameters: the spread of
-``ln p - ln p'`` over samples of the networks, which holds for every generator, also where ``ln Z`` stays zero.
+A step of a scheme ends where the next begins, so the velocity there is known anyway, and with it a second solution:
+that of the trapezoidal rule beside the midpoint rule, and of the pair 4(3) beside the classical Runge-Kutta rule. Their
+distance tells what the step is off by, at no cost; Reh, Schmitt and Gaerttner, Phys. Rev. Lett. 127, 230501 (2021),
+compare a step with two half steps. As there it is measured in the Fisher norm: the spread of ``ln p - ln p'`` over
+samples of the networks. That holds for every generator, also where ``ln Z`` stays zero.
 """
 
 from __future__ import annotations

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from vanbench.exact import InputError
 from vanbench.exact.warning import RunWarning
 from vanbench.neural.ensemble import Parameters
 from vanbench.neural.estimators import Increment

@@ -36,7 +36,7 @@ NETWORK = "matrix-product"
 
 @dataclass
 class Vectors:
-    """A matrix product state for each counting field, and the squares ``lost`` so far, each as a fraction, ``(R,)``."""
+    """A matrix product state for each counting field; the squares ``lost`` so far, each as a fraction, ``(R,)``."""
 
     states: list[MatrixProductState]
     lost: Tensor
@@ -76,8 +76,8 @@ class TEBD(Tracker[Vectors]):
         least=0,
     )  # fmt: skip
     order: int = option(
-        4, "2: each step goes through the terms and back (Strang); 4: six times through and back, for unequal fractions "
-        "of the step, some negative (S6 of Blanes and Moan)", among=(2, 4),
+        4, "2: each step goes through the terms and back (Strang); 4: six times through and back, for unequal parts of "
+        "the step, some negative (S6 of Blanes and Moan)", among=(2, 4),
     )  # fmt: skip
     cutoff: float = option(
         1e-18, "squares cut from a bond, as a fraction, that are not missed although it has room", least=0, below=1

@@ -4,12 +4,12 @@ Under detailed balance with the start in equilibrium the left vector is ``l_t(x)
 
     Z_t = sum_x pi(x) l_{t/2}(x)^2 .
 
-`TDVP` in the symmetrised picture follows ``phi_t``, proportional to the summand. A clone starts from a sample ``x`` of its network and
-walks twice for ``t/2``, towards the start and the end of a trajectory; each walk is guided by an approximate ``l`` of
-the time left to it, and its weight averages to ``l_{t/2}(x)``. So ``Z`` is unbiased whatever network and guide, and
-its noise is what they miss of ``l``. The logarithms of the guides are sums over small clusters of sites
-(`exact.trajectories.guide`), which walkers follow at about twice the cost of their own rates; they flow along the
-best tangent vector on the network's samples.
+`TDVP` in the symmetrised picture follows ``phi_t``, proportional to the summand. A clone starts from a sample ``x`` of
+its network and walks twice for ``t/2``, towards the start and the end of a trajectory; each walk is guided by an
+approximate ``l`` of the time left to it, and its weight averages to ``l_{t/2}(x)``. So ``Z`` is unbiased whatever
+network and guide, and its noise is what they miss of ``l``. The logarithms of the guides are sums over small clusters
+of sites (`exact.trajectories.guide`), which walkers follow at about twice the cost of their own rates; they flow along
+the best tangent vector on the network's samples.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ class GuidedClones(Tracker[Guided]):
         return replace(state, guides=out, knots=[*state.knots, state.knots[-1] + span])
 
     def _walk(self, problem: Problem, state: Guided) -> tuple[Guided, Tensor]:
-        """With ``ln Z`` at the time of the last knot, its covariance and ``ends``; the least effective part, ``(R,)``."""
+        """With ``ln Z`` at the time of the last knot and ``ends``; the clones' least effective part, ``(R,)``."""
         generator = problem.generator
         seed = int(torch.randint(2**62, (1,), generator=generator, device=generator.device))
         tables = problem.derived(_tables, self.samples)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from vanbench.neural.trackers.train_span import Field
 
 from vanbench.exact import InputError, StateSpace, build, solve
 from vanbench.exact.sparse.generator import generator
 from vanbench.neural import track
-from vanbench.neural.trackers.train_span import Field
 
 TIMES = [1.0, 10.0, 100.0, 1000.0]
 
@@ -16,7 +16,8 @@ TIMES = [1.0, 10.0, 100.0, 1000.0]
 def follow(system, s, times, bond, quantities=("ln_Z",), **options):
     return track(
         system, s, times, observable="activity", quantities=list(quantities), architecture="matrix-product",
-        architecture_options={"bond": bond}, tracker="gates-ritz", tracker_options=options,
+        architecture_options={"bond": bond}, tracker="ritz",
+        tracker_options={"states": "matrix-products", **options},
     )  # fmt: skip
 
 
@@ -42,7 +43,8 @@ def test_cut_bonds_keep_the_phase_that_comes_late():
     assert (np.abs(rows.value - exact) < 2 * rows.stderr).all()
     alone = track(
         system, [0.15], [100.0], observable="activity", quantities=["ln_Z"], architecture="matrix-product",
-        architecture_options={"bond": 4}, tracker="gates-symmetric", tracker_options={"order": 2, "cutoff": 1e-12},
+        architecture_options={"bond": 4}, tracker="tebd",
+        tracker_options={"picture": "symmetrised", "order": 2, "cutoff": 1e-12},
     )  # fmt: skip
     assert abs(alone.records.value.iloc[-1] / exact[1] - 1) > 3 * off.max()
 
@@ -66,7 +68,7 @@ def test_long_chains_agree_with_the_flow_alone(n, s, t):
     found = follow(system, [s], [t / 2, t], 16).records.query("quantity == 'ln_Z'")
     alone = track(
         system, [s], [t / 2, t], observable="activity", quantities=["ln_Z"], architecture="matrix-product",
-        architecture_options={"bond": 16}, tracker="gates-symmetric", tracker_options={"dt": 0.5},
+        architecture_options={"bond": 16}, tracker="tebd", tracker_options={"picture": "symmetrised", "dt": 0.5},
     ).records.query("quantity == 'ln_Z'")  # fmt: skip
     off = np.abs(found.value.to_numpy() - alone.value.to_numpy())
     assert (off <= 1e-4 * np.abs(alone.value.to_numpy())).all()
@@ -76,7 +78,7 @@ def test_long_chains_agree_with_the_flow_alone(n, s, t):
 @pytest.mark.slow
 @pytest.mark.parametrize(("n", "t", "right"), [(80, 15.0, -46.97475), (80, 20.0, -55.06088), (100, 20.0, -68.2128)])
 def test_the_weight_of_the_rare_phase_of_very_long_chains(n, t, right):
-    """gates-symmetric at bond 24, whose values bond 16 gives too, and TEBD at bond 24 for 100 sites; s = 0.1."""
+    """tebd(symmetrised) at bond 24, whose values bond 16 gives too, and TEBD at bond 24 for 100 sites; s = 0.1."""
     row = follow(build("fa", (n,)), [0.1], [t], 16).records.query("quantity == 'ln_Z'").iloc[0]
     assert abs(row.value - right) < 1e-3
     assert row.stderr < 0.05
@@ -171,7 +173,7 @@ def test_slow_systems_are_waited_for():
     ("options", "message"),
     [
         ({"growth": 1.0}, "above 1"),
-        ({"first": float("inf")}, "infinite"),
+        ({"first": float("inf")}, "finite number"),
         ({"starts": ("a",)}, "finite numbers"),
         ({"starts": (1.0, 1.0)}, "different numbers"),
         ({"starts": 1e3}, "up to 50"),

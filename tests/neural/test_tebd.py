@@ -16,12 +16,11 @@ SPINS = ["sigma_x", "sigma_y", "sigma_z"]
 RING = {"Jx": 2.0, "Jy": 0.0, "Jz": 1.0, "B": 1.0, "initial": "-y"}
 
 
-def follow(
-    system, s, times, quantities, bond=16, observable="jumps", out=None, resume=False, tracker="gates", **options
-):
+def follow(system, s, times, quantities, bond=16, observable="jumps", out=None, resume=False, target="time", **options):
     return track(
         system, s, times, observable=observable, quantities=quantities, architecture="matrix-product",
-        architecture_options={"bond": bond}, tracker=tracker, tracker_options=options, out=out, resume=resume,
+        architecture_options={"bond": bond}, tracker="tebd", tracker_options=options, target=target, out=out,
+        resume=resume,
     )  # fmt: skip
 
 
@@ -73,7 +72,7 @@ def test_samples_agree_with_sums():
 def test_steady_states_are_compared_with_the_steady_state():
     system = build("tfim", (3,), V=2.0, g=2.5)
     want = solve(system, quantities=[f"steady_{name}" for name in SPINS]).sort_values("quantity").value.to_numpy()
-    found = follow(system, [0.0], [20.0], SPINS, tracker="gates-steady", dt=0.1, order=4, full_summation=True)
+    found = follow(system, [0.0], [20.0], SPINS, target="steady", dt=0.1, order=4, full_summation=True)
     got = found.records.query("quantity in @SPINS").sort_values("quantity").value.to_numpy()
     assert abs(got - want).max() < 2e-4  # exp(-20 gap) with a gap of about a half, and the splitting
 
@@ -138,9 +137,9 @@ def test_a_network_becomes_the_matrix_product_state():
 )
 def test_what_gates_cannot_do_is_refused(system, architecture, options, says):
     with pytest.raises(InputError, match=says):
-        track(build(*system), [0.1], architecture=architecture, tracker="gates", tracker_options=options)
+        track(build(*system), [0.1], architecture=architecture, tracker="tebd", tracker_options=options)
 
 
 def test_a_fixed_sum_is_refused():
     with pytest.raises(InputError, match="fixed sum"):
-        track(build("ssep", (4,), boundary="periodic"), [0.1], architecture="matrix-product", tracker="gates")
+        track(build("ssep", (4,), boundary="periodic"), [0.1], architecture="matrix-product", tracker="tebd")
