@@ -128,7 +128,7 @@ def track(
         "dtype": dtype,
     }
     if out is not None and resume:
-        stored = checkpoint.load(out, config, torch_device, runner.saved)
+        stored = checkpoint.load(out, config, torch_device, trackers.saved())
         if stored is not None:
             problem.ensemble.load(stored["parameters"])
             state = stored["state"]

@@ -30,7 +30,7 @@ ABOVE_ONE = math.nextafter(1, 2)
 FEW = {"samples": 100, "second": 20, "flow_samples": 20}  # of ritz
 SPANS = {"first": ([TINY, 1e300], [0.0, math.inf]), "growth": ([ABOVE_ONE], [1.0, math.inf]),
          "still": ([TINY], [0.0, math.inf])}  # fmt: skip
-TDVP = {"dt": ([TINY], [0.0]), "tolerance": ([TINY], [0.0]), "damping": ([0.0], [-TINY]), "samples": ([10], [9]),
+TDVP = {"dt": ([TINY], [0.0]), "tolerance": ([TINY, 0.0], [-TINY]), "damping": ([0.0], [-TINY]), "samples": ([10], [9]),
         "share": ([TINY, BELOW_ONE], [0.0, 1.0]), "order": ([2, 4], [1, 3])}  # fmt: skip
 TRACKERS = {
     "kl": {

@@ -22,7 +22,19 @@ from vanbench.neural.trackers.tebd.tebd import TEBD
 from vanbench.neural.trackers.walkers.clones import Clones
 from vanbench.neural.trackers.walkers.guided_clones import GuidedClones
 
-__all__ = ["TRACKERS", "Diverged", "Problem", "Step", "Target", "Tracker", "Unfinished", "Variant", "make", "moving"]
+__all__ = [
+    "TRACKERS",
+    "Diverged",
+    "Problem",
+    "Step",
+    "Target",
+    "Tracker",
+    "Unfinished",
+    "Variant",
+    "make",
+    "moving",
+    "saved",
+]
 
 TRACKERS: dict[str, type[Tracker]] = {
     "kl": KL,
@@ -35,6 +47,11 @@ TRACKERS: dict[str, type[Tracker]] = {
     "clones": Clones,
     "guided-clones": GuidedClones,
 }
+
+
+def saved() -> list[type]:
+    """Every class that a state of a tracker may be made of."""
+    return [one for kind in (*TRACKERS.values(), Still) for one in kind.saved]
 
 
 def make(name: str, options: dict[str, Any]) -> Tracker:

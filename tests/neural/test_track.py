@@ -17,7 +17,7 @@ from vanbench.neural import architectures, track
 from vanbench.neural.autoregressive import Autoregressive, Collapsed
 from vanbench.neural.backend.checkpoint import ARRAYS
 from vanbench.neural.differences import fields, stencils
-from vanbench.neural.trackers import TRACKERS, Diverged, Problem
+from vanbench.neural.trackers import Diverged, Problem, saved
 
 torch.set_num_threads(1)
 FAST = {"dt": 0.1, "samples": 300, "epochs": 20, "first_epochs": 60, "learning_rate": 3e-3, "decay": 0.1}
@@ -144,7 +144,7 @@ def test_a_step_that_is_not_finite_stops_the_run_and_leaves_the_last_good_state(
         track(system, [0.2], [1.0], out=tmp_path, watch=watch, **arguments)
     monkeypatch.setattr(Problem, spoiled, plain)
     assert len(pd.read_json(tmp_path / "metrics.jsonl", lines=True)) == len(steps) == 3
-    with torch.serialization.safe_globals([*ARRAYS, *TRACKERS[tracker].saved]):
+    with torch.serialization.safe_globals([*ARRAYS, *saved()]):
         kept = torch.load(tmp_path / "checkpoint.pt", weights_only=True)["parameters"]
     for name, value in steps[-1].items():
         assert torch.equal(kept[name], value)

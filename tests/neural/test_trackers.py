@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import FrozenInstanceError, fields
+from dataclasses import FrozenInstanceError, fields, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
@@ -13,7 +14,7 @@ from typer.testing import CliRunner
 
 from vanbench.compare.cli import app
 from vanbench.compare.declare.task import Task, method_label
-from vanbench.exact import InputError, build
+from vanbench.exact import InputError, Term, build, generator
 from vanbench.exact.spellings import TRACKERS as OLD
 from vanbench.neural import Ensemble, track, trackers
 from vanbench.neural import build as network
@@ -29,10 +30,20 @@ SMALL = {
     "clones": {"clones": 400},
     "guided-clones": {"clones": 400, "samples": 20},
 }
-# of each need, a system that lacks it: other needs hold there as far as they can
+
+
+def three_sites():
+    """FA as one term on all of its sites."""
+    system = build("fa", (3,))
+    w = generator(system).toarray()
+    term = Term((0, 1, 2), w, {"activity": ((1, w - np.diag(w.diagonal())),)})
+    return replace(system, terms=(term,))
+
+
+# of each need, a system that lacks it
 LACKING = {
     BALANCE: (lambda: build("asep", (3,), p=1.0, q=0.3), 0.1, "activity"),
-    PAIRS: (lambda: build("fa", (3, 3)), 0.1, "activity"),
+    PAIRS: (three_sites, 0.1, "activity"),
     POSITIVE: (lambda: build("tfim", (2,)), 0.1, "jumps"),
     PLAIN: (lambda: build("tfim", (2,)), 0.1, "jumps"),
 }
@@ -52,7 +63,7 @@ def test_the_page_is_what_the_code_says():
 def test_the_list_shows_every_option_of_every_tracker():
     shown = CliRunner().invoke(app, ["list", "trackers"], env={"COLUMNS": "400"}).output
     for name, kind in TRACKERS.items():
-        block = shown.split(f"options of {name}\n")[1].split("options of")[0]
+        block = re.split(rf"options of {name} *\n", shown)[1].split("options of")[0]
         for one in fields(kind):
             assert re.search(rf"\b{one.name}\b.*{re.escape(one.metadata['what'][:40])}", block)
 

@@ -79,7 +79,7 @@ class L1(Tracker[Descent]):
     steady_decay: float = option(
         0.02, "target steady: the rate falls to this fraction in the second half of the iterations", above=0, most=1
     )
-    mix: float = option(0.0, "target steady: 0 minimises |L p|, 1 a time step", least=0, most=1)
+    mix: float = option(0.0, "target steady: 0 minimises the norm of L p, 1 that of a time step", least=0, most=1)
     between: str = option("norms", "target steady: how the two are mixed", among=("norms", "residuals"))
     span: float = option(0.1, "target steady: the length of that time step", above=0)
     refresh: int = option(10, "target steady: iterations after which it starts from the network as it is", least=1)

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 GROWS, FALLS = 1.5, 0.5  # of one step to the next
-SHORTEST = 64  # as many steps in the longest: what asks for more is noise
+SHORTEST = 1024  # as many steps in the longest: what asks for more is noise
 FIRST = 16  # likewise, of the first step
 SAFE = 0.9  # of the step that the error allows
 REFUSED = 2.0  # times the error allowed: such a step is taken again

@@ -17,6 +17,7 @@ from vanbench.neural.trackers.tangent import integrate
 from vanbench.neural.trackers.tangent.limit import Recent
 from vanbench.neural.trackers.tangent.regression import Velocity
 
+TOLERANCES = {"path": 1e-3, "ln_Z": 2e-2}
 OVERFIT = 8.0  # of ``unseen``: in healthy runs it is about 1, at times 5
 
 
@@ -33,7 +34,7 @@ class Flow:
 
 @dataclass(frozen=True)
 class Tangent(Tracker[Flow]):
-    """``error`` and ``allowed`` of a step choose the next one."""
+    """Each method says how far a step goes; its error chooses the next one."""
 
     saved = (Flow, Batch, Velocity, Increment, Recent)
 
@@ -44,7 +45,9 @@ class Tangent(Tracker[Flow]):
         "between the Euler and the second-order increment relative to ln Z, at s = 0 nothing",
         among=("path", "ln_Z"),
     )
-    tolerance: float = option(0.02, "the error of a step that control allows, beside the noise", above=0)
+    tolerance: float = option(
+        0.0, "the error of a step that control allows, beside the noise; 0: 0.001 of path, 0.02 of ln_Z", least=0
+    )
     samples: int = option(2000, "configurations of a stage", least=10)
     measure: int = option(0, "samples for the observables; those of the next stage where that is no more than them")
     damping: float = option(1e-5, "added to the diagonal of the Fisher matrix, in units of its mean", least=0)
@@ -59,6 +62,10 @@ class Tangent(Tracker[Flow]):
     @property
     def longest_step(self) -> float:
         return self.dt
+
+    @property
+    def allowed(self) -> float:
+        return self.tolerance or TOLERANCES[self.control]
 
     @property
     def pace(self) -> float:
@@ -123,7 +130,7 @@ class Tangent(Tracker[Flow]):
 
     def next_by_path(self, dt: float, error: Tensor, power: int) -> float:
         """``error`` ``(R,)`` in the Fisher norm, without noise."""
-        factor = integrate.SAFE * (self.tolerance / max(float(error.max()), 1e-300)) ** (1 / power)
+        factor = integrate.SAFE * (self.allowed / max(float(error.max()), 1e-300)) ** (1 / power)
         return max(integrate.adapted(dt, self.dt, factor), self.dt / integrate.SHORTEST)
 
     def _next_by_ln_z(self, problem: Problem, ln_z: Tensor, dt: float, euler: Increment, rate: Increment) -> float:
@@ -133,7 +140,7 @@ class Tangent(Tracker[Flow]):
             return min(self.dt, integrate.GROWS * dt)
         spread = dt * (euler.covariance + rate.covariance).diagonal().sqrt()
         error = ((dt * (rate.value - euler.value)).abs() - 2 * spread).clamp_min(1e-300)
-        allowed = self.tolerance * ln_z.abs().clamp_min(1e-6)
+        allowed = self.allowed * ln_z.abs().clamp_min(1e-6)
         return integrate.adapted(dt, self.dt, float((allowed / error)[controlled].min()) ** 0.5)
 
     def _stiffness(self, problem: Problem, batch: Batch, dt: float) -> Tensor:

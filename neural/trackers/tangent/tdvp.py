@@ -61,7 +61,7 @@ class TDVP(Tangent):
     )  # fmt: skip
     order: int = option(
         2, "2: the midpoint rule, two stages; 4: the classical Runge-Kutta rule, four stages, which also holds for "
-        "oscillations, up to dt |lambda| = 2.8, and averages the noise over its stages", among=(2, 4),
+        "oscillations of a frequency up to 2.8 / dt, and averages the noise over its stages", among=(2, 4),
     )  # fmt: skip
     window: float = option(
         5.0, "target steady, symmetrised: the time over which the rate is averaged and must not change; take it longer "
@@ -117,7 +117,7 @@ class TDVP(Tangent):
             if not missed and self.control == "path":
                 error = self._error(problem, state.batch, dt, stages)
                 next_dt = self.next_by_path(dt, error, integrate.SCHEMES[self.order].power)
-                if float(error.max()) > integrate.REFUSED * self.tolerance and next_dt < dt:
+                if float(error.max()) > integrate.REFUSED * self.allowed and next_dt < dt:
                     dt = next_dt
                     continue
             if not missed:
