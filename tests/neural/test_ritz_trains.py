@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from vanbench.neural.trackers.train_span import Field
 
 from vanbench.exact import InputError, StateSpace, build, solve
 from vanbench.exact.sparse.generator import generator
 from vanbench.neural import track
+from vanbench.neural.trackers.subspace.train_span import Field
 
 TIMES = [1.0, 10.0, 100.0, 1000.0]
 
@@ -87,14 +87,16 @@ def test_the_weight_of_the_rare_phase_of_very_long_chains(n, t, right):
 def test_the_error_of_a_span_is_what_its_parts_change():
     """Squares add up: of shorter bonds, as far as the flow lost what they miss; of the last states; of three tilts, of
     which each stands for the two others."""
-    field = object.__new__(Field)
-    field.flows, field.lost, field.missed = 4, 0.5, 1.0
-    field._solved = [1.0, 1.4, 0.7, 1.3, 1.0, 0.4]
-    whole, changes = field.changes(lambda one: one)
+
+    def changed(lost):
+        field = Field(flows=4, bond=1, lost=lost, missed=1.0)
+        field.__dict__["solved"] = [1.0, 1.4, 0.7, 1.3, 1.0, 0.4]
+        return field.changes(lambda one: one)
+
+    whole, changes = changed(lost=0.5)
     assert whole == 1.0
     assert changes == pytest.approx([0.4 * 0.5, -0.3, 0.3 / 3**0.5, 0.0, -0.6 / 3**0.5])
-    field.lost = 3.0  # no more than the shorter bonds show
-    assert field.changes(lambda one: one)[1][0] == pytest.approx(0.4)
+    assert changed(lost=3.0)[1][0] == pytest.approx(0.4)  # no more than the shorter bonds show
 
 
 COVERED = [
