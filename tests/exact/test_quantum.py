@@ -8,6 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vanbench.exact import SYSTEMS, Connections, InputError, StateSpace, build, generator, solve
+from vanbench.exact.definitions.pauli import I2, MINUS, X, Y, Z, embed, pauli_strings
+from vanbench.exact.definitions.povm import POVMS
 from vanbench.exact.quantum import (
     Jump,
     Lindblad,
@@ -31,8 +33,6 @@ from vanbench.exact.quantum.observables import (
     spin_averages,
     two_point,
 )
-from vanbench.exact.quantum.pauli import I2, MINUS, X, Y, Z, embed, pauli_strings
-from vanbench.exact.quantum.povm import POVMS
 from vanbench.exact.quantum.steady import leading_eigenvalues, steady_state
 
 ROUNDING = 1e-13  # sums of a few hundred products of numbers of order one
@@ -251,7 +251,7 @@ BAD = {
     "s = -800 is out of range": lambda: solve(build("tfim", (2,)), -800.0, quantities=["scgf"]),
     "whole numbers in a tuple": lambda: Jump((0.5,), MINUS),
     "rate x must be": lambda: Jump((0,), MINUS, "x"),
-    "longer than 1": lambda: __import__("vanbench.exact.quantum.lindblad", fromlist=["x"]).bloch_state((1, 1, 0)),
+    "longer than 1": lambda: __import__("vanbench.exact.quantum.models", fromlist=["x"]).bloch_state((1, 1, 0)),
 }
 
 
