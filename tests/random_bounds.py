@@ -105,11 +105,11 @@ def page(frame: pd.DataFrame, systems: int) -> str:
     return f"""# Bounds against extended precision
 
 `python tests/random_bounds.py --systems {systems} --keep runs/bounds --out results/exact/bounds.md`: {systems}
-random
-systems with detailed balance (`tests/random_systems.py`: constrained models, exclusion, random rates over 12 decades, independent
-blocks; two and three states a site; up to 256 states, 4096 in independent blocks), `solve(..., method="lanczos")`, c
-from 1e-4 to 0.999, s from -6 to 6, times from 1e-3 to 1e8 in one call, or 1 to 1e6 Euler steps. The reference takes
-powers of dense matrices in 80 bits (`tests/extended.py`). A bound is violated where the error exceeds it.
+random systems with detailed balance (`tests/random_systems.py`: constrained models, exclusion, random rates over 12
+decades, independent blocks; two and three states a site; up to 256 states, 4096 in independent blocks), `solve(...,
+method="lanczos")`, c from 1e-4 to 0.999, s from -6 to 6, times from 1e-3 to 1e8 in one call, or 1 to 1e6 Euler steps.
+The reference takes powers of dense matrices in 80 bits (`tests/extended.py`). A bound is violated where the error
+exceeds it.
 
 {told}.
 
