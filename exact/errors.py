@@ -1,4 +1,4 @@
-"""The one exception a user's mistake raises."""
+"""The exception a user's mistake raises."""
 
 
 class InputError(ValueError):
@@ -6,6 +6,10 @@ class InputError(ValueError):
 
     The command line prints the sentence alone and exits with code 2; library callers may catch it as a ``ValueError``.
     """
+
+
+class Unstable(InputError):
+    """Steps of the given length grow without bound on exact vectors or states; a scan over fields goes on."""
 
 
 def number(name: str, value: object) -> float:

@@ -20,7 +20,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 import random_systems
 from extended import Reference, Values, together
 
-from vanbench.exact import InputError, System, solve
+from vanbench.exact import System, solve
+from vanbench.exact.errors import Unstable
 
 ALWAYS = ("ln_Z", "density", "density_profile", "instantaneous_activity", "scgf", "gap")
 DERIVATIVES = ("activity", "susceptibility", "trajectory_density")  # take some fifty runs where the others take one
@@ -103,11 +104,12 @@ def page(frame: pd.DataFrame, systems: int) -> str:
     told = "; ".join(f"{kind}: {line['sum']} of {line['size']} rows violated" for kind, line in kinds.iterrows())
     return f"""# Bounds against extended precision
 
-`python tests/random_bounds.py --systems {systems} --keep runs/bounds --out results/exact/bounds.md`: {systems} random systems with
-detailed balance (`tests/random_systems.py`: constrained models, exclusion, random rates over 12 decades, independent
-blocks; two and three states a site; up to 256 states, 4096 in independent blocks), `solve(..., method="lanczos")`, c
-from 1e-4 to 0.999, s from -6 to 6, times from 1e-3 to 1e8 in one call, or 1 to 1e6 Euler steps. The reference takes
-powers of dense matrices in 80 bits (`tests/extended.py`). A bound is violated where the error exceeds it.
+`python tests/random_bounds.py --systems {systems} --keep runs/bounds --out results/exact/bounds.md`: {systems}
+random systems with detailed balance (`tests/random_systems.py`: constrained models, exclusion, random rates over 12
+decades, independent blocks; two and three states a site; up to 256 states, 4096 in independent blocks), `solve(...,
+method="lanczos")`, c from 1e-4 to 0.999, s from -6 to 6, times from 1e-3 to 1e8 in one call, or 1 to 1e6 Euler steps.
+The reference takes powers of dense matrices in 80 bits (`tests/extended.py`). A bound is violated where the error
+exceeds it.
 
 {told}.
 
@@ -116,12 +118,12 @@ powers of dense matrices in 80 bits (`tests/extended.py`). A bound is violated w
 
 
 def collect(seeds: Iterable[int]) -> pd.DataFrame:
-    """The rows of all systems; what ``solve`` refuses is said on stderr."""
+    """The rows of all systems; those whose Euler steps are unstable at every time are named on stderr."""
     frames = []
     for seed in seeds:
         try:
             frames.append(rows(seed))
-        except InputError as error:
+        except Unstable as error:
             print(f"system {seed} is refused: {error}", file=sys.stderr, flush=True)
     return pd.concat([frame for frame in frames if len(frame)] or [pd.DataFrame(columns=COLUMNS)], ignore_index=True)
 

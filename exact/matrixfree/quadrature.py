@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from scipy.integrate import trapezoid
 from scipy.linalg import solve_banded
 from scipy.special import logsumexp
 
@@ -105,8 +106,7 @@ def euler(tri: Tridiagonal, dt: float, steps: np.ndarray, lower: float, upper: f
     outer, straight = _log_power(tri.lobatto(lower, upper), dt, steps), _log_power(tri.radau(upper), dt, steps)
     above, above_error = (np.where(even, *both) for both in zip(outer, straight))
     spread = np.maximum(np.abs(above - value) + above_error, np.abs(value - below) + below_error)
-    cancelled = np.exp(_log_power(tri.gauss, dt, steps, absolute=True)[0] - value)
-    return value + tri.log_mass, spread + floor_ + cancelled * rounding(tri, steps * dt, dt)
+    return value + tri.log_mass, spread + floor_ + rounding(tri, steps * dt, dt)
 
 
 def log_functions(nodes: np.ndarray, times: np.ndarray, dt: float | None) -> np.ndarray:
@@ -129,12 +129,34 @@ def rounding(tri: Tridiagonal, times: np.ndarray, dt: float | None = None) -> np
     """What rounding of the Lanczos process may add to ``ln Z``.
 
     The computed matrix belongs to a neighbour ``H + E`` with ``|E|`` of a few units of rounding of ``|H|`` (Paige,
-    Linear Algebra Appl. 34, 235 (1980)), which changes ``ln Z_t`` by at most ``t |E|``, over the largest factor ``|1 +
-    dt x|`` of Euler steps; the sums add a few units.
+    Linear Algebra Appl. 34, 235 (1980)), which changes ``ln Z_t`` by at most ``t |E|``, or by ``dt |E|`` times
+    `_steps_seen` of Euler steps; the sums add a few units.
     """
-    factor = 1.0 if dt is None else min(1.0, float(np.abs(1 + dt * tri.gauss.nodes).max()))
+    if dt is not None:
+        seen, cancelled = _steps_seen(tri, dt, np.rint(times / dt).astype(int))
+        return 8 * EPS * (cancelled + tri.scale * dt * seen) + 2 * EPS * tri.steps * cancelled
     with np.errstate(divide="ignore", invalid="ignore"):
-        return 8 * EPS * (1 + np.where(times > 0, tri.scale * times / factor, 0.0)) + 2 * EPS * tri.steps
+        return 8 * EPS * (1 + np.where(times > 0, tri.scale * times, 0.0)) + 2 * EPS * tri.steps
+
+
+def _steps_seen(tri: Tridiagonal, dt: float, steps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """``sum_j |A^(J-1-j) v| |A^j v| / |Z|`` of ``J`` Euler steps ``A = 1 + dt H``, and the sum's terms over it.
+
+    ``J`` where one mode rules throughout. A mode of little weight that a negative factor keeps, ``1 + dt x`` near -1,
+    makes it larger: ``Z`` is then the small square of components whose rounding is that of the whole vector. The
+    summand is convex in ``j`` and symmetric, so that trapezoids over a few ``j`` bound the sum from above.
+    """
+    value, _ = _log_power(tri.gauss, dt, steps)
+    cancelled = np.exp(_log_power(tri.gauss, dt, steps, absolute=True)[0] - value)
+    seen = np.zeros(len(steps))
+    for i in np.flatnonzero(steps > 0):
+        last = int(steps[i]) - 1
+        j = np.unique([0, *(2 ** np.arange(last.bit_length())), last // 2, last])
+        j = np.unique([*j[j <= last], *(last - j[j <= last])])
+        norms = _log_power(tri.gauss, dt, 2 * np.concatenate([j, last - j]))[0] / 2
+        terms = np.exp(norms[: len(j)] + norms[len(j) :] - value[i])
+        seen[i] = trapezoid(terms, j) + (terms[0] + terms[-1]) / 2
+    return seen, cancelled
 
 
 def _log_exp(rule: Rule, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -196,8 +196,9 @@ def _instantaneous(engine: Symmetric, run: Run, ask: Question, bounds: np.ndarra
         return np.full(len(ask.times), rate / n), rounded * (1 + ask.times * width)
     factor = np.exp(-s) / np.expm1(-s) / n
     growth, spread = run.growth(ask.times, ask.dt)
-    nodes, missing = run.tri.gauss.nodes, np.maximum(bounds - rounding(run.tri, ask.times, ask.dt), 0.0)
-    errors = rounded * (1 + ask.times * spread) + 2 * (nodes[-1] - nodes[0]) * missing
+    off = rounding(run.tri, ask.times, ask.dt)
+    nodes, missing = run.tri.gauss.nodes, np.maximum(bounds - off, 0.0)
+    errors = rounded + spread * off + 2 * (nodes[-1] - nodes[0]) * missing
     return factor * growth, abs(factor) * errors
 
 

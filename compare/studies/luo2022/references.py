@@ -16,7 +16,7 @@ import pandas as pd
 import typer
 
 from vanbench.exact.errors import unknown
-from vanbench.exact.quantum.lindblad import tfim_model
+from vanbench.exact.quantum.models import tfim_model
 from vanbench.exact.quantum.observables import purity, spin_averages
 from vanbench.exact.quantum.solve import SPINS, solve_quantum
 from vanbench.exact.quantum.steady import leading_pairs, steady_state
