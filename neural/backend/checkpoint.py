@@ -18,7 +18,7 @@ from vanbench.exact import InputError
 VERSION = 2
 NAME = "checkpoint.pt"
 DTYPES = [np.dtype(name).__class__ for name in ("int8", "int64", "float32", "float64")]
-ARRAYS = [np.zeros(0).__reduce__()[0], np.ndarray, np.dtype, *DTYPES]
+ARRAYS: list[Any] = [np.zeros(0).__reduce__()[0], np.ndarray, np.dtype, *DTYPES]
 
 
 def save(folder: Path, content: dict[str, Any]) -> None:

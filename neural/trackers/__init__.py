@@ -51,7 +51,8 @@ TRACKERS: dict[str, type[Tracker]] = {
 
 def saved() -> list[type]:
     """Every class that a state of a tracker may be made of."""
-    return [one for kind in (*TRACKERS.values(), Still) for one in kind.saved]
+    kinds: list[type[Tracker]] = [*TRACKERS.values(), Still]
+    return [one for kind in kinds for one in kind.saved]
 
 
 def make(name: str, options: dict[str, Any]) -> Tracker:

@@ -29,9 +29,10 @@ class Networks:
 
     def _tracker(self, tilt: float) -> TDVP:
         # a flow that begins in the rare phase needs no samples that reach it
-        tilts = None if tilt == 0.0 else ()
-        options = {"dt": self.dt, "samples": self.samples, "damping": self.damping, "tilts": tilts}
-        return TDVP(picture="symmetrised", control="ln_Z", **options)
+        return TDVP(
+            picture="symmetrised", control="ln_Z", dt=self.dt, samples=self.samples, damping=self.damping,
+            tilts=None if tilt == 0.0 else (),
+        )  # fmt: skip
 
     def begin(self, problem: Problem) -> tuple[list[tuple[Flow, dict[str, Tensor]]], Span]:
         beginning, flows = problem.ensemble.frozen(), []

@@ -107,7 +107,8 @@ class Ritz(Tracker[Spanned]):
     @torch.no_grad()
     def step(self, problem: Problem, state: Spanned, limit: float) -> tuple[Spanned, Step]:
         """To ``limit``, or as far as the next states reach."""
-        following, warnings = self._next(state.flowed), []
+        warnings: list[RunWarning] = []
+        following = self._next(state.flowed)
         before, moving = state, bool((state.quiet < AGAIN).any())
         dt = min(limit, max(following - state.now, self.first)) if moving else limit
         if moving and state.flowed < state.now + dt:
