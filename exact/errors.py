@@ -1,4 +1,9 @@
-"""The one exception a user's mistake raises."""
+"""The one exception a user's mistake raises, and a missing optional package too."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
 
 
 class InputError(ValueError):
@@ -6,6 +11,17 @@ class InputError(ValueError):
 
     The command line prints the sentence alone and exits with code 2; library callers may catch it as a ``ValueError``.
     """
+
+
+def optional(module: str, what: str) -> Any:
+    """The module of an optional package, or an ``InputError`` with the line that installs what ``what`` needs."""
+    package = module.partition(".")[0]
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name != package:
+            raise
+        raise InputError(f"{what} needs {package}: python -m pip install {package}.") from None
 
 
 def number(name: str, value: object) -> float:

@@ -13,13 +13,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from vanbench.exact.definitions.quantities import EXACT_DEFAULT, evolved, order_of
+from vanbench.exact.definitions.quantity import CLASSICAL
 from vanbench.exact.definitions.states import available_memory
 from vanbench.exact.definitions.system import System
 from vanbench.exact.errors import InputError
 from vanbench.exact.matrixfree.kernel import Layout
 from vanbench.exact.method import needed
-from vanbench.exact.solve import DEFAULT, STEADY, solve
-from vanbench.exact.tidy import ORDER, tidy
+from vanbench.exact.solve import asked_of, solve
+from vanbench.exact.tidy import tidy
 
 Progress = Callable[[str], None]
 
@@ -94,11 +96,11 @@ def _one(system: System, value: float, times: Any, options: dict[str, Any]) -> p
     except InputError as error:
         if "unstable" not in str(error):
             raise
-        names, grid = options.get("quantities", DEFAULT), np.atleast_1d(np.asarray(times, float))
-        evolved = [q for q in names if q not in STEADY]
-        rows = [{"quantity": q, "s": value, "t": t, "value": np.nan, "note": str(error)} for q in evolved for t in grid]
-        frames = [tidy(rows)]
-        if steady := [q for q in names if q in STEADY]:  # those of W_s itself, whatever the scheme
+        names = [row.name for row in asked_of(system, options.get("quantities"), options.get("method", "auto"))]
+        head, grid = {"s": value, "value": np.nan, "note": str(error)}, np.atleast_1d(np.asarray(times, float))
+        unknown = [row.name for row in evolved(names)]
+        frames = [tidy([{"quantity": name, "t": t, **head} for name in unknown for t in grid])]
+        if steady := [name for name in names if name not in unknown]:  # those of W_s itself, whatever the scheme
             frames.append(solve(system, [value], times, **{**options, "quantities": steady, "scheme": "continuous"}))
         return pd.concat(frames, ignore_index=True)
 
@@ -118,7 +120,7 @@ def _one_thread() -> None:
 def _affordable(system: System, processes: int, options: dict[str, Any]) -> int:
     if processes < 1:
         raise InputError("a scan needs at least one process.")
-    order = max((ORDER.get(q, 0) for q in options.get("quantities", ())), default=0)
+    order = order_of(options.get("quantities") or EXACT_DEFAULT[CLASSICAL])
     each = needed(system, Layout(system), order, options.get("method", "auto")) + 3e8  # the libraries themselves
     return max(1, min(processes, int(0.8 * available_memory() / each)))
 
