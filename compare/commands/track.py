@@ -41,9 +41,9 @@ def track(
     quantities: Annotated[
         str | None, typer.Option(help="Names joined by commas; by default ln_Z and the density, or the three spins.")
     ] = None,
-    architecture: Annotated[str, typer.Option(help="A name, or my_package.my_module:MyNet.")] = "made",
+    architecture: Annotated[str, typer.Option(help=common.OUTSIDE)] = "made",
     arch_option: Annotated[list[str] | None, typer.Option(help="NAME=VALUE, a hyperparameter of the network.")] = None,
-    tracker: Annotated[str, typer.Option(help="A name (see `vanbench list trackers`).")] = "kl",
+    tracker: Annotated[str, typer.Option(help=common.OUTSIDE)] = "kl",
     tracker_option: Annotated[list[str] | None, typer.Option(help="NAME=VALUE, an option of the tracker.")] = None,
     dt: Annotated[float | None, typer.Option(help="Time step.")] = None,
     samples: Annotated[int | None, typer.Option(help="Configurations a training step draws.")] = None,

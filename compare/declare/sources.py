@@ -1,4 +1,4 @@
-"""Which version of somebody's own system, network, tracker or quantity a run is of: digests of the files they are in."""
+"""Which version of somebody's own system, network, tracker or quantity a run is of: digests of their files."""
 
 from __future__ import annotations
 

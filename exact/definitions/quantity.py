@@ -88,11 +88,7 @@ class Quantity:
         """How its error is measured, in words."""
         if not self.relative:
             return "absolute"
-        return (
-            f"relative, undefined below {self.floor:g}"
-            if self.undefined_below
-            else f"relative to {self.floor:g} at least"
-        )
+        return f"relative, {'undefined below' if self.undefined_below else 'floor'} {self.floor:g}"
 
     def scale(self, reference: float) -> float:
         """What an absolute error is divided by; NaN where the error is undefined."""

@@ -94,7 +94,7 @@ def _typed(name: str, known: dict[str, Any], params: dict[str, Any]) -> dict[str
             and given is not None
             and (isinstance(given, bool) or not isinstance(given, Real))
         ):
-            raise InputError(f"{key} = {given!r}: {key} of {name} must be a number.")
+            raise InputError(f"{key} = {given!r}: it must be a number.")
     return out
 
 
