@@ -26,9 +26,7 @@ def register(app: typer.Typer) -> None:
 def run(
     suite: Annotated[
         str,
-        typer.Argument(
-            help="FILE.toml, or a suite by name (see `vanbench list suites`), file.py:name, package.module:name."
-        ),
+        typer.Argument(help="FILE.toml, or a name (see `vanbench list`), file.py:name, module:name."),
     ],
     out: Annotated[
         Path | None, typer.Option(help="Folder; finished runs in it are kept. By default runs/SUITE.")

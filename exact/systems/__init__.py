@@ -87,15 +87,15 @@ def _typed(name: str, known: dict[str, Any], params: dict[str, Any]) -> dict[str
     """``params``, numbers where the defaults are numbers; a number in place of a name is told as an unknown name."""
     out = dict(params)
     for key, given in params.items():
-        if isinstance(known[key], str) and given is not None:
+        if given is not None and isinstance(known[key], str):
             out[key] = str(given)
-        elif (
-            isinstance(known[key], Real)
-            and given is not None
-            and (isinstance(given, bool) or not isinstance(given, Real))
-        ):
+        elif given is not None and isinstance(known[key], Real) and not _is_number(given):
             raise InputError(f"{key} = {given!r}: it must be a number.")
     return out
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def _from_outside(name: str, make: Make, shape: tuple[int, ...], params: dict[str, Any]) -> System:
