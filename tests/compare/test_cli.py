@@ -128,7 +128,7 @@ def test_exact_on_the_temperature_axis(capsys: pytest.CaptureFixture) -> None:
         (["run", "tiny", "--seed", "-1"], "2^63"),
         (["run", "tiny", "--seed", str(2**64)], "2^63"),
         (["run", "tiny", "--architecture", "mad"], "did you mean 'made'"),
-        (["run", "tiny", "--architecture", "nowhere.module:Net"], "cannot be imported"),
+        (["run", "tiny", "--architecture", "nowhere.module:Net"], "cannot be loaded"),
         (["table", "nowhere"], "no folder"),
         (["run", "tiny", "--device", "gpu0"], "unknown device"),
         (

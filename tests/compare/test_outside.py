@@ -60,7 +60,7 @@ def distribution(folder: Path, name: str, entries: list[tuple[str, str, str]]) -
     (info / "entry_points.txt").write_text("".join(f"[{group}]\n{key} = {value}\n" for group, key, value in entries))
 
 
-@pytest.fixture(params=["file.py:name", "module:name", "entry point"])
+@pytest.fixture(params=["file.py:name", "entry point"])
 def own(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """What each part is called."""
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -68,7 +68,6 @@ def own(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Monk
     names = {
         part: {
             "file.py:name": f"{tmp_path}/{module}.py:{attribute}",
-            "module:name": f"{module}:{attribute}",
             "entry point": entry,
         }[request.param]
         for part, (module, attribute, _, entry) in PLACES.items()
@@ -97,9 +96,8 @@ def test_each_part_from_outside_leads_to_a_number(own: dict, tmp_path: Path, cap
     found = answers(capsys, "exact", own["system"], "--shape", "2", "--s", "0.5", "--quantities", "ln_Z")
     assert found["ln_Z"] == pytest.approx(flips(1.0), rel=1e-12)
     asked = ["--shape", "4", "-p", "c=0.3", "--s", "0.2", "--quantities", f"density,{own['quantity']}"]
-    for method in ("sparse", "krylov"):
-        found = answers(capsys, "exact", "fa", *asked, "--method", method)
-        assert found["down_density"] == pytest.approx(1 - found["density"], abs=1e-14)
+    found = answers(capsys, "exact", "fa", *asked, "--method", "sparse")
+    assert found["down_density"] == pytest.approx(1 - found["density"], abs=1e-14)
     command = ["track", own["system"], "--shape", "2", "--s", "0.5", "--times", "0.2", "--dt", "0.1", "--quiet"]
     command += ["--architecture", own["network"], "--tracker", own["tracker"], "--quantities", own["quantity"]]
     found = answers(capsys, *command, "--full-summation", "--out", "b")
@@ -114,7 +112,6 @@ def test_each_part_from_outside_leads_to_a_number(own: dict, tmp_path: Path, cap
     capsys.readouterr()
     assert run("table", "c", "--quantity", "down_density") == 0
     assert "0.5" in capsys.readouterr().out
-    assert run("report", "c") == 0
 
 
 def test_a_quantity_of_each_site(tmp_path: Path) -> None:
