@@ -10,12 +10,13 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.util
+import inspect
 import sys
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.metadata import EntryPoint, EntryPoints, entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Generic, TypeVar
@@ -23,6 +24,7 @@ from typing import Any, Generic, TypeVar
 from vanbench.exact.errors import InputError, unknown
 
 T = TypeVar("T")
+OURS = "vanbench"  # the commit says which version it is
 
 
 class PluginWarning(UserWarning):
@@ -76,10 +78,8 @@ class Registry(Generic[T]):
                 warnings.warn(str(error), PluginWarning, stacklevel=2)
         return out
 
-    def _entries(self) -> dict[str, EntryPoint]:
-        return {
-            entry.name: entry for entry in _every_entry_point(tuple(sys.path)).select(group=f"vanbench.{self.kinds}")
-        }
+    def _entries(self) -> Mapping[str, EntryPoint]:
+        return _entry_points(f"vanbench.{self.kinds}", tuple(sys.path))
 
     def _refuse(self, name: str) -> None:
         giver = _giver(self._entries()[name])
@@ -96,10 +96,31 @@ class Registry(Generic[T]):
         return self.check(entry.name, thing)
 
 
-@lru_cache(maxsize=4)
-def _every_entry_point(path: tuple[str, ...]) -> EntryPoints:
-    """Of all distributions on ``path`` (``sys.path``, the key of the cache)."""
-    return entry_points()
+@lru_cache(maxsize=64)
+def _entry_points(group: str, path: tuple[str, ...]) -> Mapping[str, EntryPoint]:
+    """By name, of all distributions on ``path``: ``sys.path``, here as the key of the cache."""
+    found: dict[str, EntryPoint] = {}
+    for entry in entry_points(group=group):
+        first = found.setdefault(entry.name, entry)
+        if first.value != entry.value:
+            text = f"{_giver(first)} and {_giver(entry)} both give {entry.name!r} in {group}: the first is taken."
+            warnings.warn(text, PluginWarning, stacklevel=2)
+    return found
+
+
+def digests(things: Iterable[Any]) -> dict[str, str]:
+    """Which version of what comes from outside is used: the files that define it, by name, with 16 hex digits each."""
+    outside = (thing for thing in things if getattr(thing, "__module__", OURS).split(".")[0] != OURS)
+    files = {path for thing in outside if (path := _file(thing)) is not None}
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest()[:16] for path in sorted(files)}
+
+
+def _file(defined: Any) -> Path | None:
+    try:
+        found = inspect.getsourcefile(defined)
+    except TypeError:  # made at run time, or in C
+        return None
+    return Path(found) if found else None
 
 
 def _giver(entry: EntryPoint) -> str:

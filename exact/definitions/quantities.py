@@ -188,6 +188,11 @@ def row_of(name: str) -> Quantity:
     return REGISTRY.installed().get(base) or Quantity(base, ("s", "t"), "", by=())
 
 
+def functions(names: Iterable[str]) -> list[Any]:
+    """Whose averages ``names`` are."""
+    return [row.observe for row in map(REGISTRY.find, names) if row.observe is not None]
+
+
 def evolved(names: Iterable[str]) -> list[Quantity]:
     """The rows of those that have a time, in the order of the table."""
     rows = {name: row_of(name) for name in names}
