@@ -1,14 +1,15 @@
 """Every bound that ``solve`` prints, against extended precision, over random systems.
 
-``python tests/random_bounds.py --systems 2000 --out results/exact/bounds.md`` runs the long version and stores what it
-found, ``tests/exact/test_random_bounds.py`` a short one.
+``python tests/random_bounds.py --systems 2000 --keep runs/bounds --out results/exact/bounds.md`` runs the long version
+and stores its page, ``tests/exact/test_random_bounds.py`` a short one. Every 20 systems their rows are written to the
+folder of ``--keep``, and a later call goes on from there.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -102,7 +103,7 @@ def page(frame: pd.DataFrame, systems: int) -> str:
     told = "; ".join(f"{kind}: {line['sum']} of {line['size']} rows violated" for kind, line in kinds.iterrows())
     return f"""# Bounds against extended precision
 
-`python tests/random_bounds.py --systems {systems} --out results/exact/bounds.md`: {systems} random systems with
+`python tests/random_bounds.py --systems {systems} --keep runs/bounds --out results/exact/bounds.md`: {systems} random systems with
 detailed balance (`tests/random_systems.py`: constrained models, exclusion, random rates over 12 decades, independent
 blocks; two and three states a site; up to 256 states, 4096 in independent blocks), `solve(..., method="lanczos")`, c
 from 1e-4 to 0.999, s from -6 to 6, times from 1e-3 to 1e8 in one call, or 1 to 1e6 Euler steps. The reference takes
@@ -114,27 +115,41 @@ powers of dense matrices in 80 bits (`tests/extended.py`). A bound is violated w
 """
 
 
-def collect(seeds: Iterator[int] | range) -> tuple[pd.DataFrame, list[str]]:
-    """The rows of all systems, and the refusals."""
-    frames, refused = [pd.DataFrame(columns=COLUMNS)], []
-    for done, seed in enumerate(seeds):
-        if done % 100 == 0:
-            print(f"{done} systems", file=sys.stderr, flush=True)
+def collect(seeds: Iterable[int]) -> pd.DataFrame:
+    """The rows of all systems; what ``solve`` refuses is said on stderr."""
+    frames = []
+    for seed in seeds:
         try:
             frames.append(rows(seed))
         except InputError as error:
-            refused.append(f"{seed}: {error}")
-    return pd.concat([frame for frame in frames if len(frame)], ignore_index=True), refused
+            print(f"system {seed} is refused: {error}", file=sys.stderr, flush=True)
+    return pd.concat([frame for frame in frames if len(frame)] or [pd.DataFrame(columns=COLUMNS)], ignore_index=True)
+
+
+def kept(seeds: range, folder: Path) -> pd.DataFrame:
+    """As ``collect``, with the rows of every 20 systems in a file of ``folder``; what stands there is not run again."""
+    folder.mkdir(parents=True, exist_ok=True)
+    frames = []
+    for start in range(seeds.start, seeds.stop, 20):
+        part = range(start, min(start + 20, seeds.stop))
+        path = folder / f"{part.start}-{part.stop - 1}.csv"
+        if not path.exists():
+            collect(part).to_csv(path.with_suffix(".part"), index=False)
+            path.with_suffix(".part").rename(path)
+            print(f"systems {part.start} to {part.stop - 1} are there", file=sys.stderr, flush=True)
+        frames.append(pd.read_csv(path))
+    return pd.concat([frame for frame in frames if len(frame)], ignore_index=True)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--systems", type=int, default=2000)
     parser.add_argument("--first", type=int, default=0, help="number of the first system")
+    parser.add_argument("--keep", type=Path, help="a folder of rows, so that a call that was stopped goes on")
     parser.add_argument("--out", type=Path, help="a Markdown page of the result")
     given = parser.parse_args()
-    frame, refused = collect(range(given.first, given.first + given.systems))
-    print("\n".join(refused), file=sys.stderr)
+    seeds = range(given.first, given.first + given.systems)
+    frame = kept(seeds, given.keep) if given.keep else collect(seeds)
     print(frame[violated(frame)].to_string())
     text = page(frame, given.systems)
     print(text)

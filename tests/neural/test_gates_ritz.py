@@ -10,6 +10,7 @@ from vanbench.exact.sparse.generator import generator
 from vanbench.neural import track
 from vanbench.neural.tensor_elements import LocalSum
 from vanbench.neural.tensor_train import TensorTrain
+from vanbench.neural.trackers.train_span import Field
 
 TIMES = [1.0, 10.0, 100.0, 1000.0]
 
@@ -108,6 +109,19 @@ def test_the_weight_of_the_rare_phase_of_very_long_chains(n, t, right):
     row = follow(build("fa", (n,)), [0.1], [t], 16).records.query("quantity == 'ln_Z'").iloc[0]
     assert abs(row.value - right) < 1e-3
     assert row.stderr < 0.05
+
+
+def test_the_error_of_a_span_is_what_its_parts_change():
+    """Squares add up: of shorter bonds, as far as the flow lost what they miss; of the last states; of three tilts, of
+    which each stands for the two others."""
+    field = object.__new__(Field)
+    field.flows, field.lost, field.missed = 4, 0.5, 1.0
+    field._solved = [1.0, 1.4, 0.7, 1.3, 1.0, 0.4]
+    whole, changes = field.changes(lambda one: one)
+    assert whole == 1.0
+    assert changes == pytest.approx([0.4 * 0.5, -0.3, 0.3 / 3**0.5, 0.0, -0.6 / 3**0.5])
+    field.lost = 3.0  # no more than the shorter bonds show
+    assert field.changes(lambda one: one)[1][0] == pytest.approx(0.4)
 
 
 COVERED = [
