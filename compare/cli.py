@@ -68,8 +68,8 @@ def _plugin_warnings(stderr: Console) -> Iterator[None]:
         else:
             shown(message, category, *where)
 
-    with warnings.catch_warnings():
-        warnings.showwarning = show
+    with warnings.catch_warnings():  # which puts ``showwarning`` back
+        warnings.showwarning = show  # type: ignore[assignment]
         yield
 
 

@@ -196,7 +196,8 @@ class Run(Model):
     @property
     def path(self) -> Path:
         """Where its record stands under the folder ``records``."""
-        name = "".join(c if c.isalnum() or c in "-_." else "-" for c in self.architecture.name)
+        short = self.architecture.name.rpartition("/")[2]  # of file.py:Class; the digest is of the whole
+        name = "".join(c if c.isalnum() or c in "-_." else "-" for c in short)
         return Path(self.task.name) / f"{shape_text(self.shape)}_{name}_{self.replica}_{digest(self.key)[:8]}.json"
 
     @property
@@ -226,20 +227,17 @@ class Suite(Model):
 def load_suite(name: str) -> Suite:
     """A suite by name (see `exact.registry`), or a TOML file by path. Raises ``InputError``."""
     held = Path(name) if name.endswith(".toml") else SUITES.find(name)
-    if isinstance(held, Suite):
-        return held
-    if isinstance(held, Path):
-        return _declared(_read(held), held.stem, f"suite {str(held)!r}")
-    return _declared(dict(held), name.rpartition(":")[2], f"suite {name!r}")
+    return held if isinstance(held, Suite) else _of_file(held)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _of_file(path: Path) -> Suite:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))  # editors may leave a byte order mark
+        content = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # editors may leave a byte order mark
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"suite {str(path)!r} cannot be read: {error}.") from error
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise InputError(f"suite {str(path)!r} is no valid TOML: {error}.") from error
+    return _declared(content, path.stem, f"suite {str(path)!r}")
 
 
 def _declared(content: dict[str, Any], stem: str, what: str) -> Suite:
@@ -266,13 +264,17 @@ def suites() -> dict[str, Path]:
     return {path.stem: path for path in sorted(found, key=lambda path: path.stem)}
 
 
-def _suite(name: str, held: Any) -> Suite | Path | Mapping[str, Any]:
-    if not isinstance(held, Suite | Path | Mapping):
+def _from_outside(name: str, held: Any) -> Suite:
+    if isinstance(held, Mapping):
+        return _declared(dict(held), name.rpartition(":")[2], f"suite {name!r}")
+    if isinstance(held, Path):
+        return _of_file(held)
+    if not isinstance(held, Suite):
         raise InputError(f"suite {name!r} must be a Suite, the path of a TOML file, or a dictionary of what one holds.")
     return held
 
 
-SUITES: Registry[Suite | Path | Mapping[str, Any]] = Registry("suite", "suites", suites(), _suite)
+SUITES: Registry[Suite | Path] = Registry("suite", "suites", suites(), _from_outside)
 
 
 def checked(model: type[M], content: Any, what: str) -> M:

@@ -8,7 +8,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from vanbench.exact.definitions.quantities import CORRELATIONS, EXACT_DEFAULT, PROFILES, SPINS, asked, evolved, row_of
+from vanbench.exact.definitions.quantities import (
+    CORRELATIONS,
+    DISTRIBUTION,
+    EXACT_DEFAULT,
+    PROFILES,
+    SPINS,
+    asked,
+    evolved,
+    row_of,
+)
 from vanbench.exact.definitions.quantity import LINDBLAD, QUANTUM, QUTIP, Quantity
 from vanbench.exact.definitions.system import System
 from vanbench.exact.definitions.terms import MAX_EXPONENT
@@ -118,13 +127,16 @@ def _checked(
 def _counting_rows(origin: OpenQuantum, now: Seen, s: float, rows: Sequence[Quantity]) -> Iterator[Row]:
     """``k = -(1/(N t)) d ln_Z/ds`` and ``dk/ds``; at ``t = 0`` their limit ``-(1/N) Tr d^order L_s/ds^order rho``."""
     n = origin.model.n_sites
-    for row in (row for row in evolved(row.name for row in rows) if row.order is not None):
-        if row.order == 0:
+    for row in evolved(row.name for row in rows):
+        order = row.order
+        if order is None:
+            continue
+        if order == 0:
             value = now.cumulants[0]
         elif now.t > 0:
-            value = -now.cumulants[row.order] / (n * now.t)
+            value = -now.cumulants[order] / (n * now.t)
         else:
-            value = -np.trace(Liouvillian(origin.model, s).apply(now.rho, row.order)).real / n
+            value = -np.trace(Liouvillian(origin.model, s).apply(now.rho, order)).real / n
         yield from row.rows(value, s, now.t)
 
 
@@ -154,8 +166,8 @@ def _state_rows(system: System, rho: np.ndarray, head: Row, rows: Sequence[Quant
                     yield {"quantity": name, **head, "value": value, "distance": distance}
     if system.quantum is None:
         return
-    if "distribution" in quantities:
+    if DISTRIBUTION in quantities:
         for state, value in enumerate(system.quantum.povm.distribution(rho)):
-            yield {"quantity": "distribution", **head, "value": value, "state": state}
+            yield {"quantity": DISTRIBUTION, **head, "value": value, "state": state}
     for row in (row for row in rows if row.observe is not None):
         yield from row.rows(row.average(system, system.quantum.povm.distribution(rho), head["s"]), **head)
