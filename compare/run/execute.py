@@ -50,7 +50,10 @@ def check(run: Run) -> System:
     system = build(task.system, run.shape, **task.params)
     if task.observable not in system.observables:
         raise InputError(f"task {task.name!r}: {system.name} has the observables {', '.join(system.observables)}.")
-    asked(task.quantities, (NETWORKS, SUMMED), kind_of(system), f"quantity of task {task.name!r}")
+    try:
+        asked(task.quantities, (NETWORKS, SUMMED), kind_of(system))
+    except InputError as error:
+        raise InputError(f"task {task.name!r}: {error}") from error
     options = {key: value for key, value in task.tracker_options.items() if key != "strict"}
     trackers.check(task.tracker, options)
     _check_numbers(task.tracker, trackers.options_of(task.tracker), options)
