@@ -1,4 +1,4 @@
-"""The one exception a user's mistake raises, and a missing optional package too."""
+"""The exception a user's mistake raises, and a missing optional package too."""
 
 from __future__ import annotations
 
@@ -11,6 +11,10 @@ class InputError(ValueError):
 
     The command line prints the sentence alone and exits with code 2; library callers may catch it as a ``ValueError``.
     """
+
+
+class Unstable(InputError):
+    """Steps of the given length grow without bound on exact vectors or states; a scan over fields goes on."""
 
 
 def optional(module: str, what: str) -> Any:

@@ -16,7 +16,7 @@ import pandas as pd
 from vanbench.exact.definitions.quantities import evolved, functions, order_of
 from vanbench.exact.definitions.states import available_memory
 from vanbench.exact.definitions.system import System
-from vanbench.exact.errors import InputError
+from vanbench.exact.errors import InputError, Unstable
 from vanbench.exact.matrixfree.kernel import Layout
 from vanbench.exact.method import needed
 from vanbench.exact.registry import digests
@@ -69,7 +69,7 @@ def scan(
             options["folder"].rmdir()
     unstable = [_unstable(frame) for frame in found.values()]
     if all(unstable):
-        raise InputError(unstable[0])
+        raise Unstable(unstable[0])
     whole = pd.concat([found[value] for value in fields], ignore_index=True)
     taken = {name for frame in found.values() if (name := frame.attrs.get("method"))}
     whole.attrs["method"] = ", ".join(sorted(taken)) or "as stored"
@@ -94,9 +94,7 @@ def _one(system: System, value: float, times: Any, options: dict[str, Any]) -> p
     """One field. A scan goes on where the Euler scheme is unstable: its rows say so."""
     try:
         return solve(system, [value], times, **options)
-    except InputError as error:
-        if "unstable" not in str(error):
-            raise
+    except Unstable as error:
         names = [row.name for row in asked_of(system, options.get("quantities"), options.get("method", "auto"))]
         head, grid = {"s": value, "value": np.nan, "note": str(error)}, np.atleast_1d(np.asarray(times, float))
         lost = [row.name for row in evolved(names)]
@@ -108,8 +106,8 @@ def _one(system: System, value: float, times: Any, options: dict[str, Any]) -> p
 
 def _unstable(frame: pd.DataFrame) -> str:
     """Why no value at any time is there, or empty."""
-    notes = frame.note[frame.t.notna()]
-    return notes.iloc[0] if len(notes) and notes.str.contains("unstable").all() else ""
+    evolved = frame[frame.t.notna()]
+    return evolved.note.iloc[0] if len(evolved) and evolved.value.isna().all() else ""
 
 
 def _one_thread() -> None:

@@ -18,11 +18,11 @@ import numpy as np
 from numba import njit
 from scipy.linalg import expm
 
+from vanbench.exact.definitions.lindblad import Lindblad
+from vanbench.exact.definitions.pauli import I2, embed
 from vanbench.exact.definitions.quantities import SPINS
 from vanbench.exact.errors import InputError
-from vanbench.exact.quantum.lindblad import Lindblad
 from vanbench.exact.quantum.liouvillian import density_matrix
-from vanbench.exact.quantum.pauli import I2, embed
 from vanbench.exact.seeds import Seed, stream
 
 EVERY = 0.2  # time between the states that are averaged

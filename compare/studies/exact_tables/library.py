@@ -136,7 +136,7 @@ def status(folder: Path = FOLDER) -> str:
         shown = [f"{n} of {len(case.fields)} s" if n else "missing" for n in counts]
         certain = table[table.quantity == "ln_Z"]
         worst = f"{certain.bound.astype(float).max():.1e}" if len(certain) else ""
-        bad = certain[certain.note.astype(str).str.contains("unstable")].s.nunique() if len(certain) else 0
+        bad = certain[certain.value.isna()].s.nunique()
         states = f"2^{len(case.build().free_sites)}"
         lines.append(f"| {case.name} | {states} | {shown[0]} | {shown[1]} | {worst} | {f'{bad} s' if bad else ''} |")
     return "\n".join([*lines, *_critical_fields(folder)]) + "\n"

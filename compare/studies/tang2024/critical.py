@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from vanbench.compare.declare.parse import shape_text
-from vanbench.compare.run.exact_tables import CASES, FOLDER
+from vanbench.compare.run.exact_tables import CASES, FOLDER, PUBLISHED_LAST
 from vanbench.compare.studies.exact_tables import published
 from vanbench.compare.studies.exact_tables.critical import WINDOW, critical, known
 from vanbench.compare.studies.tang2024 import draw, transition
@@ -51,7 +51,7 @@ def peaks(found: Curves) -> pd.DataFrame:
     drawn = _drawn(found) if found.source == "clones" else None
     for j, t in enumerate(found.t):
         known = np.isfinite(found.chi[:, j])
-        if t < MIN_T or np.isclose(t, 999.05) or known.sum() < 5:
+        if t < MIN_T or np.isclose(t, PUBLISHED_LAST) or known.sum() < 5:
             continue
         s = found.s[known]
         scale = found.n * t
