@@ -10,8 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-NEEDS_DIFFERENCES = ("activity", "susceptibility")
-
+from vanbench.exact.definitions.quantities import order_of
 
 SHARPEST = 0.2  # of ``1 / (N t)``: a transition is wider by the inverse of its jump of ``k``
 LEAST = 1e-4  # below it the rounding of ``ln Z`` shows in second differences
@@ -29,18 +28,18 @@ def spacing(s: float, volume: float, noiseless: bool) -> float:
 
 def fields(s: Sequence[float], quantities: Sequence[str], volume: float, noiseless: bool) -> list[float]:
     """The counting fields to train: those asked for, and their neighbours where a difference is needed."""
-    if not set(NEEDS_DIFFERENCES) & set(quantities):
+    if not order_of(quantities):
         return list(s)
     return [value + k * spacing(value, volume, noiseless) for value in s for k in (-1, 0, 1)]
 
 
-def stencils(fields: Sequence[float], quantity: str) -> list[np.ndarray]:
-    """Weights on ``ln Z`` at `fields` for each ``s``: first or second derivative, second order in ``h``."""
+def stencils(fields: Sequence[float], order: int) -> list[np.ndarray]:
+    """Weights on ``ln Z`` at `fields` for each ``s``: first or second derivative, to second order in ``h``."""
     out = []
     for i in range(len(fields) // 3):
         h, weights = (fields[3 * i + 2] - fields[3 * i]) / 2, np.zeros(len(fields))
         weights[3 * i : 3 * i + 3] = (
-            np.array([-1.0, 0.0, 1.0]) / (2 * h) if quantity == "activity" else np.array([1.0, -2.0, 1.0]) / h**2
+            np.array([-1.0, 0.0, 1.0]) / (2 * h) if order == 1 else np.array([1.0, -2.0, 1.0]) / h**2
         )
         out.append(weights)
     return out

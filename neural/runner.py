@@ -16,7 +16,10 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from vanbench.exact import Connections, InputError, StateSpace, System
+from vanbench.exact import InputError, StateSpace, System
+from vanbench.exact.definitions.quantities import TRACK_DEFAULT, evolved, kind_of, middle
+from vanbench.exact.definitions.quantities import asked as rows_of
+from vanbench.exact.definitions.quantity import CLASSICAL, NETWORKS
 from vanbench.exact.warning import AccuracyWarning, RunWarning
 from vanbench.neural import architectures, checks, differences, quantum, trackers
 from vanbench.neural.asked import DTYPES, check, check_times
@@ -57,7 +60,7 @@ def track(
     s: Sequence[float] = (0.0,),
     times: Sequence[float] = (1.0,),
     observable: str = "activity",
-    quantities: Sequence[str] = ("ln_Z", "density"),
+    quantities: Sequence[str] = TRACK_DEFAULT[CLASSICAL],
     architecture: str = "made",
     architecture_options: dict[str, Any] | None = None,
     tracker: str = "kl",
@@ -130,9 +133,21 @@ def track(
             check_times(grid, log)
     written = out if distributed.rank() == 0 else None
     try:
-        prefix = "middle_" if trackers.middle(tracker) else ""
-        asked = tuple(quantities)
-        _Run(problem, runner, log, asked_s, grid, asked, prefix, strict, written, config, progress, watch).go()
+        asked = tuple(row.name for row in rows_of(quantities, (NETWORKS,), kind_of(system)))
+        _Run(
+            problem,
+            runner,
+            log,
+            asked_s,
+            grid,
+            asked,
+            trackers.middle(tracker),
+            strict,
+            written,
+            config,
+            progress,
+            watch,
+        ).go()
     except trackers.Unfinished as error:
         error.so_far = _result(problem, log, asked_s, grid, trackers.uses_network(tracker))
         raise
@@ -147,7 +162,7 @@ class _Run:
     s: list[float]
     times: np.ndarray
     quantities: tuple[str, ...]
-    prefix: str  # of the names of observables
+    middle: bool  # observables are of the middle of the trajectory
     strict: bool
     out: Path | None
     config: dict[str, Any]
@@ -268,35 +283,30 @@ class _Run:
     def _difference_rows(self, t: float) -> list[Row]:
         rows: list[Row] = []
         n = self.problem.system.n_sites
-        for quantity in differences.NEEDS_DIFFERENCES:
-            if quantity not in self.quantities or t == 0:
-                continue
-            for s, weights in zip(self.s, differences.stencils(self.log.s, quantity)):
+        for quantity in evolved(self.quantities) if t > 0 else ():
+            for s, weights in zip(self.s, differences.stencils(self.log.s, quantity.order)) if quantity.order else ():
                 value = -float(weights @ self.log.ln_z[self.log.default]) / (n * t)
                 stderr = self.log.stderr(self.log.default, weights) / (n * t)
-                rows.append({"quantity": quantity, "s": s, "t": t, "value": value, "stderr": stderr})
+                rows.append({"quantity": quantity.name, "s": s, "t": t, "value": value, "stderr": stderr})
         return rows
 
     def _observable_rows(self, t: float) -> list[Row]:
         if self.problem.system.quantum is not None:
             return self._quantum_rows(t)
-        wanted = {"density", "density_profile", "instantaneous_activity"} & set(self.quantities)
-        if not wanted:
+        observed = [row for row in evolved(self.quantities) if row.observe]
+        if not observed:
             return []
         x, weights = self._measured()
         rows: list[Row] = []
         for r, s in self._asked():
             w = weights[r] if weights is not None else None
-            values = x[r].double()
-            if "density" in wanted:
-                rows.append({"quantity": self.prefix + "density", "s": s, "t": t, **_mean(values.mean(1), w)})
-            if "instantaneous_activity" in wanted:
-                escape = -Connections(self.problem.system).diagonal(x[r]) * float(np.exp(-s)) / x.shape[-1]
-                rows.append({"quantity": self.prefix + "instantaneous_activity", "s": s, "t": t, **_mean(escape, w)})
-            if "density_profile" in wanted:
-                for site in range(x.shape[-1]):
-                    mean = _mean(values[:, site], w)
-                    rows.append({"quantity": self.prefix + "density_profile", "s": s, "t": t, **mean, "site": site})
+            for quantity in sorted(observed, key=lambda row: len(row.axes)):  # profiles last
+                values = torch.from_numpy(quantity.values(self.problem.system, x[r].cpu().numpy(), s)).to(x.device)
+                head = {"quantity": middle(quantity.name) if self.middle else quantity.name, "s": s, "t": t}
+                if values.ndim == 1:
+                    rows.append({**head, **_mean(values, w)})
+                else:
+                    rows += [{**head, **_mean(values[:, i], w), "site": i} for i in range(values.shape[1])]
         return rows
 
     def _quantum_rows(self, t: float) -> list[Row]:
@@ -306,7 +316,7 @@ class _Run:
             net, w = self.problem.ensemble.copy_of(r), None if weights is None else weights[r]
             outcomes = quantum.Outcomes(self.problem.system, net, x[r], w)
             last = t >= float(self.times[-1])
-            rows += [{"s": s, "t": t, **row} for row in outcomes.rows(self.quantities, whole=last)]
+            rows += [{"s": s, "t": t, **row} for row in outcomes.rows(self.quantities, last, s)]
         return rows
 
     def _measured(self) -> tuple[Tensor, Tensor | None]:

@@ -7,16 +7,15 @@ from typing import Annotated
 
 import typer
 
-from vanbench.compare.declare.lookup import default_parameters
-from vanbench.compare.declare.task import load_suite, suites
+from vanbench.compare.declare.task import SUITES, load_suite
 from vanbench.compare.learn.cycles.suites import DEFAULTS
 from vanbench.compare.learn.cycles.suites import SUITES as CYCLES
 from vanbench.compare.show.output import print_rows
-from vanbench.exact import SYSTEMS
+from vanbench.exact import SYSTEMS, systems
+from vanbench.exact.definitions import quantities
 from vanbench.exact.errors import unknown
-from vanbench.exact.systems import ALIASES
 
-KINDS = ("systems", "architectures", "trackers", "suites")
+KINDS = ("systems", "architectures", "trackers", "quantities", "suites")
 ISING = ("ising", "J, h, plaquette; with --temperatures: the equilibrium model")
 
 
@@ -26,52 +25,57 @@ def register(app: typer.Typer) -> None:
 
 def list_(
     what: Annotated[
-        str | None, typer.Argument(help="systems, architectures, trackers or suites; all if left out.")
+        str | None, typer.Argument(help="systems, architectures, trackers, quantities or suites; all if left out.")
     ] = None,
 ) -> None:
-    """The systems, architectures, trackers and suites that exist, with their options."""
+    """The systems, architectures, trackers, quantities and suites that exist, with their options."""
     if what is not None and what not in KINDS:
         raise unknown("list", what, list(KINDS))
-    tables = {"systems": _systems, "architectures": _architectures, "trackers": _trackers, "suites": _suites}
+    tables = dict(zip(KINDS, (_systems, _architectures, _trackers, _quantities, _suites)))
     for kind in KINDS if what is None else (what,):
         headings, rows = tables[kind]()
         print_rows(headings, rows, title=kind)
 
 
 def _systems() -> tuple[list[str], list[list[str]]]:
-    also = {name: [alias for alias, of in ALIASES.items() if of == name] for name in SYSTEMS}
-    rows = [[", ".join([name, *also[name]]), _options(default_parameters(name))] for name in SYSTEMS]
+    also = {name: [alias for alias, of in systems.ALIASES.items() if of == name] for name in SYSTEMS}
+    names = [*SYSTEMS, *systems.REGISTRY.installed()]
+    rows = [[", ".join([name, *also.get(name, [])]), _options(systems.parameters(name))] for name in names]
     return ["system", "parameters and defaults"], [*rows, list(ISING)]
 
 
 def _architectures() -> tuple[list[str], list[list[str]]]:
-    from importlib.metadata import entry_points
+    from vanbench.neural.architectures import REGISTRY, hyperparameters
 
-    from vanbench.neural.architectures import ARCHITECTURES, ENTRY_POINTS, find, hyperparameters
-
-    names = [*ARCHITECTURES, *(entry.name for entry in entry_points(group=ENTRY_POINTS))]
     rows = []
-    for name in names:
-        cls = find(name)
+    for name, cls in {**REGISTRY.builtin, **REGISTRY.installed()}.items():
         known = hyperparameters(cls)
         rows.append([name, "any" if known is None else _options(known), _first_line(cls)])
     return ["architecture", "options and defaults", "what it is"], rows
 
 
 def _trackers() -> tuple[list[str], list[list[str]]]:
-    from vanbench.neural.trackers import TRACKERS
+    from vanbench.neural.trackers import REGISTRY
 
     rows = []
-    for name, make in TRACKERS.items():
+    for name, make in {**REGISTRY.builtin, **REGISTRY.installed()}.items():
         signature = inspect.signature(make).parameters
         options = {key: p.default for key, p in signature.items() if key != "problem"}
         rows.append([name, _options(options), _first_line(make)])
     return ["tracker", "options and defaults", "what it does"], rows
 
 
+def _quantities() -> tuple[list[str], list[list[str]]]:
+    rows = []
+    for row in {**quantities.QUANTITIES, **quantities.REGISTRY.installed()}.values():
+        cells = [row.name, ", ".join(row.axes), ", ".join(row.systems), ", ".join(row.by), row.error, row.about]
+        rows.append(cells)
+    return ["quantity", "axes", "systems", "given by", "error", "what it is"], rows
+
+
 def _suites() -> tuple[list[str], list[list[str]]]:
     rows = []
-    for name in suites():
+    for name in sorted([*SUITES.builtin, *SUITES.installed()]):
         suite = load_suite(name)
         runs = sum(1 for task in suite.tasks for _ in task.runs())
         rows.append([name, f"{len(suite.tasks)} tasks, {runs} runs", suite.description])

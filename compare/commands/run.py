@@ -24,12 +24,15 @@ def register(app: typer.Typer) -> None:
 
 
 def run(
-    suite: Annotated[str, typer.Argument(help="A suite by name (see `vanbench list suites`), or FILE.toml.")],
+    suite: Annotated[
+        str,
+        typer.Argument(help="FILE.toml, or a name (see `vanbench list`), file.py:name, module:name."),
+    ],
     out: Annotated[
         Path | None, typer.Option(help="Folder; finished runs in it are kept. By default runs/SUITE.")
     ] = None,
     architecture: Annotated[
-        list[str] | None, typer.Option(help="A name, or my_package.my_module:MyNet, instead of the suite's own.")
+        list[str] | None, typer.Option(help=f"{common.OUTSIDE} Instead of the suite's own.")
     ] = None,
     arch_option: Annotated[list[str] | None, typer.Option(help="NAME=VALUE, a hyperparameter of that network.")] = None,
     task: Annotated[

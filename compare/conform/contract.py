@@ -101,7 +101,7 @@ def conform(
     options: Mapping[str, Any] | None = None,
     report: Callable[[Result], None] | None = None,
 ) -> Conformance:
-    """Hold ``architecture`` (a name, ``my_package.my_module:MyNet``, or a class) to the contract.
+    """Hold ``architecture`` (a name, ``file.py:MyNet``, or a class) to the contract.
 
     ``shape``: this lattice alone, instead of a small one for each of the class's ``dimensions``. ``report`` is called
     with each result. Raises ``InputError`` for an unknown name or option and a shape that cannot be. Nothing that the

@@ -38,6 +38,7 @@ from vanbench.compare.run.provenance import commit
 from vanbench.compare.run.record import SchemaMismatch, read_json, records, write_json
 from vanbench.compare.show.warned import grouped
 from vanbench.exact import InputError
+from vanbench.exact.definitions.quantities import DISTRIBUTION
 
 BASELINE_SCHEMA = 1
 ATOL = 1e-5  # an error below it is float noise of training, not accuracy: machines differ there
@@ -46,7 +47,6 @@ IDENTITY = ("task", "architecture", "shape", "quantity", "s", "measure")
 LARGEST = 1e100  # of any number in a baseline; its square is a number too
 MEASURES = ("network", "error", "error_per_site")  # the first that is defined is judged
 POOL = ("architecture", "quantity", "measure")  # what cases that are pooled have in common
-DISTRIBUTION = "distribution"  # the quantity of a case that compares whole distributions
 TOO_FEW = "too few seeds"
 DISTANCES = {"continuous": "error", "scheme": "network"}  # reference of a distance -> the measure it belongs to
 

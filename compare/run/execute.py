@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from vanbench.compare.declare.lookup import build_system
 from vanbench.compare.declare.sources import sources
 from vanbench.compare.declare.task import Budget, Run
 from vanbench.compare.judge import checks
@@ -21,7 +20,9 @@ from vanbench.compare.judge.errors import errors
 from vanbench.compare.run.provenance import peak_memory_mib, provenance, restart_peak_memory
 from vanbench.compare.run.record import FOLDER, UNFINISHED, Record, columns
 from vanbench.compare.run.references import Reference, reference
-from vanbench.exact import InputError, System
+from vanbench.exact import InputError, System, build
+from vanbench.exact.definitions.quantities import DISTRIBUTION, asked, kind_of
+from vanbench.exact.definitions.quantity import NETWORKS, SUMMED
 from vanbench.exact.sparse.propagate import steps_of
 from vanbench.exact.warning import AccuracyWarning, RunWarning
 
@@ -32,7 +33,6 @@ Progress = Callable[[int, int, str], None]
 COUNTED = {"samples", "epochs", "first_epochs", "clones", "populations"}  # none of it is no run
 MOST_COUNTED = 10**9  # samples, epochs, ...: more is a slip
 MAX_CHECKED = 1 << 12  # configurations; the check of a network must not be felt
-NOT_TRACKED = {"distribution"}  # quantities that compare asks of a network itself
 
 
 class EndedEarly(InputError):
@@ -45,17 +45,15 @@ def check(run: Run) -> System:
     """Raise ``InputError`` for what cannot run (system, network, tracker, times), before any work starts."""
     from vanbench import neural
     from vanbench.neural import trackers
-    from vanbench.neural.asked import quantities_of
 
     task = run.task
-    system = build_system(task.system, run.shape, task.params)
+    system = build(task.system, run.shape, **task.params)
     if task.observable not in system.observables:
         raise InputError(f"task {task.name!r}: {system.name} has the observables {', '.join(system.observables)}.")
-    for name in task.quantities:
-        known = [*quantities_of(system), *sorted(NOT_TRACKED)]
-        if name not in known:
-            reported = ", ".join(known)
-            raise InputError(f"task {task.name!r}: unknown quantity {name!r}; networks report {reported}.")
+    try:
+        asked(task.quantities, (NETWORKS, SUMMED), kind_of(system))
+    except InputError as error:
+        raise InputError(f"task {task.name!r}: {error}") from error
     options = {key: value for key, value in task.tracker_options.items() if key != "strict"}
     trackers.check(task.tracker, options)
     _check_numbers(task.tracker, trackers.options_of(task.tracker), options)
@@ -175,7 +173,7 @@ def execute(
     from vanbench.neural.trackers import Unfinished
 
     task = run.task
-    system = build_system(task.system, run.shape, task.params)
+    system = build(task.system, run.shape, **task.params)
     known = reference(task, run.shape, folder) if task.references else Reference(None, None, {})
     restart_peak_memory()
     began, began_cpu = time.perf_counter(), time.process_time()
@@ -188,7 +186,7 @@ def execute(
                 s=task.s,
                 times=task.times,
                 observable=task.observable,
-                quantities=[name for name in task.quantities if name not in NOT_TRACKED],
+                quantities=[name for name in task.quantities if name != DISTRIBUTION],
                 architecture=run.architecture.name,
                 architecture_options=run.architecture.options,
                 tracker=task.tracker,
@@ -281,7 +279,7 @@ def assemble(run: Run, system: System, result: Track, known: Reference, cost: di
 
 def _distances(run: Run, result: Track, known: Reference) -> Iterator[dict[str, Any]]:
     """At the last time, for each ``s`` and each reference that has a distribution."""
-    if "distribution" not in run.task.quantities:
+    if DISTRIBUTION not in run.task.quantities:
         return
     for s in run.task.s:
         network = result.distribution(_index(result, s))

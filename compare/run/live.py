@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from vanbench.exact import InputError
+from vanbench.exact.errors import optional
 
 KEYS = ("step", "t", "s")  # of a row: where its figures belong, not figures
 
@@ -18,10 +18,9 @@ def tensorboard(folder: Path) -> Callable[[list[dict[str, Any]]], None]:
 
     Tags are ``ln_Z:<estimator>/s=0.1`` and so on, over the step; what is not finite is left out.
     """
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        raise InputError("--tensorboard needs tensorboard: python -m pip install tensorboard.") from None
+    optional("tensorboard", "--tensorboard")
+    from torch.utils.tensorboard import SummaryWriter
+
     writer = SummaryWriter(str(folder), flush_secs=10)
 
     def watch(rows: list[dict[str, Any]]) -> None:

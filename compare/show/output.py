@@ -16,11 +16,11 @@ from rich.table import Table
 
 from vanbench.compare.run.record import columns
 from vanbench.compare.show.warned import marked, with_warnings
+from vanbench.exact.definitions.quantity import COUNTED
 from vanbench.exact.errors import unknown
 from vanbench.exact.warning import RunWarning
 
 FORMATS = ("table", "json", "csv")
-WHOLE = ("site", "state", "distance")
 VALUE_DIGITS, ERROR_DIGITS = 10, 2
 FILE_WIDTH = 180  # columns of a table that goes into a file or a CI log, where nothing says how wide it may be
 SHOWN_ROWS = 2000  # of a table on the screen; the other formats hold every row
@@ -54,7 +54,7 @@ def print_json(content: Mapping[str, Any]) -> None:
 
 def _whole(frame: pd.DataFrame) -> pd.DataFrame:
     """Numbers of sites and states, which stand beside empty cells as floats, as whole numbers."""
-    return frame.astype({name: "Int64" for name in WHOLE if name in frame})
+    return frame.astype({name: "Int64" for name in COUNTED if name in frame})
 
 
 def as_records(frame: pd.DataFrame) -> list[dict[str, Any]]:

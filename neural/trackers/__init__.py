@@ -1,4 +1,4 @@
-"""The trackers by name."""
+"""The trackers by name; somebody's own as `exact.registry` finds it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from vanbench.exact import InputError
 from vanbench.exact.errors import unknown
+from vanbench.exact.registry import Registry
 from vanbench.neural.architectures import ARCHITECTURES
 from vanbench.neural.autoregressive import Autoregressive
 from vanbench.neural.trackers.base import Diverged, Problem, Step, Tracker, Unfinished
@@ -50,17 +51,25 @@ TRACKERS: dict[str, Callable[..., Tracker]] = {
 }
 
 
+def _checked(name: str, make: Any) -> Callable[..., Tracker]:
+    if not callable(getattr(make, "step", None)):
+        raise InputError(f"tracker {name!r} must be a class with a method `step`.")
+    return make
+
+
+REGISTRY = Registry("tracker", "trackers", TRACKERS, _checked)
+find = REGISTRY.find
+
+
 def build(name: str, problem: Problem, **options: Any) -> Tracker:
     """A tracker with its options, or `Still` where nothing moves; unknown names are answered with those that exist."""
     check(name, options)
     check_network(name, problem.ensemble.net)
-    return still(problem) or TRACKERS[name](problem, **options)
+    return still(problem) or find(name)(problem, **options)
 
 
 def check(name: str, options: dict[str, Any]) -> None:
     """Raise ``InputError`` for an unknown tracker or option."""
-    if name not in TRACKERS:
-        raise unknown("tracker", name, list(TRACKERS))
     known = list(options_of(name))
     for key in options:
         if key not in known:
@@ -69,45 +78,45 @@ def check(name: str, options: dict[str, Any]) -> None:
 
 def check_network(name: str, net: Autoregressive) -> None:
     """Raise ``InputError`` for a network that the tracker ``name`` cannot move."""
-    only = getattr(TRACKERS[name], "acts_on", None)
+    only = getattr(find(name), "acts_on", None)
     if only is not None and not isinstance(net, ARCHITECTURES[only]):
         raise InputError(f"{name} needs the architecture {only}, and this is {type(net).__name__}.")
 
 
 def steps_as_euler(name: str) -> bool:
     """Whether a tracker's steps approximate ``(1 + dt W_s)``: times are then multiples of ``dt``."""
-    return bool(getattr(TRACKERS[name], "euler", False))
+    return bool(getattr(find(name), "euler", False))
 
 
 def stationary(name: str) -> bool:
     """Whether a tracker goes for the steady state, to be compared with that at every time."""
-    return bool(getattr(TRACKERS[name], "stationary", False))
+    return bool(getattr(find(name), "stationary", False))
 
 
 def counts_iterations(name: str) -> bool:
     """Whether a tracker's time counts its iterations."""
-    return bool(getattr(TRACKERS[name], "counts_iterations", False))
+    return bool(getattr(find(name), "counts_iterations", False))
 
 
 def middle(name: str) -> bool:
     """Whether a tracker's observables are of the middle of the trajectory in the s-ensemble, not of its end."""
-    return bool(getattr(TRACKERS[name], "middle", False))
+    return bool(getattr(find(name), "middle", False))
 
 
 def noiseless(name: str) -> bool:
     """Whether a tracker's ``ln Z`` has no noise of sampling."""
-    return bool(getattr(TRACKERS[name], "noiseless", False))
+    return bool(getattr(find(name), "noiseless", False))
 
 
 def uses_network(name: str) -> bool:
     """Whether a tracker trains the networks of the run at all."""
-    return bool(getattr(TRACKERS[name], "uses_network", True))
+    return bool(getattr(find(name), "uses_network", True))
 
 
 def options_of(name: str) -> dict[str, Any]:
     """Option names of a tracker with their defaults; ``**options`` stands for those of its base."""
     found: dict[str, Any] = {}
-    for made in getattr(TRACKERS[name], "__mro__", (TRACKERS[name],)):
+    for made in getattr(find(name), "__mro__", (find(name),)):
         parameters = inspect.signature(made).parameters
         found = {**{key: p.default for key, p in parameters.items() if p.kind == p.POSITIONAL_OR_KEYWORD}, **found}
         if not any(p.kind == p.VAR_KEYWORD for p in parameters.values()):

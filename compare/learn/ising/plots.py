@@ -8,13 +8,8 @@ import numpy as np
 import pandas as pd
 
 from vanbench.compare.learn.ising.learning import Spec
+from vanbench.exact.definitions.quantities import QUANTITIES
 
-NAMES = {
-    "energy": r"energy per spin $\langle H\rangle/N$",
-    "specific_heat": "specific heat per spin",
-    "abs_magnetization": r"$\langle|M|\rangle/N$",
-    "block_magnetization": r"$\langle|\sum_b\,\mathrm{block}|\rangle/(4N_b)$",
-}
 TRANSITION = (2.2, 2.6)
 TARGETS = {"energy": 0.03, "abs_magnetization": 0.05}  # largest difference outside the transition region
 
@@ -44,7 +39,7 @@ def curves(frame: pd.DataFrame, spec: Spec, path: Path, title: str | None = None
     from matplotlib import pyplot
 
     runs = dict(iter(frame.groupby("run", sort=False))) if "run" in frame else {"network": frame}
-    present = [name for name in NAMES if name in set(frame.quantity)]
+    present = [name for name in QUANTITIES if name in set(frame.quantity) and QUANTITIES[name].title]
     figure, axes = pyplot.subplots(
         2,
         len(present),
@@ -71,7 +66,7 @@ def curves(frame: pd.DataFrame, spec: Spec, path: Path, title: str | None = None
         below.axhline(0, color="black", lw=0.8)
         if name in TARGETS:
             below.axhspan(-TARGETS[name], TARGETS[name], color="green", alpha=0.1)
-        above.set(ylabel=NAMES[name])
+        above.set(ylabel=QUANTITIES[name].label)
         above.legend(fontsize=7)
         below.set(xlabel="temperature $T$ ($J=k_B=1$)", ylabel="value $-$ reference")
     if title:
@@ -124,6 +119,8 @@ def ceiling(frame: pd.DataFrame, T0: float, path: Path) -> None:
         axis.plot(rows["T"], rows.ceiling, "C1--", label=r"exact blocks at $T_0$, to the power $T_0/T$")
         axis.errorbar(rows["T"], rows.network, rows.network_stderr, fmt="C0o", ms=4, mfc="none", label="network")
         axis.axvline(T0, color="grey", ls=":")
-        axis.set(xlabel="temperature $T$", ylabel=NAMES["block_magnetization"], title=f"4x4, stride {stride}")
+        axis.set(
+            xlabel="temperature $T$", ylabel=QUANTITIES["block_magnetization"].label, title=f"4x4, stride {stride}"
+        )
         axis.legend(fontsize=7)
     _close(figure, path)

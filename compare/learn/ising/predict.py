@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from vanbench.compare.learn.ising.learning import Spec
 from vanbench.exact import ising
+from vanbench.exact.definitions.quantities import given
+from vanbench.exact.definitions.quantity import EQUILIBRIUM, MONTECARLO
 from vanbench.exact.errors import InputError, unknown
 from vanbench.exact.ising import coarse, montecarlo
 from vanbench.exact.seeds import Seed, stream
@@ -175,12 +177,12 @@ def _reference(spec: Spec, values: list[float], seed: int) -> pd.DataFrame:
     if spec.stride:
         rows = [("block_magnetization", T, *_block_reference(spec, T, stream(seed, k))) for k, T in enumerate(values)]
         return pd.DataFrame(rows, columns=["quantity", "T", "reference", "reference_stderr", "method"])
-    names = ["energy", "specific_heat", "abs_magnetization"]
+    names = given(MONTECARLO, EQUILIBRIUM)
     found = ising.solve(spec.shape, values, *spec.couplings, quantities=names, seed=seed, samples=REFERENCE_SAMPLES)
     found = found.rename(columns={"value": "reference", "stderr": "reference_stderr"}).drop(
         columns=["bound", "bound_kind", "note"]
     )
-    copies = [found[found.quantity == name].assign(quantity=f"learned_{name}") for name in names[:2]]
+    copies = [found[found.quantity == name].assign(quantity=f"learned_{name}") for name in ("energy", "specific_heat")]
     return pd.concat([found, *copies], ignore_index=True)
 
 

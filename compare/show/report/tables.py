@@ -14,6 +14,7 @@ from vanbench.compare.judge.growth import laws
 from vanbench.compare.run.record import Record
 from vanbench.compare.show.tables import scientific, with_error
 from vanbench.compare.show.warned import marked
+from vanbench.exact.definitions.quantity import AXES
 
 MISSING = "–"
 SETTINGS = ("site", "s", "t", "seeds", "sizes")
@@ -63,10 +64,10 @@ def error_table(rows: pd.DataFrame, links: dict[tuple, tuple[tuple[str, str], ..
         _name("tracker", "tracker", "how it was trained"),
         _name("quantity", "quantity", "what was estimated"),
         Column("shape", "lattice lengths", lambda r: Cell(str(r["shape"]), r["n_sites"]), setting=True),
-        _plain("site", "site", "row-major, from 0"),
-        _plain("distance", "distance", "between the two sites"),
-        _plain("s", "s", "counting field"),
-        _plain("t", "t", "time, in inverse rates"),
+        _plain("site", "site", AXES["site"]),
+        _plain("distance", "distance", AXES["distance"]),
+        _plain("s", "s", AXES["s"]),
+        _plain("t", "t", AXES["t"]),
         _plain("seeds", "seeds", "runs that differ in the seed alone"),
         _part("error", "error", "the total against continuous time; relative where the quantity is"),
         _part("discretisation", "discretisation", "the time steps' own error, on the scale of the error"),
@@ -99,8 +100,8 @@ def distance_table(found: Sequence[tuple[str, Record]]) -> Table | None:
         _name("task", "task", "the physical question"),
         _name("network", "label", "the architecture and its options"),
         _shape(),
-        _plain("s", "s", "counting field"),
-        _plain("t", "t", "time, in inverse rates"),
+        _plain("s", "s", AXES["s"]),
+        _plain("t", "t", AXES["t"]),
         _plain("seed", "seed", "of the run"),
         _name("against", "reference", "continuous time, or the exact vector under the same time steps"),
         _part("total variation", "total_variation", "sum |p − q| / 2"),
@@ -144,8 +145,8 @@ def growth_table(summary: pd.DataFrame) -> Table | None:
         _name("task", "task", "the physical question"),
         _name("network", "architecture", "the architecture and its options"),
         _name("quantity", "quantity", "whose error"),
-        _plain("s", "s", "counting field"),
-        _plain("t", "t", "time, in inverse rates"),
+        _plain("s", "s", AXES["s"]),
+        _plain("t", "t", AXES["t"]),
         Column("error", "what is fitted", lambda r: Cell(LAWS[r["law"]]), numeric=False),
         Column("b", "the fitted exponent", lambda r: Cell(f"{r['rate']:.3g}", r["rate"])),
         Column("95 % interval", "of b", lambda r: Cell(f"{r['low']:.2g} to {r['high']:.2g}", r["high"] - r["low"])),

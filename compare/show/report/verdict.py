@@ -11,9 +11,9 @@ import pandas as pd
 from vanbench.compare.judge.collect import MIN_SEEDS, last_times, scalars
 from vanbench.compare.judge.growth import laws
 from vanbench.compare.run.record import Record
-from vanbench.compare.show.report.marks import words
 from vanbench.compare.show.report.tables import Cell, Table, commit_text
 from vanbench.compare.show.warned import marked
+from vanbench.exact.definitions.quantities import in_order, row_of
 
 CAUSES = {
     "discretisation": "the time steps themselves: halve dt, or take a tracker that does not step this way",
@@ -46,7 +46,7 @@ def verdict(summary: pd.DataFrame, found: Sequence[Record], missing: str = "") -
         return Verdict("No exact reference: nothing here says how wrong these networks are.", [], None, cautions)
     cases = last[(last.quantity == quantity) & last[measure].notna()]
     worst = cases.loc[cases[measure].idxmax()]
-    name = words(quantity)
+    name = row_of(quantity).heading
     within = size_text(worst[measure], measure, quantity)
     many = "all" if len(cases) > 1 else "the"
     per_site = " per site" if measure == "error_per_site" else ""
@@ -62,10 +62,7 @@ def verdict(summary: pd.DataFrame, found: Sequence[Record], missing: str = "") -
 
 def size_text(error: float, measure: str, quantity: str) -> str:
     """A relative error in percent, an absolute one as a number."""
-    if measure == "error_per_site" or "density" in quantity or "sigma" in quantity:
-        return f"{error:.2g}"
-    percent = 100 * error
-    return f"{percent:.0f} %" if percent >= 10 else f"{percent:.2g} %"
+    return f"{error:.2g}" if measure == "error_per_site" else row_of(quantity).error_text(error)
 
 
 def where(row: pd.Series) -> str:
@@ -83,7 +80,7 @@ def dominant(cases: pd.DataFrame) -> pd.Series:
 
 def _headline_measure(last: pd.DataFrame) -> tuple[str | None, str]:
     """ln Z where it was compared, otherwise the first quantity that was."""
-    for quantity in sorted(last.quantity.unique(), key=lambda q: (q != "ln_Z", q)):
+    for quantity in in_order(last.quantity):
         for measure in ("error", "error_per_site"):
             if last.loc[last.quantity == quantity, measure].notna().any():
                 return quantity, measure

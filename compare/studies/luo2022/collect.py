@@ -12,8 +12,8 @@ import pandas as pd
 from vanbench.compare.declare.parse import shape_text
 from vanbench.compare.run.record import Record, records
 from vanbench.exact import InputError
+from vanbench.exact.definitions.quantities import SPINS
 
-SPINS = ("sigma_x", "sigma_y", "sigma_z")
 CASE = ["task", "shape", "tracker", "network"]
 COUNTING = ("jumps", "jumps-sampled")  # tasks that count quantum jumps
 TRAJECTORIES = "tfim-16-steady.csv"

@@ -10,8 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from vanbench.compare.studies.luo2022.collect import SPINS, last_only
+from vanbench.compare.studies.luo2022.collect import last_only
 from vanbench.compare.studies.tang2024.draw import save
+from vanbench.exact.definitions.quantities import SPINS
 
 COLOURS = dict(zip(SPINS, ("tab:blue", "tab:orange", "tab:green")))
 LABELS = {f"sigma_{a}": rf"$\langle\sigma^{a}\rangle$" for a in "xyz"}

@@ -15,10 +15,11 @@ import numpy as np
 import pandas as pd
 import typer
 
+from vanbench.exact.definitions.quantities import SPINS
 from vanbench.exact.errors import unknown
 from vanbench.exact.quantum.models import tfim_model
 from vanbench.exact.quantum.observables import purity, spin_averages
-from vanbench.exact.quantum.solve import SPINS, solve_quantum
+from vanbench.exact.quantum.solve import solve_quantum
 from vanbench.exact.quantum.steady import leading_pairs, steady_state
 from vanbench.exact.quantum.trajectories import read, sample, split_steady, summary
 from vanbench.exact.systems.quantum import heisenberg, tfim
