@@ -11,7 +11,7 @@ from vanbench.compare.commands import common
 from vanbench.compare.declare import parse
 from vanbench.compare.declare.lookup import build_system
 from vanbench.compare.declare.task import Run, Task, checked
-from vanbench.compare.run import execute, live
+from vanbench.compare.run import execute
 from vanbench.compare.run.progress import Bars
 from vanbench.compare.run.record import FOLDER, Record
 from vanbench.compare.run.suite import finished, require_empty_or_run_folder
@@ -61,6 +61,7 @@ def track(
     quiet: common.Quiet = False,
 ) -> None:
     """Train networks along the tilted evolution; values with standard errors, no exact reference needed."""
+    from vanbench.neural import callbacks
     from vanbench.neural.backend import distributed
 
     check_format(form)
@@ -94,7 +95,7 @@ def track(
     execute.check(run)
     distributed.named(device)
     require_empty_or_run_folder(out)
-    watch = live.tensorboard(out / "tensorboard") if tensorboard else None
+    live = [callbacks.tensorboard(out / "tensorboard")] if tensorboard else []
     stderr = common.console(quiet)
     path = out / FOLDER / run.path
     if finished(run, out):
@@ -107,13 +108,10 @@ def track(
             def moved(step: int, total: int, message: str) -> None:
                 bar.update(line, completed=step, total=total, note=message)
 
-            try:
-                execute.execute(
-                    run, out, device, checkpoint=out / "checkpoint", resume=resume, progress=moved, watch=watch
-                )
-            except execute.EndedEarly as error:
-                warned.tell(one.sentence for one in error.value[1])
-                raise
+            done = execute.execute(run, out, device, out / "checkpoint", resume, [callbacks.progress(moved), *live])
+        if done.ended:
+            warned.tell(warning.sentence for warning in done.warnings)
+            raise InputError(done.ended)
     if distributed.rank() > 0:
         return  # of several processes under torchrun, the first speaks
     record = Record.load(path)

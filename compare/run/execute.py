@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ import pandas as pd
 
 from vanbench.compare.declare.lookup import build_system
 from vanbench.compare.declare.sources import sources
-from vanbench.compare.declare.task import Budget, Run
+from vanbench.compare.declare.task import Run
 from vanbench.compare.judge import checks
 from vanbench.compare.judge.distances import distances
 from vanbench.compare.judge.errors import errors
@@ -26,19 +27,22 @@ from vanbench.exact.sparse.propagate import steps_of
 from vanbench.exact.warning import AccuracyWarning, RunWarning
 
 if TYPE_CHECKING:
+    from vanbench.neural.callbacks import Callback
     from vanbench.neural.runner import Track
 
-Progress = Callable[[int, int, str], None]
 COUNTED = {"samples", "epochs", "first_epochs", "clones", "populations"}  # none of it is no run
 MOST_COUNTED = 10**9  # samples, epochs, ...: more is a slip
 MAX_SUMMED = 1 << 12  # configurations; the check of a network must not be felt
 NOT_TRACKED = {"distribution"}  # quantities that compare asks of a network itself
 
 
-class EndedEarly(InputError):
-    """A run that was cut off or diverged; ``value``: what `execute` would have returned."""
+@dataclass(frozen=True)
+class Done:
+    """A run that was done: where its record stands, what it warned of, and why it ended before its last time, if so."""
 
-    value: tuple[Path, list[RunWarning]]
+    path: Path
+    warnings: list[RunWarning]
+    ended: str | None = None
 
 
 def check(run: Run) -> System:
@@ -162,17 +166,17 @@ def execute(
     device: str = "auto",
     checkpoint: Path | None = None,
     resume: bool = False,
-    progress: Progress | None = None,
-    watch: Callable[[list[dict[str, Any]]], None] | None = None,
-) -> tuple[Path, list[RunWarning]]:
-    """Do ``run`` and write its record under ``folder``; returns its path and the warnings on the way.
+    callbacks: Sequence[Callback] = (),
+) -> Done:
+    """Do ``run`` and write its record under ``folder``; ``callbacks`` are those of `neural.track`.
 
-    Raises ``InputError`` for bad input, ``EndedEarly`` where a budget ran out or a run diverged: what there was until
-    then is kept apart, under ``UNFINISHED``, and a finished run takes its place.
+    Where the budget runs out or the run diverges, what there is until then is kept apart, under ``UNFINISHED``, until a
+    finished run takes its place. Raises ``InputError`` for bad input.
     """
+    from vanbench.neural import callbacks as call
     from vanbench.neural import track
     from vanbench.neural.backend import distributed
-    from vanbench.neural.trackers import Unfinished
+    from vanbench.neural.trackers import Diverged
 
     task = run.task
     system = build_system(task.system, run.shape, task.params)
@@ -198,12 +202,12 @@ def execute(
                 dtype=task.dtype,
                 out=checkpoint,
                 resume=resume,
-                progress=_within(task.budget, progress),
-                watch=watch,
+                callbacks=[call.budget(task.budget.seconds, task.budget.cpu_seconds), *callbacks],
             )
-            why = None
-        except Unfinished as error:
-            result, why = error.so_far, error
+            ended, how = result.ended, "out of budget"
+        except Diverged as error:
+            result, how = error.so_far, "diverged"
+            ended = f"{run.label} diverged: {error} Take a smaller learning rate or time step."
     cost: dict[str, Any] = {
         "wall_s": round(time.perf_counter() - began, 3),
         "cpu_s": round(time.process_time() - began_cpu, 3),
@@ -211,36 +215,17 @@ def execute(
     record = assemble(run, system, result, known, cost)
     others = dict.fromkeys(str(one.message) for one in caught if issubclass(one.category, UserWarning))
     record.warnings += [RunWarning("code", text.removesuffix(".")) for text in others]
-    path, cut = folder / FOLDER / run.path, folder / UNFINISHED / run.path
-    if why is not None:
-        _keep(record, result, why, cut)
-        ended = EndedEarly(_sentence(run, why))
-        ended.value = cut, record.warnings
-        raise ended from why
+    if ended:
+        record.diagnostics["ended"] = how
+        record.diagnostics["ended_t"] = float(result.log["t"].max()) if len(result.log) else 0.0
+        record.distances = {}  # those at the last time
+    finished, unfinished = folder / FOLDER / run.path, folder / UNFINISHED / run.path
+    path = unfinished if ended else finished
     if distributed.rank() == 0:
         record.save(path)
-        cut.unlink(missing_ok=True)
-    return path, record.warnings
-
-
-def _keep(record: Record, result: Track, why: Exception, path: Path) -> None:
-    """Save what there is of a run that ended early, with how and when it ended."""
-    from vanbench.neural.backend import distributed
-    from vanbench.neural.trackers import Diverged
-
-    record.diagnostics["ended"] = "diverged" if isinstance(why, Diverged) else "out of budget"
-    record.diagnostics["ended_t"] = float(result.log["t"].max()) if len(result.log) else 0.0
-    record.distances = {}  # those at the last time
-    if distributed.rank() == 0:
-        record.save(path)
-
-
-def _sentence(run: Run, why: Exception) -> str:
-    from vanbench.neural.trackers import Diverged
-
-    if isinstance(why, Diverged):
-        return f"{run.label} diverged: {why} Take a smaller learning rate or time step."
-    return str(why)
+        if not ended:
+            unfinished.unlink(missing_ok=True)
+    return Done(path, record.warnings, ended)
 
 
 def assemble(run: Run, system: System, result: Track, known: Reference, cost: dict[str, Any]) -> Record:
@@ -283,17 +268,12 @@ def _distances(run: Run, result: Track, known: Reference) -> Iterator[dict[str, 
     """At the last time, for each ``s`` and each reference that has a distribution."""
     if "distribution" not in run.task.quantities:
         return
-    for s in run.task.s:
-        network = result.distribution(_index(result, s))
+    for i, s in enumerate(run.task.s):
+        network = result.distribution(i)
         for which in ("continuous", "scheme"):
             exact = known.distribution(s, which)
             if network is not None and exact is not None:
                 yield {"s": s, "t": run.task.times[-1], "reference": which, **distances(exact, network)}
-
-
-def _index(result: Track, s: float) -> int:
-    """Where the network of ``s`` stands among all that were trained (activity trains neighbours too)."""
-    return min(range(len(result.problem.s)), key=lambda i: abs(float(result.problem.s[i]) - s))
 
 
 def _at_times(log: pd.DataFrame, times: list[float]) -> pd.DataFrame:
@@ -301,26 +281,6 @@ def _at_times(log: pd.DataFrame, times: list[float]) -> pd.DataFrame:
         return log
     near = [any(abs(t - wanted) < 1e-9 * max(1.0, wanted) for wanted in times) for t in log["t"]]
     return log[near].reset_index(drop=True)
-
-
-def _within(budget: Budget, progress: Progress | None) -> Progress:
-    """``progress`` that also stops a run when its budget is spent."""
-    from vanbench.neural.trackers import Unfinished
-
-    clocks = {"seconds": time.monotonic, "cpu_seconds": time.process_time}
-    began = {name: clock() for name, clock in clocks.items()}
-
-    def report(step: int, total: int, message: str) -> None:
-        for name, clock in clocks.items():
-            most = getattr(budget, name)
-            if most is not None and clock() - began[name] > most:
-                unit = name.replace("_", " ").replace("cpu", "CPU")
-                told = f"the budget of {most:g} {unit} ran out at step {step} of {total}: raise budget.{name}."
-                raise Unfinished(told)
-        if progress is not None:
-            progress(step, total, message)
-
-    return report
 
 
 def _plain(content: dict[str, Any]) -> dict[str, Any]:

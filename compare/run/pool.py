@@ -35,10 +35,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a job: ``value``, or ``failure`` in one sentence (``crash``: with the traceback).
-
-    A failure has a ``value`` too where its exception carries one.
-    """
+    """What became of a job: ``value``, or ``failure`` in one sentence (``crash``: with the traceback)."""
 
     job: Job
     value: Any = None
@@ -128,7 +125,7 @@ def attempt(job: Job, progress: Report) -> Outcome:
     try:
         return Outcome(job, job.function(*job.arguments, progress=progress))
     except InputError as error:
-        return Outcome(job, getattr(error, "value", None), failure=str(error))
+        return Outcome(job, failure=str(error))
     except OSError as error:
         if error.filename is not None:  # a folder that cannot be written, a full disk: no defect of ours
             return Outcome(job, failure=f"{str(error.filename)!r}: {error.strerror}.")

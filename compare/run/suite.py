@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 from contextlib import closing, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +124,9 @@ def _runs(todo: list[Run], out: Path, go: Go, device: str, console: Any, summary
 
     def ended(outcome: Outcome) -> None:
         run = outcome.job.arguments[0]
-        summary.warnings += [(_name(run), run.replica, one) for one in (outcome.value[1] if outcome.value else ())]
+        if (done := outcome.value) is not None:
+            summary.warnings += [(_name(run), run.replica, warning) for warning in done.warnings]
+            outcome = replace(outcome, failure=done.ended)
         if outcome.failure:
             summary.failures.append(outcome)
         else:
@@ -142,10 +144,12 @@ def _reference(run: Run, out: Path, progress: Any) -> None:
     references.reference(run.task, run.shape, out)
 
 
-def _execute(run: Run, out: Path, device: str, progress: Any) -> Any:
+def _execute(run: Run, out: Path, device: str, progress: Any) -> execute.Done:
+    from vanbench.neural import callbacks
+
     if finished(run, out):  # in the meantime, by another call that runs into the same folder
-        return out / FOLDER / run.path, []
-    return execute.execute(run, out, device, progress=progress)
+        return execute.Done(out / FOLDER / run.path, [])
+    return execute.execute(run, out, device, callbacks=[callbacks.progress(progress)])
 
 
 def finished(run: Run, out: Path) -> bool:
