@@ -117,7 +117,7 @@ def track(
     record = Record.load(path)
     warned.tell(one.sentence for one in record.warnings)
     head = {
-        **{"system": record.system, "shape": record.shape, "params": record.params, "observable": observable},
+        **{"system": record.system, "shape": record.run.shape, "params": record.params, "observable": observable},
         **{"architecture": record.label, "tracker": tracker, "seed": seed, "estimator": record.estimator},
         **{"diagnostics": record.diagnostics, "record": str(path)},
     }

@@ -28,7 +28,7 @@ def collect(folder: Path) -> pd.DataFrame:
     seen: dict[tuple, Path] = {}
     for path, record in records(folder):
         check(path, record)
-        first = seen.setdefault((record.task_hash, record.label, tuple(record.shape), record.seed), path)
+        first = seen.setdefault((record.task_hash, record.label, record.run.shape, record.run.seed), path)
         if first is not path:
             raise InputError(
                 f"{str(first)!r} and {str(path)!r} are records of one run: a seed counts once, delete one."
@@ -40,14 +40,14 @@ def collect(folder: Path) -> pd.DataFrame:
         frames.append(
             frame.assign(
                 warning=[of_row(record.warnings, row) for row in frame.to_dict("records")],
-                task=record.task,
+                task=record.task.name,
                 task_hash=record.task_hash,
                 system=record.system,
                 architecture=record.label,
-                tracker=record.tracker,
-                shape=shape_text(record.shape),
+                tracker=record.task.tracker,
+                shape=shape_text(record.run.shape),
                 n_sites=record.n_sites,
-                seed=record.seed,
+                seed=record.run.seed,
                 parameters=record.diagnostics.get("n_parameters"),
                 negative=record.diagnostics.get("negative_targets"),
                 wall_s=record.wall_s,

@@ -86,14 +86,16 @@ def _distance_cases(folder: Path) -> list[dict[str, Any]]:
     """Total variation between network and exact vector, where records hold it."""
     rows = []
     for _, record in records(folder):
-        case = {"task": record.task, "task_hash": record.task_hash, "architecture": record.label}
+        case = {"task": record.task.name, "task_hash": record.task_hash, "architecture": record.label}
         found = record.frame("distances").to_dict("records")
         stepped = {row["s"] for row in found if DISTANCES[row["reference"]] == "network"}
         for row in found:
             measure = DISTANCES[row["reference"]]
             if measure == "network" or row["s"] not in stepped:
-                shown = {"shape": shape_text(record.shape), "quantity": DISTRIBUTION, "s": row["s"], "t": row["t"]}
-                rows.append({**case, **shown, "measure": measure, "seed": record.seed, "error": row["total_variation"]})
+                shown = {"shape": shape_text(record.run.shape), "quantity": DISTRIBUTION, "s": row["s"], "t": row["t"]}
+                rows.append(
+                    {**case, **shown, "measure": measure, "seed": record.run.seed, "error": row["total_variation"]}
+                )
     if not rows:
         return []
     groups = pd.DataFrame(rows).groupby([*rows[0]][:-2], sort=True)
@@ -293,8 +295,8 @@ def warned(folder: Path) -> list[str]:
     """What the records under ``folder`` warn of, a sentence for each task, shape, network and kind: no failure."""
     found = []
     for _, record in records(folder):
-        name = f"{record.task} {shape_text(record.shape)} {record.label}"
-        found += [(name, record.seed, one) for one in record.warnings]
+        name = f"{record.task.name} {shape_text(record.run.shape)} {record.label}"
+        found += [(name, record.run.seed, one) for one in record.warnings]
     return grouped(found)
 
 

@@ -53,7 +53,7 @@ def goals(folder: Path) -> pd.DataFrame:
     early = unfinished(folder)
     finished = [] if early and not (folder / RECORDS).is_dir() else [record for _, record in records(folder)]
     found = finished + early
-    clones = {_question(record): record for record in finished if record.tracker == "clones"}
+    clones = {_question(record): record for record in finished if record.task.tracker == "clones"}
     rows = pd.DataFrame([_row(record, clones.get(_question(record))) for record in found])
     out = []
     for _, group in rows.groupby(KEYS, sort=False):
@@ -74,31 +74,32 @@ def joined(table: pd.DataFrame, stored: Path) -> pd.DataFrame:
 
 
 def _row(record: Record, clones: Record | None) -> dict[str, Any]:
-    goal = {"error": None, "seconds": None, "quantities": ["ln_Z"], **(record.config.get("goal") or {})}
+    goal = record.task.goal
+    quantities = goal.quantities if goal else ["ln_Z"]
     errors = record.frame("errors")
     if errors.empty:  # ended before the first report time
         errors = pd.DataFrame({"quantity": [], "t": [], "error": []}, dtype=float)
-    errors = errors[errors.quantity.isin(goal["quantities"])]
+    errors = errors[errors.quantity.isin(quantities)]
     error, stderr = errors.error.max(), np.nan
-    of_ln_z = goal["quantities"] == ["ln_Z"]
+    of_ln_z = quantities == ["ln_Z"]
     if not np.isfinite(error) and of_ln_z and len(errors):
         error = _from_library(record)
     if not np.isfinite(error) and of_ln_z and len(errors) and clones is not None and clones is not record:
         error, stderr = _from_clones(record, clones)
     return {
-        "of": ", ".join(goal["quantities"]),
-        "task": record.task,
-        "shape": shape_text(record.shape),
+        "of": ", ".join(quantities),
+        "task": record.task.name,
+        "shape": shape_text(record.run.shape),
         "t": errors.t.max(),
-        "tracker": record.tracker,
+        "tracker": record.task.tracker,
         "network": record.label if record.diagnostics.get("n_parameters") else "–",
         "parameters": record.diagnostics.get("n_parameters"),
         "ended": _ended(record.diagnostics),
         "error": error,
         "stderr": stderr,
-        "goal_error": goal["error"],
+        "goal_error": goal.error if goal else None,
         "cpu_s": record.cpu_s,
-        "goal_seconds": goal["seconds"],
+        "goal_seconds": goal.seconds if goal else None,
     }
 
 
@@ -110,7 +111,7 @@ def _ended(diagnostics: dict[str, Any]) -> str:
 
 def _from_library(record: Record) -> float:
     """The largest error at the times and ``s`` of a stored exact table, NaN where there is none of this system."""
-    tables = [case for case in CASES.values() if case.system == record.system and list(case.shape) == record.shape]
+    tables = [case for case in CASES.values() if (case.system, case.shape) == (record.system, record.run.shape)]
     for case in tables:
         exact = read(FOLDER / f"{case.name}.csv")
         params = json.loads(json.dumps(dict(case.build().params), default=float))  # as a record stores them
@@ -134,7 +135,8 @@ def _from_clones(record: Record, clones: Record) -> tuple[float, float]:
 
 
 def _question(record: Record) -> str:
-    return json.dumps([record.system, record.shape, record.params, record.s, record.observable, record.config["times"]])
+    task = record.task
+    return json.dumps([record.system, record.run.shape, record.params, task.s, task.observable, task.times])
 
 
 def _verdict(error: float, cost: float, goal: dict[str, Any]) -> str:

@@ -21,8 +21,8 @@ def check(path: Path, record: Record) -> None:
 
 def _wrong(record: Record) -> str | None:
     """What is the matter with ``record``, or None."""
-    if not record.shape or min(record.shape) < 1:
-        return f"shape {record.shape} is none"
+    if not record.run.shape or min(record.run.shape) < 1:
+        return f"shape {record.run.shape} is none"
     missing = [name for name in NEEDED if name not in record.errors]
     if missing or not record.errors["value"]:
         return f"its table 'errors' lacks {', '.join(missing) or 'rows'}"

@@ -18,11 +18,11 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, field_validator
 
-from vanbench.compare.declare.task import checked
+from vanbench.compare.declare.task import Run, Task, checked
 from vanbench.exact import InputError
 from vanbench.exact.warning import RunWarning
 
-SCHEMA = 1
+SCHEMA = 2
 MOST_DIGITS = 20  # of a whole number: more than 64 bits hold, and no float overflows
 FOLDER = "records"
 UNFINISHED = "_unfinished"  # records of runs that were cut off or diverged; no task can have this name
@@ -35,43 +35,32 @@ class SchemaMismatch(InputError):
 
 
 class Record(BaseModel):
-    """One run.
+    """One run, and what came of it.
 
+    ``task_hash``: that of the task when it ran; ``system``, ``params``: the system's own name and all its parameters;
     ``rows``: the network's values; ``errors``: against the references; ``distances``: between whole distributions at
-    the last time; ``log``: the tracker's own figures at the report times; ``config``: the whole task; ``warnings``: why
-    which of its numbers may be wrong (records from before they were kept have none).
+    the last time; ``log``: the tracker's own figures at the report times; ``warnings``: which of its numbers may be
+    wrong, and why.
     """
 
     model_config = ConfigDict(extra="forbid")
 
     schema_version: int = SCHEMA
-    task: str
+    run: Run
     task_hash: str
     system: str
-    shape: list[int]
     params: dict[str, Any]
-    s: list[float]
-    observable: str
-    architecture: str
-    architecture_options: dict[str, Any]
-    label: str
-    tracker: str
-    tracker_options: dict[str, Any]
-    dtype: str
-    seed: int
-    replica: int
     rows: Columns
     errors: Columns
     distances: Columns
     log: Columns
     diagnostics: dict[str, float | int | str | bool | None]
     estimator: str | None
-    config: dict[str, Any]
     provenance: dict[str, Any]
     wall_s: float
-    cpu_s: float | None = None
+    cpu_s: float
     peak_memory_mib: float
-    warnings: list[RunWarning] = []
+    warnings: list[RunWarning]
 
     @field_validator("rows", "errors", "distances", "log")
     @classmethod
@@ -81,8 +70,17 @@ class Record(BaseModel):
         return value
 
     @property
+    def task(self) -> Task:
+        return self.run.task
+
+    @property
+    def label(self) -> str:
+        """How tables call what was judged: the network, or the tracker where it used none."""
+        return self.run.architecture.label if self.diagnostics.get("n_parameters") else self.task.tracker
+
+    @property
     def n_sites(self) -> int:
-        return math.prod(self.shape)
+        return math.prod(self.run.shape)
 
     def frame(self, table: str = "rows") -> pd.DataFrame:
         """``rows``, ``errors``, ``distances`` or ``log`` as a DataFrame; null becomes NaN in columns of numbers."""

@@ -74,7 +74,7 @@ def render(folder: Path, found: Sequence[tuple[Path, Record]], out: Path) -> str
     told = task_names(summary)
     names = dict(zip(zip(summary.task, summary.task_hash), told))
     summary["task"] = told
-    named = [(names[record.task, record.task_hash], path, record) for path, record in found]
+    named = [(names[record.task.name, record.task_hash], path, record) for path, record in found]
     networks = sorted(summary.architecture.unique())
     scalar = summary[summary.site.isna()].sort_values(ORDER)
     last = last_times(scalar)
@@ -105,8 +105,8 @@ def _links(named: Sequence[Named], address: Callable[[Path], str]) -> dict[tuple
     """The records of each case, by ``report_tables.case``: their replica's number and address."""
     links: dict[tuple, tuple[tuple[str, str], ...]] = {}
     for name, path, record in named:
-        key = (name, record.label, shape_text(record.shape))
-        links[key] = (*links.get(key, ()), (str(record.replica + 1), address(path)))
+        key = (name, record.label, shape_text(record.run.shape))
+        links[key] = (*links.get(key, ()), (str(record.run.replica + 1), address(path)))
     return links
 
 
@@ -119,10 +119,11 @@ def _sections(summary: pd.DataFrame, named: Sequence[Named], networks: Sequence[
 
 
 def _section(number: int, name: str, rows: pd.DataFrame, record: Record, networks: Sequence[str]) -> Section:
-    held = {k: v for k, v in record.config.items() if v not in (None, "", {}, [])}
+    held = {k: v for k, v in record.task.model_dump(mode="json").items() if v not in (None, "", {}, [])}
     params = ", ".join(f"{k} = {v}" for k, v in record.params.items() if v not in ({}, [], None))
     shapes = ", ".join(dict.fromkeys(rows.sort_values("n_sites")["shape"]))
-    question = f"{record.system}, {params}; shapes {shapes}; {record.observable} tilted by s; tracker {record.tracker}"
+    tilt, tracker = record.task.observable, record.task.tracker
+    question = f"{record.system}, {params}; shapes {shapes}; {tilt} tilted by s; tracker {tracker}"
     panels = list(task_panels(rows, networks, f"f{number}"))
     return Section(f"task-{number}", name, question, json.dumps(held, indent=2, ensure_ascii=False), panels)
 

@@ -25,9 +25,9 @@ def origins(found: Sequence[Record]) -> list[tuple[str, str]]:
         versions = held.get("versions")
         if isinstance(versions, dict):
             add("versions", ", ".join(f"{k} {v}" for k, v in versions.items()))
-        add("precision", record.dtype)
-        add("seeds", record.seed)
-        add("task hash", f"{record.task}: {record.task_hash}")
+        add("precision", record.task.dtype)
+        add("seeds", record.run.seed)
+        add("task hash", f"{record.task.name}: {record.task_hash}")
         add("estimator of ln Z", record.estimator)
     lines = [(name, "; ".join(sorted(set(values)))) for name, values in described.items()]
     hours = sum(record.wall_s for record in found) / 3600

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from vanbench.compare.declare.parse import shape_text
 from vanbench.compare.judge.growth import laws
 from vanbench.compare.run.record import Record
 from vanbench.compare.show.tables import scientific, with_error
@@ -92,7 +93,7 @@ def distance_table(found: Sequence[tuple[str, Record]]) -> Table | None:
     for task, record in found:
         frame = record.frame("distances")
         for row in frame.to_dict("records"):
-            lines.append({**row, "task": task, "label": record.label, "record": record, "seed": record.seed})
+            lines.append({**row, "task": task, "label": record.label, "record": record, "seed": record.run.seed})
     if not lines:
         return None
     columns = [
@@ -125,10 +126,10 @@ def run_table(found: Sequence[tuple[str, Path, Record]], address: Callable[[Path
         Column("task hash", "of all that the numbers depend on", lambda r: Cell(r["record"].task_hash), numeric=False),
         Column("network", "the architecture", lambda r: Cell(r["record"].label), numeric=False),
         _shape(),
-        Column("seed", "of the run", lambda r: _number(r["record"].seed)),
+        Column("seed", "of the run", lambda r: _number(r["record"].run.seed)),
         Column("commit", "of the code; * has changes on top", lambda r: Cell(commit_text(r["record"])), numeric=False),
         _name("device", "device", "where the network ran"),
-        Column("precision", "of the network", lambda r: Cell(r["record"].dtype), numeric=False),
+        Column("precision", "of the network", lambda r: Cell(r["record"].task.dtype), numeric=False),
         Column("wall (s)", "time passed", lambda r: _number(r["record"].wall_s)),
         Column("CPU (s)", "processor time", lambda r: _number(r["record"].cpu_s)),
         Column("memory (MiB)", "peak, resident", lambda r: _number(r["record"].peak_memory_mib)),
@@ -183,7 +184,7 @@ def _table(columns: list[Column], lines: list[dict[str, Any]]) -> Table:
 
 def _shape() -> Column:
     def cell(row: dict[str, Any]) -> Cell:
-        return Cell("x".join(map(str, row["record"].shape)), row["record"].n_sites)
+        return Cell(shape_text(row["record"].run.shape), row["record"].n_sites)
 
     return Column("shape", "lattice lengths", cell, setting=True)
 

@@ -33,7 +33,7 @@ def profiles(found: Sequence[Record]) -> pd.DataFrame:
     for record in found:
         rows = record.frame("rows")
         rows = rows[rows.quantity == "density_profile"][["s", "t", "site", "value", "stderr"]]
-        parts.append(rows.assign(source="network", system=record.system, shape=shape_text(record.shape)))
+        parts.append(rows.assign(source="network", system=record.system, shape=shape_text(record.run.shape)))
     return pd.concat(parts, ignore_index=True)
 
 

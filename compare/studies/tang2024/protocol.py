@@ -56,8 +56,8 @@ def with_stored(rows: pd.DataFrame, path: Path) -> pd.DataFrame:
 def _rows(record: Record) -> Iterator[dict[str, Any]]:
     errors, rows = record.frame("errors"), record.frame("rows")
     errors = errors[errors.quantity == "ln_Z"]
-    options = record.tracker_options
-    steps = round(max(record.config["times"]) / options["dt"])
+    options = record.task.tracker_options
+    steps = round(max(record.task.times) / options["dt"])
     epochs = options["first_epochs"] + (steps - 1) * options["epochs"]
     for one in errors.itertuples():
         bounds = {
@@ -65,11 +65,11 @@ def _rows(record: Record) -> Iterator[dict[str, Any]]:
             for name in ("loss", "log_mean_exp")
         }
         yield {
-            "task": record.task,
+            "task": record.task.name,
             "system": record.system,
-            "shape": shape_text(record.shape),
+            "shape": shape_text(record.run.shape),
             "network": record.label,
-            "seed": record.replica,
+            "seed": record.run.replica,
             "parameters": record.diagnostics["n_parameters"],
             "epochs": options["epochs"],
             "rate": options["learning_rate"],

@@ -72,7 +72,7 @@ def curves(record: Record) -> Curves:
     rows = rows[rows.quantity == "ln_Z"]
     ln_z, stderr = (rows.pivot(index="s", columns="t", values=name) for name in ("value", "stderr"))
     s, t = ln_z.index.to_numpy(float), ln_z.columns.to_numpy(float)
-    shape = tuple(record.shape)
+    shape = record.run.shape
     source = "network" if record.diagnostics.get("n_parameters") else "clones"
     slopes = _slopes(source, s, t, ln_z.to_numpy(), int(np.prod(shape)))
     grids = ln_z.to_numpy(), stderr.to_numpy(), *slopes

@@ -36,11 +36,13 @@ def held(found: Sequence[Record]) -> pd.DataFrame:
         rows = rows[rows.quantity == "density_profile"]
         if rows.empty:
             continue
-        params = {name: record.config["params"][name] for name in ("boundary", "initial", "pinned")}
+        params = {name: record.task.params[name] for name in ("boundary", "initial", "pinned")}
         for t, group in rows.groupby("t"):
             group = group.sort_values("site")
-            exact = closed_form(tuple(record.shape), float(t), **params)
-            parts.append(group[["t", "site", "value", "stderr"]].assign(shape=shape_text(record.shape), exact=exact))
+            exact = closed_form(record.run.shape, float(t), **params)
+            parts.append(
+                group[["t", "site", "value", "stderr"]].assign(shape=shape_text(record.run.shape), exact=exact)
+            )
     return pd.concat(parts, ignore_index=True)
 
 
@@ -52,7 +54,7 @@ def tilted(found: Sequence[Record]) -> pd.DataFrame:
         if "exact" in errors and errors.exact.notna().any():
             errors = errors[errors.quantity.isin(["ln_Z", "density"])]
             parts.append(
-                errors[["quantity", "s", "t", "value", "stderr", "exact"]].assign(shape=shape_text(record.shape))
+                errors[["quantity", "s", "t", "value", "stderr", "exact"]].assign(shape=shape_text(record.run.shape))
             )
     return pd.concat(parts, ignore_index=True)
 
