@@ -13,6 +13,7 @@ from vanbench.compare.run.intact import check
 from vanbench.compare.run.record import records
 from vanbench.compare.show.warned import of_row, over_seeds
 from vanbench.exact import InputError
+from vanbench.exact.statistics import standard_error
 
 MIN_SEEDS = 3  # below it a standard error over seeds says nothing, and none is given
 CASE = ["task", "task_hash", "tracker", "architecture", "shape", "n_sites", "quantity", "s", "t", "site", "distance"]
@@ -129,7 +130,7 @@ def task_names(frame: pd.DataFrame) -> pd.Series:
 
 def _standard_error(values: pd.Series) -> float:
     values = values.dropna()
-    return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) >= MIN_SEEDS else float("nan")
+    return standard_error(values) if len(values) >= MIN_SEEDS else float("nan")
 
 
 def _with_ess(frame: pd.DataFrame, log: pd.DataFrame) -> pd.DataFrame:

@@ -17,6 +17,7 @@ import pandas as pd
 from scipy.special import stdtrit
 
 from vanbench.compare.judge.collect import last_times, scalars
+from vanbench.exact.statistics import fitted_line
 
 MIN_SIZES = 3  # two points lie on every law
 CONFIDENCE = 0.95
@@ -67,13 +68,11 @@ def fit(n_sites: Any, error: Any, law: str = "power") -> Growth | None:
     if len(n) < MIN_SIZES:
         return None
     x, z = (np.log(n) if law == "power" else n), np.log(y)
-    away = x - x.mean()
-    rate = float(away @ z / (away @ away))
-    misfit = z - z.mean() - rate * away
+    rate, intercept = fitted_line(x, z)
+    misfit, away = z - intercept - rate * x, x - x.mean()
     scatter = math.sqrt(float(misfit @ misfit) / (len(n) - 2))
     width = float(stdtrit(len(n) - 2, 0.5 + CONFIDENCE / 2)) * scatter / math.sqrt(float(away @ away))
-    prefactor = math.exp(float(z.mean()) - rate * float(x.mean()))
-    return Growth(law, rate, rate - width, rate + width, prefactor, scatter, len(n))
+    return Growth(law, rate, rate - width, rate + width, math.exp(intercept), scatter, len(n))
 
 
 def growth(n_sites: Any, error: Any) -> Growth | None:

@@ -23,6 +23,7 @@ from vanbench.exact.quantum.lindblad import Lindblad
 from vanbench.exact.quantum.liouvillian import density_matrix
 from vanbench.exact.quantum.pauli import I2, embed
 from vanbench.exact.seeds import Seed, stream
+from vanbench.exact.statistics import standard_error
 
 EVERY = 0.2  # time between the states that are averaged
 FIELDS = ("key", "seed", "run", "dt", "burn_in", "duration", "sigma_x", "sigma_y", "sigma_z")
@@ -156,7 +157,7 @@ def summary(rows: list[dict[str, str]]) -> dict[str, tuple[float, float]]:
     out = {}
     for name in ("sigma_x", "sigma_y", "sigma_z"):
         values = np.array([float(row[name]) for row in rows])
-        out[name] = (float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values))))
+        out[name] = (float(values.mean()), standard_error(values))
     return out
 
 

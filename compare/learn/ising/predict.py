@@ -18,6 +18,7 @@ from vanbench.exact import ising
 from vanbench.exact.errors import InputError, unknown
 from vanbench.exact.ising import coarse, montecarlo
 from vanbench.exact.seeds import Seed, stream
+from vanbench.exact.statistics import all_but_one, jackknife_error, standard_error
 from vanbench.exact.warning import RunWarning
 from vanbench.neural import Autoregressive
 from vanbench.neural.learning import mixture, reweight
@@ -151,7 +152,7 @@ class _Chains:
 
     def mean(self, name: str, k: int) -> tuple[float, float]:
         chains = self.series[name][k].mean(axis=1)
-        return float(chains.mean()), float(chains.std(ddof=1) / np.sqrt(len(chains)))
+        return float(chains.mean()), standard_error(chains)
 
     def variance(self, name: str, k: int) -> tuple[float, float]:
         return _variance(self.series[name][k])
@@ -164,10 +165,9 @@ def _variance(series: NDArray) -> tuple[float, float]:
     """Variance over all of (chains, length), with the jackknife over chains as its error."""
     series = series - series.mean()
     first, second = series.mean(axis=1), (series**2).mean(axis=1)
-    n = len(first)
-    without = (second.sum() - second) / (n - 1) - ((first.sum() - first) / (n - 1)) ** 2
-    error = np.sqrt((n - 1) / n * np.sum((without - without.mean()) ** 2))
-    return float(series.var()), float(error)
+    rest = len(first) - 1
+    without = all_but_one(second) / rest - (all_but_one(first) / rest) ** 2
+    return float(series.var()), float(jackknife_error(without))
 
 
 def _reference(spec: Spec, values: list[float], seed: int) -> pd.DataFrame:

@@ -19,6 +19,7 @@ from vanbench.compare.studies.exact_tables import published
 from vanbench.compare.studies.exact_tables.critical import WINDOW, critical, known
 from vanbench.compare.studies.tang2024 import draw, transition
 from vanbench.compare.studies.tang2024.values import Curves, exact_curves
+from vanbench.exact.statistics import fitted_line
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -157,7 +158,7 @@ def _clear(rows: pd.DataFrame) -> pd.Series:
 
 
 def _slope(x: pd.Series, y: pd.Series) -> float:
-    return float(np.polyfit(np.log(x), np.log(y), 1)[0])
+    return fitted_line(np.log(x), np.log(y))[0]
 
 
 def figure(rows: pd.DataFrame, long: pd.DataFrame, found: pd.DataFrame) -> Figure:

@@ -19,6 +19,7 @@ from vanbench.compare.run.record import Record
 from vanbench.compare.studies.tang2024 import draw
 from vanbench.compare.studies.tang2024.values import title
 from vanbench.exact import InputError
+from vanbench.exact.statistics import standard_error
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -91,19 +92,15 @@ def summary(rows: pd.DataFrame) -> pd.DataFrame:
     out = groups.agg(
         seeds=("seed", "nunique"),
         error=("error", "mean"),
-        error_se=("error", _se),
+        error_se=("error", standard_error),
         total=("total", "mean"),
         loss=("excess loss", "mean"),
-        loss_se=("excess loss", _se),
+        loss_se=("excess loss", standard_error),
         cpu_s=("cpu_s", "mean"),
-        cpu_s_se=("cpu_s", _se),
+        cpu_s_se=("cpu_s", standard_error),
         ms_per_epoch=("ms per epoch", "mean"),
     )
     return out.reset_index()
-
-
-def _se(values: pd.Series) -> float:
-    return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else float("nan")
 
 
 def claims(found: pd.DataFrame) -> pd.DataFrame:

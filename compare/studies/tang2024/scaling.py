@@ -18,6 +18,7 @@ from tabulate import tabulate
 from vanbench.compare.declare import parse
 from vanbench.compare.studies.tang2024.clock import ON_CPU, Where
 from vanbench.exact import InputError, build
+from vanbench.exact.statistics import fitted_line
 from vanbench.neural import Ensemble, trackers
 from vanbench.neural import build as network
 from vanbench.neural.asked import DTYPES
@@ -50,7 +51,7 @@ def time_per_step(
 def exponent(sites: np.ndarray, seconds: np.ndarray) -> float:
     """``a`` of ``seconds ~ sites^a``, least squares of the logarithms over the larger half of the sizes."""
     half = len(sites) // 2 if len(sites) > 3 else 0
-    return float(np.polyfit(np.log(sites[half:]), np.log(seconds[half:]), 1)[0])
+    return fitted_line(np.log(sites[half:]), np.log(seconds[half:]))[0]
 
 
 def main(
