@@ -137,7 +137,7 @@ def kept(seeds: range, folder: Path) -> pd.DataFrame:
             collect(part).to_csv(path.with_suffix(".part"), index=False)
             path.with_suffix(".part").rename(path)
             print(f"systems {part.start} to {part.stop - 1} are there", file=sys.stderr, flush=True)
-        frames.append(pd.read_csv(path, float_precision="round_trip"))
+        frames.append(pd.read_csv(path))
     return pd.concat([frame for frame in frames if len(frame)], ignore_index=True)
 
 

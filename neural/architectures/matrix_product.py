@@ -7,12 +7,12 @@ import torch
 from torch import Tensor, nn
 
 from vanbench.exact import InputError
+from vanbench.exact.mps.state import MatrixProductState
 from vanbench.neural.architectures.incremental import Incremental
 from vanbench.neural.autoregressive import FLOOR
-from vanbench.neural.tensor_train import TensorTrain
 
 SOFT = 2e-2  # below about this a conditional weight, 1 for a product distribution, bends away from zero
-FEATURE = 1e-2  # of states made from a tensor train: short enough not to be shortened
+FEATURE = 1e-2  # of states made from a matrix product state: short enough not to be shortened
 LARGEST = 20.0  # length that no state exceeds: after a value of next to no weight it would be anything
 
 
@@ -120,20 +120,20 @@ class MatrixProduct(Incremental):
         return torch.cat([residual.flatten(1), *reversed(parts)], 1)
 
     @staticmethod
-    def parameters_of(train: TensorTrain) -> dict[str, Tensor]:
-        """Parameters that make the network the normalised ``train``, where its conditionals are not negative.
+    def parameters_of(state: MatrixProductState) -> dict[str, Tensor]:
+        """Parameters that make the network the normalised ``state``, where its conditionals are not negative.
 
-        With ``R_k``, the sum over all values of the sites from ``k`` on, the state is ``h = G_k l / (R_k l)`` for the
-        product ``l`` of the matrices so far, and ``A_kv = G_{k+1} C_kv^T G_k^-1 / m_kv`` with the marginals ``m``.
-        Arrays may be smaller than the network's: the rest is zero. Moves the centre of the train to its last site.
+        With ``R_k``, the sum over all values of the sites from ``k`` on, the network's state is ``G_k l / (R_k l)`` for
+        the product ``l`` of the matrices so far, and ``A_kv = G_{k+1} C_kv^T G_k^-1 / m_kv`` with the marginals ``m``.
+        Arrays may be smaller than the network's: the rest is zero. Moves the centre of ``state`` to its last site.
         """
-        train.move(len(train.cores) - 1)
-        marginals, rights = np.maximum(train.marginals(), FLOOR), train.rights()
+        state.move_centre(len(state.tensors) - 1)
+        marginals, rights = np.maximum(state.marginals(), FLOOR), state.right_sums()
         found = {"site_bias": torch.from_numpy(np.log(marginals))}
         before = np.ones((1, 1))
-        for k, core in enumerate(train.cores):
+        for k, tensor in enumerate(state.tensors):
             after = _gauge(rights[k + 1])
-            changed = np.einsum("ab,cvb,cd->vad", after, core, np.linalg.inv(before), optimize=True)
+            changed = np.einsum("ab,cvb,cd->vad", after, tensor, np.linalg.inv(before), optimize=True)
             found[f"cores.{k}"] = torch.from_numpy(changed / marginals[k][:, None, None])
             before = after
         return found

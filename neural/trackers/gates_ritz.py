@@ -18,7 +18,6 @@ from vanbench.exact import InputError
 from vanbench.exact.statistics import effective_fraction
 from vanbench.exact.warning import RunWarning
 from vanbench.neural.architectures.matrix_product import MatrixProduct
-from vanbench.neural.tensor_elements import LocalSum
 from vanbench.neural.trackers.base import Problem
 from vanbench.neural.trackers.gates_symmetric import SymmetricGates
 from vanbench.neural.trackers.proposal import checked
@@ -76,12 +75,10 @@ class GatesRitz(Spanning):
         self.main = SymmetricGates(problem, dt, 4, cutoff, measure)  # its growth is taken, not its direction alone
         trial = SymmetricGates(problem, dt, order, cutoff, measure)
         self.flows = [self.main, *(trial.tilted(h) for h in tilts)]
-        sites, d = problem.system.n_sites, problem.system.local_dim
-        terms = [[gate for group in groups for gate in group] for groups in self.main.groups]
         bond = cast(MatrixProduct, problem.ensemble.net).bond
-        self.span = TrainSpan([LocalSum(some, sites, d) for some in terms], len(self.flows), bond)
+        self.span = TrainSpan([evolution.generator for evolution in self.main.evolutions], len(self.flows), bond)
         for flow in self.flows:
-            self.span.add(flow.trains, range(len(problem.s)))
+            self.span.add([e.state for e in flow.evolutions], range(len(problem.s)))
         self.span.flowed(0.0, np.zeros(len(problem.s)), self.main.lost, range(len(problem.s)))
         self._measured: tuple[float, Tensor] | None = None
         self._begin()
@@ -106,7 +103,7 @@ class GatesRitz(Spanning):
             for _ in range(steps):
                 growth = flow.advance(span / steps, moving)
                 grown += growth if flow is self.main else 0.0
-            self.span.add(flow.trains, moving)
+            self.span.add([e.state for e in flow.evolutions], moving)
         lost = torch.stack([flow.lost for flow in self.flows]).amax(0)
         self.span.flowed(time, grown, lost, moving)
         self.main.hand_over()

@@ -29,8 +29,8 @@ from scipy.linalg import solve_triangular
 from scipy.linalg.lapack import dpstrf
 from torch import Tensor
 
-from vanbench.neural.tensor_elements import LocalSum
-from vanbench.neural.tensor_train import TensorTrain
+from vanbench.exact.mps.operators import LocalOperatorSum
+from vanbench.exact.mps.state import MatrixProductState
 from vanbench.neural.trackers.gates_symmetric import draw, on_cpu
 
 CUT = 1e-10  # a train with less squared distance from those already taken adds nothing but rounding
@@ -64,21 +64,20 @@ class Field:
         ``T`` and ``ln Z_T`` of the states of the first flow.
     """
 
-    def __init__(self, hamiltonian: LocalSum, flows: int, bond: int):
+    def __init__(self, hamiltonian: LocalOperatorSum, flows: int, bond: int):
         self.hamiltonian, self.flows, self.bond = hamiltonian, flows, bond
-        self.trains: list[TensorTrain] = []
-        self.shorter: list[TensorTrain] = []  # the same with smaller bonds
+        self.trains: list[MatrixProductState] = []
+        self.shorter: list[MatrixProductState] = []  # the same with smaller bonds
         self.elements = np.zeros((2, 2, 0, 0))  # S and H, then S and H of the shorter ones
         self.times: list[float] = []
         self.growths: list[float] = []
         self.lost, self.missed = 0.0, 0.0  # cut from the flows so far, and from the shorter trains, at most
         self._solved: list[Solved] = []  # no longer true once trains are added
 
-    def add(self, train: TensorTrain) -> None:
-        short, missed = train.shortened(self.bond)
-        self.missed = max(self.missed, missed)
+    def add(self, train: MatrixProductState) -> None:
         self.trains.append(train.copy())
-        self.shorter.append(short if missed else self.trains[-1])
+        self.shorter.append(self.trains[-1].compressed(self.bond))
+        self.missed = max(self.missed, self.shorter[-1].discarded)
         size = len(self.trains)
         grown = np.zeros((2, 2, size, size))
         grown[:, :, :-1, :-1] = self.elements
@@ -120,7 +119,7 @@ class Field:
 class TrainSpan:
     """Trains of norm one for each of ``R`` counting fields (`Field`), with bonds of at most ``bond``."""
 
-    def __init__(self, hamiltonians: list[LocalSum], flows: int, bond: int):
+    def __init__(self, hamiltonians: list[LocalOperatorSum], flows: int, bond: int):
         shorter = max(1, math.floor(SHORTER * bond))
         self.fields = [Field(hamiltonian, flows, shorter) for hamiltonian in hamiltonians]
 
@@ -128,7 +127,7 @@ class TrainSpan:
     def sizes(self) -> list[int]:
         return [len(field.trains) for field in self.fields]
 
-    def add(self, new: list[TensorTrain], fields: Iterable[int]) -> None:
+    def add(self, new: list[MatrixProductState], fields: Iterable[int]) -> None:
         """The next of some counting fields."""
         for r in fields:
             self.fields[r].add(new[r])
@@ -179,7 +178,7 @@ class TrainSpan:
             each = -(-n // len(trains))
             x = torch.cat([draw(train, each, generator) for train in trains])
             x = x[torch.randperm(len(x), generator=on_cpu(generator))[:n]]
-            amplitudes = np.array([train.entries(x.numpy()) for train in trains])
+            amplitudes = np.array([train.amplitudes(x.numpy()) for train in trains])
             grown = solved.coefficients(k * field.flows, t - field.times[k])
             square = (grown @ amplitudes) ** 2 / (amplitudes**2).sum(0)
             found.append(x)
@@ -198,7 +197,7 @@ KEPT = ("times", "growths", "lost", "missed")  # of a checkpoint, beside the tra
 
 
 def _stored(field: Field) -> dict[str, Any]:
-    cores = [[torch.from_numpy(np.ascontiguousarray(core)) for core in train.cores] for train in field.trains]
+    cores = [[torch.from_numpy(np.ascontiguousarray(core)) for core in train.tensors] for train in field.trains]
     centres = [train.centre for train in field.trains]
     elements = torch.from_numpy(field.elements)
     return {"cores": cores, "centres": centres, "elements": elements, **{name: getattr(field, name) for name in KEPT}}
@@ -208,7 +207,7 @@ def _restore(field: Field, stored: Mapping[str, Any]) -> None:
     like = field.trains[0]
     pairs = zip(stored["cores"], stored["centres"])
     field.trains = [like.like([core.cpu().numpy() for core in cores], centre) for cores, centre in pairs]
-    field.shorter = [train.shortened(field.bond)[0] for train in field.trains]
+    field.shorter = [train.compressed(field.bond) for train in field.trains]
     field.elements = stored["elements"].cpu().numpy()
     for name in KEPT:
         setattr(field, name, stored[name])

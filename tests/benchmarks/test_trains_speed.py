@@ -11,46 +11,40 @@ import numpy as np
 import pytest
 
 from vanbench.exact import build
-from vanbench.exact.matrixfree.local import Local
-from vanbench.neural.tensor_elements import LocalSum
-from vanbench.neural.tensor_train import TensorTrain
+from vanbench.exact.mps.operators import LocalOperatorSum
+from vanbench.exact.mps.state import MatrixProductState
 
 pytestmark = pytest.mark.benchmark
 BOND, S = 16, 0.1
 
 
-def terms(shape: tuple[int, ...]) -> list[Local]:
-    return [Local(term.sites, term.tilted("activity", S)) for term in build("east", shape).terms]
-
-
-def train(n: int, seed: int) -> TensorTrain:
+def train(n: int, seed: int) -> MatrixProductState:
     rng = np.random.default_rng(seed)
     sizes = [1, *[min(BOND, 2 ** min(k, n - k)) for k in range(1, n)], 1]
-    return TensorTrain([rng.normal(size=(a, 2, b)) for a, b in pairwise(sizes)], BOND, 1e-12)
+    return MatrixProductState([rng.normal(size=(a, 2, b)) for a, b in pairwise(sizes)], BOND, 1e-12)
 
 
 @pytest.mark.parametrize("way", ["one-pass", "term-by-term", "step"])
 @pytest.mark.parametrize("shape", [(5, 5), (8, 8)])
 def test_matrix_elements(benchmark, shape, way):
     n = int(np.prod(shape))
-    bra, ket, gates = train(n, 0), train(n, 1), [(term.sites, term.matrix) for term in terms(shape)]
-    identity = LocalSum([], n, 2)
+    bra, ket, one_pass = train(n, 0), train(n, 1), LocalOperatorSum.tilted(build("east", shape), S)
+    identity = LocalOperatorSum([], n, 2)
 
     def term_by_term() -> float:
         total = 0.0
-        for gate in gates:
-            changed = ket.like(ket.cores, ket.centre)
-            changed.bond, changed.cutoff = 10**6, 0.0
-            changed.sweep([gate])
+        for gate in one_pass.parts:
+            changed = ket.copy()
+            changed.max_bond, changed.cutoff = 10**6, 0.0
+            changed.apply([gate])
             total += identity.between(bra, changed)[0]
         return total
 
-    one_pass = LocalSum(gates, n, 2)
     assert term_by_term() == pytest.approx(one_pass.between(bra, ket)[1], rel=1e-8)
     benchmark.group = f"matrix elements, {shape[0]}x{shape[1]}"
     ways = {
         "one-pass": lambda: one_pass.between(bra, ket),
         "term-by-term": term_by_term,
-        "step": lambda: ket.copy().sweep(gates),  # of first order; the flows' of second order takes two
+        "step": lambda: ket.copy().apply(one_pass.parts),  # of first order; the flows' of second order takes two
     }
     benchmark.pedantic(ways[way], rounds=3, warmup_rounds=1)

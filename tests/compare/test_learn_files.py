@@ -166,3 +166,21 @@ def test_commands(tmp_path):
         ["predict", str(tmp_path)],
     ):
         assert isinstance(runner.invoke(app, arguments).exception, InputError)
+
+
+def test_quiet_commands_still_warn(tmp_path):
+    """Three configurations judge nothing, and three draws far from the temperature of training carry no average."""
+    app = typer.Typer()
+    commands.register(app)
+    runner, folder = CliRunner(), str(tmp_path / "run")
+    learn = ["learn", "ising", "--shape", "3x3", "--temperature", "4", "--generate", "12", "--epochs", "1"]
+    done = runner.invoke(app, [*learn, "--arch-option", "hidden=4", "--out", folder, "--quiet"])
+    assert done.exit_code == 0, done.output
+    (told,) = json.loads(done.stdout)["warnings"]
+    assert done.stderr == f"warning: {told['kind']}: {told['text']}.\n"
+    predict = ["predict", folder, "--temperatures", "0.3", "--draws", "20", "--format", "json", "--quiet"]
+    done = runner.invoke(app, predict)
+    assert done.exit_code == 0, done.output
+    (told,) = json.loads(done.stdout)["warnings"]
+    assert done.stderr.count("warning: ") == 1
+    assert told["text"] in done.stderr

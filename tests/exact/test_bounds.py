@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from vanbench.exact import InputError, build, solve
+from vanbench.exact.matrixfree import solve_lanczos
 from vanbench.exact.matrixfree.quadrature import Tridiagonal, floor
-from vanbench.exact.matrixfree.symmetric import Symmetric
+from vanbench.exact.matrixfree.spectral import ACCURACY
+from vanbench.exact.matrixfree.symmetric import Run, Symmetric
 
 
 @pytest.mark.parametrize(("length", "s", "t"), [(12, 3.0, 100.0), (14, 3.0, 100.0), (15, 4.0, 50.0)])
@@ -120,3 +122,32 @@ def test_a_leading_vector_far_below_rounding_still_certifies():
     engine = Symmetric(build("east", (14,), c=0.9), 3.0)
     tri = engine.run(np.array([100.0])).tri
     assert 0 <= engine.certify(tri, 0.05) - tri.theta()[0] + 1e-12 <= 0.05 + 2e-12  # the target, and rounding
+
+
+def test_the_bound_of_the_largest_eigenvalue_is_its_residual():
+    """``|H u - theta u|`` of the vector that it comes with, from a dense matrix, and rounding: 1e-4 of it here."""
+    engine = Symmetric(build("east", (9,), c=0.3), 0.2)
+    run = engine.run(np.array([0.1]), theta=True)
+    matrix = np.stack([engine.op @ e for e in np.eye(engine.op.size)], 1)
+    vector, (theta, residual) = engine.leading(run.tri), run.tri.theta()
+    assert residual == pytest.approx(np.linalg.norm(matrix @ vector - theta * vector), rel=1e-3)
+    row = solve(engine.system, 0.2, 0.1, ["scgf"], method="lanczos").iloc[0]
+    assert row.bound == pytest.approx(residual, rel=0.01)
+    assert theta - np.linalg.eigvalsh(matrix)[-1] == pytest.approx(0, abs=residual)
+
+
+def test_the_bound_of_a_gap_adds_those_of_both_eigenvalues(monkeypatch):
+    system = build("east", (9,), c=0.3)
+    monkeypatch.setattr(solve_lanczos, "gap_below", lambda *_: (0.25, 3e-6))
+    frame = solve(system, 0.2, 0.1, ["scgf", "gap"], method="lanczos").set_index("quantity")
+    assert frame.value["gap"] == 0.25
+    assert frame.bound["gap"] == pytest.approx(3e-6 + ACCURACY + frame.bound["scgf"], rel=1e-12)
+
+
+def test_the_bound_of_site_averages_of_one_lanczos_step_is_that_by_hand():
+    """``v`` alone, of mean ``a`` and off it by ``b``: ``exp(t H) v`` is off by ``b t exp(t (u - a))`` of itself."""
+    a, b, low, up, t = -0.7, 0.3, -2.0, 0.1, np.array([0.5])
+    tri = Tridiagonal(np.array([a]), np.array([b]))
+    values, bound = Run(tri, low, up, np.array([[0.2, 0.4]])).profile(t)
+    assert values[0] == pytest.approx([0.2, 0.4])
+    assert bound[0] == pytest.approx(2 * b * 0.5 * np.exp(0.5 * (up - a)), rel=1e-12)

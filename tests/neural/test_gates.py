@@ -1,4 +1,4 @@
-"""Gates on tensor trains: exact where nothing is cut, up to the splitting; the best cut where something is."""
+"""Gates on matrix product states: exact where nothing is cut, up to the splitting; the best cut where something is."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from vanbench.exact import InputError, build, solve
+from vanbench.exact.mps.state import MatrixProductState
 from vanbench.neural import track
 from vanbench.neural.architectures.matrix_product import MatrixProduct
-from vanbench.neural.tensor_train import TensorTrain
 from vanbench.neural.trackers import Diverged
 
 SPINS = ["sigma_x", "sigma_y", "sigma_z"]
@@ -78,38 +78,6 @@ def test_steady_states_are_compared_with_the_steady_state():
     assert abs(got - want).max() < 2e-4  # exp(-20 gap) with a gap of about a half, and the splitting
 
 
-@pytest.mark.parametrize("sites", [(1,), (0, 1), (3, 1), (0, 4), (4, 2)])
-def test_a_matrix_on_any_sites_is_the_dense_one(sites):
-    rng = np.random.default_rng(1)
-    train = TensorTrain(
-        [rng.normal(size=shape) for shape in [(1, 3, 4), (4, 3, 5), (5, 3, 5), (5, 3, 2), (2, 3, 1)]], 81, 0.0
-    )
-    matrix, k = rng.normal(size=(3 ** len(sites),) * 2), len(sites)
-    moved = np.moveaxis(dense(train), sites, range(k))
-    want = np.moveaxis((matrix @ moved.reshape(3**k, -1)).reshape(moved.shape), range(k), sites)
-    train.apply(sites, matrix)
-    assert np.allclose(dense(train), want, rtol=1e-12, atol=1e-9)
-
-
-def dense(train: TensorTrain) -> np.ndarray:
-    out = np.ones((1, 1))
-    for core in train.cores:
-        out = np.tensordot(out, core, 1).reshape(-1, core.shape[2])
-    return out.reshape([core.shape[1] for core in train.cores])
-
-
-def test_what_is_cut_is_what_is_lost():
-    rng = np.random.default_rng(2)
-    train = TensorTrain([rng.normal(size=shape) for shape in [(1, 2, 2), (2, 2, 4), (4, 2, 2), (2, 2, 1)]], 3, 0.0)
-    before = dense(train)
-    train.apply((1, 2), np.eye(4))
-    assert train.bonds[1] == 3
-    share = np.square(before - dense(train)).sum() / np.square(before).sum()
-    assert np.isclose(share, train.forget(), rtol=1e-9)
-    smallest = np.linalg.svd(before.reshape(4, 4), compute_uv=False)[-1]
-    assert np.isclose(share, smallest**2 / np.square(before).sum(), rtol=1e-9)  # and no cut loses less
-
-
 def test_a_bond_that_is_too_small_is_told():
     system = build("heisenberg", (6,), **RING)
     with pytest.warns(UserWarning, match="cut from bonds of 4: take a larger bond"):
@@ -139,17 +107,6 @@ def test_nothing_happens_where_nothing_can():
         assert abs(found.records.value[0]) < 1e-12
 
 
-def test_an_entry_is_cleared():
-    rng = np.random.default_rng(4)
-    cores = [rng.normal(size=shape) for shape in [(1, 2, 2), (2, 2, 3), (3, 2, 2), (2, 2, 1)]]
-    train = TensorTrain(cores, 4, 0.0)
-    want = dense(train)
-    assert train.at(np.array([0, 1, 1, 0])) == pytest.approx(want[0, 1, 1, 0], rel=1e-12)
-    want[0, 1, 1, 0] = 0.0
-    train.clear(np.array([0, 1, 1, 0]))
-    assert np.allclose(dense(train), want, rtol=1e-12, atol=1e-12)
-
-
 @pytest.mark.filterwarnings("ignore:.*take a larger bond")
 def test_an_excluded_configuration_does_not_come_back():
     """Cut bonds lead to it, and it does not decay: at t = 40 it would be all there is."""
@@ -159,17 +116,16 @@ def test_an_excluded_configuration_does_not_come_back():
     assert found.records.value[0] == pytest.approx(exact.value[0], rel=2e-2)  # bond 8 would be exact
 
 
-def test_a_network_becomes_the_train():
+def test_a_network_becomes_the_matrix_product_state():
     rng = np.random.default_rng(3)
-    train = TensorTrain(
-        [rng.uniform(0.2, 1, size=shape) for shape in [(1, 2, 2), (2, 2, 3), (3, 2, 2), (2, 2, 1)]], 4, 0.0
-    )
-    train.divide(train.total(np.ones((4, 2))))
+    tensors = [rng.uniform(0.2, 1, size=shape) for shape in [(1, 2, 2), (2, 2, 3), (3, 2, 2), (2, 2, 1)]]
+    state = MatrixProductState(tensors, 4, 0.0)
+    state.divide(state.total(np.ones((4, 2))))
     net = MatrixProduct((4,), bond=3).double()
-    net.load_state_dict(MatrixProduct.parameters_of(train), strict=False)
-    x = torch.tensor(np.indices((2,) * 4).reshape(4, -1).T.astype(np.int8).copy())
-    p = net.log_prob(x).exp().detach().numpy()
-    assert np.allclose(p, dense(train).ravel(), rtol=5e-3)  # weights near 0 bend, by (SOFT/f)^2
+    net.load_state_dict(MatrixProduct.parameters_of(state), strict=False)
+    x = np.indices((2,) * 4).reshape(4, -1).T.astype(np.int8)
+    p = net.log_prob(torch.tensor(x.copy())).exp().detach().numpy()
+    assert np.allclose(p, state.amplitudes(x), rtol=5e-3)  # weights near 0 bend, by (SOFT/f)^2
 
 
 @pytest.mark.parametrize(

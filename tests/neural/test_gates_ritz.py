@@ -1,4 +1,4 @@
-"""Rayleigh-Ritz in the span of matrix products: their matrix elements, all times from one span, observables."""
+"""Rayleigh-Ritz in the span of matrix products: all times from one span, observables."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ import pytest
 from vanbench.exact import InputError, StateSpace, build, solve
 from vanbench.exact.sparse.generator import generator
 from vanbench.neural import track
-from vanbench.neural.tensor_elements import LocalSum
-from vanbench.neural.tensor_train import TensorTrain
+from vanbench.neural.trackers.train_span import Field
 
 TIMES = [1.0, 10.0, 100.0, 1000.0]
 
@@ -19,33 +18,6 @@ def follow(system, s, times, bond, quantities=("ln_Z",), **options):
         system, s, times, observable="activity", quantities=list(quantities), architecture="matrix-product",
         architecture_options={"bond": bond}, tracker="gates-ritz", tracker_options=options,
     )  # fmt: skip
-
-
-def random_train(rng, sizes, d):
-    return TensorTrain([rng.normal(size=(a, d, b)) for a, b in zip((1, *sizes), (*sizes, 1))], 99, 0.0)
-
-
-def dense(train: TensorTrain) -> np.ndarray:
-    x = np.indices([core.shape[1] for core in train.cores]).reshape(len(train.cores), -1).T
-    return train.entries(x)
-
-
-@pytest.mark.parametrize("d", [2, 3])
-def test_matrix_elements_are_the_dense_ones(d):
-    """One site, neighbours, sites apart, either order, two terms on the same sites; trains of different sizes."""
-    rng, n = np.random.default_rng(1), 5
-    places = [(2,), (0, 1), (1, 4), (4, 0), (3, 1), (1, 3), (4,), (0, 1)]
-    gates = [(sites, rng.normal(size=(d ** len(sites),) * 2)) for sites in places]
-    bra, ket = random_train(rng, (2, 4, 3, 2), d), random_train(rng, (3, 3, 2, 1), d)
-    moved = TensorTrain(ket.cores, 10**6, 0.0)
-    total = np.zeros(d**n)
-    for gate in gates:
-        changed = moved.copy()
-        changed.sweep([gate])
-        total += dense(changed)
-    overlap, energy = LocalSum(gates, n, d).between(bra, ket)
-    assert overlap == pytest.approx(dense(bra) @ dense(ket), rel=1e-12)
-    assert energy == pytest.approx(dense(bra) @ total, rel=1e-12)
 
 
 @pytest.mark.parametrize("name", ["east", "fa"])
@@ -108,6 +80,19 @@ def test_the_weight_of_the_rare_phase_of_very_long_chains(n, t, right):
     row = follow(build("fa", (n,)), [0.1], [t], 16).records.query("quantity == 'ln_Z'").iloc[0]
     assert abs(row.value - right) < 1e-3
     assert row.stderr < 0.05
+
+
+def test_the_error_of_a_span_is_what_its_parts_change():
+    """Squares add up: of shorter bonds, as far as the flow lost what they miss; of the last states; of three tilts, of
+    which each stands for the two others."""
+    field = object.__new__(Field)
+    field.flows, field.lost, field.missed = 4, 0.5, 1.0
+    field._solved = [1.0, 1.4, 0.7, 1.3, 1.0, 0.4]
+    whole, changes = field.changes(lambda one: one)
+    assert whole == 1.0
+    assert changes == pytest.approx([0.4 * 0.5, -0.3, 0.3 / 3**0.5, 0.0, -0.6 / 3**0.5])
+    field.lost = 3.0  # no more than the shorter bonds show
+    assert field.changes(lambda one: one)[1][0] == pytest.approx(0.4)
 
 
 COVERED = [

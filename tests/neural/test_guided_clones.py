@@ -140,3 +140,12 @@ def test_a_network_that_misses_what_matters_is_warned_about():
         ensemble.parameters["site_bias"][..., 1] -= 4.0  # next to no up-spins
     (told,) = of_step(tracker.step(0.01), RunLog([0.2]), [0.2])
     assert "the effective sample size falls to" in told.text
+
+
+def test_the_standard_error_is_the_spread_over_seeds():
+    rows = []
+    for seed in range(16):
+        found = follow(build("fa", (4,)), [0.4], [2.0], {**FEW, "every": 1.0}, seed=seed).records
+        rows.append(found[found.quantity == "ln_Z"].iloc[0])
+    spread, told = np.std([r.value for r in rows], ddof=1), np.sqrt(np.mean([r.stderr**2 for r in rows]))
+    assert 0.55 < spread / told < 1.8  # 16 runs know a spread to exp(+-0.55) at three sigma

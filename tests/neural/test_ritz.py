@@ -69,6 +69,17 @@ def test_the_error_of_the_density_is_no_less_than_its_spread_over_seeds():
     assert 0.4 < spread / told < 1.1
 
 
+def test_the_standard_error_of_ln_z_is_its_spread_over_seeds():
+    few = {"flow_samples": 200, "samples": 100, "second": 20, "still": 2e-2}
+    settings = {"architecture": "sitewise", "quantities": ("ln_Z",), "tracker_options": few, "project": False}
+    rows = []
+    for seed in range(16):
+        found = track(build("fa", (5,)), [0.3], [4.0], tracker="ritz", seed=seed, **settings).records
+        rows.append(found[found.quantity == "ln_Z"].iloc[0])
+    spread, told = np.std([r.value for r in rows], ddof=1), np.sqrt(np.mean([r.stderr**2 for r in rows]))
+    assert 0.55 < spread / told < 1.8  # 16 runs know a spread to exp(+-0.55) at three sigma
+
+
 def test_the_square_of_h_on_a_network_is_that_of_the_matrix():
     system = build("fa", (2, 3), c=0.3)
     net = architectures.build("sitewise", (2, 3), 2).double().restrict(system.pinned, system.support)

@@ -1,0 +1,1 @@
+"""Matrix product states of classical and open quantum systems, and their evolution by local propagators."""
