@@ -276,22 +276,15 @@ class _Summary:
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         if hasattr(session.config, "workerinput"):  # pytest-xdist: the controller writes
             return
-        lines = ["# vanbench", "", "| task | verdict |", "|---|---|"]
-        lines += [f"| {task} | {_cell(outcome)} |" for task, outcome in self.outcomes.items()]
+        from vanbench.compare.show.pages import page
+
         names = {"sees doubling": "power", "seeds needed": "needed"}
-        rows = [[_cell(row.get(names.get(name, name))) for name in COLUMNS] for row in self.rows.values()]
-        lines += ["", "| " + " | ".join(COLUMNS) + " |", "|---" * len(COLUMNS) + "|"]
-        lines += ["| " + " | ".join(row) + " |" for row in rows]
-        if self.warnings:
-            lines += ["", "## Warnings", "", *(f"- {_cell(text)}" for text in self.warnings)]
+        rows = [[row.get(names.get(name, name)) for name in COLUMNS] for row in self.rows.values()]
+        told = {"outcomes": self.outcomes, "headings": COLUMNS, "rows": rows, "warnings": list(self.warnings)}
+        text = page(__file__, "pytest_summary.md.j2", **told)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("a") as file:  # several steps may write into one page
-            file.write("\n".join(lines) + "\n")
-
-
-def _cell(value: Any) -> str:
-    text = "" if value is None else f"{value:.3g}" if isinstance(value, float) else str(value)
-    return text.replace("|", r"\|")
+            file.write(text)
 
 
 def _rounded(line: dict[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from vanbench.exact import statistics
 
 @pytest.mark.parametrize("array", [np.asarray, torch.as_tensor])
 def test_the_effective_part_is_that_of_kong(array):
-    """``(sum w)^2 / sum w^2``: of weights 4, 1, 1 it is 36 / 18 = 2 of 3; all of equal ones. A mass counts as copies."""
+    """``(sum w)^2 / sum w^2``: of weights 4, 1, 1 it is 36 / 18 = 2 of 3; all of equal ones. A mass: copies."""
     weights = statistics.relative_weights(array(np.log([[4.0, 1.0, 1.0], [5.0, 5.0, 5.0]]) + 1000))
     assert weights.tolist() == [pytest.approx([1, 0.25, 0.25]), [1, 1, 1]]
     assert statistics.effective_fraction(weights).tolist() == pytest.approx([2 / 3, 1])

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import typer
 
+from vanbench.compare.show.pages import page
 from vanbench.exact.errors import unknown
 from vanbench.exact.quantum.lindblad import tfim_model
 from vanbench.exact.quantum.observables import purity, spin_averages
@@ -174,21 +175,6 @@ def _write(frame: pd.DataFrame, path: Path) -> None:
 
 
 def _guide(folder: Path) -> str:
-    lines = [
-        "# Exact references",
-        "",
-        "`sigma_x|y|z` are site averages; gamma = 1. Written by the commands beside them.",
-        "",
-    ]
-    lines += ["| file | what | command |", "| --- | --- | --- |"]
-    for name, (what, _) in CURVES.items():
-        missing = "" if (folder / f"exact-{name}.csv").exists() else "not stored yet: "
-        lines.append(f"| exact-{name}.csv | {missing}{what} | `{COMMAND} {name}` |")
-    ring = "TFIM ring, V=2, N=16"
-    lines += [
-        f"| tfim-16-trajectories.csv | {ring}: time averages of {DURATION:g} after {BURN_IN:g}, one row a quantum "
-        f"trajectory, dt={DT:g} | `{COMMAND} trajectories` |",
-        f"| tfim-16-steady.csv | {ring}: their means and standard errors; `dt_bias` is the error of the time step, "
-        f"measured without noise on a ring of {BIAS_SPINS} (not subtracted) | `{COMMAND} summary` |",
-    ]
-    return "\n".join(lines) + "\n"
+    curves = [(name, what, (folder / f"exact-{name}.csv").exists()) for name, (what, _) in CURVES.items()]
+    constants = {"duration": DURATION, "burn_in": BURN_IN, "dt": DT, "bias_spins": BIAS_SPINS}
+    return page(__file__, "references.md.j2", curves=curves, command=COMMAND, **constants)
