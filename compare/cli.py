@@ -47,13 +47,7 @@ def options(
 
 def _register() -> None:
     for name in COMMANDS:
-        try:
-            module = importlib.import_module(f"vanbench.compare.commands.{name}")
-        except ModuleNotFoundError as error:
-            if error.name != f"vanbench.compare.commands.{name}":
-                raise
-            continue
-        module.register(app)
+        importlib.import_module(f"vanbench.compare.commands.{name}").register(app)
 
 
 _register()

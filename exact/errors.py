@@ -1,4 +1,4 @@
-"""The one exception a user's mistake raises."""
+"""The exception that a user's mistake raises, and the one kind of it that callers tell apart."""
 
 
 class InputError(ValueError):
@@ -6,6 +6,10 @@ class InputError(ValueError):
 
     The command line prints the sentence alone and exits with code 2; library callers may catch it as a ``ValueError``.
     """
+
+
+class Unstable(InputError):
+    """The time step is too large for the Euler scheme: exact vectors or states grow without bound."""
 
 
 def number(name: str, value: object) -> float:

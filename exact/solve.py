@@ -12,7 +12,7 @@ import pandas as pd
 
 from vanbench.exact.definitions.field import occupation
 from vanbench.exact.definitions.system import System
-from vanbench.exact.errors import InputError, unknown
+from vanbench.exact.errors import InputError, Unstable, unknown
 from vanbench.exact.matrixfree import krylov, solve_lanczos
 from vanbench.exact.matrixfree.derivatives import FIRST_STEP
 from vanbench.exact.matrixfree.eigenvectors import leading_values, leading_vectors, scgf_and_gap
@@ -66,7 +66,7 @@ def solve(
     ``folder``: where long Lanczos runs are saved, and resumed from.
 
     In a scan over ``s`` a row whose Euler scheme is unstable holds no value and says
-    so in ``note``; where every ``s`` is unstable, ``InputError`` is raised.
+    so in ``note``; where every ``s`` is unstable, ``Unstable`` is raised.
 
     Open quantum systems go to `exact.quantum.solve.solve_quantum`, which adds ``sigma_x|y|z``, ``purity`` and others;
     the methods above keep them here, as plain generators over outcomes.
@@ -100,7 +100,7 @@ def solve(
             shutil.rmtree(own, ignore_errors=True)
     notes = {row.get("note") for row in rows if row["t"] is not None}
     if rows and step is not None and notes and None not in notes:
-        raise InputError(f"the Euler scheme with dt = {step:g} is {notes.pop()}.")
+        raise Unstable(f"the Euler scheme with dt = {step:g} is {notes.pop()}.")
     frame = tidy(rows)
     frame.attrs["method"] = ", ".join(sorted(set(taken)))
     return frame

@@ -87,13 +87,14 @@ def folder(out: Path) -> None:
 
 def _print_tables(found) -> None:
     from vanbench.compare.learn.cycles.report import summary
+    from vanbench.compare.show.grid import markdown
 
-    typer.echo(summary(found).to_markdown(index=False, floatfmt=".4g"))
+    typer.echo(markdown(summary(found), ".4g"))
     typer.echo()
     shown = found.claims[["claim", "value", "low", "high", "verdict", "detail"]]
-    typer.echo(shown.to_markdown(index=False, floatfmt=".3g"))
+    typer.echo(markdown(shown, ".3g"))
     typer.echo()
-    typer.echo(found.machine.to_markdown(index=False, floatfmt=".3g"))
+    typer.echo(markdown(found.machine, ".3g"))
 
 
 @contextmanager

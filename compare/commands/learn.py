@@ -12,6 +12,7 @@ import typer
 from vanbench.compare.commands import common
 from vanbench.compare.run.progress import Bars
 from vanbench.compare.show import warned
+from vanbench.compare.show.grid import markdown
 from vanbench.compare.show.output import check_format
 from vanbench.compare.show.warned import marked
 from vanbench.exact.errors import InputError, unknown
@@ -165,6 +166,6 @@ def _text(frame, format: str, warnings: list) -> str:
         records = [{k: v for k, v in row.items() if v == v} for row in frame.to_dict("records")]  # NaN: left out
         return json.dumps({"warnings": [asdict(one) for one in warnings], "records": records})
     if "warning" not in frame:
-        return frame.round(5).to_markdown(index=False)
+        return markdown(frame.round(5))
     marks, below = marked([f"{T:g}: {text}" if text else "" for T, text in zip(frame["T"], frame["warning"])])
-    return frame.assign(warning=marks).round(5).to_markdown(index=False) + "".join(f"\nwarning {one}" for one in below)
+    return markdown(frame.assign(warning=marks).round(5)) + "".join(f"\nwarning {one}" for one in below)

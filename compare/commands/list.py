@@ -11,7 +11,7 @@ from vanbench.compare.declare.lookup import default_parameters
 from vanbench.compare.declare.task import load_suite, suites
 from vanbench.compare.learn.cycles.suites import DEFAULTS
 from vanbench.compare.learn.cycles.suites import SUITES as CYCLES
-from vanbench.compare.show.output import print_rows
+from vanbench.compare.show.grid import Grid
 from vanbench.exact import SYSTEMS
 from vanbench.exact.errors import unknown
 from vanbench.exact.systems import ALIASES
@@ -35,7 +35,7 @@ def list_(
     tables = {"systems": _systems, "architectures": _architectures, "trackers": _trackers, "suites": _suites}
     for kind in KINDS if what is None else (what,):
         headings, rows = tables[kind]()
-        print_rows(headings, rows, title=kind)
+        Grid(headings, rows).show(title=kind)
 
 
 def _systems() -> tuple[list[str], list[list[str]]]:

@@ -16,12 +16,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from tabulate import tabulate
 
 from vanbench.compare.declare.parse import shape_text
 from vanbench.compare.run.exact_tables import CASES, FOLDER, read
 from vanbench.compare.run.record import FOLDER as RECORDS
 from vanbench.compare.run.record import Record, records, unfinished
+from vanbench.compare.show import canvas
+from vanbench.compare.show.grid import Grid
 
 HEADINGS = {
     "task": "case",
@@ -41,8 +42,7 @@ HEADINGS = {
     "reached": "reached",
 }
 KEYS = ["task", "shape", "tracker", "network"]
-COLOURS = ["tab:blue", "tab:orange", "tab:green", "tab:red", "tab:purple", "tab:brown", "tab:pink", "tab:olive"]
-COLOURS += ["tab:cyan", "gold", "navy"]
+COLOURS = [*canvas.COLOURS, "tab:cyan", "gold", "navy"]
 
 
 def goals(folder: Path) -> pd.DataFrame:
@@ -156,7 +156,7 @@ def markdown(table: pd.DataFrame) -> str:
     if (table["of"] == "ln_Z").all():
         shown.remove("of")
     rows = [[_cell(name, row[name]) for name in shown] for row in table.to_dict("records")]
-    return tabulate(rows, [HEADINGS[name] for name in shown], tablefmt="pipe", disable_numparse=True) + "\n"
+    return Grid([HEADINGS[name] for name in shown], rows).markdown() + "\n"
 
 
 def _cell(name: str, value: Any) -> str:
@@ -179,7 +179,7 @@ def cross(table: pd.DataFrame) -> str:
         cells[row["network"], row["task"]] = f"{text}, {row['cpu_s']:.3g} s"
     networks, tasks = (list(dict.fromkeys(table[name])) for name in ("network", "task"))
     rows = [[network, *(cells.get((network, task), "") for task in tasks)] for network in networks]
-    return tabulate(rows, ["network", *tasks], tablefmt="pipe", disable_numparse=True) + "\n"
+    return Grid(["network", *tasks], rows).markdown() + "\n"
 
 
 def plot(table: pd.DataFrame, path: Path) -> None:
@@ -187,15 +187,13 @@ def plot(table: pd.DataFrame, path: Path) -> None:
 
     What has no error (ended before the first report time) stands in the table alone.
     """
-    from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
     from matplotlib.ticker import LogLocator, NullFormatter
 
     trackers, networks = (list(dict.fromkeys(table[name])) for name in ("tracker", "network"))
     markers = dict(zip(trackers, itertools.cycle("osD^vP*X<>ph")))
     colours = {**dict(zip(networks, itertools.cycle(COLOURS))), "–": "black"}
-    figure = Figure(figsize=(8, 5.5), layout="constrained")
-    axis = figure.subplots()
+    figure, ((axis,),) = canvas.new(1, width=8, height=5.5, dpi=120)
     for row in table[table.error > 0].to_dict("records"):
         face = "none" if row["ended"] else colours[row["network"]]
         axis.loglog(row["cpu_s"], row["error"], markers[row["tracker"]], color=colours[row["network"]], mfc=face, ms=7)
@@ -211,5 +209,4 @@ def plot(table: pd.DataFrame, path: Path) -> None:
         Line2D([], [], ls="-", lw=5, color=colours[name], label=name.replace("–", "no network")) for name in networks
     ]
     figure.legend(handles=shown, loc="outside right upper", fontsize=8)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=120)
+    canvas.save(figure, path)

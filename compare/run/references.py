@@ -14,6 +14,7 @@ from vanbench.compare.declare.sources import system_source
 from vanbench.compare.declare.task import Task, digest
 from vanbench.compare.run.record import columns, read_json, write_json
 from vanbench.exact import InputError, System, solve
+from vanbench.exact.errors import Unstable
 from vanbench.exact.quantum.solve import COUNTING, QUANTITIES, STATE
 from vanbench.exact.solve import EVOLVED
 
@@ -86,7 +87,7 @@ def compute(task: Task, shape: tuple[int, ...]) -> Reference:
                 frames.append(solve(system, times=task.times, **euler, **common))
                 if at_end:
                     frames.append(solve(system, times=[task.times[-1]], **euler, **at_end))
-            except InputError as error:  # the only one left is an unstable step, told with its limit and lambda_min
+            except Unstable as error:  # told with the limit and lambda_min
                 notes[s] = str(error)
         scheme = pd.concat(frames, ignore_index=True) if frames else None
     return Reference(continuous, scheme, notes)

@@ -54,9 +54,9 @@ class Grid:
         Console(markup=False, highlight=False, emoji=False, width=width).print(table)
 
 
-def markdown(frame: pd.DataFrame, floatfmt: str = "g", text: bool = False, missing: str = "") -> str:
+def markdown(frame: pd.DataFrame, floatfmt: str = "g", text: bool = False) -> str:
     """``frame`` without its index; ``text``: with its cells as they are, flush left."""
-    options: dict[str, Any] = {"floatfmt": floatfmt, "disable_numparse": text, "missingval": missing}
+    options: dict[str, Any] = {"floatfmt": floatfmt, "disable_numparse": text, "missingval": ""}
     return frame.to_markdown(index=False, **options)
 
 

@@ -7,7 +7,6 @@ last places (siunitx, section "Uncertainties"). The document needs ``\usepackage
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 MISSING = "{--}"
 SPECIAL = {
@@ -42,23 +41,6 @@ def scientific(value: float, stderr: float = math.nan) -> str:
     digits = places(spread)
     mantissa = f"{scaled:.2f}" if digits is None else _with_uncertainty(scaled, spread, digits)
     return rf"\num{{{mantissa}e{exponent}}}"
-
-
-def tabular(headings: Sequence[str], rows: Sequence[Sequence[str]], numeric: Sequence[bool]) -> str:
-    """A booktabs table of cells that are LaTeX already; columns of numbers are set flush right.
-
-    Raises ``ValueError`` where a row has another number of cells than there are headings.
-    """
-    if any(len(row) != len(headings) for row in rows) or len(numeric) != len(headings):
-        raise ValueError("every row of a table needs one cell a heading.")
-    columns = "".join("r" if right else "l" for right in numeric)
-    lines = [" & ".join(cells) + r" \\" for cells in ([escape(h) for h in headings], *rows)]
-    body = "\n".join(lines[1:])
-    middle = f"{body}\n" if body else ""
-    return (
-        "% \\usepackage{booktabs,siunitx}\n"
-        f"\\begin{{tabular}}{{{columns}}}\n\\toprule\n{lines[0]}\n\\midrule\n{middle}\\bottomrule\n\\end{{tabular}}\n"
-    )
 
 
 def escape(text: str) -> str:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import pandas as pd
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from vanbench.compare.run.record import columns
+from vanbench.compare.show.grid import Grid
 from vanbench.compare.show.warned import marked, with_warnings
 from vanbench.exact.errors import unknown
 from vanbench.exact.warning import RunWarning
@@ -22,7 +20,6 @@ from vanbench.exact.warning import RunWarning
 FORMATS = ("table", "json", "csv")
 WHOLE = ("site", "state", "distance")
 VALUE_DIGITS, ERROR_DIGITS = 10, 2
-FILE_WIDTH = 180  # columns of a table that goes into a file or a CI log, where nothing says how wide it may be
 SHOWN_ROWS = 2000  # of a table on the screen; the other formats hold every row
 
 
@@ -90,20 +87,9 @@ def _print_table(frame: pd.DataFrame, title: str) -> None:
     rows = [[_cell(item, count) for item, count in zip(row, digits)] for row in cells]
     if len(frame) > SHOWN_ROWS:
         title = f"{title} (the first {SHOWN_ROWS} of {len(frame)} rows; --format csv has all)"
-    print_rows(shown, rows, title)
+    Grid(shown, rows).show(title)
     for text in below:
         typer.echo(f"warning {text}")
-
-
-def print_rows(headings: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> None:
-    table = Table(title=title or None, title_justify="left")
-    for index, name in enumerate(headings):
-        numeric = all(_is_number(row[index]) for row in rows)
-        table.add_column(name, justify="right" if numeric else "left", no_wrap=numeric, overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    width = None if sys.stdout.isatty() else FILE_WIDTH
-    Console(markup=False, highlight=False, emoji=False, width=width).print(table)
 
 
 def _cell(item: Any, digits: int) -> str:
@@ -112,11 +98,3 @@ def _cell(item: Any, digits: int) -> str:
     if isinstance(item, float):
         return "" if math.isnan(item) else f"{item:.{digits}g}"
     return str(item)
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text or 0)
-    except ValueError:
-        return False
-    return True

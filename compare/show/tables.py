@@ -6,12 +6,13 @@ import math
 from pathlib import Path
 
 import pandas as pd
-from tabulate import tabulate
 
 from vanbench.compare.judge.collect import collect, last_times, scalars, summarise, task_names
+from vanbench.compare.judge.errors import PARTS
 from vanbench.compare.judge.growth import laws
 from vanbench.compare.run.record import write_text
 from vanbench.compare.show import latex
+from vanbench.compare.show.grid import Grid
 from vanbench.compare.show.warned import marked
 from vanbench.exact import InputError
 from vanbench.exact.errors import unknown
@@ -35,10 +36,8 @@ HEADINGS = {
     "exact": "exact",
     "error": "error",
     "error_per_site": "error/site",
-    "discretisation": "discretisation",
-    "projection": "projection",
-    "sampling": "sampling",
-    "network": "network error",
+    **{name: name for name in PARTS},
+    "network": "network error",  # "network" is the architecture's
     "ess": "ESS fraction",
     "negative": "neg. targets",
     "parameters": "parameters",
@@ -108,9 +107,9 @@ def render(
     rows = [[_cell(name, row, form, records) for name in shown] for row in found.to_dict("records")]
     headings = [HEADINGS[name] for name in shown]
     if form == "md":
-        grid = tabulate(rows, headings, tablefmt="pipe", disable_numparse=True)
+        grid = Grid(headings, rows).markdown()
     else:
-        grid = latex.tabular(headings, rows, [name not in TEXT for name in shown]).rstrip("\n")
+        grid = Grid(headings, rows).latex([name not in TEXT for name in shown])
     return grid + "\n" + _footnotes(found, warnings, form, growth)
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from vanbench.exact.errors import InputError
+from vanbench.exact.errors import InputError, Unstable
 from vanbench.exact.quantum.evolve import SPAN, TOLERANCE, EvolvedState, evolve_state
 from vanbench.exact.quantum.liouvillian import Liouvillian
 
@@ -40,9 +40,9 @@ def resolved_states(
 
 
 def require_stable(rho: np.ndarray, scheme: str, dt: float | None) -> None:
-    """Raise ``InputError`` for what is no density matrix: steps of ``dt`` blew it up."""
+    """Raise ``Unstable`` for what is no density matrix: steps of ``dt`` blew it up."""
     if not np.linalg.norm(rho) < BLOWN_UP:
-        raise InputError(f"the {scheme} scheme is unstable on exact states at dt = {dt}: take a smaller dt.")
+        raise Unstable(f"the {scheme} scheme is unstable on exact states at dt = {dt}: take a smaller dt.")
 
 
 def _apart(one: EvolvedState, other: EvolvedState) -> float:

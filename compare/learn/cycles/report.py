@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -15,6 +14,7 @@ from vanbench.compare.learn.cycles.plots import figures
 from vanbench.compare.learn.cycles.study import LONG_CHAIN_STRIDE, Study
 from vanbench.compare.run.provenance import provenance
 from vanbench.compare.run.record import columns, write_file, write_json
+from vanbench.compare.show import canvas
 from vanbench.compare.show.grid import markdown
 from vanbench.compare.show.pages import page
 
@@ -69,7 +69,7 @@ def write(study: Study, folder: Path, command: str, wall_s: float) -> list[Path]
         written.append(write_file(folder / f"{name}.md", partial(Path.write_text, data=text, encoding="utf-8")))
     drawn = figures(study)
     for name, figure in drawn.items():
-        written.append(write_file(folder / f"{name}.png", partial(_save_figure, figure)))
+        written.append(canvas.save(figure, folder / f"{name}.png"))
     written.append(write_file(folder / "parameters.npz", partial(_save_models, study)))
     write_json(folder / "record.json", record(study, command, wall_s))
     written.append(folder / "record.json")
@@ -109,15 +109,6 @@ def record(study: Study, command: str, wall_s: float) -> dict[str, Any]:
 def gradient_table(study: Study) -> pd.DataFrame:
     """Medians over the models of the gradients' norms, gap and cosines at each epoch compared."""
     return study.gradients.drop(columns="run").groupby("epoch").median().reset_index()
-
-
-def _save_figure(figure: Any, path: Path) -> None:
-    """PNG of 256 colours: a third of the size, and no difference to be seen."""
-    from PIL import Image
-
-    held = io.BytesIO()
-    figure.savefig(held, format="png")
-    Image.open(held).convert("RGB").quantize(256).save(path, format="png", optimize=True)
 
 
 def _save_models(study: Study, path: Path) -> None:

@@ -14,6 +14,7 @@ import pandas as pd
 
 from vanbench.compare.declare.parse import shape_text
 from vanbench.compare.judge.collect import collect, last_times, summarise, task_names
+from vanbench.compare.judge.errors import PARTS, part_label
 from vanbench.compare.run import missing
 from vanbench.compare.run.intact import check
 from vanbench.compare.run.record import Record, records, write_text
@@ -26,13 +27,7 @@ from vanbench.compare.show.report.verdict import verdict
 from vanbench.exact import InputError
 
 NAME = "report.html"
-PART_MARKS = [
-    ("○", "error", "total"),
-    ("■", "discretisation", "discretisation"),
-    ("◆", "projection", "projection"),
-    ("▲", "sampling", "sampling"),
-    ("▼", "network", "projection + sampling"),
-]
+PART_MARKS = [(glyph, name, part_label(name)) for glyph, name in zip("○■◆▲▼", ("error", *PARTS))]
 MOST_ROWS = 5000  # of one table; a browser sorts as many at once
 ORDER = ["task", "quantity", "s", "n_sites", "architecture", "t", "distance"]
 Named = tuple[str, Path, Record]  # the task's name on the page, the record's file, the record

@@ -17,16 +17,16 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from vanbench.compare.judge.errors import PARTS
+
 INK, MUTED = "#0a0b0c", "#0a0b0d"
 SERIES = tuple(f"#0a0b{k:02x}" for k in range(16, 24))
-PARTS = {
-    name: f"#0a0b{k:02x}" for k, name in enumerate(("error", "discretisation", "projection", "sampling", "network"), 32)
-}
+PART_COLOURS = {name: f"#0a0b{k:02x}" for k, name in enumerate(("error", *PARTS), 32)}
 ROLES = {
     INK: "var(--ink)",
     MUTED: "var(--rule)",
     **{colour: f"var(--series-{k})" for k, colour in enumerate(SERIES)},
-    **{colour: f"var(--part-{name})" for name, colour in PARTS.items()},
+    **{colour: f"var(--part-{name})" for name, colour in PART_COLOURS.items()},
 }
 MARKERS = "osD^vPX*"
 GLYPHS = "○□◇△▽✚✖☆"  # the markers in the page's legends

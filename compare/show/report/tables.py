@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from vanbench.compare.declare.parse import shape_text
+from vanbench.compare.judge.errors import PARTS
 from vanbench.compare.judge.growth import laws
 from vanbench.compare.run.record import Record
 from vanbench.compare.show.tables import scientific, with_error
@@ -70,10 +71,7 @@ def error_table(rows: pd.DataFrame, links: dict[tuple, tuple[tuple[str, str], ..
         _plain("t", "t", "time, in inverse rates"),
         _plain("seeds", "seeds", "runs that differ in the seed alone"),
         _part("error", "error", "the total against continuous time; relative where the quantity is"),
-        _part("discretisation", "discretisation", "the time steps' own error, on the scale of the error"),
-        _part("projection", "projection", "what the network cannot represent, or was not trained to"),
-        _part("sampling", "sampling", "the rest"),
-        _part("network part", "network", "projection and sampling together"),
+        *(_part("network part" if name == "network" else name, name, part.meaning) for name, part in PARTS.items()),
         _part("error/site", "error_per_site", "|ln Z − exact| / N"),
         Column("value", "mean over seeds ± standard error", lambda r: _pair(r, "value", with_error)),
         _plain("exact", "exact", "the exact vector in continuous time"),

@@ -9,18 +9,13 @@ import numpy as np
 import pandas as pd
 
 from vanbench.compare.judge.collect import MIN_SEEDS, last_times, scalars
+from vanbench.compare.judge.errors import PARTS
 from vanbench.compare.judge.growth import laws
 from vanbench.compare.run.record import Record
 from vanbench.compare.show.report.marks import words
 from vanbench.compare.show.report.tables import Cell, Table, commit_text
 from vanbench.compare.show.warned import marked
 
-CAUSES = {
-    "discretisation": "the time steps themselves: halve dt, or take a tracker that does not step this way",
-    "projection": "the network: a wider one, or longer training",
-    "sampling": "sampling noise: take more samples",
-    "network": "the network and its sampling (too large to sum over, so they are one number)",
-}
 LOW_ESS = 0.1  # of the samples; below it a few samples carry the estimate and its standard error with it
 
 
@@ -74,7 +69,7 @@ def where(row: pd.Series) -> str:
 
 def dominant(cases: pd.DataFrame) -> pd.Series:
     """The name of the largest part of each case, missing where the parts do not add up to the error."""
-    parts = cases[["discretisation", "projection", "sampling", "network"]].copy()
+    parts = cases[list(PARTS)].copy()
     split = parts.projection.notna()
     parts.loc[split, "network"] = np.nan  # it is the sum of the two beside it
     known = parts.discretisation.notna() & (split | parts.network.notna())
@@ -96,7 +91,7 @@ def _cause(cases: pd.DataFrame) -> list[tuple[str, str, str]]:
         return []
     counts = names.value_counts()
     name, number = str(counts.index[0]), counts.iloc[0]
-    return [("mostly", name, f"the largest part in {number} of {_count(len(names), 'case')} – {CAUSES[name]}")]
+    return [("mostly", name, f"the largest part in {number} of {_count(len(names), 'case')} – {PARTS[name].remedy}")]
 
 
 def _growth(rows: pd.DataFrame, measure: str) -> list[tuple[str, str, str]]:

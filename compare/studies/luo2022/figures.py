@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from vanbench.compare.show import canvas
 from vanbench.compare.studies.luo2022.collect import SPINS, last_only
-from vanbench.compare.studies.tang2024.draw import save
 
 COLOURS = dict(zip(SPINS, ("tab:blue", "tab:orange", "tab:green")))
 LABELS = {f"sigma_{a}": rf"$\langle\sigma^{a}\rangle$" for a in "xyz"}
@@ -192,7 +192,7 @@ def _points(label: str = "points: networks, with standard errors of sampling") -
 def _canvas(panels: int, columns: int = 4) -> tuple[Figure, list[Axes]]:
     columns = min(columns, panels)
     rows = -(-panels // columns)
-    figure = Figure(figsize=(max(3.1 * columns, 4.5), 2.7 * rows + 0.5), layout="constrained", dpi=90)
+    figure = canvas.blank(max(3.1 * columns, 4.5), 2.7 * rows + 0.5, dpi=90)
     axes = list(np.ravel(figure.subplots(rows, columns, squeeze=False)))
     for axis in axes[panels:]:
         axis.set_visible(False)
@@ -204,4 +204,4 @@ def _finish(figure: Figure, path: Path, handles: list) -> Path:
     columns = max(1, int(figure.get_figwidth() // 3))
     longest = max(len(handle.get_label()) for handle in handles)
     figure.legend(handles=handles, loc="outside lower center", ncols=columns if longest < 40 else 2, fontsize=7)
-    return save(figure, path)
+    return canvas.save(figure, path)

@@ -14,7 +14,7 @@ import pandas as pd
 
 from vanbench.compare.declare.parse import shape_text
 from vanbench.compare.run.record import Record
-from vanbench.compare.studies.tang2024 import draw
+from vanbench.compare.show import canvas
 from vanbench.compare.studies.tang2024.values import title
 from vanbench.exact import solve
 from vanbench.exact.systems import build
@@ -110,7 +110,7 @@ def figure(rows: pd.DataFrame, t: float) -> Figure:
     rows = rows[np.isclose(rows.t, t)]
     s = rows.s.min()
     panels = rows[rows.s == s].groupby("system").apply(lambda g: len(g[["shape", "source"]].drop_duplicates()))
-    drawn, axes = draw.new(max(4, panels.max()), 3, 2.6, 2.6)
+    drawn, axes = canvas.new(max(4, panels.max()), 3, 2.6, 2.6)
     drawn.suptitle("above: lines and crosses exact, circles networks", fontsize=9)
     _over_nu(axes[0], summary(rows))
     for axis in axes[0, 4:]:
@@ -136,7 +136,7 @@ def figure(rows: pd.DataFrame, t: float) -> Figure:
 def _over_nu(axes, found: pd.DataFrame) -> None:
     for axis, system in zip(axes[:4:2], ("east", "fa")):
         mine = found[found.system == system]
-        for colour, (shape, group) in zip(draw.COLOURS, mine.groupby("shape")):
+        for colour, (shape, group) in zip(canvas.COLOURS, mine.groupby("shape")):
             for source, line in group.groupby("source"):
                 line = line.sort_values("nu")
                 axis.plot(line.nu, line.density, "x-" if source == "exact" else "o", color=colour, ms=5, mfc="none",
@@ -146,7 +146,7 @@ def _over_nu(axes, found: pd.DataFrame) -> None:
             axis.legend()
     for axis, system in zip(axes[1:4:2], ("east", "fa")):
         mine = found[found.system == system]
-        for colour, (_, group) in zip(draw.COLOURS, mine.groupby("shape")):
+        for colour, (_, group) in zip(canvas.COLOURS, mine.groupby("shape")):
             for source, line in group.groupby("source"):
                 line = line.sort_values("nu")
                 axis.plot(line.nu, line.contrast, "x-" if source == "exact" else "o", color=colour, ms=5, mfc="none")

@@ -15,9 +15,10 @@ import pandas as pd
 
 from vanbench.compare.declare.parse import shape_text
 from vanbench.compare.run.exact_tables import CASES, FOLDER
+from vanbench.compare.show import canvas
 from vanbench.compare.studies.exact_tables import published
 from vanbench.compare.studies.exact_tables.critical import WINDOW, critical, known
-from vanbench.compare.studies.tang2024 import draw, transition
+from vanbench.compare.studies.tang2024 import transition
 from vanbench.compare.studies.tang2024.values import Curves, exact_curves
 from vanbench.exact.statistics import fitted_line
 
@@ -166,7 +167,7 @@ def figure(rows: pd.DataFrame, long: pd.DataFrame, found: pd.DataFrame) -> Figur
     the others with those ``found``: of all sizes, and of the largest. Where fewer than two sizes have a long-time field
     the left alone."""
     models = [key for key in FAMILIES if ((rows.system == key[0]) & (_dimension(rows) == key[1]) & _clear(rows)).any()]
-    drawn, axes = draw.new(3, len(models), 4.2, 3.2)
+    drawn, axes = canvas.new(3, len(models), 4.2, 3.2)
     for row, key in zip(axes, models):
         mine = rows[(rows.system == key[0]) & (_dimension(rows) == key[1]) & _clear(rows)]
         fields = long[(long.system == key[0]) & (_dimension(long) == key[1])]
@@ -198,7 +199,7 @@ MARKS = {"exact": "-", "clones": "x", "network": "o"}
 
 
 def _over_time(axis, rows: pd.DataFrame, long: pd.DataFrame, name: str, beta: float) -> None:
-    for colour, (_, group) in zip(draw.COLOURS, rows.groupby("n_sites")):
+    for colour, (_, group) in zip(canvas.COLOURS, rows.groupby("n_sites")):
         shape = group["shape"].iloc[0]
         for source, line in group.groupby("source"):
             line = line.sort_values("t")
@@ -211,7 +212,7 @@ def _over_time(axis, rows: pd.DataFrame, long: pd.DataFrame, name: str, beta: fl
     t = start.t * np.array([1.0, 10.0])
     axis.plot(t, start.s_c * np.array([1.0, 10.0]) ** -beta, "k--", lw=1, label=f"t^-{beta:.2f}")
     axis.set(xscale="log", yscale="log", xlabel="t", ylabel="s_c(N, t)", title=name)
-    draw.plain_ticks(axis.yaxis, FIELDS)
+    canvas.plain_ticks(axis.yaxis, FIELDS)
     axis.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=6)
 
 
@@ -222,15 +223,15 @@ def _over_size(axis, long: pd.DataFrame, alpha: float) -> None:
     middle = np.exp(np.log(long.n_sites).mean()), np.exp(np.log(long.s_c).mean())
     axis.plot(n, middle[1] * (n / middle[0]) ** -alpha, "k--", lw=1, label=f"N^-{alpha:.2f}")
     axis.set(xscale="log", yscale="log", xlabel="N", ylabel="s_c(N), long times")
-    draw.plain_ticks(axis.xaxis, sorted(set(long.n_sites)))
-    draw.plain_ticks(axis.yaxis, FIELDS)
+    canvas.plain_ticks(axis.xaxis, sorted(set(long.n_sites)))
+    canvas.plain_ticks(axis.yaxis, FIELDS)
     axis.set_ylim(long.s_c.min() / 1.3, long.s_c.max() * 1.3)
     axis.legend()
 
 
 def _collapse(axis, rows: pd.DataFrame, long: pd.DataFrame, alpha: float, beta: float) -> None:
     fields = dict(zip(long["shape"], long.s_c))
-    for colour, (_, group) in zip(draw.COLOURS, rows.groupby("n_sites")):
+    for colour, (_, group) in zip(canvas.COLOURS, rows.groupby("n_sites")):
         shape = group["shape"].iloc[0]
         if shape not in fields:
             continue
@@ -242,6 +243,6 @@ def _collapse(axis, rows: pd.DataFrame, long: pd.DataFrame, alpha: float, beta: 
             axis.errorbar(x, y, bar, fmt="none", color=colour, elinewidth=0.8, capsize=2)
     axis.axhline(1.0, color="k", lw=0.8)
     axis.set(xscale="log", yscale="log", xlabel="N^-α t^β", ylabel="s_c(N, t) / s_c(N)")
-    draw.plain_ticks(axis.yaxis, (1, 2, 3, 5, 10))
-    draw.plain_ticks(axis.xaxis, 10.0 ** np.arange(-4, 4))
+    canvas.plain_ticks(axis.yaxis, (1, 2, 3, 5, 10))
+    canvas.plain_ticks(axis.xaxis, 10.0 ** np.arange(-4, 4))
     axis.set_title(f"α = {alpha:.2f}, β = {beta:.2f}")

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from vanbench.compare.declare.parse import shape_text
-from vanbench.compare.studies.tang2024 import draw
+from vanbench.compare.show import canvas
 from vanbench.compare.studies.tang2024.values import Curves, convex, derivatives, exact_curves
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def reference(sources: dict[str, Curves]) -> Curves:
 
 def heat_maps(groups: Sequence[dict[str, Curves]]) -> Figure:
     """A row a system and size: the reference, the network, and curves of both over ``s`` at several times."""
-    figure, axes = draw.new(3, len(groups), 4.2, 3.1)
+    figure, axes = canvas.new(3, len(groups), 4.2, 3.1)
     for row, sources in zip(axes, groups):
         known, network = reference(sources), sources.get("network")
         top = float(np.nanmax(known.k))
@@ -87,7 +87,7 @@ def _lines(axis: Any, known: Curves, network: Curves | None) -> None:
     shown = known if network is None else network
     every = [t for t in shown.t if np.isfinite(shown.k[:, shown.at(t)]).any()]
     times = [every[i] for i in sorted({*np.linspace(0, len(every) - 1, SHOWN_TIMES).round().astype(int)})]
-    for colour, t in zip(draw.shades(len(times)), times):
+    for colour, t in zip(canvas.shades(len(times)), times):
         there = known.at(t) >= 0 and bool(np.isfinite(known.k[:, known.at(t)]).any())
         if there:
             axis.plot(known.s, known.k[:, known.at(t)], "-", color=colour)

@@ -16,7 +16,7 @@ import pandas as pd
 
 from vanbench.compare.declare.parse import shape_text
 from vanbench.compare.run.record import Record
-from vanbench.compare.studies.tang2024 import draw
+from vanbench.compare.show import canvas
 from vanbench.compare.studies.tang2024.values import title
 from vanbench.exact import InputError
 from vanbench.exact.statistics import standard_error
@@ -133,10 +133,10 @@ def over_time(rows: pd.DataFrame) -> Figure:
     ranked = rows[rows.task.str.startswith(RANKING)]
     short = ranked[[pair not in known for pair in zip(ranked.system, ranked["shape"])]]
     tasks = [*long.task.unique(), *short.task.unique()]
-    drawn, axes = draw.new(max(len(tasks), 1), 1, 3.6, 3.2)
+    drawn, axes = canvas.new(max(len(tasks), 1), 1, 3.6, 3.2)
     for axis, task in zip(axes[0], tasks):
         mine = rows[rows.task == task]
-        for colour, (name, group) in zip(draw.COLOURS, mine.groupby("network", sort=False)):
+        for colour, (name, group) in zip(canvas.COLOURS, mine.groupby("network", sort=False)):
             mean = group.groupby("t")[["error", "total"]].mean()
             axis.plot(mean.index, mean.error, "o-", color=colour, ms=4, label=name)
             axis.plot(mean.index, mean.total, "x", color=colour, ms=4)
@@ -145,7 +145,7 @@ def over_time(rows: pd.DataFrame) -> Figure:
         one = mine.iloc[0]
         shape = tuple(int(n) for n in str(one["shape"]).split("x"))
         axis.set(xscale="log", yscale="log", xlabel="t", title=title(one.system, shape), ylim=LIMITS)
-        draw.plain_ticks(axis.xaxis, mine.t.unique())
+        canvas.plain_ticks(axis.xaxis, mine.t.unique())
         axis.legend(loc="lower right", title="against exact Euler", title_fontsize=7)
     axes[0, 0].set_ylabel("relative error of ln Z")
     drawn.suptitle("dashed: exact Euler against continuous time; crosses: networks against continuous time", fontsize=8)
@@ -155,7 +155,7 @@ def over_time(rows: pd.DataFrame) -> Figure:
 def settings(found: pd.DataFrame) -> Figure:
     """The network's error and the excess loss against each setting, the others as in the base run."""
     panels = list(_panels(found))
-    drawn, axes = draw.new(len(panels), 2, 2.5, 2.5)
+    drawn, axes = canvas.new(len(panels), 2, 2.5, 2.5)
     for column, (label, values, part) in enumerate(panels):
         order = np.argsort(values)
         x, sorted_part = values[order], part.iloc[order]
@@ -164,7 +164,7 @@ def settings(found: pd.DataFrame) -> Figure:
             axis.set(yscale="log", xlabel=label)
             if label != "layers of 16":
                 axis.set_xscale("log")
-            draw.plain_ticks(axis.xaxis, x)
+            canvas.plain_ticks(axis.xaxis, x)
     for row, name in zip(axes, ("network's error of ln Z", "excess loss (nats)")):
         ends = np.array([axis.get_ylim() for axis in row])
         for axis in row:  # one scale, so that the settings can be compared
