@@ -209,10 +209,10 @@ class _Run:
             self.checkpoint.save()
             self.log.frame().to_json(self.checkpoint.folder / "metrics.jsonl", orient="records", lines=True)
 
-    def _tell(self, found: Iterable[RunWarning]) -> None:
-        for one in found:
-            if self.log.warn(one):
-                warnings.warn(one.sentence, AccuracyWarning, stacklevel=2)
+    def _tell(self, told: Iterable[RunWarning]) -> None:
+        for warning in told:
+            if self.log.warn(warning):
+                warnings.warn(warning.sentence, AccuracyWarning, stacklevel=2)
 
     def _refuse(self, step: trackers.Step) -> None:
         if step.negative and self.strict:

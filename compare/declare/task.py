@@ -144,7 +144,7 @@ class Task(Model):
 
     @property
     def references(self) -> list[str]:
-        """``reference``, or what the tracker is to be measured against."""
+        """``reference``, or by default the vectors that fit the tracker."""
         if self.reference is not None:
             return list(self.reference)
         from vanbench.neural import trackers
@@ -232,7 +232,7 @@ def load_suite(name: str) -> Suite:
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"suite {str(path)!r} cannot be read: {error}.") from error
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise InputError(f"suite {str(path)!r} is no valid TOML: {error}.") from error
+        raise InputError(f"suite {str(path)!r} is not valid TOML: {error}.") from error
     if content.get("version", SUITE_VERSION) != SUITE_VERSION:
         raise InputError(f"suite {str(path)!r} has version {content['version']}; this vanbench reads {SUITE_VERSION}.")
     defaults = content.pop("defaults", {})

@@ -13,7 +13,7 @@ from vanbench.exact.warning import RunWarning
 from vanbench.neural.checks import SIGMAS
 
 HALF = 0.5  # of the change since the start: with more lost, the network and not the system decides the number
-LEAST = {"ln_Z": 1e-8, "density": 1e-3}  # of a change that is followed: below it there is none (`errors` has the same)
+LEAST = {"ln_Z": 1e-8, "density": 1e-3}  # smaller changes count as none (`errors` has the same floors)
 
 
 def projections(compared: pd.DataFrame, system: System) -> Iterator[RunWarning]:

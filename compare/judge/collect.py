@@ -15,7 +15,7 @@ from vanbench.compare.show.warned import of_row, over_seeds
 from vanbench.exact import InputError
 from vanbench.exact.statistics import standard_error
 
-MIN_SEEDS = 3  # below it a standard error over seeds says nothing, and none is given
+MIN_SEEDS = 3  # fewer seeds give no standard error that can be trusted
 CASE = ["task", "task_hash", "tracker", "architecture", "shape", "n_sites", "quantity", "s", "t", "site", "distance"]
 
 

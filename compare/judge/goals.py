@@ -52,9 +52,9 @@ def goals(folder: Path) -> pd.DataFrame:
     """
     early = unfinished(folder)
     finished = [] if early and not (folder / RECORDS).is_dir() else [record for _, record in records(folder)]
-    found = finished + early
+    every = finished + early
     clones = {_question(record): record for record in finished if record.task.tracker == "clones"}
-    rows = pd.DataFrame([_row(record, clones.get(_question(record))) for record in found])
+    rows = pd.DataFrame([_row(record, clones.get(_question(record))) for record in every])
     out = []
     for _, group in rows.groupby(KEYS, sort=False):
         first, error, cost = group.iloc[0].to_dict(), group.error.median(), group.cpu_s.median()

@@ -22,7 +22,7 @@ from vanbench.exact.statistics import fitted_line
 MIN_SIZES = 3  # two points lie on every law
 CONFIDENCE = 0.95
 PREFERENCE = 2.0  # by this difference of Akaike's criterion the exponential must be better to be quoted
-NOTHING = 1e-12  # an error below it is rounding, and its logarithm says nothing
+NOTHING = 1e-12  # smaller errors are rounding, which no law describes
 EXACT = 1e-10  # a scatter of ln error below it is the rounding of logarithms
 CASE = ["task", "task_hash", "tracker", "architecture", "quantity", "s"]
 
@@ -92,15 +92,15 @@ def laws(summary: pd.DataFrame, column: str = "error") -> pd.DataFrame:
     object.
     """
     last = last_times(scalars(summary))
-    found = []
+    fitted = []
     case = [name for name in CASE if name in last]  # tables read back from a file may know of no tracker
     for key, rows in last.groupby(case, sort=True):
         sizes = rows.groupby("n_sites")[column].mean()  # shapes with equally many sites are one point
         law = growth(sizes.index.to_numpy(), sizes.to_numpy())
         if law is not None:
-            found.append({**dict(zip(case, key)), "t": rows.t.iloc[0], **vars(law), "growth": law})
+            fitted.append({**dict(zip(case, key)), "t": rows.t.iloc[0], **vars(law), "growth": law})
     names = [*case, "t", *Growth.__dataclass_fields__, "growth"]
-    return pd.DataFrame(found, columns=names)
+    return pd.DataFrame(fitted, columns=names)
 
 
 def _usable(n_sites: Any, error: Any) -> tuple[np.ndarray, np.ndarray]:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from vanbench.neural.callbacks import Callback
     from vanbench.neural.runner import Track
 
-COUNTED = {"samples", "epochs", "first_epochs", "clones", "populations"}  # none of it is no run
+COUNTED = {"samples", "epochs", "first_epochs", "clones", "populations"}  # options that must be at least 1
 MOST_COUNTED = 10**9  # samples, epochs, ...: more is a slip
 MAX_SUMMED = 1 << 12  # configurations; the check of a network must not be felt
 NOT_TRACKED = {"distribution"}  # quantities that compare asks of a network itself
@@ -38,7 +38,7 @@ NOT_TRACKED = {"distribution"}  # quantities that compare asks of a network itse
 
 @dataclass(frozen=True)
 class Done:
-    """A run that was done: where its record stands, what it warned of, and why it ended before its last time, if so."""
+    """The outcome of a run: its record's file, its warnings, and why it ended before its last time, if it did."""
 
     path: Path
     warnings: list[RunWarning]
@@ -117,7 +117,7 @@ def _check_numbers(name: str, known: dict[str, Any], options: dict[str, Any]) ->
         given = options.get(key, default)
         if isinstance(default, tuple):
             items = given if isinstance(given, list | tuple) else [given]
-            if any(isinstance(one, bool) or not isinstance(one, int | float) for one in items):
+            if any(isinstance(item, bool) or not isinstance(item, int | float) for item in items):
                 raise InputError(f"{key} = {given!r}: this option of {name} must be numbers, like 1,2.")
             _check_finite(name, {key: given})
         if isinstance(default, bool) and not isinstance(given, bool):
@@ -136,9 +136,9 @@ def _check_numbers(name: str, known: dict[str, Any], options: dict[str, Any]) ->
 
 def _check_finite(what: str, options: dict[str, Any]) -> None:
     for key, value in options.items():
-        for one in value if isinstance(value, list | tuple) else [value]:
-            if isinstance(one, float) and not math.isfinite(one):
-                raise InputError(f"{key} = {one}: an option of {what} is a finite number.")
+        for item in value if isinstance(value, list | tuple) else [value]:
+            if isinstance(item, float) and not math.isfinite(item):
+                raise InputError(f"{key} = {item}: an option of {what} is a finite number.")
 
 
 def _check_hyperparameters(name: str, options: dict[str, Any]) -> None:
@@ -152,10 +152,12 @@ def _check_hyperparameters(name: str, options: dict[str, Any]) -> None:
         if isinstance(default, bool):
             wrong = not isinstance(given, bool) and "true or false"
         elif isinstance(default, float):
-            wrong = any(isinstance(one, bool | str) for one in items) and "a number"
+            wrong = any(isinstance(item, bool | str) for item in items) and "a number"
         else:
             sizes = default is None or isinstance(default, int | tuple)
-            wrong = sizes and any(isinstance(one, bool | str | float) for one in items) and "a whole number, or several"
+            wrong = (
+                sizes and any(isinstance(item, bool | str | float) for item in items) and "a whole number, or several"
+            )
         if wrong:
             raise InputError(f"{key} = {given!r}: this option of {name} must be {wrong}.")
 
@@ -213,7 +215,7 @@ def execute(
         "cpu_s": round(time.process_time() - began_cpu, 3),
     }
     record = assemble(run, system, result, known, cost)
-    others = dict.fromkeys(str(one.message) for one in caught if issubclass(one.category, UserWarning))
+    others = dict.fromkeys(str(warning.message) for warning in caught if issubclass(warning.category, UserWarning))
     record.warnings += [RunWarning("code", text.removesuffix(".")) for text in others]
     if ended:
         record.diagnostics["ended"] = how

@@ -18,7 +18,7 @@ from typing import Any
 
 from vanbench.exact import InputError
 
-PATIENCE = 5.0  # seconds that a process which is told to end has for it
+PATIENCE = 5.0  # seconds that a process has to end before it is killed
 PRELOAD = ["vanbench.compare.run.execute", "vanbench.neural"]
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 Report = Callable[[int, int, str], None]
@@ -121,7 +121,7 @@ def _child(job: Job, pipe: Connection) -> None:
 
 
 def attempt(job: Job, progress: Report) -> Outcome:
-    """The job, done here: whatever goes wrong is its outcome."""
+    """Do the job in this process; an exception becomes its outcome."""
     try:
         return Outcome(job, job.function(*job.arguments, progress=progress))
     except InputError as error:

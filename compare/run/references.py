@@ -104,9 +104,9 @@ def _steady(system: System, task: Task) -> pd.DataFrame | None:
     if "continuous" not in task.references:
         return None
     asked = [f"steady_{name}" for name in task.quantities if f"steady_{name}" in QUANTITIES]
-    found = solve(system, quantities=asked, observable=task.observable) if asked else pd.DataFrame()
-    found = found.assign(quantity=[str(name).removeprefix("steady_") for name in found.get("quantity", [])])
-    return pd.concat([found.assign(t=t) for t in task.times], ignore_index=True)
+    steady = solve(system, quantities=asked, observable=task.observable) if asked else pd.DataFrame()
+    steady = steady.assign(quantity=[str(name).removeprefix("steady_") for name in steady.get("quantity", [])])
+    return pd.concat([steady.assign(t=t) for t in task.times], ignore_index=True)
 
 
 def check(task: Task) -> None:
@@ -122,11 +122,11 @@ def _dt(task: Task) -> float | None:
     return task.tracker_options.get("dt")
 
 
-def _dump(found: Reference) -> dict[str, Any]:
+def _dump(known: Reference) -> dict[str, Any]:
     return {
-        "continuous": None if found.continuous is None else columns(found.continuous),
-        "scheme": None if found.scheme is None else columns(found.scheme),
-        "scheme_notes": [[s, note] for s, note in found.scheme_notes.items()],
+        "continuous": None if known.continuous is None else columns(known.continuous),
+        "scheme": None if known.scheme is None else columns(known.scheme),
+        "scheme_notes": [[s, note] for s, note in known.scheme_notes.items()],
     }
 
 

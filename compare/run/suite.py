@@ -75,7 +75,7 @@ def run_suite(
     summary.found = len(runs) - len(todo)
     for run in (run for run in runs if run not in todo):
         held = Record.load(out / FOLDER / run.path).warnings
-        summary.warnings += [(_name(run), run.replica, one) for one in held]
+        summary.warnings += [(_name(run), run.replica, warning) for warning in held]
     out = out.resolve()  # workers elsewhere have other working folders
     workers = min(workers or cores(), max(len(todo), 1))
     with closing(connect(scheduler)) if scheduler else nullcontext() as client:
@@ -97,7 +97,7 @@ def run_suite(
 
 
 def _references(todo: list[Run], out: Path, go: Go, console: Any, summary: Summary) -> set:
-    """Compute what is missing; returns the (task, shape) that have none because it failed."""
+    """Compute the missing references; returns the (task, shape) whose reference failed."""
     wanted = {}
     for run in todo:
         path = references.reference_path(run.task, run.shape, out)
@@ -188,7 +188,7 @@ def _with_bar(title: str, jobs: list[Job], go: Go, console: Console | None, ende
 
 
 def require_empty_or_run_folder(out: Path) -> None:
-    """Raise ``InputError`` where ``out`` is a file, or a folder that holds something else than runs."""
+    """Raise ``InputError`` where ``out`` is a file, or a folder with other files than those of runs."""
     if out.is_file():
         raise InputError(f"{str(out)!r} is a file: give a folder.")
     ours = (FOLDER, UNFINISHED, "suite.json", "checkpoint")

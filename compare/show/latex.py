@@ -49,7 +49,7 @@ def escape(text: str) -> str:
 
 
 def places(stderr: float) -> int | None:
-    """Decimal places of an uncertainty of two digits; None where it is none. Negative: tens, hundreds."""
+    """Decimal places that show two digits of the uncertainty, negative for tens; None without an uncertainty."""
     if not math.isfinite(stderr) or stderr <= 0:
         return None
     digits = 1 - int(f"{stderr:.1e}".partition("e")[2])  # of what is rounded: 0.0996 is 0.10 to two digits

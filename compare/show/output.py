@@ -38,7 +38,7 @@ def emit(
     """
     frame = _whole(frame)
     if form == "json":
-        print_json({**head, "warnings": [asdict(one) for one in warnings], "records": as_records(frame)})
+        print_json({**head, "warnings": [asdict(warning) for warning in warnings], "records": as_records(frame)})
     elif form == "csv":
         typer.echo(with_warnings(frame, warnings).to_csv(index=False, lineterminator="\n"), nl=False)
     else:
@@ -50,7 +50,7 @@ def print_json(content: Mapping[str, Any]) -> None:
 
 
 def _whole(frame: pd.DataFrame) -> pd.DataFrame:
-    """Numbers of sites and states, which stand beside empty cells as floats, as whole numbers."""
+    """Make columns of site and state numbers whole numbers; empty cells had made them floats."""
     return frame.astype({name: "Int64" for name in WHOLE if name in frame})
 
 

@@ -21,14 +21,14 @@ LL = "mean log-likelihood (nats / image)"
 
 def figures(study: Study) -> dict[str, Figure]:
     """All figures by file stem."""
-    found = {"training": training(study), "scatter": scatter(study), "dynamics": dynamics(study)}
+    drawn = {"training": training(study), "scatter": scatter(study), "dynamics": dynamics(study)}
     if len(study.runs) > 1:
         order = np.argsort(study.runs["entropy_production"].to_numpy())
-        found["portrait_low"] = portrait(study, int(order[0]))
-        found["portrait_high"] = portrait(study, int(order[-1]))
+        drawn["portrait_low"] = portrait(study, int(order[0]))
+        drawn["portrait_high"] = portrait(study, int(order[-1]))
     if study.exact:
-        found["exact"] = exact_comparison(study)
-    return found
+        drawn["exact"] = exact_comparison(study)
+    return drawn
 
 
 def _new(columns: int, rows: int = 1, width: float = 4.4, height: float = 3.6):

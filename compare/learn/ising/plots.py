@@ -60,13 +60,13 @@ def scatter(frames: dict[str, pd.DataFrame], fits: dict[str, dict], n_sites: int
     """Learned against true energy of held-out configurations, the constant included; one panel a run."""
     figure, axes = _new(len(frames), height=4.2)
     for axis, (label, frame) in zip(axes, frames.items()):
-        found = fits[label]["agreement"]
+        agreement = fits[label]["agreement"]
         true, learned = frame.true / n_sites, frame.learned / n_sites
         axis.plot(true, learned, ".", ms=2, alpha=0.4, rasterized=True, label="held-out configurations")
         ends = np.array([true.min(), true.max()])
-        axis.plot(ends, ends - found["free_energy"] / n_sites, "k-", lw=1, label="slope 1")
+        axis.plot(ends, ends - agreement["free_energy"] / n_sites, "k-", lw=1, label="slope 1")
         axis.set(xlabel="true energy per spin", ylabel=r"$-T_0\ln p(x)/N$")
-        axis.set_title(f"{label}\nslope {found['slope']:.4f}, $R^2$ = {found['r2']:.5f}", fontsize=9)
+        axis.set_title(f"{label}\nslope {agreement['slope']:.4f}, $R^2$ = {agreement['r2']:.5f}", fontsize=9)
         axis.legend(fontsize=7)
     canvas.save(figure, path)
 

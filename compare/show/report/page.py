@@ -49,11 +49,11 @@ def write_report(folder: Path, out: Path | None = None) -> Path:
 
     Raises ``InputError`` where there are no records, one cannot be read, or ``out`` cannot be written.
     """
-    found = list(records(folder))
+    stored = list(records(folder))
     out = folder / NAME if out is None else out
     if out.is_dir() or not out.parent.is_dir():
         raise InputError(f"{str(out)!r} cannot be written: give the path of a file in a folder that exists.")
-    page = render(folder, found, out)
+    page = render(folder, stored, out)
     try:
         write_text(out, page)
     except OSError as error:
@@ -61,15 +61,15 @@ def write_report(folder: Path, out: Path | None = None) -> Path:
     return out
 
 
-def render(folder: Path, found: Sequence[tuple[Path, Record]], out: Path) -> str:
-    """The page of the records ``found`` under ``folder`` as text; links to them are relative to ``out``."""
-    for path, record in found:
+def render(folder: Path, stored: Sequence[tuple[Path, Record]], out: Path) -> str:
+    """The page of the records ``stored`` under ``folder`` as text; links to them are relative to ``out``."""
+    for path, record in stored:
         check(path, record)
     summary = summarise(collect(folder))
     told = task_names(summary)
     names = dict(zip(zip(summary.task, summary.task_hash), told))
     summary["task"] = told
-    named = [(names[record.task.name, record.task_hash], path, record) for path, record in found]
+    named = [(names[record.task.name, record.task_hash], path, record) for path, record in stored]
     networks = sorted(summary.architecture.unique())
     scalar = summary[summary.site.isna()].sort_values(ORDER)
     last = last_times(scalar)
@@ -79,8 +79,8 @@ def render(folder: Path, found: Sequence[tuple[Path, Record]], out: Path) -> str
 
     content = {
         "title": _title(folder),
-        "counts": _counts(summary, found),
-        "verdict": verdict(summary, [record for _, record in found], missing.sentence(folder, [r for _, r in found])),
+        "counts": _counts(summary, stored),
+        "verdict": verdict(summary, [record for _, record in stored], missing.sentence(folder, [r for _, r in stored])),
         "marks": [(GLYPHS[k % len(GLYPHS)], k % len(GLYPHS), name) for k, name in enumerate(networks)],
         "part_marks": PART_MARKS,
         "last": _capped(error_table(last, _links(named, address))),
@@ -89,7 +89,7 @@ def render(folder: Path, found: Sequence[tuple[Path, Record]], out: Path) -> str
         "distances": _capped(distance_table([(name, record) for name, _, record in named])),
         "cost": list(cost_panels(scalar, networks, "cost")),
         "sections": _sections(summary, named, networks),
-        "origins": origins([record for _, record in found]),
+        "origins": origins([record for _, record in stored]),
         "runs": _capped(run_table(named, address)),
         "most_rows": MOST_ROWS,
     }
@@ -106,11 +106,11 @@ def _links(named: Sequence[Named], address: Callable[[Path], str]) -> dict[tuple
 
 
 def _sections(summary: pd.DataFrame, named: Sequence[Named], networks: Sequence[str]) -> list[Section]:
-    found = []
+    sections = []
     for number, (name, rows) in enumerate(summary.groupby("task", sort=True)):
         record = next(record for own, _, record in named if own == name)
-        found.append(_section(number, str(name), rows, record, networks))
-    return found
+        sections.append(_section(number, str(name), rows, record, networks))
+    return sections
 
 
 def _section(number: int, name: str, rows: pd.DataFrame, record: Record, networks: Sequence[str]) -> Section:
@@ -131,9 +131,9 @@ def _title(folder: Path) -> str:
         return folder.resolve().name  # a folder of single runs has no suite
 
 
-def _counts(summary: pd.DataFrame, found: Sequence[tuple[Path, Record]]) -> str:
+def _counts(summary: pd.DataFrame, stored: Sequence[tuple[Path, Record]]) -> str:
     numbers = {
-        "record": len(found),
+        "record": len(stored),
         "task": summary.task.nunique(),
         "network": summary.architecture.nunique(),
         "shape": summary["shape"].nunique(),

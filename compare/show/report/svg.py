@@ -73,7 +73,7 @@ def axes(height: float = HEIGHT) -> tuple[Figure, Any]:
 
 
 def text(label: object) -> str:
-    """A name as text: its dollar signs are no mathematics."""
+    """A name with its dollar signs escaped, which Matplotlib would read as mathematics."""
     return str(label).replace("$", r"\$")
 
 

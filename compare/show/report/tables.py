@@ -85,10 +85,10 @@ def error_table(rows: pd.DataFrame, links: dict[tuple, tuple[tuple[str, str], ..
     return replace(_table(columns, rows.assign(mark=marks).to_dict("records")), below=tuple(below))
 
 
-def distance_table(found: Sequence[tuple[str, Record]]) -> Table | None:
+def distance_table(named: Sequence[tuple[str, Record]]) -> Table | None:
     """Distances between whole distributions at the last time, one line a record; None where no record holds any."""
     lines = []
-    for task, record in found:
+    for task, record in named:
         frame = record.frame("distances")
         for row in frame.to_dict("records"):
             lines.append({**row, "task": task, "label": record.label, "record": record, "seed": record.run.seed})
@@ -110,9 +110,9 @@ def distance_table(found: Sequence[tuple[str, Record]]) -> Table | None:
     return _table(columns, lines)
 
 
-def run_table(found: Sequence[tuple[str, Path, Record]], address: Callable[[Path], str]) -> Table:
+def run_table(named: Sequence[tuple[str, Path, Record]], address: Callable[[Path], str]) -> Table:
     """One line a record: what it ran on, and what it cost."""
-    lines = [{**record.provenance, "task": t, "record": record, "path": path} for t, path, record in found]
+    lines = [{**record.provenance, "task": t, "record": record, "path": path} for t, path, record in named]
     columns = [
         Column(
             "record",
@@ -137,7 +137,7 @@ def run_table(found: Sequence[tuple[str, Path, Record]], address: Callable[[Path
 
 def growth_table(summary: pd.DataFrame) -> Table | None:
     """The fitted laws of ``growth.laws``, one line each; None where nothing has three sizes."""
-    found = laws(summary)
+    fitted = laws(summary)
     words = {True: "grows", False: "shrinks", None: "undecided"}
     columns = [
         _name("task", "task", "the physical question"),
@@ -152,7 +152,7 @@ def growth_table(summary: pd.DataFrame) -> Table | None:
         Column("scatter", "of ln error about the law", lambda r: Cell(f"{r['scatter']:.2g}", r["scatter"])),
         Column("with N it", "what the interval allows", lambda r: Cell(words[r["growth"].grows]), numeric=False),
     ]
-    return None if found.empty else _table(columns, found.to_dict("records"))
+    return None if fitted.empty else _table(columns, fitted.to_dict("records"))
 
 
 def case(row: dict[str, Any]) -> tuple[str, str, str]:

@@ -29,13 +29,13 @@ class Verdict:
     cautions: list[str]
 
 
-def verdict(summary: pd.DataFrame, found: Sequence[Record], missing: str = "") -> Verdict:
+def verdict(summary: pd.DataFrame, stored: Sequence[Record], missing: str = "") -> Verdict:
     """From the cases of ``collect.summarise`` at the last time of each task, of ``ln_Z`` where it was compared.
 
     ``missing``: a sentence on what is not there yet, to be careful about first.
     """
     last = last_times(scalars(summary))
-    cautions = [*([missing] if missing else []), *_cautions(last), *_origins(found)]
+    cautions = [*([missing] if missing else []), *_cautions(last), *_origins(stored)]
     quantity, measure = _headline_measure(last)
     if quantity is None:
         return Verdict("No exact reference: nothing here says how wrong these networks are.", [], None, cautions)
@@ -96,16 +96,16 @@ def _cause(cases: pd.DataFrame) -> list[tuple[str, str, str]]:
 
 def _growth(rows: pd.DataFrame, measure: str) -> list[tuple[str, str, str]]:
     """The law that surely grows fastest at the largest size, or that none does."""
-    found = laws(rows, measure)
-    if found.empty:
+    fitted = laws(rows, measure)
+    if fitted.empty:
         return []
     # d ln error / d ln N, in which a power and an exponential can be compared
-    steepness = found.low.where(found.law == "power", found.low * rows.n_sites.max())
-    fastest = found.loc[steepness.idxmax()]
+    steepness = fitted.low.where(fitted.law == "power", fitted.low * rows.n_sites.max())
+    fastest = fitted.loc[steepness.idxmax()]
     law = fastest.growth
     if law.grows is not True:
         return [
-            ("growth with N", "undecided", f"every 95 % interval of {_count(len(found), 'law')} holds zero or less")
+            ("growth with N", "undecided", f"every 95 % interval of {_count(len(fitted), 'law')} holds zero or less")
         ]
     detail = f"{fastest.architecture} on {fastest.task}, s = {fastest.s:g}; 95 %: {law.low:.2g} to {law.high:.2g}"
     return [("growth with N", f"∝ {law.form}", detail)]
@@ -169,11 +169,11 @@ def _cautions(last: pd.DataFrame) -> Iterator[str]:
         yield f"In {_count(number, 'case')}: {note}{'' if str(note).endswith('.') else '.'}"
 
 
-def _origins(found: Sequence[Record]) -> Iterator[str]:
-    commits = sorted({commit_text(record) for record in found})
+def _origins(stored: Sequence[Record]) -> Iterator[str]:
+    commits = sorted({commit_text(record) for record in stored})
     if len(commits) > 1:
         yield f"The records come from {len(commits)} states of the code: {', '.join(commits)}."
-    if any(record.provenance.get("dirty") for record in found):
+    if any(record.provenance.get("dirty") for record in stored):
         yield "Some records were made by code with changes that are in no commit (marked *)."
 
 

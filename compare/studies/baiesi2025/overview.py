@@ -25,18 +25,18 @@ def studies(folder: Path) -> dict[str, Path]:
 
 def overview(folder: Path) -> str:
     """The README of ``folder``."""
-    found = studies(folder)
-    claims = {name: pd.read_csv(path / "claims.csv") for name, path in found.items()}
+    folders = studies(folder)
+    claims = {name: pd.read_csv(path / "claims.csv") for name, path in folders.items()}
     return page(
         __file__,
         "overview.md.j2",
         sentences=list(_sentences(claims)),
         claims=_claims_table(claims),
-        production=_production_table(found),
-        machine=_machine_table(found),
-        estimates=_estimates_table(found),
-        repetition=_repetition_table(found),
-        records=[_record(path) for path in found.values()],
+        production=_production_table(folders),
+        machine=_machine_table(folders),
+        estimates=_estimates_table(folders),
+        repetition=_repetition_table(folders),
+        records=[_record(path) for path in folders.values()],
     )
 
 
@@ -45,7 +45,7 @@ def _record(path: Path) -> dict:
 
 
 def _sentences(claims: dict[str, pd.DataFrame]) -> Iterator[tuple[str, str]]:
-    """Each claim, and where it holds, where it does not, where these models do not tell."""
+    """Each claim, and on which data it holds, fails, or stays undecided."""
     for claim in dict.fromkeys(name for table in claims.values() for name in table.claim):
         where: dict[str, list[str]] = {}
         for study, table in claims.items():
@@ -60,15 +60,15 @@ def _claims_table(claims: dict[str, pd.DataFrame]) -> pd.DataFrame:
     for claim in dict.fromkeys(name for table in claims.values() for name in table.claim):
         row = {"claim": claim}
         for study, table in claims.items():
-            for found in table[table.claim == claim].itertuples():
-                row[study] = f"{found.value:.3g} ({found.low:.3g} to {found.high:.3g}), {found.verdict}"
+            for claimed in table[table.claim == claim].itertuples():
+                row[study] = f"{claimed.value:.3g} ({claimed.low:.3g} to {claimed.high:.3g}), {claimed.verdict}"
         rows.append(row)
     return pd.DataFrame(rows).fillna("–")
 
 
-def _production_table(found: dict[str, Path]) -> pd.DataFrame:
+def _production_table(folders: dict[str, Path]) -> pd.DataFrame:
     rows = []
-    for study, path in found.items():
+    for study, path in folders.items():
         trace, runs = pd.read_csv(path / "training.csv"), pd.read_csv(path / "models.csv")
         at = trace.groupby("epoch").entropy_production.median()
         sure = runs.entropy_production > 2 * runs.entropy_production_stderr
@@ -86,18 +86,18 @@ def _production_table(found: dict[str, Path]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _machine_table(found: dict[str, Path]) -> pd.DataFrame:
+def _machine_table(folders: dict[str, Path]) -> pd.DataFrame:
     rows = []
-    for study, path in found.items():
+    for study, path in folders.items():
         row = pd.read_csv(path / "machine.csv").iloc[0]
         told = {"chain − machine (nats / image)": f"{row.value:.3f} ({row.low:.3f} to {row.high:.3f})"}
         rows.append({"study": study, **told, "verdict": row.verdict})
     return pd.DataFrame(rows)
 
 
-def _estimates_table(found: dict[str, Path]) -> pd.DataFrame:
+def _estimates_table(folders: dict[str, Path]) -> pd.DataFrame:
     rows = []
-    for study, path in found.items():
+    for study, path in folders.items():
         runs = pd.read_csv(path / "models.csv")
         if "sampled_log_likelihood" not in runs:
             continue
@@ -111,9 +111,9 @@ def _estimates_table(found: dict[str, Path]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _repetition_table(found: dict[str, Path]) -> pd.DataFrame:
+def _repetition_table(folders: dict[str, Path]) -> pd.DataFrame:
     rows = []
-    for study, path in found.items():
+    for study, path in folders.items():
         if _record(path)["exact"]:
             continue
         runs, trace = pd.read_csv(path / "models.csv").set_index("run"), pd.read_csv(path / "training.csv")

@@ -109,7 +109,7 @@ def _derivatives(system: System, layout: Layout, ask: Question) -> Iterator[tupl
 
 
 def write(path: Path, table: pd.DataFrame) -> None:
-    """Sorted and in one move, so that a table is never half written."""
+    """Write the sorted table atomically, so that a reader never sees half of it."""
     table = table.sort_values(["quantity", "scheme", "s", "t"], kind="stable")
     part = path.with_suffix(".part")
     text = table.assign(bound=table.bound.map(lambda b: f"{b:.1e}"))

@@ -26,10 +26,10 @@ def values(folders: Sequence[Path], references: Path) -> pd.DataFrame:
     ``exact`` of the 16-spin Ising ring is the mean over the quantum trajectories stored in ``references``. Raises
     ``InputError`` where there are no records.
     """
-    found = [record for folder in folders for _, record in records(folder)]
-    if not found:
+    stored = [record for folder in folders for _, record in records(folder)]
+    if not stored:
         raise InputError("no records in " + ", ".join(str(folder) for folder in folders) + ".")
-    frame = pd.concat([_spins(r) for r in found if set(SPINS) & set(r.task.quantities)], ignore_index=True)
+    frame = pd.concat([_spins(r) for r in stored if set(SPINS) & set(r.task.quantities)], ignore_index=True)
     return _with_trajectories(frame, references / TRAJECTORIES)
 
 
@@ -160,7 +160,7 @@ def last_only(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def is_steady(frame: pd.DataFrame) -> pd.Series:
-    """Runs whose answer is their end: steady states, whatever the method."""
+    """Whether the result of a run is its end: steady states, by every method."""
     return frame.task.str.startswith(("steady", "ising", "objective")) | (frame.task == "lattice-steady")
 
 

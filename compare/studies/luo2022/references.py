@@ -107,7 +107,7 @@ def _key(n: int, g: float) -> str:
 
 
 def _done(rows: list[dict[str, str]], stderr: float) -> bool:
-    """Not before 12 trajectories: the error of fewer is itself too uncertain to stop on."""
+    """Whether to stop, after 12 trajectories at least: the error of fewer is itself too uncertain."""
     return len(rows) >= 3 * ROUND and max(error for _, error in summary(rows).values()) <= stderr
 
 
@@ -120,13 +120,13 @@ def trajectory_summary(path: Path, n: int) -> pd.DataFrame:
     first = {key: v for name, value in dark.items() for key, v in _columns(name, value, 0.0, 0.0)}
     rows: list[dict] = [{"n_sites": n, "g": 0.0, "trajectories": 0, **first}]
     for g in G_GRID[1:]:
-        found = read(path, _key(n, g))
-        if len(found) < 2:
+        sampled = read(path, _key(n, g))
+        if len(sampled) < 2:
             continue
         model = tfim_model((BIAS_SPINS,), V=2.0, g=float(g))
         split, exact = spin_averages(split_steady(model, DT)), spin_averages(steady_state(model))
-        row: dict = {"n_sites": n, "g": g, "trajectories": len(found)}
-        for name, (mean, error) in summary(found).items():
+        row: dict = {"n_sites": n, "g": g, "trajectories": len(sampled)}
+        for name, (mean, error) in summary(sampled).items():
             row |= dict(_columns(name, mean, error, split[name] - exact[name]))
         rows.append(row)
     return pd.DataFrame(rows)

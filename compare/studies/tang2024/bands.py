@@ -27,10 +27,10 @@ C = 0.05
 SHOWN = ["source", "system", "shape", "s", "nu", "t", "density", "contrast", "asymmetry"]
 
 
-def profiles(found: Sequence[Record]) -> pd.DataFrame:
+def profiles(stored: Sequence[Record]) -> pd.DataFrame:
     """Tidy ``source, system, shape, s, t, site, value`` of the networks."""
     parts = [pd.DataFrame({"source": pd.Series(dtype=str), "shape": pd.Series(dtype=str)})]
-    for record in found:
+    for record in stored:
         rows = record.frame("rows")
         rows = rows[rows.quantity == "density_profile"][["s", "t", "site", "value", "stderr"]]
         parts.append(rows.assign(source="network", system=record.system, shape=shape_text(record.run.shape)))
@@ -39,8 +39,8 @@ def profiles(found: Sequence[Record]) -> pd.DataFrame:
 
 def exact_profiles(system: str, shape: tuple[int, ...], s: Sequence[float], times: Sequence[float]) -> pd.DataFrame:
     """The same columns from exact vectors."""
-    found = solve(build(system, shape, c=C, **PINNED[system]), s=s, times=times, quantities=["density_profile"])
-    rows = found[["s", "t", "site", "value"]]
+    exact = solve(build(system, shape, c=C, **PINNED[system]), s=s, times=times, quantities=["density_profile"])
+    rows = exact[["s", "t", "site", "value"]]
     return rows.assign(stderr=0.0, source="exact", system=system, shape=shape_text(shape))
 
 
@@ -101,8 +101,8 @@ def compared(rows: pd.DataFrame) -> pd.DataFrame:
     both = network.merge(exact, on=keys, suffixes=("", "_exact"))
     both["off"] = (both.value - both.value_exact).abs()
     groups = both.groupby(["system", "shape", "t"])
-    found = groups.agg(largest=("off", "max"), mean=("off", "mean"), stderr=("stderr", "mean"))
-    return found.reset_index()
+    deviations = groups.agg(largest=("off", "max"), mean=("off", "mean"), stderr=("stderr", "mean"))
+    return deviations.reset_index()
 
 
 def figure(rows: pd.DataFrame, t: float) -> Figure:
@@ -133,9 +133,9 @@ def figure(rows: pd.DataFrame, t: float) -> Figure:
     return drawn
 
 
-def _over_nu(axes, found: pd.DataFrame) -> None:
+def _over_nu(axes, rows: pd.DataFrame) -> None:
     for axis, system in zip(axes[:4:2], ("east", "fa")):
-        mine = found[found.system == system]
+        mine = rows[rows.system == system]
         for colour, (shape, group) in zip(canvas.COLOURS, mine.groupby("shape")):
             for source, line in group.groupby("source"):
                 line = line.sort_values("nu")
@@ -145,7 +145,7 @@ def _over_nu(axes, found: pd.DataFrame) -> None:
         if len(mine):
             axis.legend()
     for axis, system in zip(axes[1:4:2], ("east", "fa")):
-        mine = found[found.system == system]
+        mine = rows[rows.system == system]
         for colour, (_, group) in zip(canvas.COLOURS, mine.groupby("shape")):
             for source, line in group.groupby("source"):
                 line = line.sort_values("nu")

@@ -51,7 +51,7 @@ def _csv(frame: pd.DataFrame, path: Path, digits: int = 6) -> None:
 
 
 def _md(frame: pd.DataFrame, path: Path, digits: int = 3) -> None:
-    """The CSV, and the same as Markdown."""
+    """Write the table as CSV and as Markdown."""
     _csv(frame, path.with_suffix(".csv"))
     write_text(path, markdown(frame, f".{digits}g") + "\n")
 
@@ -69,7 +69,7 @@ def chains(folders: Some = None, out: Out = HERE) -> None:
 
 
 def _curves(folders: list[Path] | None, values: Path) -> list[Curves]:
-    """Of the runs in the folders, and of what else the table ``values`` has."""
+    """Curves of the runs in the folders, and those that the table ``values`` has besides."""
     new = merged([curves(record) for record in runs(*(folders or []))])
     every = new + stored(values, new)
     if not every:
@@ -84,8 +84,8 @@ def _write_phases(folders: list[Path] | None, out: Path, name: str) -> None:
         if part:
             canvas.save(phases.heat_maps(part), out / f"{stem}.png")
     _md(phases.errors(groups), out / f"{name}.md")
-    found = [one for sources in groups for source, one in sources.items() if source != "exact"]
-    values = pd.concat([table_of(one) for one in found])
+    inexact = [curve for sources in groups for source, curve in sources.items() if source != "exact"]
+    values = pd.concat([table_of(curve) for curve in inexact])
     fields = values.s.map("{:.10g}".format)  # exact tables are met at the same fields
     _csv(values.assign(s=fields), out / f"{name}-values.csv")
 
@@ -96,11 +96,11 @@ def critical_(folders: Some = None, out: Out = HERE) -> None:
     every = _curves(folders, out / "phases-values.csv")
     every = critical.with_exact([*every, *stored(out / "chains-values.csv", every)])
     rows, long = critical.table(every), critical.steady(every)
-    found = critical.exponents(rows, long)
+    exponents = critical.exponents(rows, long)
     typer.echo(critical.distance(rows))
-    canvas.save(critical.figure(rows, long, found), out / "critical.png")
+    canvas.save(critical.figure(rows, long, exponents), out / "critical.png")
     _csv(pd.concat([rows, long.assign(t="inf")]), out / "critical-fields.csv", 5)
-    _md(found, out / "critical.md")
+    _md(exponents, out / "critical.md")
 
 
 @app.command("bands")
@@ -123,21 +123,21 @@ def bands_(
 def protocol_(folders: Some = None, out: Out = HERE) -> None:
     """(e) The published algorithm: errors over time, settings, cost, ranking."""
     rows = protocol.with_stored(protocol.table(runs(*(folders or []))), out / "protocol-runs.csv")
-    found = protocol.summary(rows)
+    summary = protocol.summary(rows)
     canvas.save(protocol.over_time(rows), out / "protocol-errors.png")
-    canvas.save(protocol.settings(found), out / "protocol-settings.png")
+    canvas.save(protocol.settings(summary), out / "protocol-settings.png")
     _csv(rows, out / "protocol-runs.csv", 4)
-    _md(found, out / "protocol.md")
-    _md(protocol.claims(found), out / "protocol-ranking.md")
+    _md(summary, out / "protocol.md")
+    _md(protocol.claims(summary), out / "protocol-ranking.md")
 
 
 @app.command("voter")
 def voter_(folders: Some = None, out: Out = HERE) -> None:
     """(f) The voter model."""
-    found = runs(*(folders or []))
+    stored = runs(*(folders or []))
     paths = out / "voter-held.csv", out / "voter-tilted.csv"
     still, moving = (
-        completed(part, path, ["shape"]) for part, path in zip((voter.held(found), voter.tilted(found)), paths)
+        completed(part, path, ["shape"]) for part, path in zip((voter.held(stored), voter.tilted(stored)), paths)
     )
     for part, path in zip((still, moving), paths):
         _csv(part, path)

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 SHOWN_TIMES = 6  # lines of a panel of curves
 
 
-def grouped(found: Sequence[Curves]) -> list[dict[str, Curves]]:
+def grouped(curves: Sequence[Curves]) -> list[dict[str, Curves]]:
     """The sources of each system and shape: ``network``, ``clones``, and ``exact`` from the stored tables."""
     groups: dict[tuple[str, tuple[int, ...]], dict[str, Curves]] = {}
-    for one in found:
-        groups.setdefault((one.system, one.shape), {})[one.source] = one
+    for curve in curves:
+        groups.setdefault((curve.system, curve.shape), {})[curve.source] = curve
     for (system, shape), sources in groups.items():
         exact = exact_curves(system, shape)
         if exact is not None:
@@ -47,7 +47,7 @@ def heat_maps(groups: Sequence[dict[str, Curves]]) -> Figure:
         top = float(np.nanmax(known.k))
         shown = [known] if network in (None, known) else [known, network]
         used = row[1:2] if known is network else row[: len(shown)]  # networks stand in the middle
-        images = [_map(axis, one, top) for axis, one in zip(used, shown)]
+        images = [_map(axis, curve, top) for axis, curve in zip(used, shown)]
         left, right, low, high = np.array([(*axis.get_xlim(), *axis.get_ylim()) for axis in used]).T
         for axis in row[:2]:
             if axis in used:  # the same axes, so that the maps can be laid over each other
@@ -60,16 +60,16 @@ def heat_maps(groups: Sequence[dict[str, Curves]]) -> Figure:
     return figure
 
 
-def _map(axis: Any, found: Curves, top: float) -> Any:
-    inside = (found.t >= 1) & (found.t <= 1000) & ~np.isclose(found.t, 999.05)
-    missing = "lightgrey" if found.source == "clones" else "white"  # too noisy, or not run
+def _map(axis: Any, curve: Curves, top: float) -> Any:
+    inside = (curve.t >= 1) & (curve.t <= 1000) & ~np.isclose(curve.t, 999.05)
+    missing = "lightgrey" if curve.source == "clones" else "white"  # too noisy, or not run
     colours = matplotlib.colormaps["viridis"].with_extremes(bad=missing)
-    s, t = _edges(found.s), _edges(found.t[inside])
+    s, t = _edges(curve.s), _edges(curve.t[inside])
     image = axis.pcolormesh(
-        s, t, np.ma.masked_invalid(found.k[:, inside].T), vmin=0, vmax=top, cmap=colours, rasterized=True
+        s, t, np.ma.masked_invalid(curve.k[:, inside].T), vmin=0, vmax=top, cmap=colours, rasterized=True
     )
     axis.set(xscale="log", yscale="log", xlabel="s", ylabel="t", xlim=(s[0], s[-1]), ylim=(t[0], t[-1]))
-    axis.set_title(f"{found.title}: {found.source}")
+    axis.set_title(f"{curve.title}: {curve.source}")
     axis.grid(False)
     return image
 

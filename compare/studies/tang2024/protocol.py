@@ -40,9 +40,9 @@ LIMITS = (1e-6, 1e-1)
 SIGNIFICANT = 2.0  # standard errors of a difference
 
 
-def table(found: Sequence[Record]) -> pd.DataFrame:
+def table(stored: Sequence[Record]) -> pd.DataFrame:
     """One row for each run and time: the errors of ``ln Z`` (relative), the excess loss, the settings, the cost."""
-    return pd.DataFrame([row for record in found for row in _rows(record)])
+    return pd.DataFrame([row for record in stored for row in _rows(record)])
 
 
 def with_stored(rows: pd.DataFrame, path: Path) -> pd.DataFrame:
@@ -60,9 +60,9 @@ def _rows(record: Record) -> Iterator[dict[str, Any]]:
     options = record.task.tracker_options
     steps = round(max(record.task.times) / options["dt"])
     epochs = options["first_epochs"] + (steps - 1) * options["epochs"]
-    for one in errors.itertuples():
+    for error in errors.itertuples():
         bounds = {
-            name: float(rows[(rows.quantity == f"ln_Z:{name}") & np.isclose(rows.t, one.t)].value.iloc[0])
+            name: float(rows[(rows.quantity == f"ln_Z:{name}") & np.isclose(rows.t, error.t)].value.iloc[0])
             for name in ("loss", "log_mean_exp")
         }
         yield {
@@ -74,10 +74,10 @@ def _rows(record: Record) -> Iterator[dict[str, Any]]:
             "parameters": record.diagnostics["n_parameters"],
             "epochs": options["epochs"],
             "rate": options["learning_rate"],
-            "t": one.t,
-            "error": abs(one.value - one.scheme) / abs(one.scheme),
-            "total": one.error,
-            "scheme": abs(one.scheme - one.exact) / abs(one.exact),
+            "t": error.t,
+            "error": abs(error.value - error.scheme) / abs(error.scheme),
+            "total": error.error,
+            "scheme": abs(error.scheme - error.exact) / abs(error.exact),
             "excess loss": bounds["log_mean_exp"] - bounds["loss"],
             "cpu_s": record.cpu_s,
             "ms per epoch": 1e3 * (record.cpu_s or np.nan) / epochs,
@@ -103,11 +103,13 @@ def summary(rows: pd.DataFrame) -> pd.DataFrame:
     return out.reset_index()
 
 
-def claims(found: pd.DataFrame) -> pd.DataFrame:
+def claims(summary: pd.DataFrame) -> pd.DataFrame:
     """Whether the published ranking holds here: the two values with standard errors, and what they say."""
     rows = []
     for text, task, first, second in CLAIMS:
-        pair = [found[(found.task == task) & found.network.str.split("(").str[0].eq(name)] for name in (first, second)]
+        pair = [
+            summary[(summary.task == task) & summary.network.str.split("(").str[0].eq(name)] for name in (first, second)
+        ]
         if any(part.empty for part in pair):
             continue
         for measure, name in {"cpu_s": "CPU s"}.items() if "faster" in text else MEASURES.items():
@@ -142,9 +144,9 @@ def over_time(rows: pd.DataFrame) -> Figure:
             axis.plot(mean.index, mean.total, "x", color=colour, ms=4)
         scheme = mine.groupby("t").scheme.mean()
         axis.plot(scheme.index, scheme, "k--", lw=1)
-        one = mine.iloc[0]
-        shape = tuple(int(n) for n in str(one["shape"]).split("x"))
-        axis.set(xscale="log", yscale="log", xlabel="t", title=title(one.system, shape), ylim=LIMITS)
+        first = mine.iloc[0]
+        shape = tuple(int(n) for n in str(first["shape"]).split("x"))
+        axis.set(xscale="log", yscale="log", xlabel="t", title=title(first.system, shape), ylim=LIMITS)
         canvas.plain_ticks(axis.xaxis, mine.t.unique())
         axis.legend(loc="lower right", title="against exact Euler", title_fontsize=7)
     axes[0, 0].set_ylabel("relative error of ln Z")
@@ -152,9 +154,9 @@ def over_time(rows: pd.DataFrame) -> Figure:
     return drawn
 
 
-def settings(found: pd.DataFrame) -> Figure:
+def settings(summary: pd.DataFrame) -> Figure:
     """The network's error and the excess loss against each setting, the others as in the base run."""
-    panels = list(_panels(found))
+    panels = list(_panels(summary))
     drawn, axes = canvas.new(len(panels), 2, 2.5, 2.5)
     for column, (label, values, part) in enumerate(panels):
         order = np.argsort(values)
@@ -174,18 +176,18 @@ def settings(found: pd.DataFrame) -> Figure:
     return drawn
 
 
-def _panels(found: pd.DataFrame) -> Iterator[tuple[str, np.ndarray, pd.DataFrame]]:
-    base = (found["shape"] == BASE[1]) & (found.network == BASE[2])
-    plain = found[base & (found.system == "east")]
+def _panels(summary: pd.DataFrame) -> Iterator[tuple[str, np.ndarray, pd.DataFrame]]:
+    base = (summary["shape"] == BASE[1]) & (summary.network == BASE[2])
+    plain = summary[base & (summary.system == "east")]
     epochs = plain[plain.task.str.startswith("epochs-")]
     yield "epochs a step", epochs.epochs.to_numpy(), epochs
     rates = plain[plain.task.str.startswith("rate-") | (plain.task == BASE[0])]
     yield "learning rate", rates.rate.to_numpy(), rates
-    shaped = found[found.task == "width-and-depth"]
+    shaped = summary[summary.task == "width-and-depth"]
     hidden = shaped.network.str.extract(r"hidden=([\d,]+)")[0].str.split(",")
     width, depth = hidden.str[0].astype(int).to_numpy(), hidden.str.len().to_numpy()
     yield "units of one layer", width[depth == 1], shaped[depth == 1]
     yield "layers of 16", depth[width == 16], shaped[width == 16]
-    sizes = found[found.task == BASE[0]]
+    sizes = summary[summary.task == BASE[0]]
     n = sizes["shape"].str.split("x").map(lambda lengths: int(np.prod([int(v) for v in lengths])))
     yield "N", n.to_numpy(), sizes

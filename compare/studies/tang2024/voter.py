@@ -28,10 +28,10 @@ def closed_form(shape: tuple[int, ...], t: float, **params: object) -> np.ndarra
     return (voter_magnetisation(rates, start, t) + 1) / 2
 
 
-def held(found: Sequence[Record]) -> pd.DataFrame:
+def held(stored: Sequence[Record]) -> pd.DataFrame:
     """``shape, t, site, value, stderr, exact`` of the runs at s = 0 with a site held."""
     parts = [EMPTY]
-    for record in found:
+    for record in stored:
         rows = record.frame("rows")
         rows = rows[rows.quantity == "density_profile"]
         if rows.empty:
@@ -46,10 +46,10 @@ def held(found: Sequence[Record]) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def tilted(found: Sequence[Record]) -> pd.DataFrame:
+def tilted(stored: Sequence[Record]) -> pd.DataFrame:
     """``shape, s, t, value, stderr, exact`` of ``ln Z`` and the density against exact vectors."""
     parts = [EMPTY]
-    for record in found:
+    for record in stored:
         errors = record.frame("errors")
         if "exact" in errors and errors.exact.notna().any():
             errors = errors[errors.quantity.isin(["ln_Z", "density"])]

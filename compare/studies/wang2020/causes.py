@@ -51,15 +51,15 @@ def causes(
         for k, T in enumerate(temperatures):
             part = slice(k * SAMPLES, (k + 1) * SAMPLES)
             parts = {"learned": deviation, "images": images, "by_energy": smooth, "rest": deviation - smooth}
-            found = {column: _shift(d[part], energy[part], T) for column, d in parts.items()}
+            shifts = {column: _shift(d[part], energy[part], T) for column, d in parts.items()}
             w = _weights(deviation[part], T)
             control = energy[part].mean() / n_sites - exact[k]
             rows.append(
                 {
                     "run": name,
                     "T": T,
-                    **{column: value / n_sites for column, (value, _) in found.items()},
-                    "stderr": found["learned"][1] / n_sites,
+                    **{column: value / n_sites for column, (value, _) in shifts.items()},
+                    "stderr": shifts["learned"][1] / n_sites,
                     "true_H": control,
                     "effective": float(effective_fraction(w)),
                 }
