@@ -176,7 +176,7 @@ class _Run:
                 self._tell(checks.of_report(self.log, self.fields.owners, self._eps()))
                 self._record(self.log.t)
             moment = Moment(self.log, max(self.log.steps, round(end / step.dt)))
-            callbacks = [*self.callbacks, self.checkpoint] if self.checkpoint else self.callbacks
+            callbacks: list[Callback] = [*self.callbacks, *([self.checkpoint] if self.checkpoint else [])]
             ended = next(filter(None, [callback(moment) for callback in callbacks]), None)
         self._close()
         return ended

@@ -23,7 +23,7 @@ def write_plots(folder: Path) -> list[Path]:
     summary = summarise(collect(folder))
     summary = summary[summary.quantity == "ln_Z"]
     written = []
-    with matplotlib.rc_context(rc=canvas.STYLE):
+    with matplotlib.rc_context(rc=canvas.STYLE):  # type: ignore[arg-type]
         for task, rows in summary.groupby(task_names(summary)):
             for name, draw in (("ln_Z", ln_z_over_time), ("error", error_over_size)):
                 written.append(canvas.save(draw(rows, str(task)), folder / "plots" / f"{task}_{name}.png"))

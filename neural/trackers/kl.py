@@ -203,8 +203,8 @@ class KL:
                 "log_mean_exp": Increment.certain(exact),
                 "integrated": mass,
             }
-        mass = 1.0 if self.states is None else self.problem.log_prob(self.states).exp()
-        ess = effective_fraction(relative_weights(log_weights), mass)
+        p = 1.0 if self.states is None else self.problem.log_prob(self.states).exp()
+        ess = effective_fraction(relative_weights(log_weights), p)
         diagnostics = {"loss": loss, "ess": ess, **self._path(fit, log_weights)}
         return Step(self.dt, increments, "log_mean_exp", diagnostics, fit.negative, fit.steepest)
 
