@@ -7,9 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import matplotlib
 import numpy as np
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from vanbench.compare.judge.errors import PARTS
 from vanbench.compare.run.record import write_file
@@ -49,11 +47,15 @@ def blank(width: float, height: float, dpi: float = 100) -> Figure:
 
 def shades(n: int) -> list[Any]:
     """Colours of ``n`` ordered curves."""
+    import matplotlib
+
     return [matplotlib.colormaps["viridis"](x) for x in np.linspace(0.0, 0.85, max(n, 1))]
 
 
 def plain_ticks(axis: Any, values: Any) -> None:
     """Ticks at ``values``, written as numbers."""
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
     axis.set_major_locator(FixedLocator(list(values)))
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))

@@ -196,15 +196,16 @@ class KL:
             increments = {"loss": from_loss(log_weights), "log_mean_exp": from_weights(log_weights)}
             increments = {k: Increment(i.value, i.covariance + fit.noise(mass)) for k, i in increments.items()}
             increments["integrated"] = mass
+            ess = effective_fraction(relative_weights(log_weights))
         else:
-            exact = fit(self.states).logsumexp(1)
+            target, log_p = fit(self.states), self.problem.log_prob(self.states)
+            exact = target.logsumexp(1)
             increments = {
                 "loss": Increment.certain(-loss.to(exact)),
                 "log_mean_exp": Increment.certain(exact),
                 "integrated": mass,
             }
-        p = 1.0 if self.states is None else self.problem.log_prob(self.states).exp()
-        ess = effective_fraction(relative_weights(log_weights), p)
+            ess = effective_fraction(relative_weights(target - log_p), log_p.exp())
         diagnostics = {"loss": loss, "ess": ess, **self._path(fit, log_weights)}
         return Step(self.dt, increments, "log_mean_exp", diagnostics, fit.negative, fit.steepest)
 
