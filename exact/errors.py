@@ -1,4 +1,4 @@
-"""The exception that a user's mistake raises, and the one kind of it that callers tell apart."""
+"""The exception a user's mistake raises."""
 
 
 class InputError(ValueError):
@@ -9,7 +9,7 @@ class InputError(ValueError):
 
 
 class Unstable(InputError):
-    """The time step is too large for the Euler scheme: exact vectors or states grow without bound."""
+    """Steps of the given length grow without bound on exact vectors or states; a scan over fields goes on."""
 
 
 def number(name: str, value: object) -> float:

@@ -64,7 +64,7 @@ def scan(
     if folder is not None:
         with contextlib.suppress(OSError):  # not there, or somebody else still works in it
             options["folder"].rmdir()
-    unstable = [_unstable(frame) for frame in found.values()] if options.get("scheme") == "euler" else [""]
+    unstable = [_unstable(frame) for frame in found.values()]
     if all(unstable):
         raise Unstable(unstable[0])
     whole = pd.concat([found[value] for value in fields], ignore_index=True)
@@ -102,9 +102,9 @@ def _one(system: System, value: float, times: Any, options: dict[str, Any]) -> p
 
 
 def _unstable(frame: pd.DataFrame) -> str:
-    """Why no Euler step gives a value, or empty."""
-    notes = frame.note[frame.t.notna()]
-    return notes.iloc[0] if len(notes) and (notes != "").all() else ""
+    """Why no value at any time is there, or empty."""
+    evolved = frame[frame.t.notna()]
+    return evolved.note.iloc[0] if len(evolved) and evolved.value.isna().all() else ""
 
 
 def _one_thread() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections.abc import Container
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -109,8 +111,52 @@ def test_the_general_harness_imports_no_study():
             assert "compare.studies." not in path.read_text(), names
 
 
+ROOMS = ("exact", "neural", "compare")
+NAMED_BY_TEXT = ("vanbench.neural.architectures.mixture", "vanbench.neural.architectures")  # of networks by their names
+
+
+def test_no_module_imports_itself_by_way_of_others():
+    """Imports of functions and of TYPE_CHECKING blocks count: a circle that is only hidden is one."""
+    names = {module(path): path for room in ROOMS for path in files(room)}
+    graph = {name: imports(name, ast.parse(path.read_text()), names) for name, path in names.items()}
+    mixture, architectures = NAMED_BY_TEXT
+    graph[mixture].remove(architectures)
+    with pytest.raises(CycleError):
+        TopologicalSorter({**graph, mixture: {architectures}}).prepare()
+    TopologicalSorter(graph).prepare()
+
+
+def module(path: Path) -> str:
+    parts = Path("vanbench", path.relative_to(ROOT)).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports(name: str, tree: ast.Module, names: Container[str]) -> set[str]:
+    """Modules of ours that ``name`` imports, with the packages they are in, which Python runs before them.
+
+    Not those that ``name`` is in itself, unless their own names are asked for.
+    """
+    asked = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            asked |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            each = {f"{node.module}.{alias.name}" for alias in node.names}
+            asked |= {full if full in names else str(node.module) for full in each}
+    found = {name for name in asked if name in names}
+    for full in asked:
+        parts = full.split(".")
+        above = {".".join(parts[:k]) for k in range(1, len(parts))}
+        found |= {package for package in above if package in names and not name.startswith(package + ".")}
+    return found - {name}
+
+
 def test_the_checks_can_fail():
     tree = ast.parse("import torch.nn\nfrom vanbench.compare.x import y\ndef f():\n    import qutip\nfrom ... import z")
     assert {"torch", "vanbench.compare", "qutip"} <= imported(ast.walk(tree))
     assert "qutip" not in imported(at_import(tree))
     assert relative(tree) == [5]
+    ours = {"vanbench.a", "vanbench.a.b", "vanbench.a.b.c", "vanbench.d"}
+    tree = ast.parse("from vanbench.a.b import c\ndef f():\n    from vanbench.a import x\nimport numpy")
+    assert imports("vanbench.d", tree, ours) == {"vanbench.a", "vanbench.a.b", "vanbench.a.b.c"}
+    assert imports("vanbench.a.b.e", tree, ours) == {"vanbench.a", "vanbench.a.b.c"}

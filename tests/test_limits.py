@@ -12,10 +12,10 @@ from vanbench.exact import InputError, System, build
 from vanbench.exact.cycles.chain import hidden_states
 from vanbench.exact.cycles.estimates import rao_blackwell
 from vanbench.exact.definitions import states
+from vanbench.exact.definitions.pauli import MINUS
 from vanbench.exact.ising import coarse
 from vanbench.exact.quantum import Jump, tfim_model
 from vanbench.exact.quantum.liouvillian import Liouvillian
-from vanbench.exact.quantum.pauli import MINUS
 from vanbench.exact.trajectories.cloning import cloning
 from vanbench.neural import Ensemble, trackers
 from vanbench.neural import build as network

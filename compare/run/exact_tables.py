@@ -13,7 +13,8 @@ from vanbench.exact.definitions.system import System
 from vanbench.exact.systems import build
 
 FOLDER = Path("results/exact")
-TIMES = np.array([0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 999.05, 1000])
+PUBLISHED_LAST = 999.05  # the latest time of the published network values (`studies/exact_tables/published.py`)
+TIMES = np.array([0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, PUBLISHED_LAST, 1000])
 FIELDS = np.round(np.logspace(-2, 0, 21), 10)
 ROUNDED = 0.01  # fields of the grid are 12 % apart
 COLUMNS = ["quantity", "scheme", "s", "t", "value", "bound", "note"]

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 COUNTED = {"samples", "epochs", "first_epochs", "clones", "populations"}  # options that must be at least 1
 MOST_COUNTED = 10**9  # samples, epochs, ...: more is a slip
-MAX_SUMMED = 1 << 12  # configurations; the check of a network must not be felt
+MAX_CHECKED = 1 << 12  # configurations; the check of a network must not be felt
 NOT_TRACKED = {"distribution"}  # quantities that compare asks of a network itself
 
 
@@ -95,7 +95,7 @@ def _check_normalised(run: Run, d: int) -> None:
         return neural.build(run.architecture.name, shape, local_dim, **run.architecture.options)
 
     shape = tuple(run.shape)
-    if d ** math.prod(shape) > MAX_SUMMED:
+    if d ** math.prod(shape) > MAX_CHECKED:
         shape = ((6 if d == 2 else 4,), (2, 3 if d == 2 else 2), (2, 2, 2))[len(shape) - 1]
     try:
         check_normalisation(Case(make, shape, d))

@@ -7,15 +7,14 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
+from vanbench.exact.definitions.povm import OpenQuantum
 from vanbench.exact.definitions.terms import Term
+from vanbench.exact.definitions.tolerance import close
 from vanbench.exact.errors import InputError
-
-if TYPE_CHECKING:
-    from vanbench.exact.quantum.povm import OpenQuantum
 
 
 class Support(Protocol):
@@ -105,7 +104,7 @@ class System:
     def _check_product(self) -> None:
         if self.initial.shape != (self.n_sites, self.local_dim):
             raise InputError(f"a product start must have shape {(self.n_sites, self.local_dim)}.")
-        if (self.initial < 0).any() or not (np.abs(self.initial.sum(1) - 1) <= 1e-12).all():
+        if (self.initial < 0).any() or not close(self.initial.sum(1), 1.0):
             raise InputError("a product start must hold probabilities that add up to 1 on every site.")
         for site, value in self.pinned.items():
             if self.initial[site, value] != 1:

@@ -19,8 +19,9 @@ from vanbench.exact.matrixfree.eigenvectors import leading_values
 from vanbench.exact.matrixfree.gauge import in_gauge, product_gauge
 from vanbench.exact.matrixfree.kernel import Layout, Operator, norm_bound
 from vanbench.exact.matrixfree.local import Local, tilted
+from vanbench.exact.sparse.cumulants import recentred
 from vanbench.exact.sparse.longtime import LongTimes
-from vanbench.exact.sparse.propagate import Evolved, recentred, spans
+from vanbench.exact.sparse.propagate import Evolved, spans
 
 BASIS = 24  # Krylov vectors a step, where memory allows
 FEWEST = 4

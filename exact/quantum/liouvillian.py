@@ -20,9 +20,9 @@ import scipy.sparse as sp
 from numba import get_num_threads, prange
 from scipy.sparse.linalg import eigsh
 
+from vanbench.exact.definitions.lindblad import Jump, Lindblad
+from vanbench.exact.definitions.pauli import embed, total
 from vanbench.exact.definitions.states import require_memory
-from vanbench.exact.quantum.lindblad import Jump, Lindblad
-from vanbench.exact.quantum.pauli import embed, total
 from vanbench.exact.threads import both
 
 TILE = 32

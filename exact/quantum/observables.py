@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from vanbench.exact.quantum.pauli import PAULI
-from vanbench.exact.quantum.povm import Povm, _site_by_site
+from vanbench.exact.definitions.pauli import PAULI
+from vanbench.exact.definitions.povm import Povm, site_by_site
 
 
 def one_site(rho: np.ndarray) -> np.ndarray:
@@ -71,7 +71,7 @@ def distribution_two_point(p: np.ndarray, q: np.ndarray, i: int, j: int) -> floa
 
 def distribution_purity(p: np.ndarray, povm: Povm) -> float:
     """``Tr rho^2 = p^T (T^-1)^{(x) N} p`` (``Tr N_a N_b = T^-1_ab``)."""
-    return float(p @ _site_by_site(np.linalg.inv(povm.overlap), p))
+    return float(p @ site_by_site(np.linalg.inv(povm.overlap), p))
 
 
 def smallest_eigenvalue(rho: np.ndarray) -> float:

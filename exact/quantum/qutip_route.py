@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from vanbench.exact.definitions.lindblad import Lindblad, LocalOperator
+from vanbench.exact.definitions.pauli import pauli_strings
 from vanbench.exact.errors import InputError
-from vanbench.exact.quantum.lindblad import Lindblad, LocalOperator
-from vanbench.exact.quantum.pauli import pauli_strings
 
 TIGHT = {"method": "vern9", "rtol": 1e-12, "atol": 1e-14, "nsteps": 1_000_000, "progress_bar": ""}
 

@@ -12,6 +12,7 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.sparse.linalg import norm, spsolve
 
+from vanbench.exact.definitions.povm import OpenQuantum
 from vanbench.exact.definitions.states import StateSpace, require_memory
 from vanbench.exact.definitions.system import System
 from vanbench.exact.errors import InputError
@@ -21,7 +22,6 @@ from vanbench.exact.method import SPARSE
 from vanbench.exact.quantum import steady
 from vanbench.exact.quantum.leading import dense_leading, leading
 from vanbench.exact.quantum.liouvillian import Liouvillian, density_matrix, require_copies
-from vanbench.exact.quantum.povm import OpenQuantum
 from vanbench.exact.quantum.rounding import require_stable, resolved_states
 from vanbench.exact.sparse.generator import generator
 from vanbench.exact.sparse.propagate import evolve

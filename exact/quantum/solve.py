@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from vanbench.exact.definitions.pauli import PAULI
+from vanbench.exact.definitions.povm import OpenQuantum
 from vanbench.exact.definitions.system import System
 from vanbench.exact.definitions.terms import MAX_EXPONENT
 from vanbench.exact.errors import InputError, unknown
@@ -15,8 +17,6 @@ from vanbench.exact.quantum import routes
 from vanbench.exact.quantum.evolve import SCHEMES, check_scheme
 from vanbench.exact.quantum.liouvillian import Liouvillian
 from vanbench.exact.quantum.observables import one_site, pairs_by_distance, purity, spin_averages, two_point
-from vanbench.exact.quantum.pauli import PAULI
-from vanbench.exact.quantum.povm import OpenQuantum
 from vanbench.exact.quantum.routes import COUNTING, METHODS, STEADY, Seen, origin_of
 from vanbench.exact.tidy import ORDER, Row, tidy
 

@@ -8,10 +8,11 @@ from typing import NamedTuple
 import numpy as np
 from scipy.sparse.linalg import LinearOperator, gmres
 
+from vanbench.exact.definitions.lindblad import Lindblad
 from vanbench.exact.errors import InputError
 from vanbench.exact.quantum.leading import COPIES, Leading, dense_leading, leading
-from vanbench.exact.quantum.lindblad import Lindblad, bloch_state
 from vanbench.exact.quantum.liouvillian import Liouvillian, density_matrix, from_real, require_copies, to_real
+from vanbench.exact.quantum.models import bloch_state
 
 DENSE_SPINS = 4  # 256 x 256: a dense eigenvalue solve is quicker than any iteration, and certain
 RESIDUAL = 1e-12  # of GMRES

@@ -18,10 +18,10 @@ import numpy as np
 from numba import njit
 from scipy.linalg import expm
 
+from vanbench.exact.definitions.lindblad import Lindblad
+from vanbench.exact.definitions.pauli import I2, embed
 from vanbench.exact.errors import InputError
-from vanbench.exact.quantum.lindblad import Lindblad
 from vanbench.exact.quantum.liouvillian import density_matrix
-from vanbench.exact.quantum.pauli import I2, embed
 from vanbench.exact.seeds import Seed, stream
 from vanbench.exact.statistics import standard_error
 

@@ -19,6 +19,7 @@ import scipy.sparse as sp
 from scipy.sparse.linalg import ArpackError, LinearOperator, SuperLU, eigs, splu
 
 from vanbench.exact.errors import InputError
+from vanbench.exact.matrixfree.symmetric_ends import two_largest
 from vanbench.exact.sparse.balance import balanced
 
 DENSE = 400  # states up to which a dense solve of a matrix that is not symmetric is quicker than ARPACK, and certain
@@ -115,8 +116,6 @@ def _dense(b: sp.csr_array, symmetric: bool) -> Values:
 
 def _by_lanczos(b: sp.csr_array, which: str) -> Values:
     """The two outermost eigenvalues, the second with the first taken out: nearly equal ones are told apart."""
-    from vanbench.exact.matrixfree.symmetric_ends import two_largest
-
     sign = 1.0 if which == "LR" else -1.0
     values, errors = two_largest(Stored(sp.csr_array(sign * b)), steps=400)
     return Values(sign * values.astype(complex), errors)

@@ -8,6 +8,7 @@ import scipy.sparse as sp
 from vanbench.exact.definitions.connections import Connections
 from vanbench.exact.definitions.states import StateSpace, require_memory
 from vanbench.exact.definitions.system import System
+from vanbench.exact.errors import InputError
 
 
 def generator(
@@ -64,8 +65,6 @@ def sparse_bytes(size: int, n_moves: int) -> float:
 
 
 def _check_closed(system: System, connections: Connections, x: np.ndarray) -> None:
-    from vanbench.exact.errors import InputError
-
     leaving = connections.targets(x)[connections.outgoing_rates(x) != 0]
     assert system.support is not None
     if len(leaving) and not system.support.contains(leaving).all():

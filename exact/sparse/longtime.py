@@ -16,7 +16,7 @@ import numpy as np
 from scipy.linalg import expm
 
 from vanbench.exact.errors import InputError
-from vanbench.exact.sparse.propagate import recentred
+from vanbench.exact.sparse.cumulants import recentred
 
 EPS = np.finfo(float).eps
 FACTOR = 8.0  # between one step and the next

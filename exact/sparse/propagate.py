@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from math import comb
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -19,11 +19,13 @@ from scipy.sparse.linalg import expm_multiply
 from vanbench.exact.definitions.states import StateSpace
 from vanbench.exact.definitions.system import System
 from vanbench.exact.errors import InputError
+from vanbench.exact.matrixfree.gauge import in_gauge, product_gauge
+from vanbench.exact.matrixfree.kernel import norm_bound
+from vanbench.exact.matrixfree.local import tilted
+from vanbench.exact.sparse.cumulants import recentred
 from vanbench.exact.sparse.generator import generator
+from vanbench.exact.sparse.longtime import LongTimes
 from vanbench.exact.sparse.spectrum import classwise
-
-if TYPE_CHECKING:
-    from vanbench.exact.sparse.longtime import LongTimes
 
 FEW = 1024  # states up to which dense powers take seconds
 LONG = 1e5  # products with the matrix above which it is the quicker one
@@ -58,26 +60,6 @@ class Evolved:
     @property
     def distribution(self) -> np.ndarray:
         return self.derivatives[0] / self.derivatives[0].sum()
-
-
-def recentred(state: np.ndarray, logs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """``state`` (p, p', p'') of total (1, 0, 0), and ``logs`` with the logarithm's derivatives that this took out.
-
-    Cumulants grow like ``t``, moments like ``t^2``: summed up piece by piece the cumulants keep their digits.
-    """
-    total = np.abs(state[0]).sum()
-    state = state / total
-    m = state.sum(1) / state[0].sum()
-    out = [np.log(total)]
-    if len(state) > 1:
-        first = state[1] - m[1] * state[0]
-        out.append(m[1])
-        if len(state) > 2:
-            variance = m[2] - m[1] ** 2
-            state[2] += -2 * m[1] * state[1] + (m[1] ** 2 - variance) * state[0]
-            out.append(variance)
-        state[1] = first
-    return state, logs + np.array(out)
 
 
 def evolve(
@@ -151,11 +133,6 @@ def _long_times(
     progress: Callable[[str], None] | None,
 ) -> LongTimes:
     """Leading are the eigenvalues of states that the start reaches; a bound where they are not found."""
-    from vanbench.exact.matrixfree.gauge import in_gauge, product_gauge
-    from vanbench.exact.matrixfree.kernel import norm_bound
-    from vanbench.exact.matrixfree.local import tilted
-    from vanbench.exact.sparse.longtime import LongTimes
-
     reached = space.initial() != 0
     moves = sp.csr_array(abs(w[0]))
     while (now := ((moves @ reached.astype(float)) > 0) | reached).sum() > reached.sum():

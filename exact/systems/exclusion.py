@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from vanbench.exact.definitions.lattice import lower_bonds
 from vanbench.exact.definitions.system import FixedSum, System
 from vanbench.exact.definitions.terms import Counter, Term, jumps
 from vanbench.exact.errors import InputError, number, unknown
-from vanbench.exact.systems.lattice import lower_bonds
 from vanbench.exact.systems.starts import classical_start
 
 IN = np.array([[0.0, 0.0], [1.0, 0.0]])

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from vanbench.exact.definitions.lattice import check_boundary, check_edges, lower_bonds, outside
 from vanbench.exact.definitions.system import Excluding, System
 from vanbench.exact.definitions.terms import Term, jumps
 from vanbench.exact.errors import InputError, number
-from vanbench.exact.systems.lattice import check_boundary, check_edges, lower_bonds, outside
 from vanbench.exact.systems.starts import classical_start
 
 

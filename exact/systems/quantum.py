@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from vanbench.exact.definitions.povm import povm_by_name
 from vanbench.exact.definitions.system import System
-from vanbench.exact.quantum.lindblad import MODELS, product_state
-from vanbench.exact.quantum.povm import povm_by_name, povm_system
+from vanbench.exact.quantum.models import MODELS, product_state
+from vanbench.exact.quantum.povm import povm_system
 
 
 def tfim(

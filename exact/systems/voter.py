@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from vanbench.exact.definitions.lattice import check_boundary, check_edges, lower_bonds, outside
 from vanbench.exact.definitions.system import System
 from vanbench.exact.definitions.terms import jumps
 from vanbench.exact.errors import InputError
 from vanbench.exact.systems.kcm import parse_pinned
-from vanbench.exact.systems.lattice import check_boundary, check_edges, lower_bonds, outside
 from vanbench.exact.systems.starts import classical_start
 
 

@@ -8,6 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vanbench.exact import SYSTEMS, Connections, InputError, StateSpace, build, generator, solve
+from vanbench.exact.definitions.pauli import I2, MINUS, X, Y, Z, embed, pauli_strings
+from vanbench.exact.definitions.povm import POVMS
 from vanbench.exact.quantum import (
     Jump,
     Lindblad,
@@ -31,8 +33,6 @@ from vanbench.exact.quantum.observables import (
     spin_averages,
     two_point,
 )
-from vanbench.exact.quantum.pauli import I2, MINUS, X, Y, Z, embed, pauli_strings
-from vanbench.exact.quantum.povm import POVMS
 from vanbench.exact.quantum.steady import leading_eigenvalues, steady_state
 
 ROUNDING = 1e-13  # sums of a few hundred products of numbers of order one
@@ -214,6 +214,8 @@ BAD = {
     "not informationally complete": lambda: Povm("flat", FLAT),
     "four 2 x 2": lambda: Povm("six", np.zeros((6, 2, 2))),
     "add up": lambda: Povm("half", tetrahedral().elements / 2),
+    "must add up": lambda: Povm("nearly", tetrahedral().elements * (1 + 1e-9)),
+    "Hermitian with no": lambda: Povm("nearly", tetrahedral().elements + 1e-9 * np.triu(np.ones((2, 2)), 1)),
     "negative eigenvalue": lambda: Povm("neg", np.array([-np.eye(2), np.eye(2), np.eye(2), 0 * X])),
     "unknown POVM": lambda: build("tfim", (2,), povm="tetra"),
     "unknown start": lambda: build("tfim", (2,), initial="sideways"),
@@ -242,6 +244,8 @@ BAD = {
     "too large": lambda: solve(build("tfim", (2,), V=1e300), quantities=["sigma_z"]),
     "density matrix": lambda: povm_system(tfim_model((2,)), tetrahedral(), np.zeros((3, 2, 2))),
     "trace 1": lambda: povm_system(tfim_model((2,)), tetrahedral(), np.eye(2)),
+    "have trace 1": lambda: povm_system(tfim_model((2,)), tetrahedral(), I2 / 2 * (1 + 1e-9)),
+    "must be Hermitian with": lambda: povm_system(tfim_model((2,)), tetrahedral(), I2 / 2 + 1e-9 * MINUS),
     "states: every one must be Hermitian": lambda: povm_system(tfim_model((2,)), tetrahedral(), I2 / 2 + X),
     "matrix of numbers": lambda: LocalOperator((0,), [["a", "b"], ["c", "d"]]),
     "not unique": lambda: steady_state(PARTLY),
@@ -251,7 +255,7 @@ BAD = {
     "s = -800 is out of range": lambda: solve(build("tfim", (2,)), -800.0, quantities=["scgf"]),
     "whole numbers in a tuple": lambda: Jump((0.5,), MINUS),
     "rate x must be": lambda: Jump((0,), MINUS, "x"),
-    "longer than 1": lambda: __import__("vanbench.exact.quantum.lindblad", fromlist=["x"]).bloch_state((1, 1, 0)),
+    "longer than 1": lambda: __import__("vanbench.exact.quantum.models", fromlist=["x"]).bloch_state((1, 1, 0)),
 }
 
 

@@ -10,11 +10,11 @@ import pytest
 from scipy.linalg import expm
 
 from vanbench.exact import InputError, solve
+from vanbench.exact.definitions.pauli import I2, MINUS, PAULI, X, Z
 from vanbench.exact.quantum import Jump, Lindblad, LocalOperator, povm_system, steady, tetrahedral
 from vanbench.exact.quantum.evolve import evolve_state
-from vanbench.exact.quantum.lindblad import bloch_state
 from vanbench.exact.quantum.liouvillian import Liouvillian, density_matrix
-from vanbench.exact.quantum.pauli import I2, MINUS, PAULI, X, Z
+from vanbench.exact.quantum.models import bloch_state
 
 AGREE = 1e-8  # of values of order one; relative of ln Z beyond
 PLUS = MINUS.conj().T

@@ -7,10 +7,10 @@ import pytest
 from scipy.linalg import expm
 
 from vanbench.exact import InputError
+from vanbench.exact.definitions.pauli import I2, MINUS, X, Z
 from vanbench.exact.quantum import Jump, Lindblad, LocalOperator, heisenberg_model, tfim_model
 from vanbench.exact.quantum.liouvillian import Liouvillian
 from vanbench.exact.quantum.observables import spin_averages
-from vanbench.exact.quantum.pauli import I2, MINUS, X, Z
 from vanbench.exact.quantum.steady import steady_state
 from vanbench.exact.quantum.trajectories import (
     _spins,

@@ -134,5 +134,5 @@ def _progress(case: Case, table: pd.DataFrame) -> dict[str, Any]:
         "fields": len(case.fields),
         "done": [sum(done(table, stage, s) for s in case.fields) for stage in ("values", "derivatives")],
         "worst": certain.bound.astype(float).max() if len(certain) else None,
-        "unstable": certain[certain.note.astype(str).str.contains("unstable")].s.nunique() if len(certain) else 0,
+        "unstable": certain[certain.value.isna()].s.nunique(),
     }

@@ -17,7 +17,7 @@ import typer
 
 from vanbench.compare.show.pages import page
 from vanbench.exact.errors import unknown
-from vanbench.exact.quantum.lindblad import tfim_model
+from vanbench.exact.quantum.models import tfim_model
 from vanbench.exact.quantum.observables import purity, spin_averages
 from vanbench.exact.quantum.solve import SPINS, solve_quantum
 from vanbench.exact.quantum.steady import leading_pairs, steady_state

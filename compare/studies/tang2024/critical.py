@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from vanbench.compare.declare.parse import shape_text
-from vanbench.compare.run.exact_tables import CASES, FOLDER
+from vanbench.compare.run.exact_tables import CASES, FOLDER, PUBLISHED_LAST
 from vanbench.compare.show import canvas
 from vanbench.compare.studies.exact_tables import published
 from vanbench.compare.studies.exact_tables.critical import WINDOW, critical, known
@@ -53,7 +53,7 @@ def peaks(curve: Curves) -> pd.DataFrame:
     drawn = _drawn(curve) if curve.source == "clones" else None
     for j, t in enumerate(curve.t):
         known = np.isfinite(curve.chi[:, j])
-        if t < MIN_T or np.isclose(t, 999.05) or known.sum() < 5:
+        if t < MIN_T or np.isclose(t, PUBLISHED_LAST) or known.sum() < 5:
             continue
         s = curve.s[known]
         scale = curve.n * t
