@@ -20,6 +20,7 @@ from torch import Tensor
 from vanbench.exact import InputError, System
 from vanbench.exact.definitions.quantities import CORRELATIONS, PROFILES, row_of
 from vanbench.exact.quantum.observables import distribution_purity, pairs_by_distance, smallest_eigenvalue
+from vanbench.exact.statistics import standard_error
 from vanbench.neural.autoregressive import Autoregressive
 from vanbench.neural.tables import configurations
 
@@ -59,7 +60,7 @@ class Outcomes:
         """Average of ``values`` ``(n,)`` with its standard error."""
         if self.weights is not None:
             return {"value": float(self.weights.cpu().numpy() @ values), "stderr": 0.0}
-        return {"value": float(values.mean()), "stderr": float(values.std(ddof=1) / np.sqrt(len(values)))}
+        return {"value": float(values.mean()), "stderr": standard_error(values)}
 
     @cached_property
     def _rank(self) -> np.ndarray:

@@ -10,7 +10,7 @@ import typer
 from vanbench.compare.declare.task import SUITES, load_suite
 from vanbench.compare.learn.cycles.suites import DEFAULTS
 from vanbench.compare.learn.cycles.suites import SUITES as CYCLES
-from vanbench.compare.show.output import print_rows
+from vanbench.compare.show.grid import Grid
 from vanbench.exact import SYSTEMS, systems
 from vanbench.exact.definitions import quantities
 from vanbench.exact.errors import unknown
@@ -34,7 +34,7 @@ def list_(
     tables = dict(zip(KINDS, (_systems, _architectures, _trackers, _quantities, _suites)))
     for kind in KINDS if what is None else (what,):
         headings, rows = tables[kind]()
-        print_rows(headings, rows, title=kind)
+        Grid(headings, rows).show(title=kind)
 
 
 def _systems() -> tuple[list[str], list[list[str]]]:

@@ -69,8 +69,8 @@ def run(
     _report(summary, Console(stderr=True, highlight=False, soft_wrap=True, emoji=False))
     if summary.made + summary.found:
         written = [*write_tables(out), *write_plots(out)]
-        found = table(out, "size")
-        typer.echo(render(found, "md", growth_of(out, found)))
+        cases = table(out, "size")
+        typer.echo(render(cases, "md", growth_of(out, cases)))
         typer.echo(f"{summary.made} records made, {summary.found} were there; {len(written)} tables and plots.")
         typer.echo(f"Everything is in {out.resolve()}")
     if summary.failures:

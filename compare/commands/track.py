@@ -10,7 +10,7 @@ import typer
 from vanbench.compare.commands import common
 from vanbench.compare.declare import parse
 from vanbench.compare.declare.task import Run, Task, checked
-from vanbench.compare.run import execute, live
+from vanbench.compare.run import execute
 from vanbench.compare.run.progress import Bars
 from vanbench.compare.run.record import FOLDER, Record
 from vanbench.compare.run.suite import finished, require_empty_or_run_folder
@@ -61,6 +61,7 @@ def track(
     quiet: common.Quiet = False,
 ) -> None:
     """Train networks along the tilted evolution; values with standard errors, no exact reference needed."""
+    from vanbench.neural import callbacks
     from vanbench.neural.backend import distributed
 
     check_format(form)
@@ -92,7 +93,7 @@ def track(
     execute.check(run)
     distributed.named(device)
     require_empty_or_run_folder(out)
-    watch = live.tensorboard(out / "tensorboard") if tensorboard else None
+    live = [callbacks.tensorboard(out / "tensorboard")] if tensorboard else []
     stderr = common.console(quiet)
     path = out / FOLDER / run.path
     if finished(run, out):
@@ -105,19 +106,16 @@ def track(
             def moved(step: int, total: int, message: str) -> None:
                 bar.update(line, completed=step, total=total, note=message)
 
-            try:
-                execute.execute(
-                    run, out, device, checkpoint=out / "checkpoint", resume=resume, progress=moved, watch=watch
-                )
-            except execute.EndedEarly as error:
-                warned.tell(one.sentence for one in error.value[1])
-                raise
+            done = execute.execute(run, out, device, out / "checkpoint", resume, [callbacks.progress(moved), *live])
+        if done.ended:
+            warned.tell(warning.sentence for warning in done.warnings)
+            raise InputError(done.ended)
     if distributed.rank() > 0:
         return  # of several processes under torchrun, the first speaks
     record = Record.load(path)
     warned.tell(one.sentence for one in record.warnings)
     head = {
-        **{"system": record.system, "shape": record.shape, "params": record.params, "observable": observable},
+        **{"system": record.system, "shape": record.run.shape, "params": record.params, "observable": observable},
         **{"architecture": record.label, "tracker": tracker, "seed": seed, "estimator": record.estimator},
         **{"diagnostics": record.diagnostics, "record": str(path)},
     }

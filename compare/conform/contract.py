@@ -60,7 +60,7 @@ SHAPES_OF_FOUR = {1: (4,), 2: (2, 2), 3: (2, 2, 1)}  # 4^4 states
 
 @dataclass(frozen=True)
 class Result:
-    """What became of one check in one setting: ``passed``, ``failed`` or ``skipped`` (``found`` says why)."""
+    """The result of one check in one setting: ``passed``, ``failed`` or ``skipped`` (``found`` says why)."""
 
     check: str
     setting: str
@@ -84,7 +84,7 @@ class Conformance:
 
     @property
     def failed_checks(self) -> list[str]:
-        """Names, each once, the most telling first."""
+        """The names of the failed checks, each once, the most basic first."""
         return [name for name in CHECKS if any(failure.check == name for failure in self.failures)]
 
     def as_dict(self) -> dict[str, Any]:

@@ -145,7 +145,7 @@ class Task(Model):
 
     @property
     def references(self) -> list[str]:
-        """``reference``, or what the tracker is to be measured against."""
+        """``reference``, or by default the vectors that fit the tracker."""
         if self.reference is not None:
             return list(self.reference)
         from vanbench.neural import trackers
@@ -236,7 +236,7 @@ def _of_file(path: Path) -> Suite:
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"suite {str(path)!r} cannot be read: {error}.") from error
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise InputError(f"suite {str(path)!r} is no valid TOML: {error}.") from error
+        raise InputError(f"suite {str(path)!r} is not valid TOML: {error}.") from error
     return _declared(content, path.stem, f"suite {str(path)!r}")
 
 

@@ -17,13 +17,42 @@ is no relative error, and ``error_per_site = |v - v_c| / N`` stands beside it al
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from vanbench.exact.definitions.quantities import row_of
 
-PARTS = ("discretisation", "projection", "sampling", "network")
+
+class Part(NamedTuple):
+    """What a part of the error is, and what makes it smaller."""
+
+    meaning: str
+    remedy: str
+
+
+PARTS = {  # in this order; the last stands for the two before it where they cannot be told apart
+    "discretisation": Part(
+        "the time steps' own error, on the scale of the error",
+        "the time steps themselves: halve dt, or take a tracker that does not step this way",
+    ),
+    "projection": Part(
+        "what the network cannot represent, or was not trained to", "the network: a wider one, or longer training"
+    ),
+    "sampling": Part("the rest", "sampling noise: take more samples"),
+    "network": Part(
+        "projection and sampling together",
+        "the network and its sampling (too large to sum over, so they are one number)",
+    ),
+}
+
+
+def part_label(name: str) -> str:
+    """How a legend calls the total or a part."""
+    return {"error": "total", "network": "projection + sampling"}.get(name, name)
+
+
 KEY = ["quantity", "s", "t", "site", "distance"]
 
 

@@ -34,8 +34,8 @@ def connect(address: str) -> Any:
 def require_shared(client: Any, folder: Path) -> None:
     """Raise ``InputError`` where a worker does not see ``folder``; workers that come later are trusted to."""
     seen = client.run(os.path.isdir, str(folder.resolve()))
-    for worker, found in seen.items():
-        if not found:
+    for worker, visible in seen.items():
+        if not visible:
             raise InputError(f"worker {worker} does not see {str(folder)!r}: give a folder on a shared file system.")
 
 

@@ -15,6 +15,7 @@ from vanbench.compare.run.record import columns, read_json, write_json
 from vanbench.exact import InputError, System, build, solve
 from vanbench.exact.definitions.quantities import DISTRIBUTION, QUANTITIES, REGISTRY
 from vanbench.exact.definitions.quantity import LINDBLAD, VECTORS
+from vanbench.exact.errors import Unstable
 from vanbench.exact.systems import canonical_name, parameters
 
 FOLDER = "references"
@@ -86,7 +87,7 @@ def compute(task: Task, shape: tuple[int, ...]) -> Reference:
                 frames.append(solve(system, times=task.times, **euler, **common))
                 if at_end:
                     frames.append(solve(system, times=[task.times[-1]], **euler, **at_end))
-            except InputError as error:  # the only one left is an unstable step, told with its limit and lambda_min
+            except Unstable as error:  # told with the limit and lambda_min
                 notes[s] = str(error)
         scheme = pd.concat(frames, ignore_index=True) if frames else None
     return Reference(continuous, scheme, notes)
@@ -103,9 +104,9 @@ def _steady(system: System, task: Task) -> pd.DataFrame | None:
     if "continuous" not in task.references:
         return None
     of = {row.name: row.steady_of for row in QUANTITIES.values() if row.steady_of in task.quantities}
-    found = solve(system, quantities=[*of], observable=task.observable) if of else pd.DataFrame()
-    found = found.assign(quantity=[of[str(name)] for name in found.get("quantity", [])])
-    return pd.concat([found.assign(t=t) for t in task.times], ignore_index=True)
+    steady = solve(system, quantities=[*of], observable=task.observable) if of else pd.DataFrame()
+    steady = steady.assign(quantity=[of[str(name)] for name in steady.get("quantity", [])])
+    return pd.concat([steady.assign(t=t) for t in task.times], ignore_index=True)
 
 
 def check(task: Task) -> None:
@@ -121,11 +122,11 @@ def _dt(task: Task) -> float | None:
     return task.tracker_options.get("dt")
 
 
-def _dump(found: Reference) -> dict[str, Any]:
+def _dump(known: Reference) -> dict[str, Any]:
     return {
-        "continuous": None if found.continuous is None else columns(found.continuous),
-        "scheme": None if found.scheme is None else columns(found.scheme),
-        "scheme_notes": [[s, note] for s, note in found.scheme_notes.items()],
+        "continuous": None if known.continuous is None else columns(known.continuous),
+        "scheme": None if known.scheme is None else columns(known.scheme),
+        "scheme_notes": [[s, note] for s, note in known.scheme_notes.items()],
     }
 
 

@@ -24,6 +24,7 @@ from vanbench.exact.definitions.quantities import SPINS
 from vanbench.exact.errors import InputError
 from vanbench.exact.quantum.liouvillian import density_matrix
 from vanbench.exact.seeds import Seed, stream
+from vanbench.exact.statistics import standard_error
 
 EVERY = 0.2  # time between the states that are averaged
 FIELDS = ("key", "seed", "run", "dt", "burn_in", "duration", *SPINS)
@@ -157,7 +158,7 @@ def summary(rows: list[dict[str, str]]) -> dict[str, tuple[float, float]]:
     out = {}
     for name in SPINS:
         values = np.array([float(row[name]) for row in rows])
-        out[name] = (float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values))))
+        out[name] = (float(values.mean()), standard_error(values))
     return out
 
 

@@ -11,7 +11,7 @@ from vanbench.exact.errors import unknown
 from vanbench.exact.registry import Registry
 from vanbench.neural.architectures import ARCHITECTURES
 from vanbench.neural.autoregressive import Autoregressive
-from vanbench.neural.trackers.base import Diverged, Problem, Step, Tracker, Unfinished
+from vanbench.neural.trackers.base import Diverged, Problem, Step, Tracker
 from vanbench.neural.trackers.clones import Clones
 from vanbench.neural.trackers.gates import Gates, SteadyGates
 from vanbench.neural.trackers.gates_ritz import GatesRitz
@@ -28,7 +28,7 @@ from vanbench.neural.trackers.tdvp import TDVP, SteadyTDVP
 from vanbench.neural.trackers.tdvp_symmetric import SymmetricTDVP
 from vanbench.neural.trackers.trapezoid import Trapezoid
 
-__all__ = ["TRACKERS", "Diverged", "Problem", "Step", "Tracker", "Unfinished", "build"]
+__all__ = ["TRACKERS", "Diverged", "Problem", "Step", "Tracker", "build"]
 
 TRACKERS: dict[str, Callable[..., Tracker]] = {
     "kl": KL,

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from vanbench.exact import InputError
+from vanbench.exact.statistics import effective_fraction
 from vanbench.exact.warning import RunWarning
 from vanbench.neural.architectures.matrix_product import MatrixProduct
 from vanbench.neural.trackers.base import Problem
@@ -88,8 +89,8 @@ class GatesRitz(Spanning):
         if self._measured is None or self._measured[0] != self.now:
             n = self.main.measure
             x, weights = self.span.drawn(self.now, n, self.problem.generator)
-            effective = float((1 / weights.square().sum(1)).min())  # as many, or standard errors would be too small
-            few = spread(weights, x, min(n, max(2, round(effective))))
+            effective = weights.shape[1] * float(effective_fraction(weights).min())
+            few = spread(weights, x, min(n, max(2, round(effective))))  # more would make standard errors too small
             self._measured = self.now, few.to(self.problem.ensemble.device)
         return self._measured[1]
 

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from vanbench.exact import InputError
+from vanbench.exact.statistics import effective_fraction, relative_weights
 from vanbench.neural.backend.adam import Adam
 from vanbench.neural.backend.distributed import mine, total, whole
-from vanbench.neural.estimators import Increment, effective_samples, from_loss, from_weights
+from vanbench.neural.estimators import Increment, from_loss, from_weights
 from vanbench.neural.trackers.base import MAX_SUMMED, Diverged, Problem, Step, one_configuration
 from vanbench.neural.trackers.proposal import checked, draw
 from vanbench.neural.trackers.target import Average, Euler, averaged
@@ -195,15 +196,16 @@ class KL:
             increments = {"loss": from_loss(log_weights), "log_mean_exp": from_weights(log_weights)}
             increments = {k: Increment(i.value, i.covariance + fit.noise(mass)) for k, i in increments.items()}
             increments["integrated"] = mass
-            ess = effective_samples(log_weights)
+            ess = effective_fraction(relative_weights(log_weights))
         else:
-            exact = fit(self.states).logsumexp(1)
+            target, log_p = fit(self.states), self.problem.log_prob(self.states)
+            exact = target.logsumexp(1)
             increments = {
                 "loss": Increment.certain(-loss.to(exact)),
                 "log_mean_exp": Increment.certain(exact),
                 "integrated": mass,
             }
-            ess = torch.exp(2 * exact - (2 * log_weights + self.problem.log_prob(self.states)).logsumexp(1))
+            ess = effective_fraction(relative_weights(target - log_p), log_p.exp())
         diagnostics = {"loss": loss, "ess": ess, **self._path(fit, log_weights)}
         return Step(self.dt, increments, "log_mean_exp", diagnostics, fit.negative, fit.steepest)
 

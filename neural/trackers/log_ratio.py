@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from vanbench.exact import InputError
+from vanbench.exact.statistics import effective_fraction
 from vanbench.neural.estimators import Increment, covariance_of_means
 from vanbench.neural.trackers.base import Problem, Step
 from vanbench.neural.trackers.proposal import Batch
@@ -94,7 +95,7 @@ def growth(batch: Batch, ratio: Tensor, there: Tensor) -> tuple[Increment, dict[
     spread = (batch.mean * (ratio - (batch.mean * ratio).sum(1, keepdim=True)).square()).sum(1).clamp_min(1e-300)
     residual = ((batch.mean * (delta - middle).square()).sum(1) / spread).sqrt()
     mass, factor = batch.mean * weight, excess + 1
-    ess = (mass * factor).sum(1).square() / (mass.sum(1) * (mass * factor.square()).sum(1))
+    ess = effective_fraction(factor, mass)
     told = {"residual": residual, "path": spread.sqrt(), "ess": ess}
     if batch.exact:
         return Increment.certain(value), told

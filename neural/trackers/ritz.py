@@ -11,6 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from vanbench.exact import InputError
+from vanbench.exact.statistics import effective_fraction
 from vanbench.neural.trackers.base import Problem
 from vanbench.neural.trackers.proposal import checked, tilted
 from vanbench.neural.trackers.span import BLOCKS, Span
@@ -81,7 +82,7 @@ class Ritz(Spanning):
         weights, x = self.span.weights(self.now), self.span.x
         order = x.double().mean(2).argsort(1)  # as strata, so that picking adds no noise to the density
         x = x.gather(1, order[..., None].expand_as(x))
-        effective = float((1 / weights.square().sum(1)).min())
+        effective = weights.shape[1] * float(effective_fraction(weights).min())
         return spread(weights.gather(1, order), x, max(2, round(effective)))
 
     def _flow(self, time: float, moving: list[int]) -> None:

@@ -14,10 +14,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from vanbench.exact import InputError
+from vanbench.exact.statistics import systematic_sample
 from vanbench.exact.warning import RunWarning
 from vanbench.neural.estimators import Increment
 from vanbench.neural.trackers.base import Problem, Step
@@ -133,8 +135,6 @@ class Spanning(ABC):
 
 def spread(weights: Tensor, x: Tensor, count: int | None = None) -> Tensor:
     """``count`` of the configurations ``x``, ``(R, n, n_sites)``, in proportion to their ``weights``, ``(R, n)``."""
-    w, n = weights.cumsum(1), weights.shape[1]
-    count = n if count is None else count
-    places = ((torch.arange(count, device=w.device) + 0.5) / count).expand(len(w), count).contiguous()
-    picked = torch.searchsorted(w.contiguous(), places).clamp_max(n - 1)
+    rows = [systematic_sample(row, count or len(row), 0.5) for row in weights.cpu().numpy()]
+    picked = torch.as_tensor(np.stack(rows), device=x.device)
     return x.gather(1, picked[..., None].expand(-1, -1, x.shape[2]))

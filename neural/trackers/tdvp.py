@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from vanbench.exact import InputError
+from vanbench.exact.statistics import effective_fraction
 from vanbench.exact.warning import RunWarning
 from vanbench.neural.ensemble import Parameters
 from vanbench.neural.estimators import Increment, covariance_of_means
@@ -194,7 +195,7 @@ class TDVP:
             self.problem.ensemble.load(before)
             raise Diverged("the step is not finite; the last good networks were kept: take more damping or samples.")
         stiffness = self._stiffness(dt)
-        ess = 1 / (self.batch.mean.square().sum(1) * self.batch.mean.shape[1])
+        ess = effective_fraction(self.batch.mean)
         self.batch, self._measured = batch or self._draw(), None
         increment = Increment(dt * rate.value, dt**2 * rate.covariance)
         self.ln_z = self.ln_z + increment.value

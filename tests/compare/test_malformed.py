@@ -42,6 +42,7 @@ TASK: dict[str, Any] = {
     "seeds": "3",
 }
 PLACES = [(key,) for key in RECORD] + [("errors", name) for name in RECORD["errors"]] + [("log", "s"), ("log", "ess")]
+PLACES += [("run", name) for name in RECORD["run"]] + [("run", "task", name) for name in RECORD["run"]["task"]]
 
 
 def one_sentence(error: InputError) -> None:

@@ -10,12 +10,12 @@ import pandas as pd
 
 from vanbench.compare.judge.collect import scalars
 from vanbench.compare.judge.growth import NOTHING, growth
+from vanbench.compare.show.canvas import PART_MARKERS
 from vanbench.compare.show.report.marks import bar_words, bars, draw_points, log_bars, sites, spread
 from vanbench.compare.show.report.profiles import profiles
-from vanbench.compare.show.report.svg import INK, PARTS, Panel, axes, decades, inline, series, style, text
+from vanbench.compare.show.report.svg import INK, PART_COLOURS, Panel, axes, decades, inline, series, style, text
 from vanbench.exact.definitions.quantities import in_order, row_of
 
-PART_MARKERS = dict(zip(PARTS, "osD^v"))
 MOST_SHAPES = 3  # with their own curves: the smallest, the middle, the largest
 MOST_FIELDS = 4  # values of s in one panel
 LOG_SPAN = 30.0  # of the times, above which their axis is logarithmic
@@ -150,7 +150,7 @@ def over_size(rows: pd.DataFrame, networks: Sequence[str], quantity: str, where:
 def split(rows: pd.DataFrame, network: str, where: str) -> tuple[str, Any, str]:
     """The parts of one network's error over size."""
     figure, axis = axes()
-    for name, colour in PARTS.items():
+    for name, colour in PART_COLOURS.items():
         used = rows[rows[name] > 0]
         if used.empty or (name == "network" and rows.projection.notna().all()):
             continue

@@ -71,7 +71,7 @@ def _plane(
 
 
 def _free(values: pd.Series) -> pd.Series:
-    """Those that are no whole number: a pinned site's would take the whole colour scale. All, where none is left."""
+    """The values that are not whole numbers, or all if there are none: a pinned site would take the colour scale."""
     free = values[(values - values.round()).abs() > FIXED]
     return free if len(free) else values
 
