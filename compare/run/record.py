@@ -196,7 +196,7 @@ def read_json(path: Path) -> dict[str, Any]:
     except InputError as error:
         raise InputError(f"{str(path)!r} {error}") from None
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{str(path)!r} is truncated or no valid JSON ({error}): delete it and run again.") from None
+        raise InputError(f"{str(path)!r} is truncated or not valid JSON ({error}): delete it and run again.") from None
     if not isinstance(content, dict):
         raise InputError(f"{str(path)!r} holds no JSON object.")
     return content
