@@ -21,10 +21,10 @@ __all__ = [
     "run_suite",
 ]
 # Imported at first use: pytest loads ``compare.pytest_plugin`` in every project of the environment.
-PLACES = {"Record": "record", "records": "record", "run_suite": "run"}
+PLACES = {"Record": "run.record", "records": "run.record", "run_suite": "run.suite"}
 
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{PLACES.get(name, 'task')}", __name__), name)
+    return getattr(import_module(f".{PLACES.get(name, 'declare.task')}", __name__), name)

@@ -9,13 +9,17 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import metadata
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
 from vanbench.exact import InputError
+from vanbench.exact.registry import PluginWarning
 
 OK, REGRESSION, BAD_INPUT, CANNOT_COMPARE, CRASH, INCOMPLETE = range(6)  # 130: `commands.common.interruptible`
 COMMANDS = ("list", "exact", "track", "learn", "cycles", "run", "table", "gate", "conform", "report", "study", "goals")
@@ -47,16 +51,26 @@ def options(
 
 def _register() -> None:
     for name in COMMANDS:
-        try:
-            module = importlib.import_module(f"vanbench.compare.commands.{name}")
-        except ModuleNotFoundError as error:
-            if error.name != f"vanbench.compare.commands.{name}":
-                raise
-            continue
-        module.register(app)
+        importlib.import_module(f"vanbench.compare.commands.{name}").register(app)
 
 
 _register()
+
+
+@contextmanager
+def _plugin_warnings(stderr: Console) -> Iterator[None]:
+    """Inside, what is wrong with somebody's entry point is one line on stderr."""
+    shown = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *where: Any) -> None:
+        if issubclass(category, PluginWarning):
+            stderr.print(f"warning: {message}", style="yellow", markup=False)
+        else:
+            shown(message, category, *where)
+
+    with warnings.catch_warnings():  # which puts ``showwarning`` back
+        warnings.showwarning = show  # type: ignore[assignment]
+        yield
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -65,7 +79,8 @@ def main(arguments: list[str] | None = None) -> None:
         sys.path.insert(0, os.getcwd())  # a user's own my_package.my_module:MyNet
     stderr = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
     try:
-        app(args=arguments)
+        with _plugin_warnings(stderr):
+            app(args=arguments)
     except InputError as error:
         stderr.print(f"error: {error}", style="bold red", markup=False)
         sys.exit(BAD_INPUT)

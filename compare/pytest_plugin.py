@@ -33,7 +33,7 @@ class NoVerdict(pytest.fail.Exception):  # type: ignore[name-defined]
     """The task was not judged: a crash, bad input, or nothing to compare with."""
 
     def __init__(self, told: str):
-        super().__init__(told, pytrace=False)  # its place in pytest says nothing
+        super().__init__(told, pytrace=False)  # a traceback through pytest would not help
 
 
 class Regression(Exception):
@@ -93,7 +93,7 @@ class TaskItem(pytest.Item):
         self.verdict: Any = None
 
     def setup(self) -> None:
-        """Everything that can go wrong without saying anything about accuracy."""
+        """Run and judge the task: what fails here is an error of the test, not a regression."""
         runner = _runner(self.config)
         runner.run(self.task)
         baseline = self.config.getoption("--vanbench-baseline")
@@ -145,7 +145,7 @@ class _Runner:
         return self.out
 
     def networks(self) -> list[Architecture] | None:
-        """What --vanbench-architecture asks for; None for the suite's own."""
+        """The networks of --vanbench-architecture; None for the suite's own."""
         from vanbench.compare.declare.parse import options
         from vanbench.exact import InputError
 
@@ -156,7 +156,7 @@ class _Runner:
         return _architectures(name, given) if name else None
 
     def judge(self, task: Task, baseline: Path | None) -> Any:
-        """The gate's ``Verdict`` on this task alone; without a baseline only what is not finite fails."""
+        """The gate's ``Verdict`` on this task alone; without a baseline only values that are not finite fail."""
         from vanbench.compare.judge import gate as gates
         from vanbench.compare.run.record import FOLDER
         from vanbench.exact import InputError
@@ -240,7 +240,7 @@ def vanbench_run(
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    reports = [one for several in terminalreporter.stats.values() for one in several]
+    reports = [entry for several in terminalreporter.stats.values() for entry in several]
     told = dict.fromkeys(text for report in reports for text in _warnings(report))
     if told:
         terminalreporter.section("vanbench warnings")
@@ -276,24 +276,17 @@ class _Summary:
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         if hasattr(session.config, "workerinput"):  # pytest-xdist: the controller writes
             return
-        lines = ["# vanbench", "", "| task | verdict |", "|---|---|"]
-        lines += [f"| {task} | {_cell(outcome)} |" for task, outcome in self.outcomes.items()]
+        from vanbench.compare.show.pages import page
+
         names = {"sees doubling": "power", "seeds needed": "needed"}
-        rows = [[_cell(row.get(names.get(name, name))) for name in COLUMNS] for row in self.rows.values()]
-        lines += ["", "| " + " | ".join(COLUMNS) + " |", "|---" * len(COLUMNS) + "|"]
-        lines += ["| " + " | ".join(row) + " |" for row in rows]
-        if self.warnings:
-            lines += ["", "## Warnings", "", *(f"- {_cell(text)}" for text in self.warnings)]
+        rows = [[row.get(names.get(name, name)) for name in COLUMNS] for row in self.rows.values()]
+        told = {"outcomes": self.outcomes, "headings": COLUMNS, "rows": rows, "warnings": list(self.warnings)}
+        text = page(__file__, "pytest_summary.md.j2", **told)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("a") as file:  # several steps may write into one page
-            file.write("\n".join(lines) + "\n")
-
-
-def _cell(value: Any) -> str:
-    text = "" if value is None else f"{value:.3g}" if isinstance(value, float) else str(value)
-    return text.replace("|", r"\|")
+            file.write(text)
 
 
 def _rounded(line: dict[str, Any]) -> dict[str, Any]:
-    """Twelve digits: what two machines of one kind agree on."""
+    """Round to twelve digits, on which two machines of one kind agree."""
     return {key: float(f"{item:.12g}") if isinstance(item, float) else item for key, item in line.items()}

@@ -1,6 +1,7 @@
 """Exact answers: systems as local terms, their tilted generators, and every quantity with certainty."""
 
 from vanbench.exact.definitions.connections import Connections
+from vanbench.exact.definitions.quantity import Quantity
 from vanbench.exact.definitions.states import StateSpace
 from vanbench.exact.definitions.system import Excluding, FixedSum, System
 from vanbench.exact.definitions.terms import Term, jumps
@@ -19,6 +20,7 @@ __all__ = [
     "Excluding",
     "FixedSum",
     "InputError",
+    "Quantity",
     "StateSpace",
     "System",
     "Term",

@@ -1,4 +1,9 @@
-"""The exception a user's mistake raises."""
+"""The exception a user's mistake raises, and a missing optional package too."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
 
 
 class InputError(ValueError):
@@ -10,6 +15,17 @@ class InputError(ValueError):
 
 class Unstable(InputError):
     """Steps of the given length grow without bound on exact vectors or states; a scan over fields goes on."""
+
+
+def optional(module: str, what: str) -> Any:
+    """The module of an optional package, or an ``InputError`` with the line that installs what ``what`` needs."""
+    package = module.partition(".")[0]
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name != package:
+            raise
+        raise InputError(f"{what} needs {package}: python -m pip install {package}.") from None
 
 
 def number(name: str, value: object) -> float:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from vanbench.exact.definitions.connections import Connections
+from vanbench.exact.definitions.quantities import given
+from vanbench.exact.definitions.quantity import CLASSICAL, LANCZOS
 from vanbench.exact.definitions.states import SAMPLED, available_memory, require_memory
 from vanbench.exact.definitions.system import System
 from vanbench.exact.errors import InputError
-from vanbench.exact.matrixfree import solve_lanczos
 from vanbench.exact.matrixfree.kernel import Layout
 from vanbench.exact.matrixfree.kernel_dense import SCRATCH
 from vanbench.exact.matrixfree.krylov import FEWEST
@@ -28,7 +29,7 @@ def choose(
     ``auto``: Lanczos where detailed balance holds and the start is the equilibrium (small systems whose derivatives
     in ``s`` are asked: sparse); else sparse up to 2^17 states, else Krylov.
     """
-    missing = sorted(set(quantities) - set(solve_lanczos.QUANTITIES))
+    missing = sorted(set(quantities) - set(given(LANCZOS, CLASSICAL)))
     if "instantaneous_activity" in quantities and not missing and not counts_moves(system, observable):
         missing = [f"instantaneous_activity beside the observable {observable!r}"]
     balanced = not missing and applies(system, s, observable)

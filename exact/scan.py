@@ -13,13 +13,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from vanbench.exact.definitions.quantities import evolved, functions, order_of
 from vanbench.exact.definitions.states import available_memory
 from vanbench.exact.definitions.system import System
 from vanbench.exact.errors import InputError, Unstable
 from vanbench.exact.matrixfree.kernel import Layout
 from vanbench.exact.method import needed
-from vanbench.exact.solve import DEFAULT, STEADY, solve
-from vanbench.exact.tidy import ORDER, tidy
+from vanbench.exact.registry import digests
+from vanbench.exact.solve import asked_of, solve
+from vanbench.exact.tidy import tidy
 
 Progress = Callable[[str], None]
 
@@ -43,6 +45,7 @@ def scan(
         options["quantities"] = (options["quantities"],)
     if not fields:
         raise InputError("a scan needs at least one field s.")
+    rows = asked_of(system, options.get("quantities"), options.get("method", "auto"))
     for value in (min(fields), max(fields)):
         for term in system.terms:  # raises where exp(-s) overflows, before anything is written
             term.tilted(options.get("observable", "activity"), value)
@@ -50,7 +53,7 @@ def scan(
         _check_folder(Path(folder), _question(system, times, options))
     found = {value: frame for value in fields if (frame := _stored(folder, value)) is not None}
     missing = [value for value in fields if value not in found]
-    processes = _affordable(system, processes, options)
+    processes = _affordable(system, processes, order_of(row.name for row in rows), options.get("method", "auto"))
     if folder is not None:
         options["folder"] = Path(folder) / "unfinished"  # of the long runs within one field
     if processes == 1:
@@ -92,11 +95,11 @@ def _one(system: System, value: float, times: Any, options: dict[str, Any]) -> p
     try:
         return solve(system, [value], times, **options)
     except Unstable as error:
-        names, grid = options.get("quantities", DEFAULT), np.atleast_1d(np.asarray(times, float))
-        evolved = [q for q in names if q not in STEADY]
-        rows = [{"quantity": q, "s": value, "t": t, "value": np.nan, "note": str(error)} for q in evolved for t in grid]
-        frames = [tidy(rows)]
-        if steady := [q for q in names if q in STEADY]:  # those of W_s itself, whatever the scheme
+        names = [row.name for row in asked_of(system, options.get("quantities"), options.get("method", "auto"))]
+        head, grid = {"s": value, "value": np.nan, "note": str(error)}, np.atleast_1d(np.asarray(times, float))
+        lost = [row.name for row in evolved(names)]
+        frames = [tidy([{"quantity": name, "t": t, **head} for name in lost for t in grid])]
+        if steady := [name for name in names if name not in lost]:  # those of W_s itself, whatever the scheme
             frames.append(solve(system, [value], times, **{**options, "quantities": steady, "scheme": "continuous"}))
         return pd.concat(frames, ignore_index=True)
 
@@ -113,16 +116,17 @@ def _one_thread() -> None:
     numba.set_num_threads(1)
 
 
-def _affordable(system: System, processes: int, options: dict[str, Any]) -> int:
+def _affordable(system: System, processes: int, order: int, method: str) -> int:
     if processes < 1:
         raise InputError("a scan needs at least one process.")
-    order = max((ORDER.get(q, 0) for q in options.get("quantities", ())), default=0)
-    each = needed(system, Layout(system), order, options.get("method", "auto")) + 3e8  # the libraries themselves
+    each = needed(system, Layout(system), order, method) + 3e8  # the libraries themselves
     return max(1, min(processes, int(0.8 * available_memory() / each)))
 
 
 def _question(system: System, times: Any, options: dict[str, Any]) -> str:
     options = {key: value for key, value in options.items() if key not in ("progress", "folder")}
+    if sources := digests(functions(options.get("quantities") or ())):
+        options["sources"] = sources
     told = {
         "system": system.name, "shape": system.shape, "terms": system.fingerprint,
         "times": np.atleast_1d(times).tolist(), "options": options,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import numpy as np
 import pandas as pd
 
 from vanbench.exact.definitions.field import occupation
+from vanbench.exact.definitions.quantities import EXACT_DEFAULT, QUANTITIES, asked, given, kind_of, order_of, row_of
+from vanbench.exact.definitions.quantity import CLASSICAL, LINDBLAD, QUANTUM, VECTORS, Quantity
 from vanbench.exact.definitions.system import System
 from vanbench.exact.errors import InputError, Unstable, unknown
 from vanbench.exact.matrixfree import krylov, solve_lanczos
@@ -25,21 +28,17 @@ from vanbench.exact.sparse.generator import generator
 from vanbench.exact.sparse.propagate import Evolved, evolve, steps_of
 from vanbench.exact.sparse.signed import negative, resolved
 from vanbench.exact.sparse.spectrum import euler_limit, euler_limit_of
-from vanbench.exact.tidy import ORDER, Row, tidy
+from vanbench.exact.tidy import Row, tidy
 
-EVOLVED = (*solve_lanczos.EVOLVED, "distribution")
-STEADY = solve_lanczos.STEADY
-QUANTITIES = (*EVOLVED, *STEADY)
 LATEST = 1e9  # time units (errors of ln Z grow like t |W| 1e-16), and Euler steps
 SHARED = "the largest eigenvalue is degenerate: classes of states that no moves connect (absorbing states?) share it"
-DEFAULT = ("ln_Z", "activity", "density", "scgf")
 
 
 def solve(
     system: System,
     s: float | Sequence[float] = 0.0,
     times: float | Sequence[float] = (1.0,),
-    quantities: str | Sequence[str] = DEFAULT,
+    quantities: str | Sequence[str] | None = None,
     scheme: str = "continuous",
     dt: float | None = None,
     observable: str = "activity",
@@ -78,14 +77,12 @@ def solve(
     if system.quantum is not None and method not in METHODS[1:]:
         from vanbench.exact.quantum.solve import solve_quantum
 
-        asked = None if tuple(quantities) == DEFAULT else quantities
-        return solve_quantum(system, s, times, asked, scheme, dt, observable, method, progress)
-    if system.quantum is not None:
-        quantities = _of_outcomes(system, quantities, method)
-    fields, grid = _checked(system, s, times, quantities, scheme, dt, observable, method)
+        return solve_quantum(system, s, times, quantities, scheme, dt, observable, method, progress)
+    quantities = [row.name for row in asked_of(system, quantities, method)]
+    fields, grid = _checked(system, s, times, scheme, dt, observable, method)
     step = dt if scheme == "euler" else None
     layout = Layout(system)
-    order = max((ORDER.get(q, 0) for q in quantities), default=0)
+    order = order_of(quantities)
     taken = [choose(system, layout, value, observable, quantities, order, method) for value in fields]
     rows: list[Row] = []
     nearby: float | np.ndarray = FIRST_STEP
@@ -106,26 +103,29 @@ def solve(
     return frame
 
 
-def _of_outcomes(system: System, quantities: Sequence[str], method: str) -> Sequence[str]:
-    """What a method for classical systems tells of an open quantum one: outcomes have no up-spins to count."""
-    if tuple(quantities) == DEFAULT:
-        return [name for name in quantities if name != "density"]
-    known = [name for name in QUANTITIES if "density" not in name and name != "instantaneous_activity"]
-    for name in quantities:
-        if name not in known:
+def asked_of(system: System, names: Sequence[str] | None, method: str) -> list[Quantity]:
+    """What is asked for, by default what there is: outcomes of an open quantum system have no up-spins to count.
+
+    Raises ``InputError`` for what the method does not give.
+    """
+    kind = kind_of(system)
+    if kind == QUANTUM and method not in METHODS[1:]:
+        return asked(names or EXACT_DEFAULT[QUANTUM], (LINDBLAD,), QUANTUM)
+    if names is None:
+        return [row for row in map(row_of, EXACT_DEFAULT[CLASSICAL]) if kind in row.systems]
+    if kind == QUANTUM:
+        known = given(VECTORS, QUANTUM)
+        for name in (name for name in names if name in QUANTITIES and name not in known):
             raise InputError(
                 f"method {method!r} gives {', '.join(known)} of {system.name}, no {name}: take 'povm' (the same "
                 "generator), 'liouvillian' or 'qutip'."
             )
-    return quantities
+    return asked(names, (VECTORS,), kind)
 
 
 def _checked(
-    system: System, s: Any, times: Any, quantities: Any, scheme: str, dt: Any, observable: str, method: str
+    system: System, s: Any, times: Any, scheme: str, dt: Any, observable: str, method: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    for name in quantities:
-        if name not in QUANTITIES:
-            raise unknown("quantity", name, list(QUANTITIES))
     if method not in METHODS:
         raise unknown("method", method, list(METHODS))
     if observable not in system.observables:
@@ -155,9 +155,9 @@ def _by_vectors(system: System, layout: Layout, ask: Question, how: str) -> Iter
     note = _unstable(stored, system, layout, ask)
     if note:
         yield from _no_value(ask, ask.times.tolist(), note)
-    elif ask.asks(*EVOLVED):
-        order = max(ORDER.get(q, 0) for q in ask.quantities)
-        for now in resolved(_path(system, layout, ask, order, how), system, ask.s, ask.observable, layout):
+    elif ask.evolved:
+        path = _path(system, layout, ask, order_of(ask.quantities), how)
+        for now in resolved(path, system, ask.s, ask.observable, layout):
             note = negative(system, ask.s, ask.observable, layout, now) if ask.dt else ""
             yield from _no_value(ask, [now.t], note) if note else _rows(system, layout, now, ask)
         if ask.asks("trajectory_density"):
@@ -166,8 +166,8 @@ def _by_vectors(system: System, layout: Layout, ask: Question, how: str) -> Iter
 
 
 def _no_value(ask: Question, times: Sequence[float], note: str) -> Iterator[Row]:
-    names = [q for q in EVOLVED if q in ask.quantities]
-    return ({"quantity": q, "s": ask.s, "t": t, "value": np.nan, "note": note} for q in names for t in times)
+    rows = ask.evolved
+    return ({"quantity": r.name, "s": ask.s, "t": t, "value": np.nan, "note": note} for r in rows for t in times)
 
 
 def _path(system: System, layout: Layout, ask: Question, order: int, how: str) -> Iterator[Evolved]:
@@ -229,46 +229,44 @@ def _steady_rows(system: System, layout: Layout, ask: Question) -> Iterator[Row]
 
 
 def _rows(system: System, layout: Layout, now: Evolved, ask: Question) -> Iterator[Row]:
-    head = {"s": ask.s, "t": now.t}
-    scalars = {"ln_Z": lambda: now.ln_z, **_cumulants(system, layout, now, ask)}
-    for name in scalars:
-        if name in ask.quantities:
-            yield {"quantity": name, **head, "value": float(scalars[name]())}
-    if ask.asks("density", "density_profile"):
-        profile, total = site_sums(layout, now.distribution, _ones(system))
-        profile /= total
-        if ask.asks("density"):
-            yield {"quantity": "density", **head, "value": profile.mean()}
-        if ask.asks("density_profile"):
-            for site, value in enumerate(profile):
-                yield {"quantity": "density_profile", **head, "value": value, "site": site}
-    if ask.asks("instantaneous_activity"):
-        escape = -float(Operator(layout, _diagonals(system)).diagonal() @ now.distribution)
-        yield {"quantity": "instantaneous_activity", **head, "value": np.exp(-ask.s) * escape / system.n_sites}
-    if ask.asks("distribution"):
-        for state, value in enumerate(layout.to_states(now.distribution)):
-            yield {"quantity": "distribution", **head, "value": value, "state": state}
+    """Rows of the evolved vector ``now``; the average of a function that has no faster way over all configurations."""
+    profile = cache(lambda: _profile(system, layout, now))
+    faster: dict[str, Callable[[], Any]] = {
+        "ln_Z": lambda: now.ln_z,
+        "activity": lambda: _cumulant(system, layout, now, ask, 1),
+        "susceptibility": lambda: _cumulant(system, layout, now, ask, 2),
+        "density": lambda: profile().mean(),
+        "density_profile": profile,
+        "instantaneous_activity": lambda: _instantaneous(system, layout, now, ask.s),
+        "distribution": lambda: layout.to_states(now.distribution),
+    }
+    for row in ask.evolved:
+        if row.name in faster:
+            yield from row.rows(faster[row.name](), ask.s, now.t)
+        elif row.observe is not None:
+            yield from row.rows(row.average(system, layout.to_states(now.distribution), ask.s), ask.s, now.t)
+
+
+def _profile(system: System, layout: Layout, now: Evolved) -> np.ndarray:
+    profile, total = site_sums(layout, now.distribution, _ones(system))
+    return profile / total
+
+
+def _instantaneous(system: System, layout: Layout, now: Evolved, s: float) -> float:
+    escape = -float(Operator(layout, _diagonals(system)).diagonal() @ now.distribution)
+    return np.exp(-s) * escape / system.n_sites
 
 
 def _diagonals(system: System) -> list[Local]:
     return [Local(p.sites, np.diag(np.diag(p.matrix))) for p in tilted(system)]
 
 
-def _cumulants(system: System, layout: Layout, now: Evolved, ask: Question) -> dict[str, Callable[[], float]]:
-    n = system.n_sites
-
-    def at_zero(order: int) -> float:
-        """The limit ``t -> 0``: ``-(1/N) <-| d^order W_s/ds^order |P_0>``."""
-        derivative = Operator(layout, tilted(system, ask.s, ask.observable, order))
-        return -float((derivative @ layout.initial()).sum()) / n
-
-    def activity() -> float:
-        return -now.cumulants[1] / (n * now.t) if now.t else at_zero(1)
-
-    def susceptibility() -> float:
-        return -now.cumulants[2] / (n * now.t) if now.t else at_zero(2)
-
-    return {"activity": activity, "susceptibility": susceptibility}
+def _cumulant(system: System, layout: Layout, now: Evolved, ask: Question, order: int) -> float:
+    """``-(1/(N t)) d^order ln Z/ds^order``; at ``t = 0`` its limit, ``-(1/N) <-| d^order W_s/ds^order |P_0>``."""
+    if now.t:
+        return -now.cumulants[order] / (system.n_sites * now.t)
+    derivative = Operator(layout, tilted(system, ask.s, ask.observable, order))
+    return -float((derivative @ layout.initial()).sum()) / system.n_sites
 
 
 def _trajectory_density(system: System, layout: Layout, ask: Question, how: str) -> Iterator[Row]:

@@ -7,8 +7,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-ORDER = {"activity": 1, "susceptibility": 2}  # derivatives of ln Z by s that a quantity needs
-
 CERTIFIED = "certified"  # the error never exceeds the bound
 ESTIMATED = "estimated"  # it does so in a row of a thousand at most
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-FROM_LN_Z = ("activity", "susceptibility")  # differences of ln Z over s
+from vanbench.exact.definitions.quantities import row_of
 
 
 class AccuracyWarning(UserWarning):
@@ -32,8 +32,8 @@ class RunWarning:
     def applies(self, row: Mapping[str, Any]) -> bool:
         """Whether it is about a row with ``quantity, s, t``; ``t`` is None or NaN for what has no time."""
         name = str(row["quantity"])
-        derived = self.quantity == "ln_Z" and (name.startswith("ln_Z") or name in FROM_LN_Z)
-        if not (self.quantity in (None, name) or derived):
+        made_of_it = self.quantity == "ln_Z" and row_of(name).order is not None
+        if not (self.quantity in (None, name) or made_of_it):
             return False
         s, t = row.get("s"), row.get("t")
         if None not in (self.s, s) and abs(float(s) - self.s) > 1e-9 * max(1.0, abs(self.s)):  # type: ignore

@@ -8,20 +8,14 @@ import numpy as np
 import torch
 
 from vanbench.exact import InputError, System
+from vanbench.exact.definitions.quantities import asked, kind_of
+from vanbench.exact.definitions.quantity import NETWORKS
 from vanbench.exact.errors import unknown
 from vanbench.neural import quantum, trackers
 from vanbench.neural.log import RunLog
 
-QUANTITIES = ("ln_Z", "activity", "susceptibility", "density", "density_profile", "instantaneous_activity")
 DTYPES = {"float64": torch.float64, "float32": torch.float32}
 MOST_STEPS = 1e8  # a week of the fastest ones
-
-
-def quantities_of(system: System) -> list[str]:
-    """What a run can report: the spin averages of an open quantum system in place of densities of up-spins."""
-    if system.quantum is not None:
-        return ["ln_Z", "activity", "susceptibility", *quantum.QUANTITIES]
-    return list(QUANTITIES)
 
 
 def check_times(times: np.ndarray, log: RunLog) -> None:
@@ -42,9 +36,7 @@ def check(
     target: trackers.Target,
     dtype: str,
 ) -> None:
-    for name in quantities:
-        if name not in (known := quantities_of(system)):
-            raise unknown("quantity", name, known)
+    asked(quantities, (NETWORKS,), kind_of(system))
     if "purity" in quantities and system.n_sites > quantum.WHOLE:
         raise InputError(f"purity takes the whole state: up to {quantum.WHOLE} spins.")
     if dtype not in DTYPES:

@@ -53,9 +53,3 @@ def from_growth(growth: Tensor, dt: float) -> Increment:
     """
     normaliser = 1 + dt * growth.mean(1)
     return Increment(normaliser.log(), covariance_of_means(dt * growth / normaliser[:, None]))
-
-
-def effective_samples(log_weights: Tensor) -> Tensor:
-    """``(sum w)^2 / (n sum w^2)``, between 0 and 1, ``(R,)``; Kong (1992)."""
-    n = log_weights.shape[1]
-    return torch.exp(2 * log_weights.logsumexp(1) - (2 * log_weights).logsumexp(1)) / n

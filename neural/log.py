@@ -66,11 +66,11 @@ class RunLog:
             row.update({name: float(value[r]) for name, value in diagnostics.items()})
             self.rows.append(row)
 
-    def warn(self, found: RunWarning) -> bool:
-        """Keep ``found``, unless the run has warned of the same before."""
-        if found.key in {one.key for one in self.warnings}:
+    def warn(self, warning: RunWarning) -> bool:
+        """Keep ``warning``, unless the run has warned of the same before."""
+        if warning.key in {known.key for known in self.warnings}:
             return False
-        self.warnings.append(found)
+        self.warnings.append(warning)
         return True
 
     def stderr(self, name: str, weights: np.ndarray) -> float:
@@ -88,7 +88,7 @@ class RunLog:
         return {
             **plain,
             **{k: None if v is None else v.tolist() for k, v in arrays.items()},
-            "warnings": [asdict(one) for one in self.warnings],
+            "warnings": [asdict(warning) for warning in self.warnings],
             "ln_z": {k: v.tolist() for k, v in self.ln_z.items()},
             "covariance": {k: v.tolist() for k, v in self.covariance.items()},
         }
@@ -99,6 +99,6 @@ class RunLog:
             "ln_z": {k: np.array(v) for k, v in stored["ln_z"].items()},
             "covariance": {k: np.array(v) for k, v in stored["covariance"].items()},
             **{k: None if stored.get(k) is None else np.array(stored[k]) for k in ARRAYS},
-            "warnings": [RunWarning(**one) for one in stored.get("warnings", [])],
+            "warnings": [RunWarning(**warning) for warning in stored.get("warnings", [])],
         }
         return RunLog(**{**stored, **arrays})

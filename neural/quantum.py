@@ -18,14 +18,12 @@ import torch
 from torch import Tensor
 
 from vanbench.exact import InputError, System
+from vanbench.exact.definitions.quantities import CORRELATIONS, PROFILES, row_of
 from vanbench.exact.quantum.observables import distribution_purity, pairs_by_distance, smallest_eigenvalue
+from vanbench.exact.statistics import standard_error
 from vanbench.neural.autoregressive import Autoregressive
 from vanbench.neural.tables import configurations
 
-SPINS = ("sigma_x", "sigma_y", "sigma_z")
-PROFILES = tuple(f"{name}_profile" for name in SPINS)
-CORRELATIONS = tuple(f"correlation_{a}{a}" for a in "xyz")
-QUANTITIES = (*SPINS, *PROFILES, *CORRELATIONS, "purity")
 WHOLE = 9  # spins up to which the whole state is reconstructed: 4^9 outcomes, a density matrix of 2^9
 CHUNK = 1 << 14
 
@@ -62,7 +60,7 @@ class Outcomes:
         """Average of ``values`` ``(n,)`` with its standard error."""
         if self.weights is not None:
             return {"value": float(self.weights.cpu().numpy() @ values), "stderr": 0.0}
-        return {"value": float(values.mean()), "stderr": float(values.std(ddof=1) / np.sqrt(len(values)))}
+        return {"value": float(values.mean()), "stderr": standard_error(values)}
 
     @cached_property
     def _rank(self) -> np.ndarray:
@@ -74,8 +72,8 @@ class Outcomes:
             return self.outcome[:, i], self.expected[:, j]
         return self.expected[:, i], self.outcome[:, j]
 
-    def rows(self, quantities: Sequence[str], whole: bool) -> Iterator[Row]:
-        """Rows of ``quantities`` and, always, the smallest eigenvalues of the reduced states.
+    def rows(self, quantities: Sequence[str], whole: bool, s: float = 0.0) -> Iterator[Row]:
+        """Rows of ``quantities`` at the field ``s`` and, always, the smallest eigenvalues of the reduced states.
 
         ``whole``: also that of the whole state, up to 9 spins.
         """
@@ -83,12 +81,15 @@ class Outcomes:
             spins = self.expected @ q
             if name in quantities:
                 yield {"quantity": name, **self.mean(spins.mean(1))}
-            if f"{name}_profile" in quantities:
+            if PROFILES[name] in quantities:
                 for site in range(self.system.n_sites):
-                    yield {"quantity": f"{name}_profile", **self.mean(spins[:, site]), "site": site}
-            correlation = f"correlation_{name[-1] * 2}"
-            if correlation in quantities:
-                yield from self._correlations(correlation, q)
+                    yield {"quantity": PROFILES[name], **self.mean(spins[:, site]), "site": site}
+            if CORRELATIONS[name] in quantities:
+                yield from self._correlations(CORRELATIONS[name], q)
+        for row in (row for row in map(row_of, quantities) if row.observe is not None):
+            values = row.values(self.system, self.x.cpu().numpy(), s)
+            for site, line in enumerate(np.atleast_2d(values.T)):
+                yield {"quantity": row.name, **self.mean(line), **({"site": site} if values.ndim > 1 else {})}
         yield {"quantity": "smallest_eigenvalue_one_site", **self._smallest_of_one()}
         if self.system.n_sites > 1:
             yield {"quantity": "smallest_eigenvalue_two_sites", **self._smallest_of_two()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,40 +16,46 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from vanbench.exact import Connections, InputError, StateSpace, System
+from vanbench.exact import InputError, StateSpace, System
+from vanbench.exact.definitions.quantities import TRACK_DEFAULT, evolved, kind_of, middle
+from vanbench.exact.definitions.quantities import asked as rows_of
+from vanbench.exact.definitions.quantity import CLASSICAL, NETWORKS
 from vanbench.exact.warning import AccuracyWarning, RunWarning
-from vanbench.neural import architectures, checks, differences, quantum, trackers
+from vanbench.neural import architectures, checks, quantum, trackers
 from vanbench.neural.asked import DTYPES, check, check_times
 from vanbench.neural.autoregressive import FLOOR, Autoregressive, Collapsed
 from vanbench.neural.backend import checkpoint, distributed
+from vanbench.neural.callbacks import Callback, Checkpoint, Moment
 from vanbench.neural.ensemble import Ensemble
+from vanbench.neural.fields import Fields
 from vanbench.neural.log import Row, RunLog
 from vanbench.neural.trackers.base import MAX_SUMMED, Problem
-
-CHECKPOINT_SECONDS = 20.0
 
 
 @dataclass
 class Track:
     """The outcome of a run: tidy ``records``, a ``log`` row for each step and ``s``, ``warnings`` of what may be wrong
-    with them, and the networks at the end."""
+    with them, and the networks at the end. ``ended``: why a callback ended it before its last time, else None."""
 
     records: pd.DataFrame
     log: pd.DataFrame
     estimator: str
     diagnostics: dict[str, Any]
     problem: Problem
+    fields: Fields
     warnings: list[RunWarning]
+    ended: str | None = None
 
     def network(self, index: int = 0) -> Autoregressive:
-        """The network at the end, for the counting field ``problem.s[index]``."""
-        return self.problem.ensemble.copy_of(index)
+        """The network at the end, for the counting field ``fields.asked[index]``."""
+        return self.problem.ensemble.copy_of(self.fields.trained_index(index))
 
     def distribution(self, index: int = 0) -> np.ndarray | None:
         """Its probabilities in ``StateSpace`` order, ``(n_states,)``; None beyond 2^16 states and without a network."""
         if not self.diagnostics["n_parameters"] or not _summable(self.problem.system):
             return None
-        return self.problem.log_prob(self.problem.all_states())[index].double().exp().cpu().numpy()
+        log_prob = self.problem.log_prob(self.problem.all_states())
+        return log_prob[self.fields.trained_index(index)].double().exp().cpu().numpy()
 
 
 def track(
@@ -57,7 +63,7 @@ def track(
     s: Sequence[float] = (0.0,),
     times: Sequence[float] = (1.0,),
     observable: str = "activity",
-    quantities: Sequence[str] = ("ln_Z", "density"),
+    quantities: Sequence[str] = TRACK_DEFAULT[CLASSICAL],
     architecture: str = "made",
     architecture_options: dict[str, Any] | None = None,
     tracker: str = "kl",
@@ -69,8 +75,7 @@ def track(
     out: Path | None = None,
     resume: bool = False,
     project: bool = True,
-    progress: Callable[[int, int, str], None] | None = None,
-    watch: Callable[[list[Row]], None] | None = None,
+    callbacks: Sequence[Callback] = (),
 ) -> Track:
     """Follow ``dP/dt = W_s P`` from the system's start with one network for each ``s``, all trained side by side.
 
@@ -78,15 +83,14 @@ def track(
     ``ln_Z:<estimator>`` by each, ``ln_Z_summed`` with the step normalisers summed over all configurations (``project``,
     up to 2^16 states), and the observables of the tracked distribution. Trackers of the symmetrised amplitude have
     those of the middle of the trajectory in the s-ensemble, and call them so (``middle_density``). ``activity`` and
-    ``susceptibility`` train two more networks at ``s -+ h`` (`differences.spacing`). With ``out``, a checkpoint, and
+    ``susceptibility`` train two more networks at ``s -+ h`` (`fields.spacing`). With ``out``, a checkpoint, and
     ``resume`` goes on from it with the same numbers.
-    ``watch`` sees the rows of the log, one a counting field, after each step. What `checks` finds on the way stands in
-    ``warnings`` of the result, and is told as an ``AccuracyWarning``.
+    ``callbacks`` are called after each step and may end the run (see `callbacks`). What `checks` finds on the way
+    stands in ``warnings`` of the result, and is told as an ``AccuracyWarning``.
 
     Raises ``InputError`` for unknown names, times that are no multiples of the step, or a start a network cannot take,
-    before any training; ``Diverged`` when a step turns non-finite: with ``out``, the networks and the log before it
-    are kept there. It, and any other ``Unfinished`` that ``progress`` or ``watch`` raises, carries what there is
-    ``so_far``.
+    before any training; ``Diverged`` when a step turns non-finite: it carries what there is ``so_far``, and with
+    ``out``, the networks and the log before it are kept there.
     """
     options, grid = dict(tracker_options or {}), np.unique(np.asarray(times, float))
     method = trackers.make(tracker, options)
@@ -98,25 +102,25 @@ def track(
     torch_device = distributed.chosen(device)
     torch.manual_seed(seed)
     volume = system.n_sites * float(grid[-1])
-    fields = differences.fields(asked_s, quantities, volume, variant.noiseless)
+    fields = Fields.of(asked_s, quantities, volume, variant.noiseless)
     architecture_options = _with_edges(architecture, system, architecture_options or {})
     net = architectures.build(architecture, system.shape, system.local_dim, **architecture_options)
     net = net.to(device=torch_device, dtype=DTYPES[dtype]).restrict(system.pinned, system.support)
     trackers.check_network(method, target, net)
     net.initialise(system.initial)
     generator = torch.Generator(torch_device).manual_seed(seed)
-    project = project and _summable(system)
-    problem = Problem(system, fields, observable, Ensemble(net, len(fields)), generator, project, target)
+    ensemble, summed = Ensemble(net, len(fields.trained)), project and _summable(system)
+    problem = Problem(system, fields.trained, observable, ensemble, generator, summed, target)
     runner = trackers.moving(method, problem)
     state = runner.init(problem)
-    log = RunLog(fields)
+    log = RunLog(fields.trained)
     config = {
         "system": system.name,
         "shape": list(system.shape),
         "params": json.loads(json.dumps(dict(system.params), default=str)),
         "terms": system.fingerprint,
         "quantities": sorted(quantities),
-        "s": list(map(float, fields)),
+        "s": list(map(float, fields.trained)),
         "observable": observable,
         "architecture": architecture,
         "architecture_options": json.loads(json.dumps(architecture_options)),
@@ -128,7 +132,7 @@ def track(
         "dtype": dtype,
     }
     if out is not None and resume:
-        stored = checkpoint.load(out, config, torch_device, trackers.saved())
+        stored = checkpoint.load(out, config, torch_device, [*trackers.saved(), *runner.saved])
         if stored is not None:
             problem.ensemble.load(stored["parameters"])
             state = stored["state"]
@@ -136,14 +140,14 @@ def track(
             log = RunLog.from_dict(stored["log"])
             check_times(grid, log)
     written = out if distributed.rank() == 0 else None
+    asked = tuple(row.name for row in rows_of(quantities, (NETWORKS,), kind_of(system)))
+    run = _Run(problem, runner, state, log, fields, grid, asked, variant.middle, written, config, callbacks)
     try:
-        prefix = "middle_" if variant.middle else ""
-        asked = tuple(quantities)
-        _Run(problem, runner, state, log, asked_s, grid, asked, prefix, written, config, progress, watch).go()
-    except trackers.Unfinished as error:
-        error.so_far = _result(problem, log, asked_s, grid, variant.network != "none")
+        ended = run.go()
+    except trackers.Diverged as error:
+        error.so_far = _result(problem, log, fields, grid, variant.network != "none")
         raise
-    return _result(problem, log, asked_s, grid, variant.network != "none")
+    return _result(problem, log, fields, grid, variant.network != "none", ended)
 
 
 @dataclass
@@ -152,40 +156,38 @@ class _Run:
     runner: trackers.Tracker
     state: Any  # of the runner
     log: RunLog
-    s: list[float]
+    fields: Fields
     times: np.ndarray
     quantities: tuple[str, ...]
-    prefix: str  # of the names of observables
+    middle: bool  # observables are of the middle of the trajectory
     out: Path | None
     config: dict[str, Any]
-    progress: Callable[[int, int, str], None] | None
-    watch: Callable[[list[Row]], None] | None = None
+    callbacks: Sequence[Callback]
 
-    def go(self) -> None:
-        began, saved = time.perf_counter() - self.log.wall, time.perf_counter()
+    def __post_init__(self) -> None:
+        self.checkpoint = Checkpoint(self.out, self._content) if self.out is not None else None
+
+    def go(self) -> str | None:
+        """To the last time; or until a callback ends the run, whose sentence is returned."""
+        began, ended = time.perf_counter() - self.log.wall, None
         if self.log.t == 0 and self.times.size and self.times[0] == 0:
             self._record(0.0)
         end = float(self.times[-1])
-        while self.log.t < end * (1 - 1e-12):
+        while self.log.t < end * (1 - 1e-12) and not ended:
             ahead = self.times[self.times > self.log.t * (1 + 1e-12) + 1e-12]
             step = self._step(float(ahead[0]) - self.log.t)
-            self._tell(checks.of_step(step, self.log, self._owners()))
+            self._tell(checks.of_step(step, self.log, self.fields.owners))
             self.log.add(step, time.perf_counter() - began)
-            if self.watch:
-                self.watch(self.log.rows[-len(self.log.s) :])
             due = self.times[np.abs(self.times - self.log.t) < 1e-9 * max(1.0, end)]
             if due.size:
                 self.log.t = float(due[0])
-                self._tell(checks.of_report(self.log, self._owners(), self._eps()))
+                self._tell(checks.of_report(self.log, self.fields.owners, self._eps()))
                 self._record(self.log.t)
-            if self.progress:
-                shown = float(self.log.ln_z[self.log.default][0])
-                total = max(self.log.steps, round(end / step.dt))
-                self.progress(self.log.steps, total, f"t = {self.log.t:.4g}, ln Z = {shown:.6g}")
-            if self.out is not None and time.perf_counter() - saved > CHECKPOINT_SECONDS:
-                self._save()
-                saved = time.perf_counter()
+            moment = Moment(self.log, max(self.log.steps, round(end / step.dt)))
+            callbacks: list[Callback] = [*self.callbacks, *([self.checkpoint] if self.checkpoint else [])]
+            ended = next(filter(None, [callback(moment) for callback in callbacks]), None)
         self._close()
+        return ended
 
     def _step(self, limit: float) -> trackers.Step:
         with self._kept():
@@ -212,28 +214,26 @@ class _Run:
             raise trackers.Diverged(f"{why}; the last good networks were kept: take {advice}.") from error
 
     def _close(self) -> None:
-        if self.out is not None:
-            self._save()
-            self.log.frame().to_json(self.out / "metrics.jsonl", orient="records", lines=True)
+        if self.checkpoint is not None:
+            self.checkpoint.save()
+            self.log.frame().to_json(self.checkpoint.folder / "metrics.jsonl", orient="records", lines=True)
 
-    def _tell(self, found: Iterable[RunWarning]) -> None:
-        for one in found:
-            if self.log.warn(one):
-                warnings.warn(one.sentence, AccuracyWarning, stacklevel=2)
+    def _tell(self, told: Iterable[RunWarning]) -> None:
+        for warning in told:
+            if self.log.warn(warning):
+                warnings.warn(warning.sentence, AccuracyWarning, stacklevel=2)
 
     def _eps(self) -> float:
         return torch.finfo(next(iter(self.problem.ensemble.parameters.values())).dtype).eps
 
-    def _save(self) -> None:
-        assert self.out is not None
-        content = {
+    def _content(self) -> dict[str, Any]:
+        return {
             "config": self.config,
             "parameters": {k: v.detach() for k, v in self.problem.ensemble.parameters.items()},
             "state": self.state,
             "generator": self.problem.generator.get_state(),
             "log": self.log.to_dict(),
         }
-        checkpoint.save(self.out, content)
 
     # -- records ---------------------------------------------------------------------------------------------------
 
@@ -241,19 +241,9 @@ class _Run:
         with self._kept():
             self.log.records += [*self._ln_z_rows(t), *self._difference_rows(t), *self._observable_rows(t)]
 
-    def _owners(self) -> list[float]:
-        """The ``s`` that was asked for, of each field that is trained: differences over ``s`` take neighbours."""
-        stride = len(self.log.s) // len(self.s)
-        return [self.s[r // stride] for r in range(len(self.log.s))]
-
-    def _asked(self) -> list[tuple[int, float]]:
-        """Index among the trained fields of each ``s`` that was asked for."""
-        stride = 3 if len(self.log.s) == 3 * len(self.s) else 1
-        return [(stride * i + stride // 2, value) for i, value in enumerate(self.s)]
-
     def _ln_z_rows(self, t: float) -> list[Row]:
         rows: list[Row] = []
-        for r, s in self._asked():
+        for r, s in self.fields.reported:
             if not self.log.ln_z:  # t = 0
                 rows.append({"quantity": "ln_Z", "s": s, "t": t, "value": 0.0, "stderr": 0.0})
             for name, value in self.log.ln_z.items():
@@ -271,47 +261,44 @@ class _Run:
     def _difference_rows(self, t: float) -> list[Row]:
         rows: list[Row] = []
         n = self.problem.system.n_sites
-        for quantity in differences.NEEDS_DIFFERENCES:
-            if quantity not in self.quantities or t == 0:
+        for quantity in evolved(self.quantities):
+            if not quantity.order or t == 0:
                 continue
-            for s, weights in zip(self.s, differences.stencils(self.log.s, quantity)):
+            for s, weights in self.fields.derivative(quantity.order):
                 value = -float(weights @ self.log.ln_z[self.log.default]) / (n * t)
                 stderr = self.log.stderr(self.log.default, weights) / (n * t)
-                rows.append({"quantity": quantity, "s": s, "t": t, "value": value, "stderr": stderr})
+                rows.append({"quantity": quantity.name, "s": s, "t": t, "value": value, "stderr": stderr})
         return rows
 
     def _observable_rows(self, t: float) -> list[Row]:
         if self.problem.system.quantum is not None:
             return self._quantum_rows(t)
-        wanted = {"density", "density_profile", "instantaneous_activity"} & set(self.quantities)
-        if not wanted:
+        observed = [row for row in evolved(self.quantities) if row.observe]
+        if not observed:
             return []
         observed = self.runner.observe(self.problem, self.state)
         x, weights = observed.x, observed.weights
         rows: list[Row] = []
-        for r, s in self._asked():
+        for r, s in self.fields.reported:
             w = weights[r] if weights is not None else None
-            values = x[r].double()
-            if "density" in wanted:
-                rows.append({"quantity": self.prefix + "density", "s": s, "t": t, **_mean(values.mean(1), w)})
-            if "instantaneous_activity" in wanted:
-                escape = -Connections(self.problem.system).diagonal(x[r]) * float(np.exp(-s)) / x.shape[-1]
-                rows.append({"quantity": self.prefix + "instantaneous_activity", "s": s, "t": t, **_mean(escape, w)})
-            if "density_profile" in wanted:
-                for site in range(x.shape[-1]):
-                    mean = _mean(values[:, site], w)
-                    rows.append({"quantity": self.prefix + "density_profile", "s": s, "t": t, **mean, "site": site})
+            for quantity in sorted(observed, key=lambda row: len(row.axes)):  # profiles last
+                values = torch.from_numpy(quantity.values(self.problem.system, x[r].cpu().numpy(), s)).to(x.device)
+                head = {"quantity": middle(quantity.name) if self.middle else quantity.name, "s": s, "t": t}
+                if values.ndim == 1:
+                    rows.append({**head, **_mean(values, w)})
+                else:
+                    rows += [{**head, **_mean(values[:, i], w), "site": i} for i in range(values.shape[1])]
         return rows
 
     def _quantum_rows(self, t: float) -> list[Row]:
         observed = self.runner.observe(self.problem, self.state)
         x, weights = observed.x, observed.weights
         rows: list[Row] = []
-        for r, s in self._asked():
+        for r, s in self.fields.reported:
             net, w = self.problem.ensemble.copy_of(r), None if weights is None else weights[r]
             outcomes = quantum.Outcomes(self.problem.system, net, x[r], w)
             last = t >= float(self.times[-1])
-            rows += [{"s": s, "t": t, **row} for row in outcomes.rows(self.quantities, whole=last)]
+            rows += [{"s": s, "t": t, **row} for row in outcomes.rows(self.quantities, last, s)]
         return rows
 
 
@@ -321,7 +308,9 @@ def _mean(values: Tensor, weights: Tensor | None) -> Row:
     return {"value": float(values.mean()), "stderr": float(values.std() / np.sqrt(len(values)))}
 
 
-def _result(problem: Problem, log: RunLog, s: list[float], times: np.ndarray, uses_network: bool) -> Track:
+def _result(
+    problem: Problem, log: RunLog, fields: Fields, times: np.ndarray, uses_network: bool, ended: str | None = None
+) -> Track:
     frame = log.frame()
     diagnostics = {
         "n_parameters": problem.ensemble.n_parameters if uses_network else 0,
@@ -335,9 +324,10 @@ def _result(problem: Problem, log: RunLog, s: list[float], times: np.ndarray, us
         "product_floor": FLOOR if (problem.system.initial == 0).any() else None,
         "device": distributed.described(problem.ensemble.device),
     }
-    asked = frame[frame["s"].isin(s)].reset_index(drop=True) if len(frame) else frame
+    reported = [r for r, _ in fields.reported]
+    asked = frame[np.isin(frame.index % len(fields.trained), reported)].reset_index(drop=True)
     records = [row for row in log.records if np.isclose(times, row["t"], rtol=1e-9).any()]  # not what others asked for
-    return Track(pd.DataFrame(records), asked, log.default, diagnostics, problem, list(log.warnings))
+    return Track(pd.DataFrame(records), asked, log.default, diagnostics, problem, fields, list(log.warnings), ended)
 
 
 def _summable(system: System) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from vanbench.compare.declare.task import Task
+from vanbench.compare.declare.task import Run, Task
 from vanbench.compare.judge.errors import errors
 from vanbench.compare.run.record import FOLDER, Record, columns
 
@@ -27,7 +27,15 @@ def example(
 ) -> Record:
     """A run whose ln Z at t = 1 is ``value``; with ``s = 0`` the exact ln Z is zero."""
     declared = Task.model_validate(
-        {"name": task, "system": "east", "shapes": [[length]], "s": [s], "times": [0.5, 1.0], **changes}
+        {
+            "name": task,
+            "system": "east",
+            "shapes": [[length]],
+            "s": [s],
+            "times": [0.5, 1.0],
+            "architectures": [architecture],
+            **changes,
+        }
     )
     exact = EXACT[length] if s else 0.0
     value = exact + 1.5 * EULER_SHIFT if value is None else value
@@ -40,34 +48,30 @@ def example(
     network = rows("ln_Z", "ln_Z_summed")
     compared = errors(network, rows("exact", quantity="ln_Z"), rows("scheme", quantity="ln_Z"), length)
     log = pd.DataFrame([{"s": s, "t": t, "ess": 0.9} for t in (0.5, 1.0)])
+    seeded = {"shape": (length,), "architecture": declared.architectures[0], "replica": replica, "seed": 1000 + replica}
     return Record(
-        task=task,
+        run=Run(task=declared, **seeded),
         task_hash=declared.hash,
         system="east",
-        shape=[length],
         params={"c": 0.5},
-        s=[s],
-        observable="activity",
-        architecture=architecture,
-        architecture_options={},
-        label=architecture,
-        tracker="kl",
-        tracker_options={},
-        dtype="float64",
-        seed=1000 + replica,
-        replica=replica,
         rows=columns(network),
         errors=columns(compared),
         distances={},
         log=columns(log),
         diagnostics={"n_parameters": 100, "negative_targets": 0},
         estimator="log_mean_exp",
-        config=declared.model_dump(mode="json"),
         provenance={"commit": None, "dirty": None},
         wall_s=2.0,
         cpu_s=1.5,
         peak_memory_mib=100.0,
+        warnings=[],
     )
+
+
+def of_task(record: Record, **changes: object) -> Record:
+    """The record as if its task had been declared with ``changes``, its hash as it is."""
+    run = record.run.model_copy(update={"task": record.task.model_copy(update=changes)})
+    return record.model_copy(update={"run": run})
 
 
 def folder_of(
@@ -81,7 +85,7 @@ def folder_of(
         for replica in range(3):
             value = (EXACT[length] if changes.get("s", 0.1) else 0.0) + EULER_SHIFT + error(length, replica)
             record = example(length, replica, value, **changes)  # type: ignore[arg-type]
-            record.save(path / FOLDER / record.task / f"{length}_{record.architecture}_{replica}.json")
+            record.save(path / FOLDER / record.task.name / f"{length}_{record.run.architecture.name}_{replica}.json")
     return path
 
 

@@ -13,10 +13,8 @@ from rich.console import Console
 
 from vanbench.compare.declare import parse
 
-System = Annotated[
-    str,
-    typer.Argument(help="A system by name (see `vanbench list systems`), or file.py:function, or package:function."),
-]
+OUTSIDE = "A name (see `vanbench list`), file.py:name, or package.module:name."
+System = Annotated[str, typer.Argument(help=OUTSIDE)]
 Shape = Annotated[str, typer.Option("--shape", help="Lattice lengths, like 8 or 4x6 or 2x3x4.")]
 Params = Annotated[
     list[str] | None,

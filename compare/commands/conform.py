@@ -26,7 +26,7 @@ def register(app: typer.Typer) -> None:
 
 
 def conform(
-    architecture: Annotated[str, typer.Argument(help="A name, or my_package.my_module:MyNet.")],
+    architecture: Annotated[str, typer.Argument(help=common.OUTSIDE)],
     shape: Annotated[str | None, typer.Option(help="This lattice alone; by default a small one a dimension.")] = None,
     arch_option: Annotated[list[str] | None, typer.Option(help="NAME=VALUE, a hyperparameter of the network.")] = None,
     form: Annotated[str, typer.Option("--format", help="table or json.")] = "table",

@@ -56,7 +56,7 @@ def register(app: typer.Typer) -> None:
         folder(out)
         started = time.perf_counter()
         with common.interruptible("nothing was written; the same command starts afresh."), stages(quiet) as progress:
-            found = study(dataset, config, progress)
+            trained = study(dataset, config, progress)
         wall_s = time.perf_counter() - started
         command = "vanbench " + shlex.join(
             ["cycles", *([name] if name else []), *(["--mnist", str(mnist)] if mnist else [])]
@@ -66,13 +66,13 @@ def register(app: typer.Typer) -> None:
             + (["--threshold", f"{threshold:g}"] if threshold is not None else [])
             + ["--out", str(out)]
         )
-        write(found, out, command, wall_s)
+        write(trained, out, command, wall_s)
         if form == "json":
-            typer.echo(json.dumps(record(found, command, wall_s), allow_nan=False))
+            typer.echo(json.dumps(record(trained, command, wall_s), allow_nan=False))
         elif form == "csv":
-            typer.echo(found.runs.to_csv(index=False), nl=False)
+            typer.echo(trained.runs.to_csv(index=False), nl=False)
         else:
-            _print_tables(found)
+            _print_tables(trained)
 
 
 def folder(out: Path) -> None:
@@ -82,18 +82,19 @@ def folder(out: Path) -> None:
         with tempfile.TemporaryFile(dir=out):
             pass
     except OSError as error:
-        raise InputError(f"--out {out} is no folder that can be written to: {error.strerror}.") from error
+        raise InputError(f"--out {out} cannot be written to: {error.strerror}.") from error
 
 
-def _print_tables(found) -> None:
+def _print_tables(trained) -> None:
     from vanbench.compare.learn.cycles.report import summary
+    from vanbench.compare.show.grid import markdown
 
-    typer.echo(summary(found).to_markdown(index=False, floatfmt=".4g"))
+    typer.echo(markdown(summary(trained), ".4g"))
     typer.echo()
-    shown = found.claims[["claim", "value", "low", "high", "verdict", "detail"]]
-    typer.echo(shown.to_markdown(index=False, floatfmt=".3g"))
+    shown = trained.claims[["claim", "value", "low", "high", "verdict", "detail"]]
+    typer.echo(markdown(shown, ".3g"))
     typer.echo()
-    typer.echo(found.machine.to_markdown(index=False, floatfmt=".3g"))
+    typer.echo(markdown(trained.machine, ".3g"))
 
 
 @contextmanager

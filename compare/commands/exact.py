@@ -9,12 +9,12 @@ import typer
 
 from vanbench.compare.commands import common
 from vanbench.compare.declare import parse
-from vanbench.compare.declare.lookup import build_system
 from vanbench.compare.run import progress
 from vanbench.compare.show import warned
 from vanbench.compare.show.output import check_format, emit
-from vanbench.exact import InputError, cloning, scan
-from vanbench.exact.solve import DEFAULT
+from vanbench.exact import InputError, build, cloning, scan
+from vanbench.exact.definitions import quantities as table
+from vanbench.exact.definitions.quantity import CLASSICAL, CLONING
 
 EXAMPLE = """Example: vanbench exact fa --shape 6 -p c=0.3 --s 0.2 --times 2 --quantities ln_Z,activity,scgf
 
@@ -64,7 +64,7 @@ def exact(
             raise InputError("ising in equilibrium takes no --s, --times, --scheme, --dt, --out, --processes.")
         _equilibrium(system, lengths, params, temperatures, asked, method, seed, form)
         return
-    built = build_system(system, lengths, params)
+    built = build(system, lengths, **params)
     fields, grid = parse.numbers(s, "--s"), parse.numbers(times, "--times")
     stderr = common.console(quiet)
     advice = "the same command goes on from here." if out else "nothing was kept; --out FOLDER keeps what is done."
@@ -77,7 +77,7 @@ def exact(
             found = found[found.quantity.isin(asked or found.quantity)]
         else:
             options: dict[str, Any] = {"scheme": scheme, "dt": dt, "observable": observable, "method": method}
-            options["quantities"] = asked or DEFAULT
+            options["quantities"] = asked
             found = scan(built, fields, grid, out, processes, tell, **options)
     taken = found.attrs.get("method", method)
     head = {"system": built.name, "shape": list(lengths), "params": dict(built.params), "observable": observable}
@@ -88,7 +88,7 @@ def exact(
 
 
 def _require_plain(asked: list[str] | None, scheme: str, out: Path | None, processes: int) -> None:
-    known = ("ln_Z", "activity", "scgf")
+    known = table.given(CLONING, CLASSICAL)
     other = [name for name in asked or () if name not in known]
     if other or scheme != "continuous" or out is not None or processes != 1:
         raise InputError(

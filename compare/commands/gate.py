@@ -15,7 +15,8 @@ from vanbench.compare.judge import gate as gates
 from vanbench.compare.judge.power import FALSE_ALARMS, POWER
 from vanbench.compare.run.record import SchemaMismatch
 from vanbench.compare.show import warned
-from vanbench.compare.show.output import print_json, print_rows
+from vanbench.compare.show.grid import Grid
+from vanbench.compare.show.output import print_json
 from vanbench.exact import InputError
 from vanbench.exact.errors import unknown
 
@@ -112,7 +113,7 @@ def _show(lines: list[dict[str, Any]]) -> None:
         [f"{line[name]:.2f}" if name == "power" and name in line else _text(line.get(name)) for name in shown]
         for line in lines
     ]
-    print_rows([HEADINGS.get(name, name) for name in shown], rows)
+    Grid([HEADINGS.get(name, name) for name in shown], rows).show()
 
 
 def _text(value: Any) -> str:

@@ -31,7 +31,7 @@ def goals(
     from vanbench.compare.judge import goals as judged
     from vanbench.compare.run.record import write_text
 
-    table = pd.concat([judged.goals(one) for one in folder], ignore_index=True)
+    table = pd.concat([judged.goals(run) for run in folder], ignore_index=True)
     if keep:
         if figure is None or not figure.with_suffix(".csv").is_file():
             raise InputError("--keep needs a --plot FILE.png with its CSV beside it.")

@@ -12,6 +12,7 @@ import typer
 from vanbench.compare.commands import common
 from vanbench.compare.run.progress import Bars
 from vanbench.compare.show import warned
+from vanbench.compare.show.grid import markdown
 from vanbench.compare.show.output import check_format
 from vanbench.compare.show.warned import marked
 from vanbench.exact.errors import InputError, unknown
@@ -100,7 +101,7 @@ def learn_ising(
             ),
         )
     typer.echo(json.dumps({key: value for key, value in result.items() if key != "provenance"}, indent=1))
-    warned.tell(f"{one['kind']}: {one['text']}." for one in result["warnings"])
+    warned.tell(f"{warning['kind']}: {warning['text']}." for warning in result["warnings"])
 
 
 def predict(
@@ -142,20 +143,20 @@ def predict(
     if doubts:
         frame = frame.assign(warning=[doubts[T].sentence if T in doubts else "" for T in frame["T"]])
     typer.echo(_text(frame, format, list(doubts.values())))
-    warned.tell(one.sentence for one in doubts.values())
+    warned.tell(warning.sentence for warning in doubts.values())
 
 
 def couplings(items: list[str]) -> dict[str, float]:
     """`-p J=1 -p h=0.1` -> {"J": 1.0, "h": 0.1}."""
     from vanbench.compare.declare import parse
 
-    found: dict[str, Any] = parse.options(items)
-    for name, value in found.items():
+    given: dict[str, Any] = parse.options(items)
+    for name, value in given.items():
         if name not in COUPLINGS:
             raise unknown("coupling", name, list(COUPLINGS))
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise InputError(f"-p {name}: write a number, e.g. -p {name}=1.")
-    return {name: float(value) for name, value in found.items()}
+    return {name: float(value) for name, value in given.items()}
 
 
 def _text(frame, format: str, warnings: list) -> str:
@@ -163,8 +164,8 @@ def _text(frame, format: str, warnings: list) -> str:
         return frame.to_csv(index=False, float_format="%.8g").rstrip()
     if format == "json":
         records = [{k: v for k, v in row.items() if v == v} for row in frame.to_dict("records")]  # NaN: left out
-        return json.dumps({"warnings": [asdict(one) for one in warnings], "records": records})
+        return json.dumps({"warnings": [asdict(warning) for warning in warnings], "records": records})
     if "warning" not in frame:
-        return frame.round(5).to_markdown(index=False)
+        return markdown(frame.round(5))
     marks, below = marked([f"{T:g}: {text}" if text else "" for T, text in zip(frame["T"], frame["warning"])])
-    return frame.assign(warning=marks).round(5).to_markdown(index=False) + "".join(f"\nwarning {one}" for one in below)
+    return markdown(frame.assign(warning=marks).round(5)) + "".join(f"\nwarning {warning}" for warning in below)

@@ -7,16 +7,15 @@ from typing import Annotated
 
 import typer
 
-from vanbench.compare.declare.lookup import default_parameters
-from vanbench.compare.declare.task import load_suite, suites
+from vanbench.compare.declare.task import SUITES, load_suite
 from vanbench.compare.learn.cycles.suites import DEFAULTS
 from vanbench.compare.learn.cycles.suites import SUITES as CYCLES
-from vanbench.compare.show.output import print_rows
-from vanbench.exact import SYSTEMS
+from vanbench.compare.show.grid import Grid
+from vanbench.exact import SYSTEMS, systems
+from vanbench.exact.definitions import quantities
 from vanbench.exact.errors import unknown
-from vanbench.exact.systems import ALIASES
 
-KINDS = ("systems", "architectures", "trackers", "suites")
+KINDS = ("systems", "architectures", "trackers", "quantities", "suites")
 ISING = ("ising", "J, h, plaquette; with --temperatures: the equilibrium model")
 
 
@@ -26,55 +25,65 @@ def register(app: typer.Typer) -> None:
 
 def list_(
     what: Annotated[
-        str | None, typer.Argument(help="systems, architectures, trackers or suites; all if left out.")
+        str | None, typer.Argument(help="systems, architectures, trackers, quantities or suites; all if left out.")
     ] = None,
 ) -> None:
-    """The systems, architectures, trackers and suites that exist, with their options."""
+    """The systems, architectures, trackers, quantities and suites that exist, with their options."""
     if what is not None and what not in KINDS:
         raise unknown("list", what, list(KINDS))
-    tables = {"systems": _systems, "architectures": _architectures, "suites": _suites}
+    tables = {
+        "systems": _systems,
+        "architectures": _architectures,
+        "quantities": _quantities,
+        "suites": _suites,
+    }
     for kind in KINDS if what is None else (what,):
         if kind == "trackers":
             _print_trackers(options=what is not None)
             continue
         headings, rows = tables[kind]()
-        print_rows(headings, rows, title=kind)
+        Grid(headings, rows).show(title=kind)
 
 
 def _print_trackers(options: bool) -> None:
     """The map of trackers, and with ``options`` those of each."""
-    from vanbench.neural.trackers import TRACKERS, chart
+    from vanbench.neural.trackers import chart
 
-    print_rows(*chart.purposes(), title="trackers")
-    print_rows(*chart.variants(), title="what they need, give and cost")
-    print_rows(*chart.needs(), title="needs")
-    for name in TRACKERS if options else ():
-        print_rows(*chart.options(name), title=f"options of {name}")
+    Grid(*chart.purposes()).show(title="trackers")
+    Grid(*chart.variants()).show(title="what they need, give and cost")
+    Grid(*chart.needs()).show(title="needs")
+    for name in chart.names() if options else ():
+        Grid(*chart.options(name)).show(title=f"options of {name}")
 
 
 def _systems() -> tuple[list[str], list[list[str]]]:
-    also = {name: [alias for alias, of in ALIASES.items() if of == name] for name in SYSTEMS}
-    rows = [[", ".join([name, *also[name]]), _options(default_parameters(name))] for name in SYSTEMS]
+    also = {name: [alias for alias, of in systems.ALIASES.items() if of == name] for name in SYSTEMS}
+    names = [*SYSTEMS, *systems.REGISTRY.installed()]
+    rows = [[", ".join([name, *also.get(name, [])]), _options(systems.parameters(name))] for name in names]
     return ["system", "parameters and defaults"], [*rows, list(ISING)]
 
 
 def _architectures() -> tuple[list[str], list[list[str]]]:
-    from importlib.metadata import entry_points
+    from vanbench.neural.architectures import REGISTRY, hyperparameters
 
-    from vanbench.neural.architectures import ARCHITECTURES, ENTRY_POINTS, find, hyperparameters
-
-    names = [*ARCHITECTURES, *(entry.name for entry in entry_points(group=ENTRY_POINTS))]
     rows = []
-    for name in names:
-        cls = find(name)
+    for name, cls in {**REGISTRY.builtin, **REGISTRY.installed()}.items():
         known = hyperparameters(cls)
         rows.append([name, "any" if known is None else _options(known), _first_line(cls)])
     return ["architecture", "options and defaults", "what it is"], rows
 
 
+def _quantities() -> tuple[list[str], list[list[str]]]:
+    rows = []
+    for row in {**quantities.QUANTITIES, **quantities.REGISTRY.installed()}.values():
+        cells = [row.name, ", ".join(row.axes), ", ".join(row.systems), ", ".join(row.by), row.error, row.about]
+        rows.append(cells)
+    return ["quantity", "axes", "systems", "given by", "error", "what it is"], rows
+
+
 def _suites() -> tuple[list[str], list[list[str]]]:
     rows = []
-    for name in suites():
+    for name in sorted([*SUITES.builtin, *SUITES.installed()]):
         suite = load_suite(name)
         runs = sum(1 for task in suite.tasks for _ in task.runs())
         rows.append([name, f"{len(suite.tasks)} tasks, {runs} runs", suite.description])

@@ -24,12 +24,15 @@ def register(app: typer.Typer) -> None:
 
 
 def run(
-    suite: Annotated[str, typer.Argument(help="A suite by name (see `vanbench list suites`), or FILE.toml.")],
+    suite: Annotated[
+        str,
+        typer.Argument(help="FILE.toml, or a name (see `vanbench list`), file.py:name, module:name."),
+    ],
     out: Annotated[
         Path | None, typer.Option(help="Folder; finished runs in it are kept. By default runs/SUITE.")
     ] = None,
     architecture: Annotated[
-        list[str] | None, typer.Option(help="A name, or my_package.my_module:MyNet, instead of the suite's own.")
+        list[str] | None, typer.Option(help=f"{common.OUTSIDE} Instead of the suite's own.")
     ] = None,
     arch_option: Annotated[list[str] | None, typer.Option(help="NAME=VALUE, a hyperparameter of that network.")] = None,
     task: Annotated[
@@ -66,8 +69,8 @@ def run(
     _report(summary, Console(stderr=True, highlight=False, soft_wrap=True, emoji=False))
     if summary.made + summary.found:
         written = [*write_tables(out), *write_plots(out)]
-        found = table(out, "size")
-        typer.echo(render(found, "md", growth_of(out, found)))
+        cases = table(out, "size")
+        typer.echo(render(cases, "md", growth_of(out, cases)))
         typer.echo(f"{summary.made} records made, {summary.found} were there; {len(written)} tables and plots.")
         typer.echo(f"Everything is in {out.resolve()}")
     if summary.failures:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from vanbench.compare import studies
-from vanbench.compare.show.output import print_rows
+from vanbench.compare.show.grid import Grid
 from vanbench.exact.errors import unknown
 
 EXAMPLE = "Example: vanbench study tang2024 critical runs/tang2024-a"
@@ -33,9 +33,8 @@ def study(
     if name in (None, "--help"):
         if name:
             typer.echo(context.get_help())
-        print_rows(
-            ["study", "what it is"], [[one, (import_module(_module(one)).__doc__ or "").strip()] for one in names()]
-        )
+        rows = [[study, (import_module(_module(study)).__doc__ or "").strip()] for study in names()]
+        Grid(["study", "what it is"], rows).show()
         return
     if name not in names():
         raise unknown("study", name, names())

@@ -25,9 +25,9 @@ def table(
     form: Annotated[str, typer.Option("--format", help="md, csv or latex.")] = "md",
 ) -> None:
     """Errors with standard errors over seeds, split into their parts, and what they cost."""
-    found = tables.table(folder, by, quantity)
-    laws = tables.growth_of(folder, found) if by == "size" and form != "csv" else None
-    typer.echo(tables.render(found, form, laws, f"{folder}/"), nl=False)
+    cases = tables.table(folder, by, quantity)
+    laws = tables.growth_of(folder, cases) if by == "size" and form != "csv" else None
+    typer.echo(tables.render(cases, form, laws, f"{folder}/"), nl=False)
     lacking = missing.sentence(folder, [record for _, record in records(folder)])
     if lacking:
         typer.echo(lacking, err=True)

@@ -9,15 +9,15 @@ import typer
 
 from vanbench.compare.commands import common
 from vanbench.compare.declare import parse
-from vanbench.compare.declare.lookup import build_system
 from vanbench.compare.declare.task import Run, Task, checked
-from vanbench.compare.run import execute, live
+from vanbench.compare.run import execute
 from vanbench.compare.run.progress import Bars
 from vanbench.compare.run.record import FOLDER, Record
 from vanbench.compare.run.suite import finished, require_empty_or_run_folder
 from vanbench.compare.show import warned
 from vanbench.compare.show.output import check_format, emit
-from vanbench.exact import InputError
+from vanbench.exact import InputError, build
+from vanbench.exact.definitions.quantities import TRACK_DEFAULT, kind_of
 
 EXAMPLE = (
     """Example: vanbench track east --shape 3x3 --s 0.1 --times 0.5,1 --architecture made --dt 0.05 --out runs/first"""
@@ -41,9 +41,9 @@ def track(
     quantities: Annotated[
         str | None, typer.Option(help="Names joined by commas; by default ln_Z and the density, or the three spins.")
     ] = None,
-    architecture: Annotated[str, typer.Option(help="A name, or my_package.my_module:MyNet.")] = "made",
+    architecture: Annotated[str, typer.Option(help=common.OUTSIDE)] = "made",
     arch_option: Annotated[list[str] | None, typer.Option(help="NAME=VALUE, a hyperparameter of the network.")] = None,
-    tracker: Annotated[str, typer.Option(help="A name (see `vanbench list trackers`).")] = "kl",
+    tracker: Annotated[str, typer.Option(help=common.OUTSIDE)] = "kl",
     tracker_option: Annotated[list[str] | None, typer.Option(help="NAME=VALUE, an option of the tracker.")] = None,
     target: Annotated[str, typer.Option(help="time, or the steady state.")] = "time",
     dt: Annotated[float | None, typer.Option(help="Time step.")] = None,
@@ -62,6 +62,7 @@ def track(
     quiet: common.Quiet = False,
 ) -> None:
     """Train networks along the tilted evolution; values with standard errors, no exact reference needed."""
+    from vanbench.neural import callbacks
     from vanbench.neural.backend import distributed
 
     check_format(form)
@@ -71,9 +72,7 @@ def track(
     options.update({name: value for name, value in direct.items() if value is not None})
     options.update({name: True for name, on in (("full_summation", full_summation), ("strict", strict)) if on})
     params = common.parameters(param, initial)
-    if quantities is None:
-        spins = build_system(system, lengths, params).quantum is not None
-        quantities = "ln_Z,sigma_x,sigma_y,sigma_z" if spins else "ln_Z,density"
+    asked = parse.names(quantities) if quantities else TRACK_DEFAULT[kind_of(build(system, lengths, **params))]
     declared: dict[str, Any] = {
         "name": "".join(c if c.isalnum() or c in "-_." else "-" for c in Path(system).name),
         "system": system,
@@ -82,7 +81,7 @@ def track(
         "s": parse.numbers(s, "--s"),
         "times": _times(times, t_final),
         "observable": observable,
-        "quantities": parse.names(quantities),
+        "quantities": list(asked),
         "reference": [],
         "architectures": [{"name": architecture, "options": parse.options(arch_option or [], "--arch-option")}],
         "tracker": tracker,
@@ -96,7 +95,7 @@ def track(
     execute.check(run)
     distributed.named(device)
     require_empty_or_run_folder(out)
-    watch = live.tensorboard(out / "tensorboard") if tensorboard else None
+    live = [callbacks.tensorboard(out / "tensorboard")] if tensorboard else []
     stderr = common.console(quiet)
     path = out / FOLDER / run.path
     if finished(run, out):
@@ -109,19 +108,16 @@ def track(
             def moved(step: int, total: int, message: str) -> None:
                 bar.update(line, completed=step, total=total, note=message)
 
-            try:
-                execute.execute(
-                    run, out, device, checkpoint=out / "checkpoint", resume=resume, progress=moved, watch=watch
-                )
-            except execute.EndedEarly as error:
-                warned.tell(one.sentence for one in error.value[1])
-                raise
+            done = execute.execute(run, out, device, out / "checkpoint", resume, [callbacks.progress(moved), *live])
+        if done.ended:
+            warned.tell(warning.sentence for warning in done.warnings)
+            raise InputError(done.ended)
     if distributed.rank() > 0:
         return  # of several processes under torchrun, the first speaks
     record = Record.load(path)
     warned.tell(one.sentence for one in record.warnings)
     head = {
-        **{"system": record.system, "shape": record.shape, "params": record.params, "observable": observable},
+        **{"system": record.system, "shape": record.run.shape, "params": record.params, "observable": observable},
         **{"architecture": record.label, "tracker": task.method, "seed": seed, "estimator": record.estimator},
         **{"diagnostics": record.diagnostics, "record": str(path)},
     }

@@ -34,7 +34,7 @@ class Skip(Exception):
 
 @dataclass(frozen=True)
 class Case:
-    """``make(shape, local_dim)`` on one lattice. ``kind`` says what is restricted, see ``restrict``."""
+    """``make(shape, local_dim)`` on one lattice. ``kind`` names the restriction, see ``restrict``."""
 
     make: Make
     shape: tuple[int, ...]
@@ -73,7 +73,7 @@ class Case:
         return torch.randint(0, self.d, (n, self.n_sites), generator=generator).to(torch.int8)
 
     def allowed(self, x: Tensor) -> Tensor:
-        """Which configurations ``kind`` leaves, written apart from the networks."""
+        """The configurations that ``kind`` allows, computed without the networks."""
         keep = torch.ones(len(x), dtype=torch.bool)
         if "pinned" in self.kind:
             keep &= (x[:, 0] == 1) & (x[:, -1] == 0)

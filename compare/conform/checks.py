@@ -93,7 +93,7 @@ def check_causality(case: Case) -> None:
 
 
 def _leak(pairs: set[tuple[int, int]], n: int, net: Autoregressive) -> str:
-    """The likely mistake behind the pairs (site, what it sees)."""
+    """The likely mistake, from the pairs (site, site that it sees)."""
     if all(i == j for i, j in pairs):
         return "is the mask inclusive (>= where > is meant), or the input not shifted by one site?"
     if len(pairs) == n * (n + 1) // 2:
@@ -113,8 +113,8 @@ def check_cache(case: Case) -> None:
     expected, cache = net.logits(x), net.start(len(x))
     filled = torch.zeros_like(x)
     for k, site in enumerate(net.order):
-        found, cache = net.step(k, filled, cache)
-        gap = (_centred(found) - _centred(expected[:, site])).abs().max().item()
+        logits_k, cache = net.step(k, filled, cache)
+        gap = (_centred(logits_k) - _centred(expected[:, site])).abs().max().item()
         if not gap <= ROUNDING:
             raise Violation(
                 "step(k, x, cache) beside logits(x)",
@@ -125,7 +125,7 @@ def check_cache(case: Case) -> None:
 
 
 def _centred(logits: Tensor) -> Tensor:
-    """Without the constant that a softmax does not see."""
+    """Remove the constant that a softmax ignores."""
     return logits - logits.mean(-1, keepdim=True)
 
 
@@ -173,21 +173,21 @@ def check_neighbours(case: Case) -> None:
     """``log_prob_moves`` is ``log_prob`` of the neighbours, for all of them and for some."""
     net, n, d = case.net(), case.n_sites, case.d
     x = net.sample(12, torch.Generator().manual_seed(2))
-    one = np.eye(n, dtype=np.int8)
-    deltas = np.stack([one[i] * v for i in range(n) for v in range(1, d)])
+    moved = np.eye(n, dtype=np.int8)
+    deltas = np.stack([moved[i] * v for i in range(n) for v in range(1, d)])
     if n > 2:
-        deltas = np.concatenate([deltas, [one[i] + (d - 1) * one[(i + 2) % n] for i in range(n)]])
+        deltas = np.concatenate([deltas, [moved[i] + (d - 1) * moved[(i + 2) % n] for i in range(n)]])
     y = torch.remainder(x[:, None] - torch.tensor(deltas), d).to(torch.int8)
     expected = net.log_prob(y.flatten(0, 1)).view(len(x), -1)
     used = torch.rand(expected.shape, generator=torch.Generator().manual_seed(4)) < 0.4
-    for name, found, wanted in (
+    for name, given, wanted in (
         ("all", net.log_prob_moves(x, deltas), expected),
         ("the used", net.log_prob_moves(x, deltas, used)[used], expected[used]),
     ):
-        if not torch.allclose(found, wanted, rtol=ROUNDING, atol=ROUNDING):
+        if not torch.allclose(given, wanted, rtol=ROUNDING, atol=ROUNDING):
             raise Violation(
                 f"log_prob_moves beside log_prob for {name} of {len(deltas)} moves",
-                f"ln p differs by up to {_gap(found, wanted):.2g}",
+                f"ln p differs by up to {_gap(given, wanted):.2g}",
                 "log_prob_moves or advance is overridden: is what depends on the changed site computed again?",
             )
 
@@ -202,8 +202,8 @@ def check_product_start(case: Case) -> None:
         weight[:, [0, -1]] = 1.0
     expected = torch.where(case.allowed(x), weight.prod(1), 0.0)
     expected = expected / expected.sum()
-    found = net.log_prob(x).exp()
-    gap = (found - expected).abs().max().item()
+    density = net.log_prob(x).exp()
+    gap = (density - expected).abs().max().item()
     if not gap <= SUMMED:
         raise Violation(
             "initialise(product) on a network with random parameters",
@@ -257,7 +257,7 @@ def _difference(net: Any, parameters: dict[str, Tensor], name: str, direction: T
     return (value(h) - value(-h)) / (2 * h)
 
 
-def _gap(found: Tensor, expected: Tensor) -> float:
-    """The largest difference; equal infinities count as none."""
-    gap = torch.where(found == expected, 0.0, (found - expected).abs())
+def _gap(given: Tensor, expected: Tensor) -> float:
+    """The largest difference; equal infinities do not differ."""
+    gap = torch.where(given == expected, 0.0, (given - expected).abs())
     return torch.nan_to_num(gap, nan=torch.inf).max().item() if gap.numel() else 0.0

@@ -60,7 +60,7 @@ SHAPES_OF_FOUR = {1: (4,), 2: (2, 2), 3: (2, 2, 1)}  # 4^4 states
 
 @dataclass(frozen=True)
 class Result:
-    """What became of one check in one setting: ``passed``, ``failed`` or ``skipped`` (``found`` says why)."""
+    """The result of one check in one setting: ``passed``, ``failed`` or ``skipped`` (``found`` says why)."""
 
     check: str
     setting: str
@@ -84,7 +84,7 @@ class Conformance:
 
     @property
     def failed_checks(self) -> list[str]:
-        """Names, each once, the most telling first."""
+        """The names of the failed checks, each once, the most basic first."""
         return [name for name in CHECKS if any(failure.check == name for failure in self.failures)]
 
     def as_dict(self) -> dict[str, Any]:
@@ -101,7 +101,7 @@ def conform(
     options: Mapping[str, Any] | None = None,
     report: Callable[[Result], None] | None = None,
 ) -> Conformance:
-    """Hold ``architecture`` (a name, ``my_package.my_module:MyNet``, or a class) to the contract.
+    """Hold ``architecture`` (a name, ``file.py:MyNet``, or a class) to the contract.
 
     ``shape``: this lattice alone, instead of a small one for each of the class's ``dimensions``. ``report`` is called
     with each result. Raises ``InputError`` for an unknown name or option and a shape that cannot be. Nothing that the

@@ -58,16 +58,16 @@ def _check_values(net: Autoregressive, case: Case, x: Tensor, dtype: torch.dtype
     if type(net)._log_prob_unrestricted is Autoregressive._log_prob_unrestricted:  # a mixture has no logits
         calls.insert(0, ("logits", net.logits, (len(x), case.n_sites, case.d)))
     for name, call, shape in calls:
-        found = call(x)
-        if tuple(found.shape) != shape:
-            raise Violation(f"{name} of {tried}", f"shape {tuple(found.shape)}, not {shape}", f"{name} returns {shape}")
-        if found.dtype != dtype:
+        value = call(x)
+        if tuple(value.shape) != shape:
+            raise Violation(f"{name} of {tried}", f"shape {tuple(value.shape)}, not {shape}", f"{name} returns {shape}")
+        if value.dtype != dtype:
             raise Violation(
                 f"{name} of {tried}",
-                f"dtype {found.dtype}",
+                f"dtype {value.dtype}",
                 "is a constant made in logits without dtype? Use self.encode(x), or register_buffer",
             )
-        if not torch.isfinite(found).all():
+        if not torch.isfinite(value).all():
             raise Violation(f"{name} of {tried}", "a value is not finite", "a logarithm of 0, or a division?")
         if not torch.equal(x, before):
             raise Violation(f"{name} of {tried}", "the configurations were changed", "work on a copy: x.clone()")
@@ -77,12 +77,12 @@ def check_randomness(case: Case) -> None:
     """``log_prob`` is a function of ``x``: it draws no random numbers, in the training mode that trackers use."""
     net = case.net()
     x = net.sample(6, torch.Generator().manual_seed(1))
-    one, same, other = (_seeded(net, x, seed) for seed in (1, 1, 2))
-    if torch.equal(one, same) and not torch.equal(one, other):
+    first, same, other = (_seeded(net, x, seed) for seed in (1, 1, 2))
+    if torch.equal(first, same) and not torch.equal(first, other):
         dropout = [name for name, module in net.named_modules() if isinstance(module, _DropoutNd)]
         raise Violation(
             "log_prob(x) twice under different global seeds",
-            f"ln p of the same x differs by up to {_gap(one, other):.2g}",
+            f"ln p of the same x differs by up to {_gap(first, other):.2g}",
             f"dropout is left on ({', '.join(dropout)}): a density must not be random, remove it"
             if dropout
             else "random numbers are drawn inside logits (functional dropout, noise): remove them",
@@ -90,7 +90,7 @@ def check_randomness(case: Case) -> None:
 
 
 def check_hidden_state(case: Case) -> None:
-    """No call changes what later calls say: nothing is counted, cached or shared between networks."""
+    """No call changes the results of later calls: a network counts, caches and shares nothing."""
     net = case.net()
     x = net.sample(6, torch.Generator().manual_seed(1))
     stored = _tensors(net)
@@ -119,11 +119,11 @@ def check_hidden_state(case: Case) -> None:
         ("a network of another shape was used", elsewhere),
     ):
         call()
-        found = _seeded(net, x, 1)
-        if not torch.equal(found, expected):
+        samples = _seeded(net, x, 1)
+        if not torch.equal(samples, expected):
             raise Violation(
                 f"log_prob(x) before and after: {what}",
-                f"ln p of the same x differs by up to {_gap(found, expected):.2g}",
+                f"ln p of the same x differs by up to {_gap(samples, expected):.2g}",
                 "something outside the parameters changes: a counter or cache on self, the class or the module?",
             )
     changed = [name for name, value in _tensors(net).items() if not torch.equal(value, stored[name])]
@@ -134,20 +134,20 @@ def check_hidden_state(case: Case) -> None:
             "running statistics of a BatchNorm? A density must not depend on earlier batches: use LayerNorm",
         )
     net.eval()
-    found = _seeded(net, x, 1)
-    if not torch.equal(found, expected):
+    samples = _seeded(net, x, 1)
+    if not torch.equal(samples, expected):
         raise Violation(
             "log_prob(x) in training and after eval()",
-            f"ln p of the same x differs by up to {_gap(found, expected):.2g}",
+            f"ln p of the same x differs by up to {_gap(samples, expected):.2g}",
             "logits looks at self.training: it must be one density in training and in evaluation",
         )
 
 
 def check_seeds(case: Case) -> None:
-    """One seed, one network; one generator, one sample, whatever the global random state; another seed, another."""
-    one, twin = case.net(5), case.net(5)
+    """The seed alone fixes the network, and the generator alone fixes the samples; other seeds give others."""
+    net, twin = case.net(5), case.net(5)
     values = _tensors(twin)
-    for name, value in _tensors(one).items():
+    for name, value in _tensors(net).items():
         if not torch.equal(value, values[name]):
             raise Violation(
                 "torch.manual_seed(5); MyNet(...) twice",
@@ -158,7 +158,7 @@ def check_seeds(case: Case) -> None:
     for own, outside in ((5, 1), (5, 2), (6, 1)):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(outside)
-            samples.append(one.sample(60, torch.Generator().manual_seed(own)))
+            samples.append(net.sample(60, torch.Generator().manual_seed(own)))
     if not torch.equal(samples[0], samples[1]):
         raise Violation(
             "sample(60, generator) twice with generators of one seed, under different global seeds",
@@ -176,11 +176,11 @@ def check_batches(case: Case) -> None:
     whole = net.log_prob(x)
     alone = torch.cat([net.log_prob(row[None]) for row in x])
     turned = net.log_prob(x.flip(0)).flip(0)
-    for what, found in (("each row alone", alone), ("the rows in reverse", turned)):
-        if not torch.allclose(found, whole, rtol=ROUNDING, atol=ROUNDING):
+    for what, values in (("each row alone", alone), ("the rows in reverse", turned)):
+        if not torch.allclose(values, whole, rtol=ROUNDING, atol=ROUNDING):
             raise Violation(
                 f"log_prob of a batch of 7 and of {what}",
-                f"ln p differs by up to {_gap(found, whole):.2g}",
+                f"ln p differs by up to {_gap(values, whole):.2g}",
                 "rows are mixed: BatchNorm, a softmax or mean over the batch axis, or a reshape that swaps axes?",
             )
     if net.log_prob(x[:0]).shape != (0,):
@@ -207,7 +207,7 @@ def check_save_and_load(case: Case) -> None:
         raise Violation(
             "a network saved and loaded into one made under another seed",
             f"ln p differs by up to {gap:.2g}" if gap else "the samples differ",
-            "something random in __init__ (a mask, an order, fixed weights) is no parameter or persistent buffer",
+            "something random in __init__ (a mask, an order, fixed weights) is not a parameter or persistent buffer",
         )
 
 
@@ -224,7 +224,7 @@ def check_copies(case: Case) -> None:
     for r in range(3):
         try:
             alone = ensemble.copy_of(r)
-        except (RuntimeError, NotImplementedError) as error:  # of copy.deepcopy: a tensor that is no parameter
+        except (RuntimeError, NotImplementedError) as error:  # copy.deepcopy refuses a tensor that is not a parameter
             raise Violation("copy.deepcopy of a network after a call", str(error).splitlines()[0], _KEPT) from error
         gap = _gap(together[r], alone.log_prob(x[r]))
         if not gap <= ROUNDING:

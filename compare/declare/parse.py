@@ -32,7 +32,7 @@ def shape_text(lengths: Sequence[int]) -> str:
 
 def numbers(text: str, what: str) -> list[float]:
     """``"1,10,100"``, ranges ``"0:1:0.1"`` (end included), or both joined by commas."""
-    found: list[float] = []
+    parsed: list[float] = []
     for item in text.split(","):
         parts = item.split(":")
         try:
@@ -41,8 +41,8 @@ def numbers(text: str, what: str) -> list[float]:
             raise InputError(f"{what} {text!r}: write numbers like 1,10,100 or a range like 0:1:0.1.") from None
         if not all(math.isfinite(value) for value in values):
             raise InputError(f"{what} {text!r}: every number must be finite.")
-        found += [values[0]] if len(values) == 1 else _range(values, what, text)
-    return found
+        parsed += [values[0]] if len(values) == 1 else _range(values, what, text)
+    return parsed
 
 
 def _range(values: list[float], what: str, text: str) -> list[float]:
@@ -57,23 +57,23 @@ def _range(values: list[float], what: str, text: str) -> list[float]:
 
 def names(text: str) -> list[str]:
     """``"ln_Z,density"`` -> ``["ln_Z", "density"]``."""
-    found = [name.strip() for name in text.split(",") if name.strip()]
-    if not found:
+    parsed = [name.strip() for name in text.split(",") if name.strip()]
+    if not parsed:
         raise InputError(f"{text!r}: give at least one name.")
-    return found
+    return parsed
 
 
 def options(items: Sequence[str], flag: str = "-p") -> dict[str, Any]:
     """``["c=0.5", "boundary=up"]`` -> ``{"c": 0.5, "boundary": "up"}``; ``edges=FILE`` reads a CSV edge list."""
-    found: dict[str, Any] = {}
+    parsed: dict[str, Any] = {}
     for item in items:
         name, equals, text = item.partition("=")
         if not equals or not name or not text:
             raise InputError(f"{flag} {item!r}: write NAME=VALUE.")
-        if name in found:
+        if name in parsed:
             raise InputError(f"{flag} {name} is given twice.")
-        found[name] = edges(Path(text)) if name == "edges" else value(text)
-    return found
+        parsed[name] = edges(Path(text)) if name == "edges" else value(text)
+    return parsed
 
 
 def value(text: str) -> Any:

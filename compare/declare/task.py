@@ -39,11 +39,12 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError, field_validator
 
-from vanbench.compare.declare.lookup import canonical_name, default_parameters
 from vanbench.compare.declare.parse import shape_text
 from vanbench.exact import InputError
 from vanbench.exact.errors import unknown
+from vanbench.exact.registry import Registry
 from vanbench.exact.spellings import refuse_old_tracker
+from vanbench.exact.systems import canonical_name, parameters
 
 SUITE_VERSION = 1
 M = TypeVar("M", bound=BaseModel)
@@ -153,7 +154,7 @@ class Task(Model):
 
     @property
     def references(self) -> list[str]:
-        """``reference``, or what the tracker is to be measured against."""
+        """``reference``, or by default the vectors that fit the tracker."""
         if self.reference is not None:
             return list(self.reference)
         from vanbench.neural import trackers
@@ -171,7 +172,7 @@ class Task(Model):
         """16 hex digits, the same for every formatting, order of keys, spelling of numbers and default left out."""
         content = self.model_dump(mode="json", exclude=UNHASHED)
         content["system"] = canonical_name(self.system)
-        content["params"] = {**default_parameters(self.system), **self.params}
+        content["params"] = {**parameters(self.system), **self.params}
         content["quantities"] = sorted(self.quantities)
         return digest(content)
 
@@ -208,7 +209,8 @@ class Run(Model):
     @property
     def path(self) -> Path:
         """Where its record stands under the folder ``records``."""
-        name = "".join(c if c.isalnum() or c in "-_." else "-" for c in self.architecture.name)
+        short = self.architecture.name.rpartition("/")[2]  # of file.py:Class; the digest is of the whole
+        name = "".join(c if c.isalnum() or c in "-_." else "-" for c in short)
         return Path(self.task.name) / f"{shape_text(self.shape)}_{name}_{self.replica}_{digest(self.key)[:8]}.json"
 
     @property
@@ -236,28 +238,35 @@ class Suite(Model):
 
 
 def load_suite(name: str) -> Suite:
-    """A suite of this package by name, or a TOML file by path. Raises ``InputError``."""
-    path = Path(name) if name.endswith(".toml") else suites().get(name)
-    if path is None:
-        raise unknown("suite", name, list(suites()))
+    """A suite by name (see `exact.registry`), or a TOML file by path. Raises ``InputError``."""
+    held = Path(name) if name.endswith(".toml") else SUITES.find(name)
+    return held if isinstance(held, Suite) else _of_file(held)
+
+
+def _of_file(path: Path) -> Suite:
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # editors may leave a byte order mark
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"suite {str(path)!r} cannot be read: {error}.") from error
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise InputError(f"suite {str(path)!r} is no valid TOML: {error}.") from error
+        raise InputError(f"suite {str(path)!r} is not valid TOML: {error}.") from error
+    return _declared(content, path.stem, f"suite {str(path)!r}")
+
+
+def _declared(content: dict[str, Any], stem: str, what: str) -> Suite:
+    """The suite that ``content`` declares, as TOML has it."""
     if content.get("version", SUITE_VERSION) != SUITE_VERSION:
-        raise InputError(f"suite {str(path)!r} has version {content['version']}; this vanbench reads {SUITE_VERSION}.")
+        raise InputError(f"{what} has version {content['version']}; this vanbench reads {SUITE_VERSION}.")
     defaults = content.pop("defaults", {})
     tasks = content.get("tasks")
     if not isinstance(defaults, dict) or not isinstance(tasks, list) or not all(isinstance(t, dict) for t in tasks):
-        raise InputError(f"suite {str(path)!r}: write one [[tasks]] block a task, and at most one [defaults].")
-    content["tasks"] = [one for task in tasks for one in _varied(_merged(defaults, task), str(path))]
-    suite = checked(Suite, {"name": path.stem, **content}, f"suite {str(path)!r}")
+        raise InputError(f"{what}: write one [[tasks]] block a task, and at most one [defaults].")
+    content["tasks"] = [one for task in tasks for one in _varied(_merged(defaults, task), what)]
+    suite = checked(Suite, {"name": stem, **content}, what)
     names = [task.name for task in suite.tasks]
     for name in names:
         if names.count(name) > 1:
-            raise InputError(f"suite {str(path)!r}: the task name {name!r} is used twice.")
+            raise InputError(f"{what}: the task name {name!r} is used twice.")
     return suite
 
 
@@ -266,6 +275,19 @@ def suites() -> dict[str, Path]:
     here = Path(str(resources.files("vanbench.compare")))
     found = [*here.glob("declare/suites/*.toml"), *here.glob("studies/*/suites/*.toml")]
     return {path.stem: path for path in sorted(found, key=lambda path: path.stem)}
+
+
+def _from_outside(name: str, held: Any) -> Suite:
+    if isinstance(held, Mapping):
+        return _declared(dict(held), name.rpartition(":")[2], f"suite {name!r}")
+    if isinstance(held, Path):
+        return _of_file(held)
+    if not isinstance(held, Suite):
+        raise InputError(f"suite {name!r} must be a Suite, the path of a TOML file, or a dictionary of what one holds.")
+    return held
+
+
+SUITES: Registry[Suite | Path] = Registry("suite", "suites", suites(), _from_outside)
 
 
 def checked(model: type[M], content: Any, what: str) -> M:
@@ -305,7 +327,7 @@ def _varied(task: dict[str, Any], where: str) -> list[dict[str, Any]]:
     if given is None:
         return [task]
     if not isinstance(given, dict) or [isinstance(values, list) for values in given.values()] != [True]:
-        raise InputError(f"suite {where!r}: write vary = {{NAME = [VALUE, ...]}} with one parameter.")
+        raise InputError(f"{where}: write vary = {{NAME = [VALUE, ...]}} with one parameter.")
     ((name, values),) = given.items()
     return [
         {**task, "name": f"{task.get('name')}-{name}{value}", "params": {**task.get("params", {}), name: value}}

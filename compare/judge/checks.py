@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 
 from vanbench.exact import System
+from vanbench.exact.definitions.quantities import row_of
 from vanbench.exact.warning import RunWarning
 from vanbench.neural.checks import SIGMAS
 
 HALF = 0.5  # of the change since the start: with more lost, the network and not the system decides the number
-LEAST = {"ln_Z": 1e-8, "density": 1e-3}  # of a change that is followed: below it there is none (`errors` has the same)
 
 
 def projections(compared: pd.DataFrame, system: System) -> Iterator[RunWarning]:
@@ -38,7 +38,7 @@ def _eaten(row: dict, system: System) -> str:
         return ""
     off, change = abs(row[part]), abs(reference - start)
     noise = SIGMAS * (row["stderr"] if _finite(row["stderr"]) else 0.0)
-    if change <= LEAST[row["quantity"]] + noise or off <= HALF * change + noise:
+    if change <= row_of(row["quantity"]).floor + noise or off <= HALF * change + noise:
         return ""
     words = {"projection": "the projection onto the network", "network": "the network", "total": "the whole error"}
     return (

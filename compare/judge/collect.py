@@ -13,8 +13,9 @@ from vanbench.compare.run.intact import check
 from vanbench.compare.run.record import records
 from vanbench.compare.show.warned import of_row, over_seeds
 from vanbench.exact import InputError
+from vanbench.exact.statistics import standard_error
 
-MIN_SEEDS = 3  # below it a standard error over seeds says nothing, and none is given
+MIN_SEEDS = 3  # fewer seeds give no standard error that can be trusted
 CASE = ["task", "task_hash", "tracker", "architecture", "shape", "n_sites", "quantity", "s", "t", "site", "distance"]
 
 
@@ -28,7 +29,7 @@ def collect(folder: Path) -> pd.DataFrame:
     seen: dict[tuple, Path] = {}
     for path, record in records(folder):
         check(path, record)
-        first = seen.setdefault((record.task_hash, record.label, tuple(record.shape), record.seed), path)
+        first = seen.setdefault((record.task_hash, record.label, record.run.shape, record.run.seed), path)
         if first is not path:
             raise InputError(
                 f"{str(first)!r} and {str(path)!r} are records of one run: a seed counts once, delete one."
@@ -40,14 +41,14 @@ def collect(folder: Path) -> pd.DataFrame:
         frames.append(
             frame.assign(
                 warning=[of_row(record.warnings, row) for row in frame.to_dict("records")],
-                task=record.task,
+                task=record.task.name,
                 task_hash=record.task_hash,
                 system=record.system,
                 architecture=record.label,
-                tracker=record.method,
-                shape=shape_text(record.shape),
+                tracker=record.task.method,
+                shape=shape_text(record.run.shape),
                 n_sites=record.n_sites,
-                seed=record.seed,
+                seed=record.run.seed,
                 parameters=record.diagnostics.get("n_parameters"),
                 negative=record.diagnostics.get("negative_targets"),
                 wall_s=record.wall_s,
@@ -129,7 +130,7 @@ def task_names(frame: pd.DataFrame) -> pd.Series:
 
 def _standard_error(values: pd.Series) -> float:
     values = values.dropna()
-    return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) >= MIN_SEEDS else float("nan")
+    return standard_error(values) if len(values) >= MIN_SEEDS else float("nan")
 
 
 def _with_ess(frame: pd.DataFrame, log: pd.DataFrame) -> pd.DataFrame:

@@ -9,57 +9,51 @@ tracker's own time stepping ``v_d``, and (``ln_Z``, up to 2^16 states) the same 
             + (v - v_s)          sampling: the rest, with its standard error
 
 Where ``v_s`` is not affordable the last two are one number, ``network = v - v_d``. All parts are signed and in the
-units of the quantity. The reported ``error`` divides ``|v - v_c|`` by a scale:
-
-- ``ln_Z``: by ``|ln_Z_c|``, as published. Where the reference passes zero (s = 0) there is no relative error, and
-  ``error_per_site = |v - v_c| / N`` stands beside it always.
-- ``activity``, ``susceptibility``, ``instantaneous_activity``: by ``max(|v_c|, floor)``.
-- densities and spins: by 1, an absolute error.
+units of the quantity. The reported ``error`` divides ``|v - v_c|`` by the scale of the quantity's row
+(`exact.definitions.quantities`): ``ln_Z`` by ``|ln_Z_c|``, as published. Where the reference passes zero (s = 0) there
+is no relative error, and ``error_per_site = |v - v_c| / N`` stands beside it always.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-
-@dataclass(frozen=True)
-class Definition:
-    """``relative`` errors divide by the reference; below ``floor`` they divide by the floor, or are ``undefined``."""
-
-    relative: bool
-    floor: float = 0.0
-    undefined_below_floor: bool = False
-
-    def scale(self, reference: float) -> float:
-        """What the absolute error is divided by; NaN where the error is undefined."""
-        if not self.relative:
-            return 1.0
-        if abs(reference) >= self.floor:
-            return abs(reference)
-        return float("nan") if self.undefined_below_floor else self.floor
+from vanbench.exact.definitions.quantities import row_of
 
 
-# ln_Z of a probability-conserving generator is zero up to rounding, about 1e-12 after 1e4 steps: 1e-8 is clear of it.
-LN_Z = Definition(relative=True, floor=1e-8, undefined_below_floor=True)
-# Flips per site and unit of time: the inactive phase has next to none, and no percentage of nothing is of interest.
-FLOORED = Definition(relative=True, floor=1e-3)
-ABSOLUTE = Definition(relative=False)
-DEFINITIONS = {
-    "ln_Z": LN_Z,
-    "activity": FLOORED,
-    "susceptibility": FLOORED,
-    "instantaneous_activity": FLOORED,
+class Part(NamedTuple):
+    """What a part of the error is, and what makes it smaller."""
+
+    meaning: str
+    remedy: str
+
+
+PARTS = {  # in this order; the last stands for the two before it where they cannot be told apart
+    "discretisation": Part(
+        "the time steps' own error, on the scale of the error",
+        "the time steps themselves: halve dt, or take a tracker that does not step this way",
+    ),
+    "projection": Part(
+        "what the network cannot represent, or was not trained to", "the network: a wider one, or longer training"
+    ),
+    "sampling": Part("the rest", "sampling noise: take more samples"),
+    "network": Part(
+        "projection and sampling together",
+        "the network and its sampling (too large to sum over, so they are one number)",
+    ),
 }
-PARTS = ("discretisation", "projection", "sampling", "network")
+
+
+def part_label(name: str) -> str:
+    """How a legend calls the total or a part."""
+    return {"error": "total", "network": "projection + sampling"}.get(name, name)
+
+
 KEY = ["quantity", "s", "t", "site", "distance"]
-
-
-def definition(quantity: str) -> Definition:
-    return DEFINITIONS.get(quantity, ABSOLUTE)
 
 
 def errors(
@@ -83,7 +77,7 @@ def errors(
         key = _key(row)
         parts = _split(row["value"], exact.get(key, np.nan), stepped.get(key, np.nan), summed.get(key, np.nan))
         reference = exact.get(key, np.nan)
-        scale = definition(row["quantity"]).scale(reference) if np.isfinite(reference) else np.nan
+        scale = row_of(row["quantity"]).scale(reference) if np.isfinite(reference) else np.nan
         total = row["value"] - reference
         note = _note(total, scale, parts, (scheme_notes or {}).get(float(row["s"]), ""))
         out.append(
@@ -95,7 +89,7 @@ def errors(
                 "scheme": stepped.get(key, np.nan),
                 "summed": summed.get(key, np.nan),
                 "error": abs(total) / scale,
-                "error_per_site": abs(total) / n_sites if row["quantity"] == "ln_Z" else np.nan,
+                "error_per_site": abs(total) / n_sites if row_of(row["quantity"]).extensive else np.nan,
                 "scale": scale,
                 "total": total,
                 **parts,

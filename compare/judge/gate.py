@@ -38,6 +38,7 @@ from vanbench.compare.run.provenance import commit
 from vanbench.compare.run.record import SchemaMismatch, read_json, records, write_json
 from vanbench.compare.show.warned import grouped
 from vanbench.exact import InputError
+from vanbench.exact.definitions.quantities import DISTRIBUTION
 
 BASELINE_SCHEMA = 1
 ATOL = 1e-5  # an error below it is float noise of training, not accuracy: machines differ there
@@ -46,7 +47,6 @@ IDENTITY = ("task", "architecture", "shape", "quantity", "s", "measure")
 LARGEST = 1e100  # of any number in a baseline; its square is a number too
 MEASURES = ("network", "error", "error_per_site")  # the first that is defined is judged
 POOL = ("architecture", "quantity", "measure")  # what cases that are pooled have in common
-DISTRIBUTION = "distribution"  # the quantity of a case that compares whole distributions
 TOO_FEW = "too few seeds"
 DISTANCES = {"continuous": "error", "scheme": "network"}  # reference of a distance -> the measure it belongs to
 
@@ -66,11 +66,11 @@ class Verdict:
 def cases(folder: Path) -> list[dict[str, Any]]:
     """The cases of the records under ``folder``, plain values. Raises ``InputError``."""
     last = last_times(scalars(summarise(collect(folder))))
-    found = []
+    judged = []
     for row in last.to_dict("records"):
         measure = next((name for name in MEASURES if math.isfinite(row[name])), None)
         if measure is not None:
-            found.append(
+            judged.append(
                 {
                     **{name: row[name] for name in ("task", "task_hash", *IDENTITY[1:-1], "t")},
                     "measure": measure,
@@ -79,21 +79,23 @@ def cases(folder: Path) -> list[dict[str, Any]]:
                     "seeds": int(row["seeds"]),
                 }
             )
-    return found + _distance_cases(folder)
+    return judged + _distance_cases(folder)
 
 
 def _distance_cases(folder: Path) -> list[dict[str, Any]]:
     """Total variation between network and exact vector, where records hold it."""
     rows = []
     for _, record in records(folder):
-        case = {"task": record.task, "task_hash": record.task_hash, "architecture": record.label}
-        found = record.frame("distances").to_dict("records")
-        stepped = {row["s"] for row in found if DISTANCES[row["reference"]] == "network"}
-        for row in found:
+        case = {"task": record.task.name, "task_hash": record.task_hash, "architecture": record.label}
+        distances = record.frame("distances").to_dict("records")
+        stepped = {row["s"] for row in distances if DISTANCES[row["reference"]] == "network"}
+        for row in distances:
             measure = DISTANCES[row["reference"]]
             if measure == "network" or row["s"] not in stepped:
-                shown = {"shape": shape_text(record.shape), "quantity": DISTRIBUTION, "s": row["s"], "t": row["t"]}
-                rows.append({**case, **shown, "measure": measure, "seed": record.seed, "error": row["total_variation"]})
+                shown = {"shape": shape_text(record.run.shape), "quantity": DISTRIBUTION, "s": row["s"], "t": row["t"]}
+                rows.append(
+                    {**case, **shown, "measure": measure, "seed": record.run.seed, "error": row["total_variation"]}
+                )
     if not rows:
         return []
     groups = pd.DataFrame(rows).groupby([*rows[0]][:-2], sort=True)
@@ -171,11 +173,11 @@ def pooled(
     errors add, which is the most that the variance of a sum can be.
     """
     newer = {id(old): new for old, new in pairs}
-    found = []
+    averaged = []
     for olds in pools([old for old, _ in pairs]):
         units = [max(old["error"], atol) for old in olds]
-        found.append((_pool(olds, units), _pool([newer[id(old)] for old in olds], units)))
-    return found
+        averaged.append((_pool(olds, units), _pool([newer[id(old)] for old in olds], units)))
+    return averaged
 
 
 def pools(cases: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
@@ -221,13 +223,13 @@ def write_baseline(
 
     A change is ``case, baseline, now, verdict`` (``new``, ``changed``, ``same``, ``removed``).
     """
-    found = cases(folder)
+    measured = cases(folder)
     bad = not_finite(folder)
     if bad:
         raise InputError(f"no baseline is written: {bad[0]}")
     old = {(_identity(c), c["task_hash"]): c for c in load_baseline(baseline)} if baseline.exists() else {}
     changes = []
-    for case in found:
+    for case in measured:
         before = old.pop((_identity(case), case["task_hash"]), None)
         same = before is not None and before["error"] == case["error"]
         verdict = "new" if before is None else "same" if same else "changed"
@@ -236,7 +238,7 @@ def write_baseline(
     for case in old.values():
         changes.append({"case": label(case), "baseline": case["error"], "now": None, "verdict": "removed"})
     if agreed(changes):
-        write_json(baseline, {"schema_version": BASELINE_SCHEMA, **commit(), "cases": found})
+        write_json(baseline, {"schema_version": BASELINE_SCHEMA, **commit(), "cases": measured})
     return changes
 
 
@@ -280,22 +282,22 @@ def _sound(case: Mapping[str, Any]) -> bool:
 
 def not_finite(folder: Path) -> list[str]:
     """Values of networks that are null because they were not finite, one sentence each."""
-    found = []
+    sentences = []
     for path, record in records(folder):
         held = record.frame("rows")
         bad = held[pd.to_numeric(held["value"], errors="coerce").isna()]
         for row in bad.to_dict("records"):
-            found.append(f"{path.name}: {row['quantity']} at s = {row['s']:g}, t = {row['t']:g} is not finite.")
-    return found
+            sentences.append(f"{path.name}: {row['quantity']} at s = {row['s']:g}, t = {row['t']:g} is not finite.")
+    return sentences
 
 
 def warned(folder: Path) -> list[str]:
     """What the records under ``folder`` warn of, a sentence for each task, shape, network and kind: no failure."""
-    found = []
+    told = []
     for _, record in records(folder):
-        name = f"{record.task} {shape_text(record.shape)} {record.label}"
-        found += [(name, record.seed, one) for one in record.warnings]
-    return grouped(found)
+        name = f"{record.task.name} {shape_text(record.run.shape)} {record.label}"
+        told += [(name, record.run.seed, warning) for warning in record.warnings]
+    return grouped(told)
 
 
 def judge(

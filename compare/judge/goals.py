@@ -16,12 +16,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from tabulate import tabulate
 
 from vanbench.compare.declare.parse import shape_text
 from vanbench.compare.run.exact_tables import CASES, FOLDER, read
 from vanbench.compare.run.record import FOLDER as RECORDS
 from vanbench.compare.run.record import Record, records, unfinished
+from vanbench.compare.show import canvas
+from vanbench.compare.show.grid import Grid
 
 HEADINGS = {
     "task": "case",
@@ -41,8 +42,7 @@ HEADINGS = {
     "reached": "reached",
 }
 KEYS = ["task", "shape", "tracker", "network"]
-COLOURS = ["tab:blue", "tab:orange", "tab:green", "tab:red", "tab:purple", "tab:brown", "tab:pink", "tab:olive"]
-COLOURS += ["tab:cyan", "gold", "navy"]
+COLOURS = [*canvas.COLOURS, "tab:cyan", "gold", "navy"]
 
 
 def goals(folder: Path) -> pd.DataFrame:
@@ -52,9 +52,9 @@ def goals(folder: Path) -> pd.DataFrame:
     """
     early = unfinished(folder)
     finished = [] if early and not (folder / RECORDS).is_dir() else [record for _, record in records(folder)]
-    found = finished + early
-    clones = {_question(record): record for record in finished if record.tracker == "clones"}
-    rows = pd.DataFrame([_row(record, clones.get(_question(record))) for record in found])
+    every = finished + early
+    clones = {_question(record): record for record in finished if record.task.tracker == "clones"}
+    rows = pd.DataFrame([_row(record, clones.get(_question(record))) for record in every])
     out = []
     for _, group in rows.groupby(KEYS, sort=False):
         first, error, cost = group.iloc[0].to_dict(), group.error.median(), group.cpu_s.median()
@@ -74,31 +74,32 @@ def joined(table: pd.DataFrame, stored: Path) -> pd.DataFrame:
 
 
 def _row(record: Record, clones: Record | None) -> dict[str, Any]:
-    goal = {"error": None, "seconds": None, "quantities": ["ln_Z"], **(record.config.get("goal") or {})}
+    goal = record.task.goal
+    quantities = goal.quantities if goal else ["ln_Z"]
     errors = record.frame("errors")
     if errors.empty:  # ended before the first report time
         errors = pd.DataFrame({"quantity": [], "t": [], "error": []}, dtype=float)
-    errors = errors[errors.quantity.isin(goal["quantities"])]
+    errors = errors[errors.quantity.isin(quantities)]
     error, stderr = errors.error.max(), np.nan
-    of_ln_z = goal["quantities"] == ["ln_Z"]
+    of_ln_z = quantities == ["ln_Z"]
     if not np.isfinite(error) and of_ln_z and len(errors):
         error = _from_library(record)
     if not np.isfinite(error) and of_ln_z and len(errors) and clones is not None and clones is not record:
         error, stderr = _from_clones(record, clones)
     return {
-        "of": ", ".join(goal["quantities"]),
-        "task": record.task,
-        "shape": shape_text(record.shape),
+        "of": ", ".join(quantities),
+        "task": record.task.name,
+        "shape": shape_text(record.run.shape),
         "t": errors.t.max(),
-        "tracker": record.method,
+        "tracker": record.task.method,
         "network": record.label if record.diagnostics.get("n_parameters") else "–",
         "parameters": record.diagnostics.get("n_parameters"),
         "ended": _ended(record.diagnostics),
         "error": error,
         "stderr": stderr,
-        "goal_error": goal["error"],
+        "goal_error": goal.error if goal else None,
         "cpu_s": record.cpu_s,
-        "goal_seconds": goal["seconds"],
+        "goal_seconds": goal.seconds if goal else None,
     }
 
 
@@ -110,7 +111,7 @@ def _ended(diagnostics: dict[str, Any]) -> str:
 
 def _from_library(record: Record) -> float:
     """The largest error at the times and ``s`` of a stored exact table, NaN where there is none of this system."""
-    tables = [case for case in CASES.values() if case.system == record.system and list(case.shape) == record.shape]
+    tables = [case for case in CASES.values() if (case.system, case.shape) == (record.system, record.run.shape)]
     for case in tables:
         exact = read(FOLDER / f"{case.name}.csv")
         params = json.loads(json.dumps(dict(case.build().params), default=float))  # as a record stores them
@@ -134,7 +135,8 @@ def _from_clones(record: Record, clones: Record) -> tuple[float, float]:
 
 
 def _question(record: Record) -> str:
-    return json.dumps([record.system, record.shape, record.params, record.s, record.observable, record.config["times"]])
+    task = record.task
+    return json.dumps([record.system, record.run.shape, record.params, task.s, task.observable, task.times])
 
 
 def _verdict(error: float, cost: float, goal: dict[str, Any]) -> str:
@@ -154,7 +156,7 @@ def markdown(table: pd.DataFrame) -> str:
     if (table["of"] == "ln_Z").all():
         shown.remove("of")
     rows = [[_cell(name, row[name]) for name in shown] for row in table.to_dict("records")]
-    return tabulate(rows, [HEADINGS[name] for name in shown], tablefmt="pipe", disable_numparse=True) + "\n"
+    return Grid([HEADINGS[name] for name in shown], rows).markdown() + "\n"
 
 
 def _cell(name: str, value: Any) -> str:
@@ -177,7 +179,7 @@ def cross(table: pd.DataFrame) -> str:
         cells[row["network"], row["task"]] = f"{text}, {row['cpu_s']:.3g} s"
     networks, tasks = (list(dict.fromkeys(table[name])) for name in ("network", "task"))
     rows = [[network, *(cells.get((network, task), "") for task in tasks)] for network in networks]
-    return tabulate(rows, ["network", *tasks], tablefmt="pipe", disable_numparse=True) + "\n"
+    return Grid(["network", *tasks], rows).markdown() + "\n"
 
 
 def plot(table: pd.DataFrame, path: Path) -> None:
@@ -185,15 +187,13 @@ def plot(table: pd.DataFrame, path: Path) -> None:
 
     What has no error (ended before the first report time) stands in the table alone.
     """
-    from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
     from matplotlib.ticker import LogLocator, NullFormatter
 
     trackers, networks = (list(dict.fromkeys(table[name])) for name in ("tracker", "network"))
     markers = dict(zip(trackers, itertools.cycle("osD^vP*X<>ph")))
     colours = {**dict(zip(networks, itertools.cycle(COLOURS))), "–": "black"}
-    figure = Figure(figsize=(8, 5.5), layout="constrained")
-    axis = figure.subplots()
+    figure, ((axis,),) = canvas.new(1, width=8, height=5.5, dpi=120)
     for row in table[table.error > 0].to_dict("records"):
         face = "none" if row["ended"] else colours[row["network"]]
         axis.loglog(row["cpu_s"], row["error"], markers[row["tracker"]], color=colours[row["network"]], mfc=face, ms=7)
@@ -209,5 +209,4 @@ def plot(table: pd.DataFrame, path: Path) -> None:
         Line2D([], [], ls="-", lw=5, color=colours[name], label=name.replace("–", "no network")) for name in networks
     ]
     figure.legend(handles=shown, loc="outside right upper", fontsize=8)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=120)
+    canvas.save(figure, path)

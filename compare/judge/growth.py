@@ -17,11 +17,12 @@ import pandas as pd
 from scipy.special import stdtrit
 
 from vanbench.compare.judge.collect import last_times, scalars
+from vanbench.exact.statistics import fitted_line
 
 MIN_SIZES = 3  # two points lie on every law
 CONFIDENCE = 0.95
 PREFERENCE = 2.0  # by this difference of Akaike's criterion the exponential must be better to be quoted
-NOTHING = 1e-12  # an error below it is rounding, and its logarithm says nothing
+NOTHING = 1e-12  # smaller errors are rounding, which no law describes
 EXACT = 1e-10  # a scatter of ln error below it is the rounding of logarithms
 CASE = ["task", "task_hash", "tracker", "architecture", "quantity", "s"]
 
@@ -67,13 +68,11 @@ def fit(n_sites: Any, error: Any, law: str = "power") -> Growth | None:
     if len(n) < MIN_SIZES:
         return None
     x, z = (np.log(n) if law == "power" else n), np.log(y)
-    away = x - x.mean()
-    rate = float(away @ z / (away @ away))
-    misfit = z - z.mean() - rate * away
+    rate, intercept = fitted_line(x, z)
+    misfit, away = z - intercept - rate * x, x - x.mean()
     scatter = math.sqrt(float(misfit @ misfit) / (len(n) - 2))
     width = float(stdtrit(len(n) - 2, 0.5 + CONFIDENCE / 2)) * scatter / math.sqrt(float(away @ away))
-    prefactor = math.exp(float(z.mean()) - rate * float(x.mean()))
-    return Growth(law, rate, rate - width, rate + width, prefactor, scatter, len(n))
+    return Growth(law, rate, rate - width, rate + width, math.exp(intercept), scatter, len(n))
 
 
 def growth(n_sites: Any, error: Any) -> Growth | None:
@@ -93,15 +92,15 @@ def laws(summary: pd.DataFrame, column: str = "error") -> pd.DataFrame:
     object.
     """
     last = last_times(scalars(summary))
-    found = []
+    fitted = []
     case = [name for name in CASE if name in last]  # tables read back from a file may know of no tracker
     for key, rows in last.groupby(case, sort=True):
         sizes = rows.groupby("n_sites")[column].mean()  # shapes with equally many sites are one point
         law = growth(sizes.index.to_numpy(), sizes.to_numpy())
         if law is not None:
-            found.append({**dict(zip(case, key)), "t": rows.t.iloc[0], **vars(law), "growth": law})
+            fitted.append({**dict(zip(case, key)), "t": rows.t.iloc[0], **vars(law), "growth": law})
     names = [*case, "t", *Growth.__dataclass_fields__, "growth"]
-    return pd.DataFrame(found, columns=names)
+    return pd.DataFrame(fitted, columns=names)
 
 
 def _usable(n_sites: Any, error: Any) -> tuple[np.ndarray, np.ndarray]:

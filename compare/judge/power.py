@@ -1,4 +1,4 @@
-"""The statistics of the gate: when a difference is no luck, and how many seeds it takes to see one.
+"""The statistics of the gate: when a difference is more than chance, and how many seeds reveal one.
 
 A case has a mean error ``m`` over ``n`` seeds with the standard error ``sigma``; the seeds are independent runs. Two
 such means are compared by Welch's test, one-sided (Welch, Biometrika 34, 28 (1947))::

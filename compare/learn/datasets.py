@@ -145,10 +145,10 @@ def _read(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
             import pandas as pd
 
             frame = pd.read_csv(path, header=0 if _has_header(path) else None)
-            found = [c for c in frame.columns if re.fullmatch(r"label(\.\d+)?", str(c).strip(), re.IGNORECASE)]
-            if len(found) > 1:
-                raise InputError(f"{path} has {len(found)} columns named label: keep one.")
-            labels = frame.pop(found[0]).to_numpy() if found else None
+            labelled = [c for c in frame.columns if re.fullmatch(r"label(\.\d+)?", str(c).strip(), re.IGNORECASE)]
+            if len(labelled) > 1:
+                raise InputError(f"{path} has {len(labelled)} columns named label: keep one.")
+            labels = frame.pop(labelled[0]).to_numpy() if labelled else None
             return frame.to_numpy(dtype=float), labels
     except InputError:
         raise
@@ -159,13 +159,13 @@ def _read(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
         zlib.error,
         zipfile.BadZipFile,
     ) as error:  # numpy refuses pickles with a ValueError
-        said = " ".join(str(error).split()).rstrip(".")  # one line, whatever a library says
+        said = " ".join(str(error).split()).rstrip(".")  # libraries may say it in several lines
         raise InputError(f"{path} cannot be read as plain numbers: {said}.") from error
     raise InputError(f"{path} has an unknown ending: use .npy, .npz or .csv.")
 
 
 def _has_header(path: Path) -> bool:
-    """Whether a CSV starts with names: something that is no number, or the column numbers 0, 1, 2, ... themselves."""
+    """Whether a CSV starts with names: a cell that is not a number, or the column numbers 0, 1, 2, ... themselves."""
     with open(path, encoding="utf-8") as file:
         cells = [cell.strip().strip('"') for cell in file.readline().split(",")]
     try:
@@ -201,8 +201,8 @@ def _select(
     per_class: int | None,
 ) -> Dataset:
     rows = [np.flatnonzero(labels == c)[:per_class] for c in classes]
-    for c, found in zip(classes, rows, strict=True):
-        if len(found) == 0:
+    for c, indices in zip(classes, rows, strict=True):
+        if len(indices) == 0:
             raise InputError(f"Class {c} is empty in {name}: choose classes among {np.unique(labels).tolist()}.")
     index = np.sort(np.concatenate(rows))
     position = {c: k for k, c in enumerate(classes)}
@@ -215,15 +215,15 @@ def load(data: str, mnist_folder: Path | None = None, threshold: float | None = 
     if threshold is not None and not math.isfinite(threshold):
         raise InputError(f"--threshold {threshold}: give a finite number.")
     if mnist_folder is not None:
-        found = mnist(mnist_folder, threshold=0.5 if threshold is None else threshold)
+        dataset = mnist(mnist_folder, threshold=0.5 if threshold is None else threshold)
     elif data == "digits":
-        found = digits(threshold=8.0 if threshold is None else threshold)
+        dataset = digits(threshold=8.0 if threshold is None else threshold)
     elif data == "bars-and-stripes":
         if threshold is not None:
             raise InputError("Bars and stripes are binary already: leave out --threshold.")
-        found = bars_and_stripes()
+        dataset = bars_and_stripes()
     else:
-        found = user_file(Path(data), threshold)
-    if (found.x == found.x[0]).all():
-        raise InputError(f"All images of {found.name} are the same: check the file, or --threshold.")
-    return found
+        dataset = user_file(Path(data), threshold)
+    if (dataset.x == dataset.x[0]).all():
+        raise InputError(f"All images of {dataset.name} are the same: check the file, or --threshold.")
+    return dataset

@@ -16,6 +16,7 @@ from typing import Any
 
 from vanbench.compare.run.pool import Job, Outcome, attempt
 from vanbench.exact import InputError
+from vanbench.exact.errors import optional
 
 CONNECT_SECONDS = 15
 ONE_AT_A_TIME = threading.Lock()  # torch's global seed and Python's warnings are a process's, not a thread's
@@ -23,14 +24,9 @@ ONE_AT_A_TIME = threading.Lock()  # torch's global seed and Python's warnings ar
 
 def connect(address: str) -> Any:
     """A client of the scheduler at ``address``. Raises ``InputError``."""
+    distributed = optional("distributed", "--scheduler")
     try:
-        from distributed import Client
-    except ImportError:
-        raise InputError(
-            "--scheduler needs dask.distributed: python -m pip install 'vanbench[cluster]', or pip install distributed."
-        ) from None
-    try:
-        return Client(address, timeout=CONNECT_SECONDS)
+        return distributed.Client(address, timeout=CONNECT_SECONDS)
     except (OSError, ValueError, TimeoutError) as error:
         raise InputError(f"no dask scheduler answers at {address!r}: {str(error) or type(error).__name__}.") from error
 
@@ -38,8 +34,8 @@ def connect(address: str) -> Any:
 def require_shared(client: Any, folder: Path) -> None:
     """Raise ``InputError`` where a worker does not see ``folder``; workers that come later are trusted to."""
     seen = client.run(os.path.isdir, str(folder.resolve()))
-    for worker, found in seen.items():
-        if not found:
+    for worker, visible in seen.items():
+        if not visible:
             raise InputError(f"worker {worker} does not see {str(folder)!r}: give a folder on a shared file system.")
 
 

@@ -41,15 +41,15 @@ class Case:
 
 def _cases() -> list[Case]:
     square = [(n, n) for n in (3, 4, 5)]
-    found = [Case(f"south-east-{n}x{n}", "east", (n, n)) for n, _ in square]
-    found += [Case(f"fa-{n}x{n}", "fa", (n, n), dt=0.025 if n == 5 else 0.05) for n, _ in square]
-    found += [Case(f"south-east-front-{n}x{n}x{n}", "east", (n, n, n)) for n in (2, 3)]
-    found += [Case(f"{name}-{n}", name, (n,)) for name in ("fa", "east") for n in range(4, 25, 4)]
+    cases = [Case(f"south-east-{n}x{n}", "east", (n, n)) for n, _ in square]
+    cases += [Case(f"fa-{n}x{n}", "fa", (n, n), dt=0.025 if n == 5 else 0.05) for n, _ in square]
+    cases += [Case(f"south-east-front-{n}x{n}x{n}", "east", (n, n, n)) for n in (2, 3)]
+    cases += [Case(f"{name}-{n}", name, (n,)) for name in ("fa", "east") for n in range(4, 25, 4)]
     low = {"c": 0.05}
-    found += [Case(f"south-east-{n}x{n}-c0.05", "east", (n, n), low, -1.0) for n, _ in square]
+    cases += [Case(f"south-east-{n}x{n}-c0.05", "east", (n, n), low, -1.0) for n, _ in square]
     corner = {"c": 0.05, "pinned": "first"}
-    found += [Case(f"fa-corner-{n}x{n}-c0.05", "fa", (n, n), corner, -1.0) for n, _ in square]
-    return sorted(found, key=lambda case: len(case.build().free_sites))
+    cases += [Case(f"fa-corner-{n}x{n}-c0.05", "fa", (n, n), corner, -1.0) for n, _ in square]
+    return sorted(cases, key=lambda case: len(case.build().free_sites))
 
 
 CASES = {case.name: case for case in _cases()}

@@ -5,55 +5,57 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from vanbench.compare.declare.lookup import build_system
 from vanbench.compare.declare.sources import sources
-from vanbench.compare.declare.task import Budget, Run
+from vanbench.compare.declare.task import Run
 from vanbench.compare.judge import checks
 from vanbench.compare.judge.distances import distances
 from vanbench.compare.judge.errors import errors
 from vanbench.compare.run.provenance import peak_memory_mib, provenance, restart_peak_memory
 from vanbench.compare.run.record import FOLDER, UNFINISHED, Record, columns
 from vanbench.compare.run.references import Reference, reference
-from vanbench.exact import InputError, System
+from vanbench.exact import InputError, System, build
+from vanbench.exact.definitions.quantities import DISTRIBUTION, asked, kind_of
+from vanbench.exact.definitions.quantity import NETWORKS, SUMMED
 from vanbench.exact.sparse.propagate import steps_of
 from vanbench.exact.warning import AccuracyWarning, RunWarning
 
 if TYPE_CHECKING:
+    from vanbench.neural.callbacks import Callback
     from vanbench.neural.runner import Track
 
-Progress = Callable[[int, int, str], None]
 MAX_CHECKED = 1 << 12  # configurations; the check of a network must not be felt
-NOT_TRACKED = {"distribution"}  # quantities that compare asks of a network itself
 
 
-class EndedEarly(InputError):
-    """A run that was cut off or diverged; ``value``: what `execute` would have returned."""
+@dataclass(frozen=True)
+class Done:
+    """The outcome of a run: its record's file, its warnings, and why it ended before its last time, if it did."""
 
-    value: tuple[Path, list[RunWarning]]
+    path: Path
+    warnings: list[RunWarning]
+    ended: str | None = None
 
 
 def check(run: Run) -> System:
     """Raise ``InputError`` for what cannot run (system, network, tracker, times), before any work starts."""
     from vanbench import neural
     from vanbench.neural import trackers
-    from vanbench.neural.asked import quantities_of
 
     task = run.task
-    system = build_system(task.system, run.shape, task.params)
+    system = build(task.system, run.shape, **task.params)
     if task.observable not in system.observables:
         raise InputError(f"task {task.name!r}: {system.name} has the observables {', '.join(system.observables)}.")
-    for name in task.quantities:
-        known = [*quantities_of(system), *sorted(NOT_TRACKED)]
-        if name not in known:
-            reported = ", ".join(known)
-            raise InputError(f"task {task.name!r}: unknown quantity {name!r}; networks report {reported}.")
+    try:
+        asked(task.quantities, (NETWORKS, SUMMED), kind_of(system))
+    except InputError as error:
+        raise InputError(f"task {task.name!r}: {error}") from error
     tracker = trackers.make(task.tracker, task.tracker_options)
     tracker.variant(task.target)
     _check_finite(f"network {run.architecture.name}", run.architecture.options)
@@ -103,9 +105,9 @@ def _check_normalised(run: Run, d: int) -> None:
 
 def _check_finite(what: str, options: dict[str, Any]) -> None:
     for key, value in options.items():
-        for one in value if isinstance(value, list | tuple) else [value]:
-            if isinstance(one, float) and not math.isfinite(one):
-                raise InputError(f"{key} = {one}: an option of {what} is a finite number.")
+        for item in value if isinstance(value, list | tuple) else [value]:
+            if isinstance(item, float) and not math.isfinite(item):
+                raise InputError(f"{key} = {item}: an option of {what} is a finite number.")
 
 
 def _check_hyperparameters(name: str, options: dict[str, Any]) -> None:
@@ -119,10 +121,12 @@ def _check_hyperparameters(name: str, options: dict[str, Any]) -> None:
         if isinstance(default, bool):
             wrong = not isinstance(given, bool) and "true or false"
         elif isinstance(default, float):
-            wrong = any(isinstance(one, bool | str) for one in items) and "a number"
+            wrong = any(isinstance(item, bool | str) for item in items) and "a number"
         else:
             sizes = default is None or isinstance(default, int | tuple)
-            wrong = sizes and any(isinstance(one, bool | str | float) for one in items) and "a whole number, or several"
+            wrong = (
+                sizes and any(isinstance(item, bool | str | float) for item in items) and "a whole number, or several"
+            )
         if wrong:
             raise InputError(f"{key} = {given!r}: this option of {name} must be {wrong}.")
 
@@ -133,20 +137,20 @@ def execute(
     device: str = "auto",
     checkpoint: Path | None = None,
     resume: bool = False,
-    progress: Progress | None = None,
-    watch: Callable[[list[dict[str, Any]]], None] | None = None,
-) -> tuple[Path, list[RunWarning]]:
-    """Do ``run`` and write its record under ``folder``; returns its path and the warnings on the way.
+    callbacks: Sequence[Callback] = (),
+) -> Done:
+    """Do ``run`` and write its record under ``folder``; ``callbacks`` are those of `neural.track`.
 
-    Raises ``InputError`` for bad input, ``EndedEarly`` where a budget ran out or a run diverged: what there was until
-    then is kept apart, under ``UNFINISHED``, and a finished run takes its place.
+    Where the budget runs out or the run diverges, what there is until then is kept apart, under ``UNFINISHED``, until a
+    finished run takes its place. Raises ``InputError`` for bad input.
     """
+    from vanbench.neural import callbacks as call
     from vanbench.neural import track
     from vanbench.neural.backend import distributed
-    from vanbench.neural.trackers import Unfinished
+    from vanbench.neural.trackers import Diverged
 
     task = run.task
-    system = build_system(task.system, run.shape, task.params)
+    system = build(task.system, run.shape, **task.params)
     known = reference(task, run.shape, folder) if task.references else Reference(None, None, {})
     restart_peak_memory()
     began, began_cpu = time.perf_counter(), time.process_time()
@@ -159,7 +163,7 @@ def execute(
                 s=task.s,
                 times=task.times,
                 observable=task.observable,
-                quantities=[name for name in task.quantities if name not in NOT_TRACKED],
+                quantities=[name for name in task.quantities if name != DISTRIBUTION],
                 architecture=run.architecture.name,
                 architecture_options=run.architecture.options,
                 tracker=task.tracker,
@@ -170,49 +174,30 @@ def execute(
                 dtype=task.dtype,
                 out=checkpoint,
                 resume=resume,
-                progress=_within(task.budget, progress),
-                watch=watch,
+                callbacks=[call.budget(task.budget.seconds, task.budget.cpu_seconds), *callbacks],
             )
-            why = None
-        except Unfinished as error:
-            result, why = error.so_far, error
+            ended, how = result.ended, "out of budget"
+        except Diverged as error:
+            result, how = error.so_far, "diverged"
+            ended = f"{run.label} diverged: {error} Take a smaller learning rate or time step."
     cost: dict[str, Any] = {
         "wall_s": round(time.perf_counter() - began, 3),
         "cpu_s": round(time.process_time() - began_cpu, 3),
     }
     record = assemble(run, system, result, known, cost)
-    others = dict.fromkeys(str(one.message) for one in caught if issubclass(one.category, UserWarning))
+    others = dict.fromkeys(str(warning.message) for warning in caught if issubclass(warning.category, UserWarning))
     record.warnings += [RunWarning("code", text.removesuffix(".")) for text in others]
-    path, cut = folder / FOLDER / run.path, folder / UNFINISHED / run.path
-    if why is not None:
-        _keep(record, result, why, cut)
-        ended = EndedEarly(_sentence(run, why))
-        ended.value = cut, record.warnings
-        raise ended from why
+    if ended:
+        record.diagnostics["ended"] = how
+        record.diagnostics["ended_t"] = float(result.log["t"].max()) if len(result.log) else 0.0
+        record.distances = {}  # those at the last time
+    finished, unfinished = folder / FOLDER / run.path, folder / UNFINISHED / run.path
+    path = unfinished if ended else finished
     if distributed.rank() == 0:
         record.save(path)
-        cut.unlink(missing_ok=True)
-    return path, record.warnings
-
-
-def _keep(record: Record, result: Track, why: Exception, path: Path) -> None:
-    """Save what there is of a run that ended early, with how and when it ended."""
-    from vanbench.neural.backend import distributed
-    from vanbench.neural.trackers import Diverged
-
-    record.diagnostics["ended"] = "diverged" if isinstance(why, Diverged) else "out of budget"
-    record.diagnostics["ended_t"] = float(result.log["t"].max()) if len(result.log) else 0.0
-    record.distances = {}  # those at the last time
-    if distributed.rank() == 0:
-        record.save(path)
-
-
-def _sentence(run: Run, why: Exception) -> str:
-    from vanbench.neural.trackers import Diverged
-
-    if isinstance(why, Diverged):
-        return f"{run.label} diverged: {why} Take a smaller learning rate or time step."
-    return str(why)
+        if not ended:
+            unfinished.unlink(missing_ok=True)
+    return Done(path, record.warnings, ended)
 
 
 def assemble(run: Run, system: System, result: Track, known: Reference, cost: dict[str, Any]) -> Record:
@@ -222,28 +207,16 @@ def assemble(run: Run, system: System, result: Track, known: Reference, cost: di
     if len(result.records):
         compared = errors(result.records, known.continuous, known.scheme, system.n_sites, known.scheme_notes)
     return Record(
-        task=task.name,
+        run=run,
         task_hash=task.hash,
         system=system.name,
-        shape=list(run.shape),
         params=_plain(dict(system.params)),
-        s=task.s,
-        observable=task.observable,
-        architecture=run.architecture.name,
-        architecture_options=run.architecture.options,
-        label=run.architecture.label if result.diagnostics["n_parameters"] else task.method,
-        tracker=task.tracker,
-        tracker_options=task.tracker_options,
-        dtype=task.dtype,
-        seed=run.seed,
-        replica=run.replica,
         rows=columns(result.records),
         errors=columns(compared),
         distances=columns(pd.DataFrame(_distances(run, result, known))),
         log=columns(_at_times(result.log, task.times)),
         diagnostics=_plain(result.diagnostics),
         estimator=result.estimator,
-        config=task.model_dump(mode="json"),
         provenance={**provenance(str(result.diagnostics.get("device", "cpu"))), "sources": sources(run)},
         **cost,
         peak_memory_mib=round(peak_memory_mib(), 1),
@@ -253,19 +226,14 @@ def assemble(run: Run, system: System, result: Track, known: Reference, cost: di
 
 def _distances(run: Run, result: Track, known: Reference) -> Iterator[dict[str, Any]]:
     """At the last time, for each ``s`` and each reference that has a distribution."""
-    if "distribution" not in run.task.quantities:
+    if DISTRIBUTION not in run.task.quantities:
         return
-    for s in run.task.s:
-        network = result.distribution(_index(result, s))
+    for i, s in enumerate(run.task.s):
+        network = result.distribution(i)
         for which in ("continuous", "scheme"):
             exact = known.distribution(s, which)
             if network is not None and exact is not None:
                 yield {"s": s, "t": run.task.times[-1], "reference": which, **distances(exact, network)}
-
-
-def _index(result: Track, s: float) -> int:
-    """Where the network of ``s`` stands among all that were trained (activity trains neighbours too)."""
-    return min(range(len(result.problem.s)), key=lambda i: abs(float(result.problem.s[i]) - s))
 
 
 def _at_times(log: pd.DataFrame, times: list[float]) -> pd.DataFrame:
@@ -273,26 +241,6 @@ def _at_times(log: pd.DataFrame, times: list[float]) -> pd.DataFrame:
         return log
     near = [any(abs(t - wanted) < 1e-9 * max(1.0, wanted) for wanted in times) for t in log["t"]]
     return log[near].reset_index(drop=True)
-
-
-def _within(budget: Budget, progress: Progress | None) -> Progress:
-    """``progress`` that also stops a run when its budget is spent."""
-    from vanbench.neural.trackers import Unfinished
-
-    clocks = {"seconds": time.monotonic, "cpu_seconds": time.process_time}
-    began = {name: clock() for name, clock in clocks.items()}
-
-    def report(step: int, total: int, message: str) -> None:
-        for name, clock in clocks.items():
-            most = getattr(budget, name)
-            if most is not None and clock() - began[name] > most:
-                unit = name.replace("_", " ").replace("cpu", "CPU")
-                told = f"the budget of {most:g} {unit} ran out at step {step} of {total}: raise budget.{name}."
-                raise Unfinished(told)
-        if progress is not None:
-            progress(step, total, message)
-
-    return report
 
 
 def _plain(content: dict[str, Any]) -> dict[str, Any]:

@@ -20,9 +20,9 @@ def check(path: Path, record: Record) -> None:
 
 
 def _wrong(record: Record) -> str | None:
-    """What is the matter with ``record``, or None."""
-    if not record.shape or min(record.shape) < 1:
-        return f"shape {record.shape} is none"
+    """The first defect of ``record``, or None."""
+    if not record.run.shape or min(record.run.shape) < 1:
+        return f"shape {record.run.shape} has no sites"
     missing = [name for name in NEEDED if name not in record.errors]
     if missing or not record.errors["value"]:
         return f"its table 'errors' lacks {', '.join(missing) or 'rows'}"
@@ -35,6 +35,6 @@ def _wrong(record: Record) -> str | None:
             text = name in WORDS
             if not all(item is None or isinstance(item, str) == text for item in column):
                 return (
-                    f"column {name!r} of its table {table!r} holds something else than {'text' if text else 'numbers'}"
+                    f"column {name!r} of its table {table!r} holds values that are not {'text' if text else 'numbers'}"
                 )
     return None

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from vanbench.compare.declare.task import Architecture, Suite, Task
+from vanbench.compare.declare.task import Suite, Task
 from vanbench.compare.run.record import Record, read_json, unfinished
 from vanbench.exact import InputError
 
 
-def sentence(folder: Path, found: Sequence[Record]) -> str:
+def sentence(folder: Path, recorded_runs: Sequence[Record]) -> str:
     """How many runs are missing; empty where none is, or where the folder has no suite.
 
     A network that the suite does not name (`vanbench run --architecture`) is expected in all of its tasks, and where
@@ -21,12 +21,12 @@ def sentence(folder: Path, found: Sequence[Record]) -> str:
     except (OSError, InputError, ValueError):
         return ""  # a folder of single runs, or an older declaration
     declared = {(task.name, architecture.label) for task in suite.tasks for architecture in task.architectures}
-    recorded = {(record.task, _label(record)) for record in found}
+    recorded = {(record.task.name, record.run.architecture.label) for record in recorded_runs}
     others = {label for _, label in recorded - declared}
     pairs = {(task.name, label) for task in suite.tasks for label in others}
     if declared & recorded or not others:
         pairs |= declared
-    done = {_key(record) for record in found}
+    done = {_key(record) for record in recorded_runs}
     asked = {key for task in suite.tasks for key in _asked(task, {label for name, label in pairs if name == task.name})}
     lacking = asked - done
     if not lacking:
@@ -41,9 +41,4 @@ def _asked(task: Task, labels: set[str]) -> Iterable[tuple]:
 
 
 def _key(record: Record) -> tuple:
-    return record.task, tuple(record.shape), _label(record), record.replica
-
-
-def _label(record: Record) -> str:
-    """Of the network that was asked for, also where a tracker used none."""
-    return Architecture(name=record.architecture, options=record.architecture_options).label
+    return record.task.name, record.run.shape, record.run.architecture.label, record.run.replica

@@ -18,7 +18,7 @@ from typing import Any
 
 from vanbench.exact import InputError
 
-PATIENCE = 5.0  # seconds that a process which is told to end has for it
+PATIENCE = 5.0  # seconds that a process has to end before it is killed
 PRELOAD = ["vanbench.compare.run.execute", "vanbench.neural"]
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 Report = Callable[[int, int, str], None]
@@ -35,10 +35,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a job: ``value``, or ``failure`` in one sentence (``crash``: with the traceback).
-
-    A failure has a ``value`` too where its exception carries one.
-    """
+    """What became of a job: ``value``, or ``failure`` in one sentence (``crash``: with the traceback)."""
 
     job: Job
     value: Any = None
@@ -124,11 +121,11 @@ def _child(job: Job, pipe: Connection) -> None:
 
 
 def attempt(job: Job, progress: Report) -> Outcome:
-    """The job, done here: whatever goes wrong is its outcome."""
+    """Do the job in this process; an exception becomes its outcome."""
     try:
         return Outcome(job, job.function(*job.arguments, progress=progress))
     except InputError as error:
-        return Outcome(job, getattr(error, "value", None), failure=str(error))
+        return Outcome(job, failure=str(error))
     except OSError as error:
         if error.filename is not None:  # a folder that cannot be written, a full disk: no defect of ours
             return Outcome(job, failure=f"{str(error.filename)!r}: {error.strerror}.")

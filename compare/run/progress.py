@@ -1,4 +1,4 @@
-"""Progress on stderr: moving on a terminal; in a log, the line as it stands, every half minute."""
+"""Progress on stderr: moving bars on a terminal, a line every half minute in a log."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Bars(Progress):
 
 @contextmanager
 def status(console: Console, title: str) -> Iterator[Callable[[str], None]]:
-    """What to call with a line on how far this is, where there is no count to make a bar of."""
+    """Yields a function that shows a line of progress, for work whose length is unknown."""
     now = _Now(console)
     with console.status(title) as shown:
 

@@ -18,16 +18,15 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, field_validator
 
-from vanbench.compare.declare.task import checked, method_label
+from vanbench.compare.declare.task import Run, checked
 from vanbench.exact import InputError
-from vanbench.exact.spellings import refuse_old_tracker
 from vanbench.exact.warning import RunWarning
 
-SCHEMA = 1
+SCHEMA = 2
 MOST_DIGITS = 20  # of a whole number: more than 64 bits hold, and no float overflows
 FOLDER = "records"
 UNFINISHED = "_unfinished"  # records of runs that were cut off or diverged; no task can have this name
-VISIBLE = "[!.]*.json"  # what is no file of a file system's own, as ._x.json of macOS
+VISIBLE = "[!.]*.json"  # skips the files that file systems add, like ._x.json of macOS
 Columns = dict[str, list[float | int | str | None]]
 
 
@@ -36,43 +35,32 @@ class SchemaMismatch(InputError):
 
 
 class Record(BaseModel):
-    """One run.
+    """One run, and what came of it.
 
+    ``task_hash``: that of the task when it ran; ``system``, ``params``: the system's own name and all its parameters;
     ``rows``: the network's values; ``errors``: against the references; ``distances``: between whole distributions at
-    the last time; ``log``: the tracker's own figures at the report times; ``config``: the whole task; ``warnings``: why
-    which of its numbers may be wrong (records from before they were kept have none).
+    the last time; ``log``: the tracker's own figures at the report times; ``warnings``: which of its numbers may be
+    wrong, and why.
     """
 
     model_config = ConfigDict(extra="forbid")
 
     schema_version: int = SCHEMA
-    task: str
+    run: Run
     task_hash: str
     system: str
-    shape: list[int]
     params: dict[str, Any]
-    s: list[float]
-    observable: str
-    architecture: str
-    architecture_options: dict[str, Any]
-    label: str
-    tracker: str
-    tracker_options: dict[str, Any]
-    dtype: str
-    seed: int
-    replica: int
     rows: Columns
     errors: Columns
     distances: Columns
     log: Columns
     diagnostics: dict[str, float | int | str | bool | None]
     estimator: str | None
-    config: dict[str, Any]
     provenance: dict[str, Any]
     wall_s: float
-    cpu_s: float | None = None
+    cpu_s: float
     peak_memory_mib: float
-    warnings: list[RunWarning] = []
+    warnings: list[RunWarning]
 
     @field_validator("rows", "errors", "distances", "log")
     @classmethod
@@ -81,20 +69,9 @@ class Record(BaseModel):
             raise ValueError("its columns differ in length")
         return value
 
-    @field_validator("tracker")
-    @classmethod
-    def _today(cls, value: str) -> str:
-        refuse_old_tracker(value)
-        return value
-
-    @property
-    def method(self) -> str:
-        """The tracker as tables call it."""
-        return method_label(self.tracker, self.tracker_options, self.config.get("target", "time"))
-
     @property
     def n_sites(self) -> int:
-        return math.prod(self.shape)
+        return math.prod(self.run.shape)
 
     def frame(self, table: str = "rows") -> pd.DataFrame:
         """``rows``, ``errors``, ``distances`` or ``log`` as a DataFrame; null becomes NaN in columns of numbers."""
@@ -123,7 +100,7 @@ class Record(BaseModel):
 def records(folder: Path) -> Iterator[tuple[Path, Record]]:
     """Every record under ``folder``, in the order of their paths. Raises ``InputError`` where there is none."""
     if not folder.is_dir():
-        raise InputError(f"{str(folder)!r} is no folder: give the folder that `vanbench run --out` wrote.")
+        raise InputError(f"{str(folder)!r} is not a folder: give the folder that `vanbench run --out` wrote.")
     paths = sorted(_record_files(folder))
     if not paths:
         raise InputError(
@@ -139,7 +116,7 @@ def unfinished(folder: Path) -> list[Record]:
 
 
 def _record_files(folder: Path) -> Iterator[Path]:
-    """Under ``folder/records``, or in a folder of several runs: whatever JSON is not another file of a run."""
+    """The JSON files under ``folder/records``, or under a folder of several runs, except the other files of a run."""
     root = folder / FOLDER if (folder / FOLDER).is_dir() else folder
     for path in root.rglob(VISIBLE):
         if path.name == "suite.json" or path.parent.name in ("references", "baselines"):
@@ -149,12 +126,12 @@ def _record_files(folder: Path) -> Iterator[Path]:
 
 
 def columns(frame: pd.DataFrame) -> Columns:
-    """A DataFrame by columns of plain values; what is not finite becomes null and is named in ``note``.
+    """A DataFrame by columns of plain values; infinities and NaN become null, and ``note`` names them.
 
     A missing entry (None, NaN) is null without a note, except in ``value``, where every null is explained.
     """
     notes = list(frame["note"]) if "note" in frame else [""] * len(frame)
-    found: Columns = {}
+    held: Columns = {}
     for name in frame.columns:
         if name == "note":
             continue
@@ -164,10 +141,10 @@ def columns(frame: pd.DataFrame) -> Columns:
                 if (math.isinf(item) or name == "value") and not notes[row]:
                     notes[row] = f"{name} is not finite ({item})"
                 plain[row] = None
-        found[str(name)] = plain
+        held[str(name)] = plain
     if "note" in frame or any(notes):
-        found["note"] = [note if isinstance(note, str) else "" for note in notes]
-    return found
+        held["note"] = [note if isinstance(note, str) else "" for note in notes]
+    return held
 
 
 def _plain(item: Any) -> Any:
@@ -182,7 +159,7 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """As `write_file`."""
+    """Write ``text`` as `write_file` does."""
     write_file(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
@@ -210,7 +187,7 @@ def read_json(path: Path) -> dict[str, Any]:
     except InputError as error:
         raise InputError(f"{str(path)!r} {error}") from None
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{str(path)!r} is truncated or no valid JSON ({error}): delete it and run again.") from None
+        raise InputError(f"{str(path)!r} is truncated or not valid JSON ({error}): delete it and run again.") from None
     if not isinstance(content, dict):
         raise InputError(f"{str(path)!r} holds no JSON object.")
     return content
@@ -223,4 +200,4 @@ def _whole(digits: str) -> int:
 
 
 def _refuse(constant: str) -> float:
-    raise InputError(f"holds {constant}, which is no number: delete it and run again.")
+    raise InputError(f"holds {constant}, which is not a number: delete it and run again.")

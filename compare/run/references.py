@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from vanbench.compare.declare.lookup import build_system, canonical_name, default_parameters
-from vanbench.compare.declare.sources import system_source
+from vanbench.compare.declare.sources import reference_sources
 from vanbench.compare.declare.task import Task, digest
 from vanbench.compare.run.record import columns, read_json, write_json
-from vanbench.exact import InputError, System, solve
-from vanbench.exact.quantum.solve import COUNTING, QUANTITIES, STATE
-from vanbench.exact.solve import EVOLVED
+from vanbench.exact import InputError, System, build, solve
+from vanbench.exact.definitions.quantities import DISTRIBUTION, QUANTITIES, REGISTRY
+from vanbench.exact.definitions.quantity import LINDBLAD, VECTORS
+from vanbench.exact.errors import Unstable
+from vanbench.exact.systems import canonical_name, parameters
 
 FOLDER = "references"
 LOCAL = 1e-9  # a time this close to the last one is the last one
@@ -32,9 +33,9 @@ class Reference:
     def distribution(self, s: float, which: str = "continuous") -> np.ndarray | None:
         """The normalised exact distribution at the last time, ``(n_states,)``, or None."""
         frame = getattr(self, which)
-        if frame is None or frame.empty or not (frame.quantity == "distribution").any():
+        if frame is None or frame.empty or not (frame.quantity == DISTRIBUTION).any():
             return None
-        rows = frame[(frame.quantity == "distribution") & (frame.s == s)]
+        rows = frame[(frame.quantity == DISTRIBUTION) & (frame.s == s)]
         rows = rows[rows.t > rows.t.max() - LOCAL].sort_values("state")
         return rows.value.to_numpy(float) if len(rows) else None
 
@@ -43,14 +44,14 @@ def reference_path(task: Task, shape: tuple[int, ...], folder: Path) -> Path:
     """One file for each physical question, shared by every architecture, tracker budget and seed."""
     content = {
         "system": canonical_name(task.system),
-        "params": {**default_parameters(task.system), **task.params},
+        "params": {**parameters(task.system), **task.params},
         "shape": list(shape),
         **{name: getattr(task, name) for name in ("s", "times", "observable")},
         "reference": sorted(task.references),
         "quantities": sorted(task.quantities),
         "dt": _dt(task),
         **({"stationary": True} if _stationary(task) else {}),
-        **({"source": source} if (source := system_source(task.system)) else {}),
+        **({"source": source} if (source := reference_sources(task)) else {}),
     }
     return folder / FOLDER / f"{digest(content)}.json"
 
@@ -65,13 +66,13 @@ def reference(task: Task, shape: tuple[int, ...], folder: Path) -> Reference:
 
 def compute(task: Task, shape: tuple[int, ...]) -> Reference:
     """Both exact references of ``task`` on ``shape``; neither where the task names none."""
-    system = build_system(task.system, shape, task.params)
+    system = build(task.system, shape, **task.params)
     if _stationary(task):
         return Reference(_steady(system, task), None, {})
-    known = EVOLVED if system.quantum is None else (*COUNTING, *STATE)
-    asked = [name for name in task.quantities if name in known and name != "distribution"]
-    common: dict[str, Any] = {"quantities": asked, "observable": task.observable}
-    at_end = {**common, "quantities": ["distribution"]} if "distribution" in task.quantities else None
+    by, rows = LINDBLAD if system.quantum else VECTORS, {name: REGISTRY.find(name) for name in task.quantities}
+    moving = [name for name, row in rows.items() if by in row.by and "t" in row.axes and "state" not in row.axes]
+    common: dict[str, Any] = {"quantities": moving, "observable": task.observable}
+    at_end = {**common, "quantities": [DISTRIBUTION]} if DISTRIBUTION in task.quantities else None
     continuous, scheme, notes = None, None, {}
     if "continuous" in task.references:
         frames = [solve(system, s=task.s, times=task.times, **common)]
@@ -86,7 +87,7 @@ def compute(task: Task, shape: tuple[int, ...]) -> Reference:
                 frames.append(solve(system, times=task.times, **euler, **common))
                 if at_end:
                     frames.append(solve(system, times=[task.times[-1]], **euler, **at_end))
-            except InputError as error:  # the only one left is an unstable step, told with its limit and lambda_min
+            except Unstable as error:  # told with the limit and lambda_min
                 notes[s] = str(error)
         scheme = pd.concat(frames, ignore_index=True) if frames else None
     return Reference(continuous, scheme, notes)
@@ -102,10 +103,10 @@ def _steady(system: System, task: Task) -> pd.DataFrame | None:
     """The steady state at every report time."""
     if "continuous" not in task.references:
         return None
-    asked = [f"steady_{name}" for name in task.quantities if f"steady_{name}" in QUANTITIES]
-    found = solve(system, quantities=asked, observable=task.observable) if asked else pd.DataFrame()
-    found = found.assign(quantity=[str(name).removeprefix("steady_") for name in found.get("quantity", [])])
-    return pd.concat([found.assign(t=t) for t in task.times], ignore_index=True)
+    of = {row.name: row.steady_of for row in QUANTITIES.values() if row.steady_of in task.quantities}
+    steady = solve(system, quantities=[*of], observable=task.observable) if of else pd.DataFrame()
+    steady = steady.assign(quantity=[of[str(name)] for name in steady.get("quantity", [])])
+    return pd.concat([steady.assign(t=t) for t in task.times], ignore_index=True)
 
 
 def check(task: Task) -> None:
@@ -121,11 +122,11 @@ def _dt(task: Task) -> float | None:
     return task.tracker_options.get("dt")
 
 
-def _dump(found: Reference) -> dict[str, Any]:
+def _dump(known: Reference) -> dict[str, Any]:
     return {
-        "continuous": None if found.continuous is None else columns(found.continuous),
-        "scheme": None if found.scheme is None else columns(found.scheme),
-        "scheme_notes": [[s, note] for s, note in found.scheme_notes.items()],
+        "continuous": None if known.continuous is None else columns(known.continuous),
+        "scheme": None if known.scheme is None else columns(known.scheme),
+        "scheme_notes": [[s, note] for s, note in known.scheme_notes.items()],
     }
 
 

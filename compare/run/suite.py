@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 from contextlib import closing, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +75,7 @@ def run_suite(
     summary.found = len(runs) - len(todo)
     for run in (run for run in runs if run not in todo):
         held = Record.load(out / FOLDER / run.path).warnings
-        summary.warnings += [(_name(run), run.replica, one) for one in held]
+        summary.warnings += [(_name(run), run.replica, warning) for warning in held]
     out = out.resolve()  # workers elsewhere have other working folders
     workers = min(workers or cores(), max(len(todo), 1))
     with closing(connect(scheduler)) if scheduler else nullcontext() as client:
@@ -97,7 +97,7 @@ def run_suite(
 
 
 def _references(todo: list[Run], out: Path, go: Go, console: Any, summary: Summary) -> set:
-    """Compute what is missing; returns the (task, shape) that have none because it failed."""
+    """Compute the missing references; returns the (task, shape) whose reference failed."""
     wanted = {}
     for run in todo:
         path = references.reference_path(run.task, run.shape, out)
@@ -124,7 +124,9 @@ def _runs(todo: list[Run], out: Path, go: Go, device: str, console: Any, summary
 
     def ended(outcome: Outcome) -> None:
         run = outcome.job.arguments[0]
-        summary.warnings += [(_name(run), run.replica, one) for one in (outcome.value[1] if outcome.value else ())]
+        if (done := outcome.value) is not None:
+            summary.warnings += [(_name(run), run.replica, warning) for warning in done.warnings]
+            outcome = replace(outcome, failure=done.ended)
         if outcome.failure:
             summary.failures.append(outcome)
         else:
@@ -142,10 +144,12 @@ def _reference(run: Run, out: Path, progress: Any) -> None:
     references.reference(run.task, run.shape, out)
 
 
-def _execute(run: Run, out: Path, device: str, progress: Any) -> Any:
+def _execute(run: Run, out: Path, device: str, progress: Any) -> execute.Done:
+    from vanbench.neural import callbacks
+
     if finished(run, out):  # in the meantime, by another call that runs into the same folder
-        return out / FOLDER / run.path, []
-    return execute.execute(run, out, device, progress=progress)
+        return execute.Done(out / FOLDER / run.path, [])
+    return execute.execute(run, out, device, callbacks=[callbacks.progress(progress)])
 
 
 def finished(run: Run, out: Path) -> bool:
@@ -184,7 +188,7 @@ def _with_bar(title: str, jobs: list[Job], go: Go, console: Console | None, ende
 
 
 def require_empty_or_run_folder(out: Path) -> None:
-    """Raise ``InputError`` where ``out`` is a file, or a folder that holds something else than runs."""
+    """Raise ``InputError`` where ``out`` is a file, or a folder with other files than those of runs."""
     if out.is_file():
         raise InputError(f"{str(out)!r} is a file: give a folder.")
     ours = (FOLDER, UNFINISHED, "suite.json", "checkpoint")

@@ -9,30 +9,13 @@ import matplotlib
 import numpy as np
 import pandas as pd
 
-matplotlib.use("Agg")
-
-import matplotlib.pyplot as plt
-
 from vanbench.compare.judge.collect import collect, summarise, task_names
+from vanbench.compare.judge.errors import PARTS, part_label
+from vanbench.compare.show import canvas
 
 MOST_SHAPES = 4  # columns of one figure; the largest ones are drawn
-SHOWN_PARTS = {
-    "error": ("total", "k", "o"),
-    "discretisation": ("discretisation", "tab:blue", "s"),
-    "projection": ("projection", "tab:red", "^"),
-    "sampling": ("sampling", "tab:green", "v"),
-    "network": ("network (projection + sampling)", "tab:purple", "D"),
-}
+PART_COLOURS = dict(zip(("error", *PARTS), ("k", "tab:blue", "tab:red", "tab:green", "tab:purple")))
 STYLES = ["-", "--", ":", "-."]
-STYLE: dict[str, Any] = {
-    "figure.dpi": 110,
-    "savefig.dpi": 150,
-    "font.size": 9,
-    "axes.grid": True,
-    "grid.alpha": 0.3,
-    "legend.fontsize": 8,
-    "axes.axisbelow": True,
-}
 
 
 def write_plots(folder: Path) -> list[Path]:
@@ -40,15 +23,10 @@ def write_plots(folder: Path) -> list[Path]:
     summary = summarise(collect(folder))
     summary = summary[summary.quantity == "ln_Z"]
     written = []
-    with plt.rc_context(rc=STYLE):  # type: ignore[arg-type]
+    with matplotlib.rc_context(rc=canvas.STYLE):  # type: ignore[arg-type]
         for task, rows in summary.groupby(task_names(summary)):
             for name, draw in (("ln_Z", ln_z_over_time), ("error", error_over_size)):
-                path = folder / "plots" / f"{task}_{name}.png"
-                path.parent.mkdir(parents=True, exist_ok=True)
-                figure = draw(rows, str(task))
-                figure.savefig(path)
-                plt.close(figure)
-                written.append(path)
+                written.append(canvas.save(draw(rows, str(task)), folder / "plots" / f"{task}_{name}.png"))
     return written
 
 
@@ -61,14 +39,8 @@ def ln_z_over_time(rows: pd.DataFrame, title: str) -> Any:
     rows = rows[rows.s == rows.s.min()]
     shapes, networks = _shapes(rows), sorted(rows.architecture.unique())
     levels = 3 if rows.scheme.notna().any() else 2
-    figure, axes = plt.subplots(
-        levels,
-        len(shapes),
-        figsize=(2.2 + 2.6 * len(shapes), 1.2 + 1.9 * levels),
-        sharex=True,
-        squeeze=False,
-        layout="constrained",
-    )
+    figure = canvas.blank(2.2 + 2.6 * len(shapes), 1.2 + 1.9 * levels, dpi=150)
+    axes = figure.subplots(levels, len(shapes), sharex=True, squeeze=False)
     for column, shape in enumerate(shapes):
         here = rows[rows["shape"] == shape].sort_values("t")
         n = here.n_sites.iloc[0]
@@ -126,17 +98,16 @@ def error_over_size(rows: pd.DataFrame, title: str) -> Any:
     """The relative error of ln Z at the last time over the number of sites, with its parts; one column a network."""
     rows = rows[rows.t == rows.t.max()]
     networks = sorted(rows.architecture.unique())
-    figure, axes = plt.subplots(
-        1, len(networks), figsize=(2.2 + 2.9 * len(networks), 3.9), sharey=True, squeeze=False, layout="constrained"
-    )
+    figure = canvas.blank(2.2 + 2.9 * len(networks), 3.9, dpi=150)
+    axes = figure.subplots(1, len(networks), sharey=True, squeeze=False)
     fields = sorted(rows.s.unique())
     for axis, network in zip(axes[0], networks):
         for style, s in zip(np.resize(STYLES, len(fields)), fields):
             here = rows[(rows.architecture == network) & (rows.s == s)].sort_values("n_sites")
-            for name, (label, color, marker) in SHOWN_PARTS.items():
+            for name, colour in PART_COLOURS.items():
                 if name == "network" and here.projection.notna().all():
                     continue
-                _part(axis, here, name, label if s == fields[0] else None, color, marker, str(style))
+                _part(axis, here, name, part_label(name) if s == fields[0] else None, colour, str(style))
         axis.set_yscale("log")
         axis.set_xticks(sorted(rows.n_sites.unique()))
         axis.set_xlabel("sites N")
@@ -150,7 +121,7 @@ def error_over_size(rows: pd.DataFrame, title: str) -> Any:
     return figure
 
 
-def _part(axis: Any, here: pd.DataFrame, name: str, label: str | None, color: str, marker: str, style: str) -> None:
+def _part(axis: Any, here: pd.DataFrame, name: str, label: str | None, colour: str, style: str) -> None:
     """One part over size; a part that is exactly zero has no place on a log axis and is left out."""
     used = here[here[name] > 0]
     if used.empty:
@@ -158,7 +129,14 @@ def _part(axis: Any, here: pd.DataFrame, name: str, label: str | None, color: st
     sites, value = used.n_sites.to_numpy(), used[name].to_numpy()
     bars = used[f"{name}_se"].fillna(0.0).to_numpy()
     low = np.minimum(bars, 0.9 * value)  # a bar that reaches zero would run off a log axis
-    look: dict[str, Any] = {"color": color, "marker": marker, "ls": style, "ms": 4, "lw": 1, "capsize": 2}
+    look: dict[str, Any] = {
+        "color": colour,
+        "marker": canvas.PART_MARKERS[name],
+        "ls": style,
+        "ms": 4,
+        "lw": 1,
+        "capsize": 2,
+    }
     if name == "error":  # drawn around the part that dominates it, not over it
         look |= {"ms": 9, "mfc": "none"}
     axis.errorbar(sites, value, [low, bars], label=label, **look)

@@ -7,7 +7,6 @@ last places (siunitx, section "Uncertainties"). The document needs ``\usepackage
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 MISSING = "{--}"
 SPECIAL = {
@@ -44,30 +43,13 @@ def scientific(value: float, stderr: float = math.nan) -> str:
     return rf"\num{{{mantissa}e{exponent}}}"
 
 
-def tabular(headings: Sequence[str], rows: Sequence[Sequence[str]], numeric: Sequence[bool]) -> str:
-    """A booktabs table of cells that are LaTeX already; columns of numbers are set flush right.
-
-    Raises ``ValueError`` where a row has another number of cells than there are headings.
-    """
-    if any(len(row) != len(headings) for row in rows) or len(numeric) != len(headings):
-        raise ValueError("every row of a table needs one cell a heading.")
-    columns = "".join("r" if right else "l" for right in numeric)
-    lines = [" & ".join(cells) + r" \\" for cells in ([escape(h) for h in headings], *rows)]
-    body = "\n".join(lines[1:])
-    middle = f"{body}\n" if body else ""
-    return (
-        "% \\usepackage{booktabs,siunitx}\n"
-        f"\\begin{{tabular}}{{{columns}}}\n\\toprule\n{lines[0]}\n\\midrule\n{middle}\\bottomrule\n\\end{{tabular}}\n"
-    )
-
-
 def escape(text: str) -> str:
     """``text`` with every character that is special to LaTeX written out."""
     return "".join(SPECIAL.get(c, c) for c in text)
 
 
 def places(stderr: float) -> int | None:
-    """Decimal places of an uncertainty of two digits; None where it is none. Negative: tens, hundreds."""
+    """Decimal places that show two digits of the uncertainty, negative for tens; None without an uncertainty."""
     if not math.isfinite(stderr) or stderr <= 0:
         return None
     digits = 1 - int(f"{stderr:.1e}".partition("e")[2])  # of what is rounded: 0.0996 is 0.10 to two digits

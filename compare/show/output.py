@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import pandas as pd
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from vanbench.compare.run.record import columns
+from vanbench.compare.show.grid import Grid
 from vanbench.compare.show.warned import marked, with_warnings
+from vanbench.exact.definitions.quantity import COUNTED
 from vanbench.exact.errors import unknown
 from vanbench.exact.warning import RunWarning
 
 FORMATS = ("table", "json", "csv")
-WHOLE = ("site", "state", "distance")
 VALUE_DIGITS, ERROR_DIGITS = 10, 2
-FILE_WIDTH = 180  # columns of a table that goes into a file or a CI log, where nothing says how wide it may be
 SHOWN_ROWS = 2000  # of a table on the screen; the other formats hold every row
 
 
@@ -41,7 +38,7 @@ def emit(
     """
     frame = _whole(frame)
     if form == "json":
-        print_json({**head, "warnings": [asdict(one) for one in warnings], "records": as_records(frame)})
+        print_json({**head, "warnings": [asdict(warning) for warning in warnings], "records": as_records(frame)})
     elif form == "csv":
         typer.echo(with_warnings(frame, warnings).to_csv(index=False, lineterminator="\n"), nl=False)
     else:
@@ -53,8 +50,8 @@ def print_json(content: Mapping[str, Any]) -> None:
 
 
 def _whole(frame: pd.DataFrame) -> pd.DataFrame:
-    """Numbers of sites and states, which stand beside empty cells as floats, as whole numbers."""
-    return frame.astype({name: "Int64" for name in WHOLE if name in frame})
+    """Make columns of site and state numbers whole numbers; empty cells had made them floats."""
+    return frame.astype({name: "Int64" for name in COUNTED if name in frame})
 
 
 def as_records(frame: pd.DataFrame) -> list[dict[str, Any]]:
@@ -90,20 +87,9 @@ def _print_table(frame: pd.DataFrame, title: str) -> None:
     rows = [[_cell(item, count) for item, count in zip(row, digits)] for row in cells]
     if len(frame) > SHOWN_ROWS:
         title = f"{title} (the first {SHOWN_ROWS} of {len(frame)} rows; --format csv has all)"
-    print_rows(shown, rows, title)
+    Grid(shown, rows).show(title)
     for text in below:
         typer.echo(f"warning {text}")
-
-
-def print_rows(headings: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> None:
-    table = Table(title=title or None, title_justify="left")
-    for index, name in enumerate(headings):
-        numeric = all(_is_number(row[index]) for row in rows)
-        table.add_column(name, justify="right" if numeric else "left", no_wrap=numeric, overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    width = None if sys.stdout.isatty() else FILE_WIDTH
-    Console(markup=False, highlight=False, emoji=False, width=width).print(table)
 
 
 def _cell(item: Any, digits: int) -> str:
@@ -112,11 +98,3 @@ def _cell(item: Any, digits: int) -> str:
     if isinstance(item, float):
         return "" if math.isnan(item) else f"{item:.{digits}g}"
     return str(item)
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text or 0)
-    except ValueError:
-        return False
-    return True

@@ -25,19 +25,19 @@ def kept_tables(root: Path) -> Iterator[Path]:
 
 
 def rendered(csv: Path) -> str:
-    """What the Markdown beside ``csv`` must hold."""
-    found = pd.read_csv(csv, dtype={"shape": str}, keep_default_na=False, na_values=[""])
-    found["note"] = found["note"].astype(object).fillna("")
-    return render(found, "md", laws(found) if csv.stem.endswith("_by_size") else None)
+    """The text that the Markdown beside ``csv`` must have."""
+    cases = pd.read_csv(csv, dtype={"shape": str}, keep_default_na=False, na_values=[""])
+    cases["note"] = cases["note"].astype(object).fillna("")
+    return render(cases, "md", laws(cases) if csv.stem.endswith("_by_size") else None)
 
 
 def outdated_tasks(csv: Path) -> list[str]:
     """Tasks of the table whose declaration, in the suite that the folder is named after, is another one now."""
-    found = pd.read_csv(csv, dtype=str)
+    cases = pd.read_csv(csv, dtype=str)
     if csv.parent.name not in suites():
         return []
     today = {task.name: task.hash for task in load_suite(csv.parent.name).tasks}
-    held = set(zip(found.task, found.task_hash))
+    held = set(zip(cases.task, cases.task_hash))
     return sorted({task for task, content in held if today.get(task) != content})
 
 

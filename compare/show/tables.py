@@ -6,12 +6,13 @@ import math
 from pathlib import Path
 
 import pandas as pd
-from tabulate import tabulate
 
 from vanbench.compare.judge.collect import collect, last_times, scalars, summarise, task_names
+from vanbench.compare.judge.errors import PARTS
 from vanbench.compare.judge.growth import laws
 from vanbench.compare.run.record import write_text
 from vanbench.compare.show import latex
+from vanbench.compare.show.grid import Grid
 from vanbench.compare.show.warned import marked
 from vanbench.exact import InputError
 from vanbench.exact.errors import unknown
@@ -35,10 +36,8 @@ HEADINGS = {
     "exact": "exact",
     "error": "error",
     "error_per_site": "error/site",
-    "discretisation": "discretisation",
-    "projection": "projection",
-    "sampling": "sampling",
-    "network": "network error",
+    **{name: name for name in PARTS},
+    "network": "network error",  # "network" is the architecture's
     "ess": "ESS fraction",
     "negative": "neg. targets",
     "parameters": "parameters",
@@ -65,10 +64,10 @@ def table(folder: Path, by: str = "size", quantity: str = "ln_Z") -> pd.DataFram
 def select(summary: pd.DataFrame, by: str, quantity: str) -> pd.DataFrame:
     if quantity not in set(summary.quantity):
         raise unknown("quantity in these records", quantity, sorted(set(summary.quantity)))
-    found = summary[summary.quantity == quantity].copy()
-    found["task"] = task_names(found)
-    largest = found.n_sites == found.groupby(["task", "architecture"]).n_sites.transform("max")
-    found = found[largest] if by == "time" else last_times(found)
+    cases = summary[summary.quantity == quantity].copy()
+    cases["task"] = task_names(cases)
+    largest = cases.n_sites == cases.groupby(["task", "architecture"]).n_sites.transform("max")
+    cases = cases[largest] if by == "time" else last_times(cases)
     network = ["architecture", "tracker"]
     first = {
         "size": ["task", *network, "s"],
@@ -78,20 +77,20 @@ def select(summary: pd.DataFrame, by: str, quantity: str) -> pd.DataFrame:
         "tracker": ["system", "n_sites", "s", "t", "tracker"],  # one tracker a task: they meet across tasks
     }
     order = [*first[by], "n_sites", "s", "t", *network, "task", "site", "distance"]
-    return found.sort_values(list(dict.fromkeys(order))).reset_index(drop=True)
+    return cases.sort_values(list(dict.fromkeys(order))).reset_index(drop=True)
 
 
-def growth_of(folder: Path, found: pd.DataFrame) -> pd.DataFrame:
-    """The fitted growth with N (see ``growth.laws``) of the errors that ``found`` shows."""
+def growth_of(folder: Path, cases: pd.DataFrame) -> pd.DataFrame:
+    """The fitted growth with N (see ``growth.laws``) of the errors that ``cases`` shows."""
     shown = laws(summarise(collect(folder)))
-    shown = shown[shown.quantity.isin(set(found.quantity))]
+    shown = shown[shown.quantity.isin(set(cases.quantity))]
     return shown.assign(task=task_names(shown)) if len(shown) else shown
 
 
 def render(
-    found: pd.DataFrame, form: str = "md", growth: pd.DataFrame | None = None, records: str | None = None
+    cases: pd.DataFrame, form: str = "md", growth: pd.DataFrame | None = None, records: str | None = None
 ) -> str:
-    """``found`` as text, and the laws ``growth`` below it.
+    """``cases`` as text, and the laws ``growth`` below it.
 
     CSV keeps every number in full, and the column ``warning``; elsewhere rows have marks, and the sentences stand
     below. Markdown shows ``value ± standard error``; LaTeX has siunitx numbers, ``-0.61950(12)``. ``records``: the
@@ -100,18 +99,18 @@ def render(
     if form not in FORMATS:
         raise unknown("format", form, list(FORMATS))
     if form == "csv":
-        return found.to_csv(index=False, lineterminator="\n")
-    marks, warnings = marked(found["warning"] if "warning" in found else [""] * len(found))
-    found = found.assign(mark=marks)
-    shown = [name for name in HEADINGS if name in found and (name in ALWAYS or _worth(name, found))]
+        return cases.to_csv(index=False, lineterminator="\n")
+    marks, warnings = marked(cases["warning"] if "warning" in cases else [""] * len(cases))
+    cases = cases.assign(mark=marks)
+    shown = [name for name in HEADINGS if name in cases and (name in ALWAYS or _worth(name, cases))]
     shown += ["record"] if records is not None and form == "md" else []
-    rows = [[_cell(name, row, form, records) for name in shown] for row in found.to_dict("records")]
+    rows = [[_cell(name, row, form, records) for name in shown] for row in cases.to_dict("records")]
     headings = [HEADINGS[name] for name in shown]
     if form == "md":
-        grid = tabulate(rows, headings, tablefmt="pipe", disable_numparse=True)
+        grid = Grid(headings, rows).markdown()
     else:
-        grid = latex.tabular(headings, rows, [name not in TEXT for name in shown]).rstrip("\n")
-    return grid + "\n" + _footnotes(found, warnings, form, growth)
+        grid = Grid(headings, rows).latex([name not in TEXT for name in shown])
+    return grid + "\n" + _footnotes(cases, warnings, form, growth)
 
 
 def write_tables(folder: Path) -> list[Path]:
@@ -121,10 +120,10 @@ def write_tables(folder: Path) -> list[Path]:
     for quantity in sorted(set(scalars(summary).quantity)):
         grown = laws(summary[summary.quantity == quantity])
         for by in AXES:
-            found = select(summary, by, quantity)
+            cases = select(summary, by, quantity)
             for form in FORMATS:
                 path = folder / "tables" / f"{quantity}_by_{by}.{SUFFIX[form]}"
-                write_text(path, render(found, form, grown if by == "size" else None, "../"))
+                write_text(path, render(cases, form, grown if by == "size" else None, "../"))
                 written.append(path)
     if not written:
         raise InputError(f"{str(folder)!r}: its records hold nothing to tabulate.")
@@ -172,9 +171,9 @@ def _cell(name: str, row: dict, form: str, records: str | None) -> str:
     return text.replace(MISSING, latex.MISSING) if form == "latex" else text
 
 
-def _footnotes(found: pd.DataFrame, warnings: list[str], form: str, growth: pd.DataFrame | None) -> str:
-    """What the marks stand for, what the numbers are, and the notes of the rows, once each."""
-    notes = sorted({note for notes in found["note"] for note in str(notes).split("; ") if note})
+def _footnotes(cases: pd.DataFrame, warnings: list[str], form: str, growth: pd.DataFrame | None) -> str:
+    """The sentences of the marks, the meaning of the columns, the laws, and the notes of the rows, once each."""
+    notes = sorted({note for notes in cases["note"] for note in str(notes).split("; ") if note})
     lines = [
         *(f"warning {text}" for text in warnings),
         "± is the standard error over seeds; error is the total against continuous time, divided by |exact| where the "
@@ -189,17 +188,17 @@ def _laws(growth: pd.DataFrame | None) -> list:
     return [] if growth is None else list(growth.itertuples())
 
 
-def _worth(name: str, found: pd.DataFrame) -> bool:
-    """Whether a column tells anything that the others do not; one of zeros or of dashes is left out."""
+def _worth(name: str, cases: pd.DataFrame) -> bool:
+    """Whether a column adds information; columns of zeros or of dashes are left out."""
     if name == "tracker":
-        return found["tracker"].nunique() > 1
+        return cases["tracker"].nunique() > 1
     if name == "record":
         return False  # asked for by ``records``
-    if name == "network" and found["projection"].notna().all():
+    if name == "network" and cases["projection"].notna().all():
         return False  # it is their sum
-    if name == "error_per_site" and found["error"].notna().all():
-        return False  # it stands in where the reference passes zero
+    if name == "error_per_site" and cases["error"].notna().all():
+        return False  # shown only where a reference of zero leaves no relative error
     if name == "mark":
-        return bool((found[name] != "").any())
-    numbers = pd.to_numeric(found[name], errors="coerce")
+        return bool((cases[name] != "").any())
+    numbers = pd.to_numeric(cases[name], errors="coerce")
     return bool(numbers.notna().any() and (numbers.fillna(0) != 0).any())

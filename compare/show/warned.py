@@ -15,25 +15,25 @@ BETWEEN = " | "  # of the warnings in one cell; their sentences hold other marks
 
 
 def of_row(warnings: Iterable[RunWarning], row: dict[str, Any]) -> str:
-    """``kind: sentence`` of each that is about the row."""
-    return BETWEEN.join(f"{one.kind}: {one.sentence}" for one in warnings if one.applies(row))
+    """``kind: sentence`` of each warning about the row."""
+    return BETWEEN.join(f"{warning.kind}: {warning.sentence}" for warning in warnings if warning.applies(row))
 
 
 def with_warnings(frame: pd.DataFrame, warnings: Sequence[RunWarning]) -> pd.DataFrame:
     """``frame`` and a column ``warning``, where there are any beside its own notes."""
-    warnings = [one for one in warnings if one.kind != NOTE]
+    warnings = [warning for warning in warnings if warning.kind != NOTE]
     if not warnings:
         return frame
     return frame.assign(warning=[of_row(warnings, row) for row in frame.to_dict("records")])
 
 
 def over_seeds(cells: Iterable[str]) -> str:
-    """The cells of runs that differ in the seed alone as one: of each kind the first, and how many have it."""
+    """The cells of runs that differ in the seed alone, joined: each kind of warning once, with its number of runs."""
     cells = [cell if isinstance(cell, str) else "" for cell in cells]
     kinds: dict[str, list[str]] = {}
     for cell in cells:
-        for one in dict.fromkeys(cell.split(BETWEEN)) if cell else ():
-            kinds.setdefault(one.partition(": ")[0], []).append(one)
+        for sentence in dict.fromkeys(cell.split(BETWEEN)) if cell else ():
+            kinds.setdefault(sentence.partition(": ")[0], []).append(sentence)
     share = {kind: f" ({len(told)} of {len(cells)} seeds)" if len(cells) > 1 else "" for kind, told in kinds.items()}
     return BETWEEN.join(told[0] + share[kind] for kind, told in kinds.items())
 
@@ -45,23 +45,26 @@ def marked(cells: Sequence[str]) -> tuple[list[str], list[str]]:
     """
     first: dict[str, str] = {}
     rows: dict[str, int] = {}
-    held = [[one for one in str(cell).split(BETWEEN) if one] if isinstance(cell, str) else [] for cell in cells]
-    for one in (one for several in held for one in several):
-        kind, _, text = one.partition(": ")
+    held = [
+        [sentence for sentence in str(cell).split(BETWEEN) if sentence] if isinstance(cell, str) else []
+        for cell in cells
+    ]
+    for sentence in (sentence for several in held for sentence in several):
+        kind, _, text = sentence.partition(": ")
         first.setdefault(kind, text)
         rows[kind] = rows.get(kind, 0) + 1
     number = {kind: k + 1 for k, kind in enumerate(first)}
-    marks = [sorted(number[one.partition(": ")[0]] for one in several) for several in held]
+    marks = [sorted(number[sentence.partition(": ")[0]] for sentence in several) for several in held]
     more = {kind: f" ({count} rows, of which this is the first)" if count > 1 else "" for kind, count in rows.items()}
     below = [f"[{number[kind]}] {kind}: {text}{more[kind]}" for kind, text in first.items()]
     return [f"[{','.join(map(str, several))}]" if several else "" for several in marks], below
 
 
-def grouped(found: Iterable[tuple[str, int, RunWarning]]) -> list[str]:
+def grouped(warnings: Iterable[tuple[str, int, RunWarning]]) -> list[str]:
     """Sentences on runs (name without the seed, seed, warning), one for each name and kind."""
     kinds: dict[tuple[str, str], dict[int, str]] = {}
-    for name, seed, one in found:
-        kinds.setdefault((name, one.kind), {}).setdefault(seed, one.sentence)
+    for name, seed, warning in warnings:
+        kinds.setdefault((name, warning.kind), {}).setdefault(seed, warning.sentence)
     told = []
     for (name, kind), seeds in kinds.items():
         several = f" ({len(seeds)} seeds)" if len(seeds) > 1 else ""
@@ -71,17 +74,17 @@ def grouped(found: Iterable[tuple[str, int, RunWarning]]) -> list[str]:
 
 def of_notes(frame: pd.DataFrame) -> list[RunWarning]:
     """Why exact rows have no value, one for each quantity and counting field, from the first time that has none."""
-    found: dict[tuple, RunWarning] = {}
+    noted: dict[tuple, RunWarning] = {}
     for row in frame.to_dict("records") if "note" in frame else ():
         if isinstance(row["note"], str) and row["note"] and pd.isna(row["value"]):
             s, t = (None if pd.isna(row.get(name)) else float(row[name]) for name in ("s", "t"))
-            one = RunWarning(NOTE, row["note"].removesuffix("."), str(row["quantity"]), s, t)
-            found.setdefault((one.quantity, s, one.text), one)
-    return list(found.values())
+            warning = RunWarning(NOTE, row["note"].removesuffix("."), str(row["quantity"]), s, t)
+            noted.setdefault((warning.quantity, s, warning.text), warning)
+    return list(noted.values())
 
 
 def tell(messages: Iterable[str]) -> None:
-    """On stderr, once each, whatever is silenced otherwise."""
+    """Print each message once on stderr, also with ``--quiet``."""
     console = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
     for message in dict.fromkeys(messages):
         console.print(f"warning: {message}", style="yellow", markup=False)

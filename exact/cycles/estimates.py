@@ -19,6 +19,7 @@ import numpy as np
 from vanbench.exact.cycles.chain import CycleParams, log_hidden, log_visible, logsumexp, sigmoid, visible_logits
 from vanbench.exact.cycles.thermodynamics import Thermo, thermodynamics
 from vanbench.exact.errors import InputError
+from vanbench.exact.statistics import jackknife_error
 
 N_BLOCKS = 16
 
@@ -44,7 +45,8 @@ class SampledChain:
 
     def stderr(self, function: Callable[[Thermo], float]) -> float:
         """Jackknife standard error of a scalar function of the chain's thermodynamics."""
-        return jackknife([function(thermodynamics(np.exp(q), q)) for q in leave_one_out(self.blocks_log_m)])
+        without = [function(thermodynamics(np.exp(q), q)) for q in leave_one_out(self.blocks_log_m)]
+        return float(jackknife_error(without))
 
 
 def leave_one_out(blocks_log: np.ndarray) -> np.ndarray:
@@ -52,12 +54,6 @@ def leave_one_out(blocks_log: np.ndarray) -> np.ndarray:
     n_blocks = len(blocks_log)
     keep = ~np.eye(n_blocks, dtype=bool)
     return np.stack([logsumexp(blocks_log[k], axis=0) for k in keep]) - np.log(n_blocks - 1)
-
-
-def jackknife(values: list[float] | np.ndarray) -> float:
-    """Standard error from the K leave-one-out values."""
-    v = np.asarray(values, dtype=float)
-    return float(np.sqrt((len(v) - 1) * np.mean((v - v.mean()) ** 2)))
 
 
 def rao_blackwell(params: CycleParams, samples: int, seed: int | np.random.SeedSequence) -> SampledChain:
@@ -92,7 +88,7 @@ def rao_blackwell(params: CycleParams, samples: int, seed: int | np.random.SeedS
         thermo=thermo,
         blocks_log_m=log_m_blocks,
         full_entropy_production=float(full),
-        full_entropy_production_stderr=jackknife(full_left),
+        full_entropy_production_stderr=float(jackknife_error(full_left)),
     )
 
 
@@ -136,7 +132,7 @@ def counted_stderr(path: np.ndarray, n_states: int) -> float:
     if len(groups) < 2:
         raise InputError("An error of the counted entropy production needs at least two independent chains.")
     counts = np.stack([transition_counts(path[:, g], n_states) for g in groups])
-    return jackknife([counted_entropy_production(counts.sum(axis=0) - c) for c in counts])
+    return float(jackknife_error([counted_entropy_production(counts.sum(axis=0) - c) for c in counts]))
 
 
 def chain_log_likelihood(params: CycleParams, data: np.ndarray, visited: np.ndarray) -> np.ndarray:

@@ -9,10 +9,9 @@
 
 from vanbench.exact.ising import coarse, enumeration, kaufman, lattice, montecarlo, ring, transfer
 from vanbench.exact.ising.lattice import abs_magnetization, bonds, diagonals, energy, plaquettes, spins
-from vanbench.exact.ising.solve import QUANTITIES, method, solve
+from vanbench.exact.ising.solve import method, solve
 
 __all__ = [
-    "QUANTITIES",
     "abs_magnetization",
     "bonds",
     "coarse",

@@ -22,7 +22,6 @@ from vanbench.exact.errors import InputError
 from vanbench.exact.ising.lattice import FloatArray, IntArray, bonds, check_couplings, plaquettes, sides, site_tables
 
 MAX_SITES = 25
-QUANTITIES = ("energy", "specific_heat", "free_energy", "abs_magnetization")
 
 
 @numba.njit(cache=True)

@@ -9,21 +9,19 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 
+from vanbench.exact.definitions.quantities import QUANTITIES, row_of
+from vanbench.exact.definitions.quantities import asked as rows_of
+from vanbench.exact.definitions.quantity import ENUMERATION, EQUILIBRIUM, KAUFMAN, MONTECARLO, TRANSFER
 from vanbench.exact.errors import InputError, unknown
 from vanbench.exact.ising import enumeration, kaufman, montecarlo, transfer
 from vanbench.exact.ising.lattice import FloatArray, check_couplings, check_temperatures, sides
 from vanbench.exact.seeds import Seed, stream
 
-QUANTITIES = ("energy", "specific_heat", "free_energy", "abs_magnetization")
 CORRELATION = "correlation"  # on request: a row a distance
-METHODS = {
-    "enumeration": "enumeration",
-    "kaufman": "Kaufman",
-    "transfer": "transfer matrix",
-    "montecarlo": "Monte Carlo",
-}
+METHODS = {ENUMERATION: "enumeration", KAUFMAN: "Kaufman", TRANSFER: "transfer matrix", MONTECARLO: "Monte Carlo"}
 COLUMNS = ["quantity", "T", "value", "stderr", "bound", "bound_kind", "method", "note"]
 EMPTY = {"stderr": np.nan, "bound": np.nan, "bound_kind": "", "note": ""}
+SCALARS = [row.name for row in QUANTITIES.values() if row.axes == ("T",) and {*METHODS} & {*row.by}]
 SAMPLES = 20000
 ROUNDING = 1e-11  # of the scale of a value; sums of 2^25 positive terms keep 5e-12 in the worst case
 EPS = np.finfo(float).eps
@@ -79,12 +77,11 @@ def solve(
     values = check_temperatures(temperatures)
     check_couplings(J=J, h=h, plaquette=plaquette)
     couplings = (float(J), float(h), float(plaquette))
-    asked = list(QUANTITIES if quantities is None else quantities)
-    for name in asked:
-        if name not in (*QUANTITIES, CORRELATION):
-            raise unknown("quantity on the temperature axis", name, [*QUANTITIES, CORRELATION])
-    correlated = _correlation_method(shape, by) if CORRELATION in asked else ""
-    asked = [name for name in asked if name != CORRELATION]
+    rows = rows_of(
+        SCALARS if quantities is None else [*quantities], [*METHODS], EQUILIBRIUM, "quantity on the temperature axis"
+    )
+    asked = [row.name for row in rows if row.name != CORRELATION]
+    correlated = _correlation_method(shape, by) if len(asked) < len(rows) else ""
     methods = _methods(asked, quantities is None, shape, couplings, by)
     if "Kaufman" in methods.values():
         for T in values:
@@ -153,12 +150,11 @@ def _methods(
     }
     if not holds.get(by, True):
         raise InputError(f"the method {by} does not hold for a {rows}x{columns} lattice with these couplings: use auto")
-    lacks = {"kaufman": "abs_magnetization", "montecarlo": "free_energy"}.get(by)
-    if lacks in asked:
-        if not default:
-            raise InputError(f"the method {by} does not give {lacks}: ask for other quantities or leave it out")
-        asked = [name for name in asked if name != lacks]
-    return dict.fromkeys(asked, METHODS[by])
+    given_by = [name for name in asked if by in row_of(name).by]
+    if len(given_by) < len(asked) and not default:
+        lacks = next(name for name in asked if name not in given_by)
+        raise InputError(f"the method {by} does not give {lacks}: ask for other quantities or leave it out")
+    return dict.fromkeys(given_by, METHODS[by])
 
 
 def _correlation_method(shape: Sequence[int], by: str) -> str:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from vanbench.exact.definitions.quantities import evolved
+from vanbench.exact.definitions.quantity import Quantity
 from vanbench.exact.definitions.system import System
 from vanbench.exact.matrixfree.derivatives import FIRST_STEP, Derivatives, central
 from vanbench.exact.matrixfree.kernel import Layout
@@ -18,17 +20,6 @@ from vanbench.exact.matrixfree.spectral import ACCURACY, energy, gap_below, lowe
 from vanbench.exact.matrixfree.symmetric import DENSE, Run, Symmetric
 from vanbench.exact.tidy import CERTIFIED, ESTIMATED, Row
 
-EVOLVED = (
-    "ln_Z",
-    "activity",
-    "susceptibility",
-    "density",
-    "density_profile",
-    "instantaneous_activity",
-    "trajectory_density",
-)
-STEADY = ("scgf", "gap", "rate_function")
-QUANTITIES = (*EVOLVED, *STEADY)
 NO_BOUND = {"bound": np.nan, "bound_kind": ""}
 NEGATIVE = (
     "unstable on exact vectors: probabilities turn negative, so dt must stay below 1 over the fastest escape rate"
@@ -50,6 +41,11 @@ class Question:
 
     def asks(self, *names: str) -> bool:
         return bool(set(names) & set(self.quantities))
+
+    @property
+    def evolved(self) -> list[Quantity]:
+        """The rows of what has a time."""
+        return evolved(self.quantities)
 
     def differences(
         self, engine: Symmetric, run: Run, near: Callable[[float], Symmetric], step: float | np.ndarray
@@ -82,13 +78,13 @@ def rows(system: System, layout: Layout, ask: Question) -> Iterator[Row]:
     )
     note = unstable(engine, run, ask.dt)
     if note:
-        for name in (q for q in EVOLVED if q in ask.quantities):
+        for row in ask.evolved:
             for t in ask.times:
-                yield {"quantity": name, "s": ask.s, "t": t, "value": np.nan, "note": note}
+                yield {"quantity": row.name, "s": ask.s, "t": t, "value": np.nan, "note": note}
     else:
         z = dict(zip(ask.times, run.ln_z(ask.times, ask.dt)[0])) if ask.times.size else {}
-        for row in _evolved(engine, run, ask):
-            yield row if z[row["t"]] > -np.inf else {**row, "value": np.nan, "note": NEGATIVE, **NO_BOUND}
+        for cells in _evolved(engine, run, ask):
+            yield cells if z[cells["t"]] > -np.inf else {**cells, "value": np.nan, "note": NEGATIVE, **NO_BOUND}
     yield from _steady(engine, run, ask)
 
 

@@ -8,14 +8,14 @@ import numpy as np
 
 from vanbench.exact.definitions.lindblad import Lindblad, LocalOperator
 from vanbench.exact.definitions.pauli import pauli_strings
-from vanbench.exact.errors import InputError
+from vanbench.exact.errors import InputError, optional
 
 TIGHT = {"method": "vern9", "rtol": 1e-12, "atol": 1e-14, "nsteps": 1_000_000, "progress_bar": ""}
 
 
 def operators(model: Lindblad) -> tuple[Any, list[Any]]:
     """QuTiP ``(H, [sqrt(gamma_k) G_k])``."""
-    import qutip
+    qutip = optional("qutip", "method 'qutip'")
 
     h = sum((_operator(part, model.n_sites) for part in model.hamiltonian), 0 * qutip.qeye([2] * model.n_sites))
     return h, [np.sqrt(j.rate) * _operator(j, model.n_sites) for j in model.jumps if j.rate]
@@ -26,7 +26,7 @@ def evolve_qutip(model: Lindblad, states: np.ndarray, times: np.ndarray, options
 
     Raises ``InputError`` where it gives up.
     """
-    import qutip
+    qutip = optional("qutip", "method 'qutip'")
 
     h, jumps = operators(model)
     rho = qutip.tensor([qutip.Qobj(state) for state in states])
@@ -40,14 +40,14 @@ def evolve_qutip(model: Lindblad, states: np.ndarray, times: np.ndarray, options
 
 def steady_qutip(model: Lindblad) -> np.ndarray:
     """The steady state by ``qutip.steadystate`` (sparse direct solve)."""
-    import qutip
+    qutip = optional("qutip", "method 'qutip'")
 
     return _hermitian(qutip.steadystate(*operators(model)).full())
 
 
 def tilted_qutip(model: Lindblad, s: float) -> np.ndarray:
     """The dense ``L_s`` of the jump count in QuTiP's (column-stacked) order, ``(4**N, 4**N)``."""
-    import qutip
+    qutip = optional("qutip", "method 'qutip'")
 
     h, jumps = operators(model)
     out = qutip.liouvillian(h, jumps)
@@ -58,8 +58,8 @@ def tilted_qutip(model: Lindblad, s: float) -> np.ndarray:
 
 def hamiltonian_quspin(model: Lindblad) -> np.ndarray:
     """``H`` as QuSpin builds it from Pauli strings, dense ``(2**N, 2**N)``, index 0 = all up."""
-    from quspin.basis import spin_basis_1d
-    from quspin.operators import hamiltonian
+    spin_basis_1d = optional("quspin.basis", "the Hamiltonian by QuSpin").spin_basis_1d
+    hamiltonian = optional("quspin.operators", "the Hamiltonian by QuSpin").hamiltonian
 
     basis = spin_basis_1d(model.n_sites, pauli=1)  # 1: the operators are Pauli matrices, not spins 1/2
     static = []
@@ -77,7 +77,7 @@ def _hermitian(rho: np.ndarray) -> np.ndarray:
 
 def _operator(part: LocalOperator, n: int) -> Any:
     """A sum of QuTiP tensor products of its own Pauli matrices."""
-    import qutip
+    qutip = optional("qutip", "method 'qutip'")
 
     letters_to = {"i": qutip.qeye(2), "x": qutip.sigmax(), "y": qutip.sigmay(), "z": qutip.sigmaz()}
     out = 0 * qutip.qeye([2] * n)

@@ -5,7 +5,7 @@ They share the local terms and nothing else; ``solve_quantum`` asks one of them 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,7 @@ import scipy.sparse as sp
 from scipy.sparse.linalg import norm, spsolve
 
 from vanbench.exact.definitions.povm import OpenQuantum
+from vanbench.exact.definitions.quantity import QUTIP, Quantity
 from vanbench.exact.definitions.states import StateSpace, require_memory
 from vanbench.exact.definitions.system import System
 from vanbench.exact.errors import InputError
@@ -30,8 +31,7 @@ from vanbench.exact.sparse.spectrum import top_and_gap
 
 METHODS = ("auto", "liouvillian", "povm", "qutip")
 DIRECT_SPINS = 6  # a sparse factorisation of 4^7 unknowns takes minutes and gigabytes
-COUNTING = ("ln_Z", "activity", "susceptibility")
-STEADY = ("scgf", "gap")
+LEADING = ("scgf", "gap")  # from the leading eigenvalues
 
 
 @dataclass
@@ -49,21 +49,21 @@ def origin_of(system: System) -> OpenQuantum:
     return system.quantum
 
 
-def check(system: System, method: str, quantities: list[str], order: int) -> None:
+def check(system: System, method: str, rows: Sequence[Quantity], order: int) -> None:
     """Raise ``InputError`` for what this method or the memory does not allow, before any work."""
     model = origin_of(system).model
-    wants_steady = any(name.startswith("steady_") for name in quantities)
+    wants_steady = any(row.steady_of for row in rows)
     if wants_steady:
         steady.require_decay(model)
         if method in ("povm", "qutip") and model.n_sites > DIRECT_SPINS:
             raise InputError(f"method {method!r} finds steady states of up to {DIRECT_SPINS} spins: take 'auto'.")
-    if method == "qutip" and (asked := [name for name in quantities if name in (*COUNTING, *STEADY)]):
-        raise InputError(f"method 'qutip' gives states, no {asked[0]}: take 'auto' or 'povm'.")
+    if method == "qutip" and (others := [row.name for row in rows if QUTIP not in row.by and not row.observe]):
+        raise InputError(f"method 'qutip' gives states, no {others[0]}: take 'auto' or 'povm'.")
     copies = [6 * (order + 1)]
     copies += [steady.STEADY_COPIES] if wants_steady else []
-    copies += [steady.LEADING_COPIES] if set(STEADY) & set(quantities) else []
+    copies += [steady.LEADING_COPIES] if any(row.name in LEADING for row in rows) else []
     require_copies(model, max(copies))
-    if "distribution" in {name.removeprefix("steady_") for name in quantities}:
+    if any("state" in row.axes or row.observe for row in rows):
         require_memory(1e3 * 4.0**model.n_sites, f"a table of 4^{model.n_sites} probabilities")
 
 

@@ -10,6 +10,17 @@ import pandas as pd
 
 from vanbench.exact.definitions.pauli import PAULI
 from vanbench.exact.definitions.povm import OpenQuantum
+from vanbench.exact.definitions.quantities import (
+    CORRELATIONS,
+    DISTRIBUTION,
+    EXACT_DEFAULT,
+    PROFILES,
+    SPINS,
+    asked,
+    evolved,
+    row_of,
+)
+from vanbench.exact.definitions.quantity import LINDBLAD, QUANTUM, QUTIP, Quantity
 from vanbench.exact.definitions.system import System
 from vanbench.exact.definitions.terms import MAX_EXPONENT
 from vanbench.exact.errors import InputError, unknown
@@ -17,15 +28,9 @@ from vanbench.exact.quantum import routes
 from vanbench.exact.quantum.evolve import SCHEMES, check_scheme
 from vanbench.exact.quantum.liouvillian import Liouvillian
 from vanbench.exact.quantum.observables import one_site, pairs_by_distance, purity, spin_averages, two_point
-from vanbench.exact.quantum.routes import COUNTING, METHODS, STEADY, Seen, origin_of
-from vanbench.exact.tidy import ORDER, Row, tidy
+from vanbench.exact.quantum.routes import LEADING, METHODS, Seen, origin_of
+from vanbench.exact.tidy import Row, tidy
 
-SPINS = ("sigma_x", "sigma_y", "sigma_z")
-PROFILES = tuple(f"{name}_profile" for name in SPINS)
-CORRELATIONS = tuple(f"correlation_{a}{a}" for a in "xyz")
-STATE = (*SPINS, *PROFILES, *CORRELATIONS, "purity", "distribution")
-QUANTITIES = (*COUNTING, *STATE, *STEADY, *(f"steady_{name}" for name in STATE))
-DEFAULT = ("ln_Z", *SPINS, "purity")
 COUNTERS = ("jumps", "activity")  # one and the same: the activity of an open quantum system is its jump count
 
 
@@ -55,27 +60,30 @@ def solve_quantum(
     """
     origin, taken = origin_of(system), "liouvillian" if method == "auto" else method
     if quantities is None:
-        quantities = DEFAULT[1:] if method == "qutip" else DEFAULT
-    fields, grid = _checked(system, origin.model.n_sites, s, times, quantities, scheme, dt, observable, method)
-    order = max((ORDER.get(name, 0) for name in quantities), default=0)
-    routes.check(system, taken, list(quantities), order)
+        quantities = [name for name in EXACT_DEFAULT[QUANTUM] if method != "qutip" or QUTIP in row_of(name).by]
+    asked_for = asked(quantities, (LINDBLAD,), QUANTUM)
+    order = max((row.order or 0 for row in asked_for), default=0)
+    fields, grid = _checked(system, origin.model.n_sites, s, times, asked_for, order, scheme, dt, observable, method)
+    routes.check(system, taken, asked_for, order)
+    moving = [row for row in asked_for if "t" in row.axes]
+    leading = [name for name in LEADING if name in (row.name for row in asked_for)]
+    steady = {row.steady_of: row.name for row in asked_for if row.steady_of}
     rows: list[Row] = []
     for value in fields:
         if progress:
             progress(f"s = {value:g}: {origin.model.n_sites} spins by {taken}")
-        if set(quantities) & {*COUNTING, *STATE}:
+        if moving:
             for now in routes.states(system, value, grid, order, scheme, dt, taken):
-                rows += _counting_rows(origin, now, value, quantities)
-                rows += _state_rows(system, now.rho, {"s": value, "t": now.t}, quantities)
-        if set(STEADY) & set(quantities):
-            found = dict(zip(STEADY, routes.scgf_and_gap_by(system, value, taken)))
-            rows += [{"quantity": q, "s": value, "t": None, "value": found[q]} for q in STEADY if q in quantities]
-    steady = [name.removeprefix("steady_") for name in quantities if name.startswith("steady_")]
+                rows += _counting_rows(origin, now, value, moving)
+                rows += _state_rows(system, now.rho, {"s": value, "t": now.t}, moving)
+        if leading:
+            found = dict(zip(LEADING, routes.scgf_and_gap_by(system, value, taken)))
+            rows += [{"quantity": name, "s": value, "t": None, "value": found[name]} for name in leading]
     if steady:
         rho, error = routes.steady_state_by(system, taken)
-        for row in _state_rows(system, rho, {"s": 0.0, "t": None}, steady):
+        for row in _state_rows(system, rho, {"s": 0.0, "t": None}, [row_of(name) for name in steady]):
             bound = 2 * error if row["quantity"] == "purity" else error  # d Tr rho^2 = 2 Tr(rho d rho)
-            rows.append({**row, "quantity": "steady_" + row["quantity"], "bound": bound})
+            rows.append({**row, "quantity": steady[row["quantity"]], "bound": bound})
     frame = tidy(rows)
     frame.attrs["method"] = taken
     return frame
@@ -86,15 +94,13 @@ def _checked(
     n_spins: int,
     s: Any,
     times: Any,
-    quantities: Sequence[str],
+    rows: Sequence[Quantity],
+    order: int,
     scheme: str,
     dt: float | None,
     observable: str,
     method: str,
 ) -> tuple[np.ndarray, np.ndarray]:
-    for name in quantities:
-        if name not in QUANTITIES:
-            raise unknown("quantity", name, list(QUANTITIES))
     for kind, name, known in (("method", method, METHODS), ("scheme", scheme, SCHEMES)):
         if name not in known:
             raise unknown(kind, name, list(known))
@@ -103,14 +109,14 @@ def _checked(
         raise InputError("s must be finite.")
     if (np.abs(fields) > MAX_EXPONENT).any():
         raise InputError(f"s = {fields[np.abs(fields).argmax()]:g} is out of range: take |s| below {MAX_EXPONENT:g}.")
-    pairs = [name for name in quantities if name.removeprefix("steady_") in CORRELATIONS]
+    pairs = [row.name for row in rows if "distance" in row.axes]
     if n_spins < 2 and pairs:
         raise InputError(f"{pairs[0]} is of pairs of spins: one spin has none.")
     if observable not in COUNTERS:
         raise unknown(f"observable of {system.name}", observable, list(COUNTERS))
     if not np.isfinite(grid).all() or (grid < 0).any():
         raise InputError("times must be finite and not negative.")
-    check_scheme(scheme, dt, grid, max((ORDER.get(name, 0) for name in quantities), default=0))
+    check_scheme(scheme, dt, grid, order)
     if method == "qutip" and (fields.any() or scheme != "continuous"):
         raise InputError("method 'qutip' gives the states of the plain evolution: s = 0 in continuous time.")
     if method == "povm" and scheme == "trapezoid":
@@ -118,44 +124,50 @@ def _checked(
     return fields, grid
 
 
-def _counting_rows(origin: OpenQuantum, now: Seen, s: float, quantities: Sequence[str]) -> Iterator[Row]:
+def _counting_rows(origin: OpenQuantum, now: Seen, s: float, rows: Sequence[Quantity]) -> Iterator[Row]:
     """``k = -(1/(N t)) d ln_Z/ds`` and ``dk/ds``; at ``t = 0`` their limit ``-(1/N) Tr d^order L_s/ds^order rho``."""
-    if "ln_Z" in quantities:
-        yield {"quantity": "ln_Z", "s": s, "t": now.t, "value": float(now.cumulants[0])}
     n = origin.model.n_sites
-    for name, order in ORDER.items():
-        if name not in quantities:
+    for row in evolved(row.name for row in rows):
+        order = row.order
+        if order is None:
             continue
-        if now.t > 0:
+        if order == 0:
+            value = now.cumulants[0]
+        elif now.t > 0:
             value = -now.cumulants[order] / (n * now.t)
         else:
             value = -np.trace(Liouvillian(origin.model, s).apply(now.rho, order)).real / n
-        yield {"quantity": name, "s": s, "t": now.t, "value": float(value)}
+        yield from row.rows(value, s, now.t)
 
 
-def _state_rows(system: System, rho: np.ndarray, head: Row, quantities: Sequence[str]) -> Iterator[Row]:
+def _state_rows(system: System, rho: np.ndarray, head: Row, rows: Sequence[Quantity]) -> Iterator[Row]:
+    quantities = {row.name for row in rows}
     averages: dict[str, float] = {}
-    if set(SPINS) & set(quantities):
+    if set(SPINS) & quantities:
         averages = spin_averages(rho)
     if "purity" in quantities:
         averages["purity"] = purity(rho)
     for name, value in averages.items():
         if name in quantities:
             yield {"quantity": name, **head, "value": value}
-    if set(PROFILES) & set(quantities):
+    if quantities & {*PROFILES.values()}:
         reduced = one_site(rho)
-        for axis in "xyz":
-            if f"sigma_{axis}_profile" in quantities:
+        for axis, name in zip(PAULI, PROFILES.values()):
+            if name in quantities:
                 for site, state in enumerate(reduced):
                     value = float(np.trace(PAULI[axis] @ state).real)
-                    yield {"quantity": f"sigma_{axis}_profile", **head, "value": value, "site": site}
-    if set(CORRELATIONS) & set(quantities):
+                    yield {"quantity": name, **head, "value": value, "site": site}
+    if quantities & {*CORRELATIONS.values()}:
         pairs = pairs_by_distance(system.shape, system.params.get("boundary") == "periodic")
-        for axis in "xyz":
-            if f"correlation_{axis}{axis}" in quantities:
+        for axis, name in zip(PAULI, CORRELATIONS.values()):
+            if name in quantities:
                 for distance, at in pairs.items():
                     value = float(two_point(rho, axis, at).mean())
-                    yield {"quantity": f"correlation_{axis}{axis}", **head, "value": value, "distance": distance}
-    if "distribution" in quantities and system.quantum is not None:
+                    yield {"quantity": name, **head, "value": value, "distance": distance}
+    if system.quantum is None:
+        return
+    if DISTRIBUTION in quantities:
         for state, value in enumerate(system.quantum.povm.distribution(rho)):
-            yield {"quantity": "distribution", **head, "value": value, "state": state}
+            yield {"quantity": DISTRIBUTION, **head, "value": value, "state": state}
+    for row in (row for row in rows if row.observe is not None):
+        yield from row.rows(row.average(system, system.quantum.povm.distribution(rho), head["s"]), **head)

@@ -20,12 +20,14 @@ from scipy.linalg import expm
 
 from vanbench.exact.definitions.lindblad import Lindblad
 from vanbench.exact.definitions.pauli import I2, embed
+from vanbench.exact.definitions.quantities import SPINS
 from vanbench.exact.errors import InputError
 from vanbench.exact.quantum.liouvillian import density_matrix
 from vanbench.exact.seeds import Seed, stream
+from vanbench.exact.statistics import standard_error
 
 EVERY = 0.2  # time between the states that are averaged
-FIELDS = ("key", "seed", "run", "dt", "burn_in", "duration", "sigma_x", "sigma_y", "sigma_z")
+FIELDS = ("key", "seed", "run", "dt", "burn_in", "duration", *SPINS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,9 +156,9 @@ def summary(rows: list[dict[str, str]]) -> dict[str, tuple[float, float]]:
     if len(rows) < 2:
         raise InputError("a standard error needs at least two trajectories.")
     out = {}
-    for name in ("sigma_x", "sigma_y", "sigma_z"):
+    for name in SPINS:
         values = np.array([float(row[name]) for row in rows])
-        out[name] = (float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values))))
+        out[name] = (float(values.mean()), standard_error(values))
     return out
 
 

@@ -17,6 +17,7 @@ from vanbench.exact.definitions.states import require_memory
 from vanbench.exact.definitions.system import System
 from vanbench.exact.errors import InputError, unknown
 from vanbench.exact.seeds import stream
+from vanbench.exact.statistics import effective_fraction, relative_weights, standard_error, systematic_sample
 from vanbench.exact.trajectories.jumptables import JumpTables, advance, compile_moves, draw_starts
 
 EVEN = 0.7  # effective part of the population below which it is resampled
@@ -82,7 +83,7 @@ def _population(
         now = t
         if progress:
             progress(f"cloning: t = {t:g}, {size} clones")
-        weights = np.exp(log_weights - log_weights.max())
+        weights = relative_weights(log_weights)
         out[t] = (banked + np.log(weights.mean()) + log_weights.max(), weights @ counts / weights.sum())
     halfway = out[marks[marks >= times[-1] / 2][0]][0]
     return np.array([[out[t][0] for t in times], [out[t][1] for t in times], [halfway] * len(times)])
@@ -90,27 +91,13 @@ def _population(
 
 def even_out(x: np.ndarray, counts: np.ndarray, log_weights: np.ndarray, rng: np.random.Generator) -> float:
     """Resamples where the weights are uneven; the logarithm of the mean weight that was banked."""
-    top = log_weights.max()
-    weights = np.exp(log_weights - top)
-    total, size = weights.sum(), len(weights)
-    if total**2 > EVEN * size * (weights**2).sum():
+    weights, top = relative_weights(log_weights), log_weights.max()
+    if effective_fraction(weights) > EVEN:
         return 0.0
-    chosen = resampled(weights, size, rng)
+    chosen = systematic_sample(weights, len(weights), rng.random())
     x[:], counts[:] = x[chosen], counts[chosen]
     log_weights[:] = 0.0
-    return float(np.log(total / size) + top)
-
-
-def effective(log_weights: np.ndarray) -> float:
-    """The effective part of what has these weights, from 0 to 1."""
-    weights = np.exp(log_weights - log_weights.max())
-    return float(weights.sum() ** 2 / (weights**2).sum()) / len(weights)
-
-
-def resampled(weights: np.ndarray, number: int, rng: np.random.Generator) -> np.ndarray:
-    """``number`` indices in proportion to ``weights``; systematic: one random number, least variance."""
-    places = (rng.random() + np.arange(number)) / number
-    return np.minimum(np.searchsorted(np.cumsum(weights) / weights.sum(), places), len(weights) - 1)
+    return float(np.log(weights.mean()) + top)
 
 
 def _summary(s: float, times: np.ndarray, full: np.ndarray, half: np.ndarray, n: int) -> list[dict]:
@@ -120,7 +107,7 @@ def _summary(s: float, times: np.ndarray, full: np.ndarray, half: np.ndarray, n:
         rows.append(
             {
                 "quantity": quantity, "s": s, "t": t, "value": here.mean(),
-                "stderr": here.std(ddof=1) / np.sqrt(len(here)), "bias": here.mean() - smaller.mean(),
+                "stderr": standard_error(here), "bias": here.mean() - smaller.mean(),
                 "note": note,
             }
         )  # fmt: skip

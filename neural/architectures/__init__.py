@@ -1,14 +1,13 @@
-"""Networks by name, from this package, from an entry point, or from ``my_package.my_module:MyNet``."""
+"""Networks by name; somebody's own as `exact.registry` finds it."""
 
 from __future__ import annotations
 
-import importlib
 import inspect
-from importlib.metadata import entry_points
 from typing import Any
 
 from vanbench.exact import InputError
 from vanbench.exact.errors import unknown
+from vanbench.exact.registry import Registry
 from vanbench.neural.architectures.bernoulli import Bernoulli
 from vanbench.neural.architectures.circulant import Circulant
 from vanbench.neural.architectures.gated_pixelcnn import GatedPixelCNN
@@ -41,19 +40,16 @@ ARCHITECTURES: dict[str, type[Autoregressive]] = {
     "mixture": Mixture,
     "graph": Graph,
 }
-ENTRY_POINTS = "vanbench.architectures"
 
 
-def find(name: str) -> type[Autoregressive]:
-    """The class called ``name``; an unknown name is answered with those that exist."""
-    if name in ARCHITECTURES:
-        return ARCHITECTURES[name]
-    if ":" in name:
-        return _from_module(name)
-    plugins = {entry.name: entry for entry in entry_points(group=ENTRY_POINTS)}
-    if name in plugins:
-        return _checked(name, plugins[name].load())
-    raise unknown("architecture", name, [*ARCHITECTURES, *plugins])
+def _checked(name: str, cls: Any) -> type[Autoregressive]:
+    if not (isinstance(cls, type) and issubclass(cls, Autoregressive)):
+        raise InputError(f"architecture {name!r} must be a subclass of neural.Autoregressive.")
+    return cls
+
+
+REGISTRY = Registry("architecture", "architectures", ARCHITECTURES, _checked)
+find = REGISTRY.find
 
 
 def build(name: str, shape: tuple[int, ...], local_dim: int = 2, **options: Any) -> Autoregressive:
@@ -72,17 +68,3 @@ def hyperparameters(cls: type[Autoregressive]) -> dict[str, Any] | None:
     if any(p.kind == inspect.Parameter.VAR_KEYWORD for p in found.values()):
         return None
     return {key: p.default for key, p in found.items() if key not in ("shape", "local_dim")}
-
-
-def _from_module(path: str) -> type[Autoregressive]:
-    module, _, attribute = path.partition(":")
-    try:
-        return _checked(path, getattr(importlib.import_module(module), attribute))
-    except (ImportError, AttributeError) as error:
-        raise InputError(f"architecture {path!r} cannot be imported: {error}.") from error
-
-
-def _checked(name: str, cls: Any) -> type[Autoregressive]:
-    if not (isinstance(cls, type) and issubclass(cls, Autoregressive)):
-        raise InputError(f"architecture {name!r} must be a subclass of neural.Autoregressive.")
-    return cls

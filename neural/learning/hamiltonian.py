@@ -15,6 +15,7 @@ from torch import Tensor
 
 from vanbench.exact.errors import InputError
 from vanbench.exact.ising import lattice
+from vanbench.exact.statistics import standard_error
 from vanbench.neural.autoregressive import Autoregressive
 from vanbench.neural.learning.likelihood import log_prob
 
@@ -60,7 +61,7 @@ def agreement(learned: NDArray, true: NDArray) -> Agreement:
         r2=float(1 - rest.var() / learned.var()),
         residual=float(rest.std()),
         free_energy=float(difference.mean()),
-        free_energy_error=float(difference.std(ddof=1) / np.sqrt(len(true))),
+        free_energy_error=standard_error(difference),
     )
 
 

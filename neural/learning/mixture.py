@@ -18,6 +18,7 @@ from torch import Tensor
 
 from vanbench.exact.errors import InputError
 from vanbench.exact.ising.lattice import check_temperatures
+from vanbench.exact.statistics import all_but_one, effective_fraction, jackknife_error
 from vanbench.neural.autoregressive import Autoregressive
 from vanbench.neural.learning.reweight import Observable, check_one_order, tempered
 
@@ -37,7 +38,7 @@ class Draws:
     def effective(self) -> NDArray[np.float64]:
         """Effective sample size of each temperature, (n_temperatures,)."""
         w = np.exp(self.ln_weights.reshape(len(self.temperatures), -1))
-        return w.sum(axis=1) ** 2 / (w**2).sum(axis=1)
+        return w.shape[1] * effective_fraction(w)
 
     def mean(self, name: str, k: int) -> tuple[float, float]:
         """Average of a value at temperature k, and its standard error."""
@@ -56,10 +57,7 @@ def _sums(*parts: NDArray) -> NDArray:
 
 
 def _jackknife(function: Callable[[NDArray], NDArray], sums: NDArray) -> tuple[float, float]:
-    groups = sums.shape[1]
-    whole = function(sums.sum(axis=1))
-    without = function(sums.sum(axis=1, keepdims=True) - sums)
-    return float(whole), float(np.sqrt((groups - 1) / groups * np.sum((without - without.mean()) ** 2)))
+    return float(function(sums.sum(axis=1))), float(jackknife_error(function(all_but_one(sums))))
 
 
 @torch.no_grad()

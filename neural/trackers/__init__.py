@@ -1,16 +1,17 @@
-"""The trackers by name."""
+"""The trackers by name; somebody's own as `exact.registry` finds it."""
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 from vanbench.exact import InputError
 from vanbench.exact.errors import unknown
+from vanbench.exact.registry import Registry
 from vanbench.exact.spellings import refuse_old_tracker
 from vanbench.neural.architectures import ARCHITECTURES
 from vanbench.neural.autoregressive import Autoregressive
-from vanbench.neural.trackers.base import Diverged, Problem, Step, Target, Tracker, Unfinished, Variant
+from vanbench.neural.trackers.base import Diverged, Problem, Step, Target, Tracker, Variant
 from vanbench.neural.trackers.projected.kl import KL
 from vanbench.neural.trackers.projected.l1 import L1
 from vanbench.neural.trackers.projected.natural_gradient import NaturalGradient
@@ -23,13 +24,13 @@ from vanbench.neural.trackers.walkers.clones import Clones
 from vanbench.neural.trackers.walkers.guided_clones import GuidedClones
 
 __all__ = [
+    "REGISTRY",
     "TRACKERS",
     "Diverged",
     "Problem",
     "Step",
     "Target",
     "Tracker",
-    "Unfinished",
     "Variant",
     "make",
     "moving",
@@ -49,22 +50,31 @@ TRACKERS: dict[str, type[Tracker]] = {
 }
 
 
-def saved() -> list[type]:
-    """Every class that a state of a tracker may be made of."""
-    kinds: list[type[Tracker]] = [*TRACKERS.values(), Still]
-    return [one for kind in kinds for one in kind.saved]
+def _checked(name: str, kind: Any) -> type[Tracker]:
+    if not (isinstance(kind, type) and issubclass(kind, Tracker) and is_dataclass(kind)):
+        raise InputError(f"tracker {name!r} must be a dataclass that derives from vanbench.neural.trackers.Tracker.")
+    return kind
+
+
+REGISTRY = Registry("tracker", "trackers", TRACKERS, _checked)
+find = REGISTRY.find
 
 
 def make(name: str, options: dict[str, Any]) -> Tracker:
     """A tracker with its options. Raises ``InputError`` for an unknown name or option, and for a wrong value."""
     refuse_old_tracker(name)
-    if name not in TRACKERS:
-        raise unknown("tracker", name, list(TRACKERS))
-    known = [one.name for one in fields(TRACKERS[name])]
+    kind = find(name)
+    known = [one.name for one in fields(kind)]
     for key in options:
         if key not in known:
             raise unknown(f"option of {name}", key, known)
-    return TRACKERS[name](**options)
+    return kind(**options)
+
+
+def saved() -> list[type]:
+    """Every class that a state of these trackers may be made of."""
+    kinds: list[type[Tracker]] = [*TRACKERS.values(), Still]
+    return [one for kind in kinds for one in kind.saved]
 
 
 def check_network(tracker: Tracker, target: Target, net: Autoregressive) -> None:

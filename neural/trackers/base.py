@@ -25,14 +25,13 @@ T = TypeVar("T")
 CHUNK = 1 << 14  # configurations a network sees in one call where no gradient is kept, on a CPU
 
 
-class Unfinished(RuntimeError):
-    """A run that ended before its last time; `neural.track` puts what it has until then into ``so_far``."""
+class Diverged(RuntimeError):
+    """A step gave values that are not finite; the parameters were put back to the last good ones.
+
+    `neural.track` puts what the run has until then into ``so_far``.
+    """
 
     so_far: Any = None  # a Track
-
-
-class Diverged(Unfinished):
-    """A step gave values that are not finite; the parameters were put back to the last good ones."""
 
 
 @dataclass

@@ -4,22 +4,31 @@ from __future__ import annotations
 
 import inspect
 
-from vanbench.neural.trackers import TRACKERS
-from vanbench.neural.trackers.base import NEEDS
+from vanbench.neural.trackers import REGISTRY, find
+from vanbench.neural.trackers.base import NEEDS, Tracker
 from vanbench.neural.trackers.options import described, text
 
 Rows = tuple[list[str], list[list[str]]]
 
 
+def _kinds() -> dict[str, type[Tracker]]:
+    """Built in and installed."""
+    return {**REGISTRY.builtin, **REGISTRY.installed()}
+
+
+def names() -> list[str]:
+    return list(_kinds())
+
+
 def purposes() -> Rows:
     """What each tracker does, a sentence."""
-    return ["tracker", "what it does"], [[name, _first_line(kind)] for name, kind in TRACKERS.items()]
+    return ["tracker", "what it does"], [[name, _first_line(kind)] for name, kind in _kinds().items()]
 
 
 def variants() -> Rows:
     """A row for each picture, kind of trial states and target."""
     rows = []
-    for name, kind in TRACKERS.items():
+    for name, kind in _kinds().items():
         for one in kind.variants:
             which = ", ".join(f"{key}={text(value)}" for key, value in one.when.items())
             needs = ", ".join(one.needs) or "–"
@@ -34,9 +43,7 @@ def needs() -> Rows:
 
 def options(name: str) -> Rows:
     """Those of one tracker, with their defaults and a sentence each."""
-    return ["option", "default", "what it is"], [
-        [key, text(value), what] for key, value, what in described(TRACKERS[name])
-    ]
+    return ["option", "default", "what it is"], [[key, text(value), what] for key, value, what in described(find(name))]
 
 
 def _first_line(kind: type) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from importlib.metadata import version
 from pathlib import Path
 
@@ -128,7 +129,7 @@ def test_exact_on_the_temperature_axis(capsys: pytest.CaptureFixture) -> None:
         (["run", "tiny", "--seed", "-1"], "2^63"),
         (["run", "tiny", "--seed", str(2**64)], "2^63"),
         (["run", "tiny", "--architecture", "mad"], "did you mean 'made'"),
-        (["run", "tiny", "--architecture", "nowhere.module:Net"], "cannot be imported"),
+        (["run", "tiny", "--architecture", "nowhere.module:Net"], "cannot be loaded"),
         (["table", "nowhere"], "no folder"),
         (["run", "tiny", "--device", "gpu0"], "unknown device"),
         (
@@ -213,3 +214,23 @@ def test_option_values() -> None:
         **{"a": 1, "b": 0.5, "c": True, "d": "up", "e": [64, 64]},
         **{"f": "0:1,5:0", "g": "bernoulli:0.3", "h": 1e-3},
     }
+
+
+@pytest.mark.parametrize(
+    ("package", "command"),
+    [
+        ("qutip", ["exact", "tfim", "--shape", "2", "--method", "qutip"]),
+        ("distributed", ["run", "tiny", "--scheduler", "tcp://nowhere:1"]),
+        (
+            "tensorboard",
+            ["track", "free", "--shape", "2", "--s", "0", "--t-final", "0.1", "--tensorboard"],
+        ),
+    ],
+)
+def test_a_missing_optional_package_is_named_when_the_command_runs(
+    package: str, command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    out = [] if command[0] == "exact" else ["--out", tmp_path / "out"]
+    assert run(*command, *out) == 2
+    assert f"python -m pip install {package}." in capsys.readouterr().err

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vanbench.compare.judge.distances import distances
-from vanbench.compare.judge.errors import PARTS, definition, errors
+from vanbench.compare.judge.errors import PARTS, errors
 from vanbench.exact import InputError
+from vanbench.exact.definitions.quantities import row_of
 
 finite = st.floats(-100, 100)
 
@@ -52,7 +53,7 @@ def test_densities_are_absolute_and_activity_has_a_floor() -> None:
     network, exact = rows(density=0.31, activity=2e-4), rows(density=0.30, activity=1e-4)
     found = errors(network, exact, None, 4).set_index("quantity")
     assert found.error["density"] == pytest.approx(0.01)
-    assert found.error["activity"] == pytest.approx(1e-4 / definition("activity").floor)
+    assert found.error["activity"] == pytest.approx(1e-4 / row_of("activity").floor)
     assert np.isnan(found.error_per_site["density"])
 
 

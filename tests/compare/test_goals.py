@@ -7,7 +7,7 @@ import json
 import pandas as pd
 import pytest
 from command_line import run
-from example_records import EXACT, example
+from example_records import EXACT, example, of_task
 
 from vanbench.compare.declare.task import Task, load_suite, suites
 from vanbench.compare.judge.goals import goals, markdown
@@ -43,14 +43,13 @@ def test_a_rerun_of_some_rows_keeps_the_others(tmp_path, capsys):
     again = stored(tmp_path / "b", example(4, 0, EXACT[4] * 1.03, task="other"))
     assert run("goals", again, *words) == 0
     table = pd.read_csv(figure.with_suffix(".csv")).set_index("task")
-    assert table.error.to_dict() == pytest.approx({both[0].task: 0.01, "other": 0.03})
+    assert table.error.to_dict() == pytest.approx({both[0].task.name: 0.01, "other": 0.03})
 
 
 def test_without_exact_vectors_the_clones_of_the_folder_are_the_measure(tmp_path):
     network, clones = example(4, 0, -0.404), example(4, 0, -0.400, task="clones", tracker="clones", reference=[])
     for record in (network, clones):
         record.errors["error"] = [None] * len(record.errors["error"])
-    clones = clones.model_copy(update={"tracker": "clones"})
     found = goals(stored(tmp_path, network, clones)).set_index("tracker")
     assert found.loc["kl"].error == pytest.approx(0.01)
     assert found.loc["kl"].stderr == pytest.approx(1e-3 / 0.2)  # of the first of two equal differences, at t = 0.5
@@ -64,7 +63,7 @@ def test_clones_of_another_counting_field_do_not_stand_in_the_way(tmp_path):
     for name, s, tracker in made:
         record = example(4, 0, -0.404 if tracker == "kl" else -0.400, task=name, s=s, reference=[])
         record.errors["error"] = [None] * len(record.errors["error"])
-        records.append(record.model_copy(update={"tracker": tracker}))
+        records.append(of_task(record, tracker=tracker))
     found = goals(stored(tmp_path, *records)).set_index("tracker")
     assert found.loc["kl"].error == pytest.approx(0.01)
 
@@ -94,8 +93,12 @@ def test_stored_exact_tables_stand_in_for_a_reference(tmp_path):
     record = example(4, 0, float(stored_value.value.iloc[0]) * 1.02, reference=[])
     system = CASES["south-east-3x3"].build()
     rows = {**record.rows, "value": [v if t == 1 else None for v, t in zip(record.rows["value"], record.rows["t"])]}
-    changes = {"shape": [3, 3], "params": json.loads(json.dumps(dict(system.params))), "rows": rows}
-    record = record.model_copy(update={**changes, "errors": {**record.errors, "error": [None] * 2}})
+    shaped = {
+        "run": record.run.model_copy(update={"shape": (3, 3)}),
+        "params": json.loads(json.dumps(dict(system.params))),
+    }
+    tables = {"rows": rows, "errors": {**record.errors, "error": [None] * 2}}
+    record = record.model_copy(update={**shaped, **tables})
     assert goals(stored(tmp_path, record)).iloc[0].error == pytest.approx(0.02)
 
 

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from vanbench.compare.show.latex import escape, measured, scientific, tabular
+from vanbench.compare.show.grid import Grid
+from vanbench.compare.show.latex import escape, measured, scientific
 
 NAN = float("nan")
 NUMBER = re.compile(r"\\num\{(-?\d+)(?:\.(\d+))?(?:\((\d+)\))?(?:e(-?\d+))?\}")
@@ -58,13 +59,13 @@ def test_value_and_uncertainty_are_read_back(value: float, stderr: float) -> Non
 
 
 def test_table() -> None:
-    text = tabular(["a_task", "error"], [[escape("50 % & more"), measured(0.5, 0.01)]], [False, True])
+    text = Grid(["a_task", "error"], [[escape("50 % & more"), measured(0.5, 0.01)]]).latex([False, True])
     assert r"\begin{tabular}{lr}" in text
     assert r"a\_task & error \\" in text
     assert r"50 \% \& more & \num{0.500(10)} \\" in text
     assert [text.count(rule) for rule in (r"\toprule", r"\midrule", r"\bottomrule")] == [1, 1, 1]
     with pytest.raises(ValueError, match="one cell a heading"):
-        tabular(["a"], [["1", "2"]], [True])
+        Grid(["a"], [["1", "2"]])
 
 
 @given(st.text())

@@ -42,6 +42,7 @@ TASK: dict[str, Any] = {
     "seeds": "3",
 }
 PLACES = [(key,) for key in RECORD] + [("errors", name) for name in RECORD["errors"]] + [("log", "s"), ("log", "ess")]
+PLACES += [("run", name) for name in RECORD["run"]] + [("run", "task", name) for name in RECORD["run"]["task"]]
 
 
 def one_sentence(error: InputError) -> None:
@@ -105,7 +106,7 @@ def test_a_file_of_a_thousand_brackets(tmp_path: Path) -> None:
     (tmp_path / "deep.toml").write_text("a = " + "[" * 5000 + "]" * 5000)
     (tmp_path / "deep.json").write_text("[" * 100_000)
     for read, name in ((load_suite, str(tmp_path / "deep.toml")), (read_json, tmp_path / "deep.json")):
-        with pytest.raises(InputError, match="no valid") as refused:
+        with pytest.raises(InputError, match="not valid") as refused:
             read(name)  # type: ignore[operator]
         one_sentence(refused.value)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from command_line import run
 
+from vanbench.compare.declare.task import Architecture
 from vanbench.compare.run import missing
 from vanbench.compare.run.record import records
 
@@ -29,9 +30,10 @@ def test_other_networks_than_the_suite_names_are_expected_everywhere(tmp_path, s
     every = [record for _, record in records(out)]
     assert missing.sentence(out, every) == ""
     assert missing.sentence(out, every[1:]).startswith("1 of 12 runs")
-    first = [record for record in every if record.task == "tiny"]
+    first = [record for record in every if record.task.name == "tiny"]
     assert missing.sentence(out, first).startswith("6 of 12 runs")  # none of the suite's own network
-    own = [record.model_copy(update={"architecture": "bernoulli", "architecture_options": {}}) for record in first]
+    other = {"architecture": Architecture(name="bernoulli")}
+    own = [record.model_copy(update={"run": record.run.model_copy(update=other)}) for record in first]
     assert missing.sentence(out, first + own).startswith("12 of 24 runs")
 
 

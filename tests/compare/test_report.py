@@ -17,6 +17,7 @@ from example_records import EULER_SHIFT, EXACT, example, folder_of, spread
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from vanbench.compare.declare.task import Architecture
 from vanbench.compare.judge.collect import collect, last_times, summarise
 from vanbench.compare.run.record import Record, columns, write_json
 from vanbench.compare.show.report.figures import curve, over_size, task_panels, worst_field
@@ -251,7 +252,7 @@ def _with_sites(record: Record) -> Record:
 @pytest.mark.parametrize(("shape", "panels"), [([4], 1), ([2, 2], 2)])
 def test_profiles_stand_beside_the_exact_ones(tmp_path: Path, shape: list[int], panels: int) -> None:
     record = _with_sites(example())
-    record.shape = shape
+    record.run = record.run.model_copy(update={"shape": tuple(shape)})
     rows = _one(record, tmp_path).query("quantity == 'density_profile'")
     with style():
         found = list(profiles(rows, ["made"]))
@@ -265,7 +266,7 @@ def test_profiles_stand_beside_the_exact_ones(tmp_path: Path, shape: list[int], 
 
 def test_a_pinned_site_does_not_take_the_colour_scale(tmp_path: Path) -> None:
     record = _with_sites(example())
-    record.shape = [2, 2]
+    record.run = record.run.model_copy(update={"shape": (2, 2)})
     sites = [k for k, q in enumerate(record.errors["quantity"]) if q == "density_profile"]
     for k in sites:
         record.errors["exact"][k] = 1.0 if k == sites[0] else 0.5 + 0.01 * k
@@ -297,7 +298,7 @@ def test_two_declarations_of_one_task_are_two_sections(tmp_path: Path) -> None:
 def test_names_are_text_and_nothing_else(tmp_path: Path) -> None:
     evil = '<script>alert("1")</script> $\\frac{1}$ & </svg>'
     record = example()
-    record.label = record.architecture = evil
+    record.run = record.run.model_copy(update={"architecture": Architecture(name=evil)})
     record.errors["note"] = [evil, evil]
     record.params = {"c": evil}
     record.provenance = {"commit": evil, "device": evil, "versions": {evil: evil}}

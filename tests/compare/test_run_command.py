@@ -33,7 +33,7 @@ def test_run_from_exact_to_tables_and_again(
     assert "Everything is in" in capsys.readouterr().out
     held = dict(records(out))
     assert len(held) == 6
-    record = next(r for r in held.values() if r.shape == [3])
+    record = next(r for r in held.values() if r.run.shape == (3,))
     compared = record.frame("errors").query("quantity == 'ln_Z' and t == 0.2").iloc[0]
     exact = solve(build("east", (3,)), s=0.1, times=[0.2], quantities=["ln_Z"]).value[0]
     assert compared.exact == pytest.approx(exact, rel=1e-12)
@@ -126,7 +126,7 @@ def test_a_killed_track_goes_on_from_its_checkpoint(tmp_path: Path, monkeypatch,
     options += ["--epochs", "5", "--tracker-option", "first_epochs=5", "--architecture", "bernoulli", "-q"]
     assert run(*options, "--out", tmp_path / "whole") == 0
     with monkeypatch.context() as patched:
-        patched.setattr("vanbench.neural.runner.CHECKPOINT_SECONDS", 0.0)
+        patched.setattr("vanbench.neural.callbacks.CHECKPOINT_SECONDS", 0.0)
         patched.setattr("vanbench.neural.log.RunLog.frame", _interrupted)
         assert run(*options, "--out", tmp_path / "killed") == 130
     assert "with --resume goes on" in capsys.readouterr().err

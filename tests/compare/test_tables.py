@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from example_records import folder_of, spread, with_correlations
+from example_records import folder_of, of_task, spread, with_correlations
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -95,7 +95,7 @@ def test_the_growth_with_size_stands_below_the_table(folder: Path) -> None:
 
 def test_trackers_of_one_question_stand_together(folder: Path) -> None:
     for path in folder_of(folder / "b", spread(1e-4), lengths=(4,), task="another").rglob("*.json"):
-        record = Record.load(path).model_copy(update={"tracker": "tdvp"})
+        record = of_task(Record.load(path), tracker="tdvp")
         record.save(folder / "records" / "another" / path.name)
     found = table(folder, "tracker")
     assert list(found[found["shape"] == "4"].tracker) == ["kl", "kl", "tdvp"]

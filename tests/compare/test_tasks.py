@@ -105,7 +105,7 @@ GOOD = '[[tasks]]\nname = "a"\nsystem = "fa"\nshapes = [[4]]\ns = [0.1]\ntimes =
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("tasks = [", "no valid TOML"),
+        ("tasks = [", "not valid TOML"),
         ("version = 1", "[[tasks]]"),
         ("version = 7\n" + GOOD, "version 7"),
         (GOOD.replace("times", "tmies"), "'times'"),

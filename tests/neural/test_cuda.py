@@ -96,22 +96,22 @@ class Killed(Exception):
 @pytest.mark.parametrize("tracker", SAMPLED)
 def test_a_killed_run_goes_on_with_the_same_numbers(tracker, tmp_path, monkeypatch):
     """To rounding: sums on CUDA are added in no fixed order."""
-    monkeypatch.setattr("vanbench.neural.runner.CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr("vanbench.neural.callbacks.CHECKPOINT_SECONDS", 0.0)
 
-    def go(folder, resume=False, progress=None):
+    def go(folder, resume=False, callbacks=()):
         return track(
             build("east", (2, 3), c=0.4), [0.1, 0.3], [0.8], tracker=tracker.split(",")[0], architecture="made",
-            device="cuda", tracker_options=SAMPLED[tracker], out=folder, resume=resume, progress=progress,
+            device="cuda", tracker_options=SAMPLED[tracker], out=folder, resume=resume, callbacks=callbacks,
         )  # fmt: skip
 
-    def kill(done, total, text):
-        if done == 2:
+    def kill(moment):
+        if moment.log.steps == 2:
             raise Killed
 
     whole = go(tmp_path / "whole")
     assert len(whole.log) > 2 * 2
     with pytest.raises(Killed):
-        go(tmp_path / "cut", progress=kill)
+        go(tmp_path / "cut", callbacks=[kill])
     again = go(tmp_path / "cut", resume=True)
     assert again.records.value.to_numpy() == pytest.approx(whole.records.value.to_numpy(), rel=1e-9)
     assert len(again.log) == len(whole.log)

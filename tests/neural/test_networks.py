@@ -118,7 +118,7 @@ def test_registry_finds_modules_and_refuses_what_is_no_network(monkeypatch):
     assert hyperparameters(Pair) == {"scale": 1.0}
     with pytest.raises(InputError, match="subclass"):
         find("someones_networks:Number")
-    with pytest.raises(InputError, match="cannot be imported"):
+    with pytest.raises(InputError, match="cannot be loaded"):
         find("no_such_package:Net")
     with pytest.raises(InputError, match="made"):
         find("mad")

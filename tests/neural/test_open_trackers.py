@@ -13,11 +13,13 @@ from vanbench.compare.declare.task import Task
 from vanbench.compare.judge.errors import errors
 from vanbench.compare.run.references import compute
 from vanbench.exact import InputError, StateSpace, build, solve
+from vanbench.exact.definitions.quantities import given
+from vanbench.exact.definitions.quantity import NETWORKS, QUANTUM, QUTIP
 from vanbench.exact.quantum.observables import one_site, two_site
 from vanbench.neural import Autoregressive, Ensemble, track
 from vanbench.neural import build as network
 from vanbench.neural.backend.adam import Moments
-from vanbench.neural.quantum import QUANTITIES, Outcomes
+from vanbench.neural.quantum import Outcomes
 from vanbench.neural.trackers import Problem
 from vanbench.neural.trackers.projected.l1 import interpolated
 from vanbench.neural.trackers.projected.residual import L1Fit, Residual
@@ -165,7 +167,7 @@ def table_of(p: np.ndarray, shape: tuple[int, ...]) -> Autoregressive:
 def test_spins_correlations_and_eigenvalues_are_those_of_the_state():
     """A table that holds an entangled state exactly: by summation to rounding, from samples within the noise."""
     system = build("heisenberg", (3,), Jx=0.9, Jy=1.8, boundary="open")
-    names = [*QUANTITIES]
+    names = [name for name in given(NETWORKS, QUANTUM) if name in given(QUTIP, QUANTUM)]
     exact = solve(system, 0.0, [0.4], [*names, "distribution"])
     p = exact[exact.quantity == "distribution"].sort_values("state").value.to_numpy()
     rho = system.quantum.povm.density_matrix(p)

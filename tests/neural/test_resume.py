@@ -6,6 +6,7 @@ import pytest
 
 from vanbench.exact import build
 from vanbench.neural import track
+from vanbench.neural.callbacks import Moment
 from vanbench.neural.trackers import TRACKERS
 
 SYMMETRISED = {"picture": "symmetrised"}
@@ -57,14 +58,14 @@ def test_a_killed_run_resumed_gives_the_same_numbers(case, tmp_path, monkeypatch
         "target": {"limit": "steady"}.get(target[0], target[0]) if target else "time",
     }  # fmt: skip
     whole = track(system, **arguments)
-    monkeypatch.setattr("vanbench.neural.runner.CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr("vanbench.neural.callbacks.CHECKPOINT_SECONDS", 0.0)
 
-    def killed(step: int, total: int, message: str) -> None:
-        if step == last:
+    def killed(moment: Moment) -> None:
+        if moment.log.steps == last:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        track(system, **arguments, out=tmp_path, progress=killed)
+        track(system, **arguments, out=tmp_path, callbacks=[killed])
     resumed = track(system, **arguments, out=tmp_path, resume=True)
     columns = [c for c in whole.log.columns if c != "wall"]
     assert len(whole.log) > last * len(arguments["s"])

@@ -23,7 +23,6 @@ from vanbench.neural import build as network
 from vanbench.neural.estimators import (
     Increment,
     covariance_of_means,
-    effective_samples,
     from_growth,
     from_loss,
     from_weights,
@@ -130,10 +129,9 @@ def test_estimators_of_an_increment_scatter_as_they_say(estimator):
     assert values.mean() == pytest.approx(want, abs=6 * values.std() / np.sqrt(REPEATS) + 0.09 / (2 * SAMPLES))
 
 
-def test_effective_samples_are_those_of_kong():
+def test_effective_draws_are_those_of_kong():
     """``(sum w)^2 / sum w^2``: of weights 4, 1, 1 it is 36 / 18 = 2, of equal ones their number."""
     weights = np.array([[4.0, 1.0, 1.0], [5.0, 5.0, 5.0]])
-    assert (3 * effective_samples(torch.as_tensor(weights).log())).numpy() == pytest.approx([2, 3])
     draws = Draws(np.array([1.0, 2.0]), {}, np.log(weights)[:, :, None])  # three groups of one
     assert draws.effective() == pytest.approx([2, 3])
 

@@ -16,7 +16,7 @@ from vanbench.exact.sparse.propagate import evolve
 from vanbench.neural import architectures, track
 from vanbench.neural.autoregressive import Autoregressive, Collapsed
 from vanbench.neural.backend.checkpoint import ARRAYS
-from vanbench.neural.differences import fields, stencils
+from vanbench.neural.fields import Fields
 from vanbench.neural.trackers import Diverged, Problem, saved
 
 torch.set_num_threads(1)
@@ -81,13 +81,27 @@ def test_standard_error_of_the_growth_estimator_is_the_spread_over_seeds():
 def test_activity_from_differences_over_s_with_common_random_numbers():
     system, s, t = build("fa", (6,), c=0.4), 0.3, 1.0
     found = track(system, [s], [t], quantities=("ln_Z", "activity"), tracker_options=FAST)
-    sides = fields([s], ["activity"], system.n_sites * t, noiseless=False)
-    weights = stencils(sides, "activity")[0]
-    exact = -weights @ [euler(system, f, t, 0.1) for f in sides] / (system.n_sites * t)
+    fields = Fields.of([s], ["activity"], system.n_sites * t, noiseless=False)
+    ((_, weights),) = fields.derivative(1)
+    exact = -weights @ [euler(system, f, t, 0.1) for f in fields.trained] / (system.n_sites * t)
     row = value(found.records, "activity")
     assert row.value == pytest.approx(exact, rel=1e-2)  # a fit of few epochs; common numbers keep the noise below it
     continuous = solve(system, s, t, ["activity"]).value.iloc[0]
     assert exact == pytest.approx(continuous, rel=0.1)  # dt (7 %) and h together, not a new quantity
+
+
+def test_fields_that_meet_their_neighbours_are_told_apart():
+    fields = Fields.of([0.3, 0.33], ["susceptibility"], 6.0, noiseless=False)
+    assert fields.trained == pytest.approx([0.27, 0.3, 0.33, 0.297, 0.33, 0.363])
+    assert (fields.reported, fields.owners) == ([(1, 0.3), (4, 0.33)], 3 * [0.3] + 3 * [0.33])
+    for s, weights in fields.derivative("susceptibility"):  # of s^2: exactly 2
+        assert weights @ np.square(fields.trained) == pytest.approx(2.0, rel=1e-9), s
+    run = track(build("east", (3,)), fields.asked, [0.2], quantities=("ln_Z", "activity"), tracker_options=FAST)
+    assert run.log.s.tolist() == [0.3, 0.33] * 2  # two steps; the neighbours' rows are left out
+    values = run.records[run.records.quantity == "ln_Z"].value.to_numpy()
+    assert run.log.tail(2)[f"ln_Z:{run.estimator}"].tolist() == values.tolist()
+    x = run.problem.all_states()
+    assert run.problem.log_prob(x)[4].tolist() == pytest.approx(run.network(1).log_prob(x[4]).tolist(), abs=1e-14)
 
 
 def test_several_fields_side_by_side_equal_the_exact_scheme_for_each():
@@ -135,13 +149,13 @@ def test_a_step_that_is_not_finite_stops_the_run_and_leaves_the_last_good_state(
         seen["problem"] = problem
         return plain(problem, *arguments) * (torch.nan if len(steps) == 3 else 1.0)
 
-    def watch(rows):
+    def watch(moment):
         steps.append(seen["problem"].ensemble.frozen())
 
     arguments = {"architecture": "made", "tracker": tracker, "tracker_options": options, "project": False}
     monkeypatch.setattr(Problem, spoiled, spoil)
     with pytest.raises(Diverged, match="last good"):
-        track(system, [0.2], [1.0], out=tmp_path, watch=watch, **arguments)
+        track(system, [0.2], [1.0], out=tmp_path, callbacks=[watch], **arguments)
     monkeypatch.setattr(Problem, spoiled, plain)
     assert len(pd.read_json(tmp_path / "metrics.jsonl", lines=True)) == len(steps) == 3
     with torch.serialization.safe_globals([*ARRAYS, *saved()]):
@@ -161,7 +175,7 @@ def test_a_network_that_collapses_on_what_is_excluded_leaves_the_last_good_state
 
     monkeypatch.setattr(Autoregressive, "rejected", rejected)
     with pytest.raises(Diverged, match=r"excluded.*last good.*smaller steps") as caught:
-        track(build("fa", (4,), c=0.4), [0.2], [0.02, 1.0], out=tmp_path, watch=steps.append, **options)
+        track(build("fa", (4,), c=0.4), [0.2], [0.02, 1.0], out=tmp_path, callbacks=[steps.append], **options)
     assert set(caught.value.so_far.records.t) == {0.02}
     assert len(pd.read_json(tmp_path / "metrics.jsonl", lines=True)) == 3
 
@@ -175,13 +189,13 @@ def test_what_ends_a_run_while_it_measures_leaves_what_there_is(tmp_path, monkey
             raise Collapsed
         return plain(problem, n)
 
-    def watch(rows):
-        if rows[0]["t"] > 0.1:
+    def watch(moment):
+        if moment.log.t > 0.1:
             (tmp_path / "seen").touch()
 
     monkeypatch.setattr(Problem, "sample", sample)
     with pytest.raises(Diverged) as caught:
-        track(build("fa", (4,), c=0.4), [0.2], [0.05, 0.2], out=tmp_path, watch=watch, **options)
+        track(build("fa", (4,), c=0.4), [0.2], [0.05, 0.2], out=tmp_path, callbacks=[watch], **options)
     assert set(caught.value.so_far.records.t) == {0.05}
     assert (tmp_path / "checkpoint.pt").exists()
     assert str(pickle.loads(pickle.dumps(Collapsed()))) == str(Collapsed())

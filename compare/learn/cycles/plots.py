@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vanbench.compare.learn.cycles.study import Study
+from vanbench.compare.show import canvas
 from vanbench.exact.cycles.chain import log_hidden, sigmoid, visible_logits
 from vanbench.exact.seeds import stream
 
@@ -20,23 +21,18 @@ LL = "mean log-likelihood (nats / image)"
 
 def figures(study: Study) -> dict[str, Figure]:
     """All figures by file stem."""
-    found = {"training": training(study), "scatter": scatter(study), "dynamics": dynamics(study)}
+    drawn = {"training": training(study), "scatter": scatter(study), "dynamics": dynamics(study)}
     if len(study.runs) > 1:
         order = np.argsort(study.runs["entropy_production"].to_numpy())
-        found["portrait_low"] = portrait(study, int(order[0]))
-        found["portrait_high"] = portrait(study, int(order[-1]))
+        drawn["portrait_low"] = portrait(study, int(order[0]))
+        drawn["portrait_high"] = portrait(study, int(order[-1]))
     if study.exact:
-        found["exact"] = exact_comparison(study)
-    return found
+        drawn["exact"] = exact_comparison(study)
+    return drawn
 
 
 def _new(columns: int, rows: int = 1, width: float = 4.4, height: float = 3.6):
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width * columns, height * rows), layout="constrained", dpi=130)
-    FigureCanvasAgg(figure)
-    return figure, figure.subplots(rows, columns, squeeze=False)
+    return canvas.new(columns, rows, width, height, dpi=130)
 
 
 def training(study: Study) -> Figure:
@@ -129,14 +125,10 @@ def generated_sequence(study: Study, run: int, steps: int) -> tuple[np.ndarray, 
 
 def portrait(study: Study, run: int) -> Figure:
     """One model: images of both weights, the transition matrix, and a generated sequence."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     model, chain, shape = study.models[run], study.chains[run], study.dataset.shape
     shown = min(model.n_hidden, 8)
     steps = 16
-    figure = Figure(figsize=(11, 5.0), layout="constrained", dpi=130)
-    FigureCanvasAgg(figure)
+    figure = canvas.blank(11, 5.0, dpi=130)
     halves: Any = figure.subfigures(2, 1, height_ratios=[2.7, 1])  # an array here; the stubs also allow a single one
     top, bottom = halves
     left, right = top.subfigures(1, 2, width_ratios=[shown * 0.75, 3.2])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -15,6 +14,9 @@ from vanbench.compare.learn.cycles.plots import figures
 from vanbench.compare.learn.cycles.study import LONG_CHAIN_STRIDE, Study
 from vanbench.compare.run.provenance import provenance
 from vanbench.compare.run.record import columns, write_file, write_json
+from vanbench.compare.show import canvas
+from vanbench.compare.show.grid import markdown
+from vanbench.compare.show.pages import page
 
 SCHEMA = 1
 SUMMARY = (
@@ -63,11 +65,11 @@ def write(study: Study, folder: Path, command: str, wall_s: float) -> list[Path]
     for name, frame in tables.items():
         written.append(write_file(folder / f"{name}.csv", partial(frame.to_csv, index=False, float_format="%.8g")))
     for name in [n for n in ("summary", "claims", "gradients") if n in tables]:
-        text = tables[name].to_markdown(index=False, floatfmt=".4g") + "\n"
+        text = markdown(tables[name], ".4g") + "\n"
         written.append(write_file(folder / f"{name}.md", partial(Path.write_text, data=text, encoding="utf-8")))
     drawn = figures(study)
     for name, figure in drawn.items():
-        written.append(write_file(folder / f"{name}.png", partial(_save_figure, figure)))
+        written.append(canvas.save(figure, folder / f"{name}.png"))
     written.append(write_file(folder / "parameters.npz", partial(_save_models, study)))
     write_json(folder / "record.json", record(study, command, wall_s))
     written.append(folder / "record.json")
@@ -109,15 +111,6 @@ def gradient_table(study: Study) -> pd.DataFrame:
     return study.gradients.drop(columns="run").groupby("epoch").median().reset_index()
 
 
-def _save_figure(figure: Any, path: Path) -> None:
-    """PNG of 256 colours: a third of the size, and no difference to be seen."""
-    from PIL import Image
-
-    held = io.BytesIO()
-    figure.savefig(held, format="png")
-    Image.open(held).convert("RGB").quantize(256).save(path, format="png", optimize=True)
-
-
 def _save_models(study: Study, path: Path) -> None:
     named: dict[str, Any] = {k: np.stack([getattr(m, k) for m in study.models]) for k in ("w", "b", "wbar", "abar")}
     named |= {"centre": study.models[0].centre, "reading": np.array(study.config.reading)}
@@ -126,60 +119,6 @@ def _save_models(study: Study, path: Path) -> None:
 
 
 def _readme(study: Study, tables: dict[str, pd.DataFrame], drawn: list[str], command: str, wall_s: float) -> str:
-    config, data = study.config, study.dataset
-    how = "by enumeration of the visible states" if study.exact else "by Rao-Blackwell estimates with standard errors"
-    parts = [
-        f"# Latent cycles on {data.name}, reading {config.reading}",
-        f"Regenerate with `{command}` (took {wall_s:.0f} s, training {study.wall_s['training']:.0f} s of them, "
-        f"with {study.training_cpu_s:.0f} s of CPU time of all threads). "
-        f"{config.runs} models, {config.hidden} hidden units, "
-        f"{len(data.x)} images of {data.shape[0]}x{data.shape[1]} pixels, {config.epochs} epochs, seed {config.seed}. "
-        f"Numbers {how}. Entropy production in k_B per double step; times in double steps.",
-        "## Published claims on these data",
-        study.claims[["claim", "value", "low", "high", "detail", "verdict"]].to_markdown(index=False, floatfmt=".3g"),
-        "Intervals: 95 %, models resampled. Claims: Baiesi and Rosso, arXiv:2512.11415 (2025). A claim does not hold "
-        "where its interval, or a model by two standard errors, excludes it; it is undecided where neither side is.",
-        "## Beside the equilibrium machine",
-        study.machine.to_markdown(index=False, floatfmt=".3g"),
-        f"The machine is a restricted Boltzmann machine with as many binary hidden units, that is "
-        f"2^{config.hidden} = {2**config.hidden} hidden states. Its RMSprop rate, {config.machine_rate:g}, was chosen "
-        "for its likelihood on the digits among 0.1, 0.01 and 0.003 (`--machine-rate` repeats that), not for each "
-        "data set.",
-        "## Over the models",
-        tables["summary"].to_markdown(index=False, floatfmt=".4g"),
-    ]
-    if config.reading != "binary":
-        parts.append(
-            "With one-hot hidden units the visible distribution is a Bernoulli mixture: the kernel B enters the "
-            "likelihood through the stationary weights alone. `mixture_ceiling` is what expectation maximisation "
-            "reaches from each trained model. At a zero of the gradient the stationary weights equal the mean "
-            "posterior of the units over the data, and then the class histogram is that of the data."
-        )
-    if "gradients" in tables:
-        parts += ["## Approximate against exact gradient", tables["gradients"].to_markdown(index=False, floatfmt=".3g")]
-        last = tables["gradients"].iloc[-1]
-        parts.append(
-            f"Medians over {study.gradients['run'].nunique()} of {config.runs} models. After the last epoch the norm "
-            f"of the exact gradient is {last.exact_norm:.3g}, of the two-step one {last.two_step_norm:.3g}: training "
-            "by noisy minibatches ends at its noise, not at a zero."
-        )
-    parts += [
-        "## Conventions",
-        "- Classes of a hidden state: images are shared among the states by their posterior, and the classes of what a "
-        "state receives share its weight; a state that receives nothing stands for all classes alike. The generated "
-        "histogram is smoothed by half an image per class in 10 000, so that a class never generated gives about "
-        "ln(20 000) and not infinity. A portrait names each unit by its largest share.",
-        "- Counted entropy production: half a transition is added in both directions of every pair seen in at least "
-        "one; the value is bounded. Its standard error is of the counts alone and does not cover its bias: too low "
-        "where reverse transitions are too rare to be seen, too high by about (pairs)/(transitions counted).",
-        "- Entropy production along training (`training.csv`, with standard errors): "
-        + ("exact." if study.exact else f"{config.trace_samples} samples per hidden state."),
-        "- `counted_log_likelihood`: a state never visited counts half a visit, 0.5/T of the T visits. "
-        f"`long_chain_log_likelihood`: the sum over visits itself, every {LONG_CHAIN_STRIDE}th double step.",
-        "- Decorrelation time -1/ln|lambda_2|, at most 1e12.",
-        "- The machine's `log_likelihood` is exact, its partition function summed; `counted_log_likelihood` is the "
-        "occupancy estimator of the chains (48 double steps of burn-in), which is off where the machine mixes slowly.",
-        "## Figures",
-        *[f"![{name}]({name}.png)\n\n{FIGURES[name]}" for name in drawn],
-    ]
-    return "\n\n".join(parts) + "\n"
+    told = {"study": study, "config": study.config, "data": study.dataset, "tables": tables, "drawn": drawn}
+    constants = {"command": command, "wall_s": wall_s, "figures": FIGURES, "stride": LONG_CHAIN_STRIDE}
+    return page(__file__, "study.md.j2", **told, **constants)

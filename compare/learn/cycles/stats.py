@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import pandas as pd
-from scipy.stats import rankdata
 
 from vanbench.exact.cycles.chain import CycleParams, log_visible, logsumexp
+from vanbench.exact.statistics import bootstrap, rank_correlation
 
 GENERATED = 10_000  # the class histogram is smoothed as if this many images had been generated
 
@@ -40,33 +38,6 @@ def class_divergence(frequency: np.ndarray, generated: np.ndarray) -> float:
     return float(np.sum(frequency[present] * np.log(frequency[present] / smooth[present])))
 
 
-def rank_correlation(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Spearman's rho (average ranks) along the last axis, (...,); 0 where one of the two is constant."""
-    ra, rb = (rankdata(v, axis=-1) for v in (a, b))
-    ra, rb = ra - ra.mean(axis=-1, keepdims=True), rb - rb.mean(axis=-1, keepdims=True)
-    spread = np.sqrt(np.sum(ra**2, axis=-1) * np.sum(rb**2, axis=-1))
-    return np.sum(ra * rb, axis=-1) / np.where(spread > 0, spread, 1.0)
-
-
-def bootstrap(
-    statistic: Callable[..., np.ndarray], *columns: np.ndarray, seed: int, resamples: int = 4000
-) -> tuple[float, float, float]:
-    """``statistic(*columns)``, a function along the last axis, with its 95 % percentile interval.
-
-    Models are resampled with replacement, the columns together. One model alone has no interval: NaN.
-    """
-    n = len(columns[0])
-    if n < 2:
-        return float(statistic(*columns)), np.nan, np.nan
-    picks = np.random.default_rng(seed).integers(n, size=(resamples, n))
-    low, high = np.quantile(statistic(*(c[picks] for c in columns)), [0.025, 0.975])
-    return float(statistic(*columns)), float(low), float(high)
-
-
-def _mean(values: np.ndarray) -> np.ndarray:
-    return np.mean(values, axis=-1)
-
-
 def _association(claim: str, runs: pd.DataFrame, column: str, sign: int, seed: int) -> dict:
     """One claim: the quarter of models lowest in ``column`` lies on one side of the median entropy production."""
     value, ep = runs[column].to_numpy(), runs["entropy_production"].to_numpy()
@@ -90,7 +61,7 @@ def _association(claim: str, runs: pd.DataFrame, column: str, sign: int, seed: i
 def _bound(claim: str, statistic: str, runs: pd.DataFrame, column: str, n_states: int, seed: int) -> dict:
     """One claim: in no model is ``column`` above 1/S. Two standard errors of each model decide."""
     excess, error = runs[column] - 1 / n_states, 2 * runs[f"{column}_stderr"] + 1e-12
-    mean, low, high = bootstrap(_mean, runs[column].to_numpy(), seed=seed)
+    mean, low, high = bootstrap(np.mean, runs[column].to_numpy(), seed=seed)
     above, below = int((excess > error).sum()), int((excess < -error).sum())
     settled = below == len(runs) or (excess <= 1e-12).all()
     return {
@@ -124,8 +95,9 @@ def claims(runs: pd.DataFrame, n_states: int, seed: int) -> pd.DataFrame:
 
 def against_machine(runs: pd.DataFrame, rbm: pd.DataFrame, seed: int) -> pd.DataFrame:
     """Likelihood of the chains beside that of the equilibrium machines: a comparison of ours, not a published claim."""
+    chain, machine = (models["log_likelihood"].to_numpy() for models in (runs, rbm))
     difference, low, high = bootstrap(
-        lambda a, b: _mean(a) - _mean(b), runs["log_likelihood"].to_numpy(), rbm["log_likelihood"].to_numpy(), seed=seed
+        lambda a, b, axis: np.mean(a, axis=axis) - np.mean(b, axis=axis), chain, machine, seed=seed
     )
     return pd.DataFrame(
         [

@@ -50,7 +50,7 @@ GRADIENT_RUNS = 12  # models whose gradients are compared along training: each n
 
 @dataclass(frozen=True)
 class Config:
-    """What a study does, beside its data."""
+    """The options of a study."""
 
     hidden: int = 6
     runs: int = 36
@@ -88,7 +88,7 @@ class Study:
 
 
 def check(dataset: Dataset, config: Config) -> None:
-    """Raise InputError on options that no study can have, before any work."""
+    """Raise InputError for options that exclude each other or are out of range, before any work."""
     check_hidden(config.hidden, config.reading)
     if config.runs < 1 or config.epochs < 1:
         raise InputError("At least one run and one epoch are needed: pass --runs and --epochs of 1 or more.")
@@ -251,7 +251,7 @@ def judge(
 
 
 def _seen(occupancy: np.ndarray, visits: int) -> np.ndarray:
-    """Occupancies of so many visits; a state without any counts half a one, so that no image has probability zero."""
+    """Occupancies from visits; an unvisited state counts half a visit, so that no image has probability zero."""
     filled = np.where(occupancy > 0, occupancy, 0.5 / visits)
     return filled / filled.sum()
 

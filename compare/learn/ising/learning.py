@@ -67,7 +67,7 @@ class Spec:
 
     @property
     def field_shape(self) -> tuple[int, ...]:
-        """Shape of what the network sees."""
+        """Shape of the network's input."""
         return coarse.coarse_shape(self.shape, self.stride) if self.stride else tuple(self.shape)
 
     @property
@@ -83,7 +83,7 @@ class Spec:
         return net.to(DTYPES[self.dtype])
 
     def plain(self) -> dict[str, Any]:
-        """As JSON holds it."""
+        """The run as plain values for JSON."""
         return json.loads(json.dumps(asdict(self)))
 
 
@@ -136,7 +136,7 @@ def run(
 
 
 def _judge(spec: Spec, net: Autoregressive, x: NDArray, out: Path) -> dict[str, Any]:
-    """Held-out energies and couplings against the truth; nothing of it is known to the network. Spins only."""
+    """Compare held-out energies and couplings with the truth, which the network never sees. Spins only."""
     if spec.stride:
         return {}
     _, held = learn.split(len(x), spec.training)
@@ -145,18 +145,18 @@ def _judge(spec: Spec, net: Autoregressive, x: NDArray, out: Path) -> dict[str, 
     learned = hamiltonian.learned_energy(net, some, spec.T0)
     pd.DataFrame({"true": true, "learned": learned}).to_csv(out / "energies.csv", index=False, float_format="%.6f")
     judged: dict[str, Any] = {}
-    try:  # too few held-out configurations, or a lattice that cannot tell the terms apart: said, not refused
+    try:  # too few held-out configurations, or a lattice too small for the terms, must not end the run
         judged["agreement"] = asdict(hamiltonian.agreement(learned, true))
-        found = hamiltonian.couplings(net, some, spec.shape, spec.T0)
+        fitted = hamiltonian.couplings(net, some, spec.shape, spec.T0)
     except InputError as error:
         return {
             **judged,
             "not_judged": str(error),
             "warnings": [asdict(RunWarning("not judged", str(error).removesuffix(".")))],
         }
-    terms = zip(found.names, found.values, found.errors)
+    terms = zip(fitted.names, fitted.values, fitted.errors)
     couplings = {name: {"value": float(value), "stderr": float(error)} for name, value, error in terms}
-    return {**judged, "couplings": couplings, "couplings_r2": found.r2}
+    return {**judged, "couplings": couplings, "couplings_r2": fitted.r2}
 
 
 def _prepare(out: Path, identity: dict, resume: bool) -> dict | None:
@@ -216,6 +216,6 @@ def kl_divergence(spec: Spec, fit: dict[str, Any]) -> tuple[float, float]:
     InputError where no exact free energy is known.
     """
     n_sites = int(np.prod(spec.shape))
-    found = ising.solve(spec.shape, [spec.T0], *spec.couplings, quantities=["free_energy"])
-    excess = float(found.value.iloc[0]) * n_sites - fit["agreement"]["free_energy"]
+    exact = ising.solve(spec.shape, [spec.T0], *spec.couplings, quantities=["free_energy"])
+    excess = float(exact.value.iloc[0]) * n_sites - fit["agreement"]["free_energy"]
     return excess / (spec.T0 * n_sites), fit["agreement"]["free_energy_error"] / (spec.T0 * n_sites)

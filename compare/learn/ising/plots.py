@@ -8,52 +8,24 @@ import numpy as np
 import pandas as pd
 
 from vanbench.compare.learn.ising.learning import Spec
+from vanbench.compare.show import canvas
+from vanbench.exact.definitions.quantities import QUANTITIES
 
-NAMES = {
-    "energy": r"energy per spin $\langle H\rangle/N$",
-    "specific_heat": "specific heat per spin",
-    "abs_magnetization": r"$\langle|M|\rangle/N$",
-    "block_magnetization": r"$\langle|\sum_b\,\mathrm{block}|\rangle/(4N_b)$",
-}
 TRANSITION = (2.2, 2.6)
 TARGETS = {"energy": 0.03, "abs_magnetization": 0.05}  # largest difference outside the transition region
 
 
-def _canvas(panels: int, height: float = 3.6):
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(1, panels, figsize=(4.6 * panels, height), layout="constrained", squeeze=False)
+def _new(panels: int, height: float = 3.6):
+    figure, axes = canvas.new(panels, width=4.6, height=height, dpi=105)
     return figure, axes[0]
-
-
-def _close(figure, path: Path) -> None:
-    from matplotlib import pyplot
-
-    figure.savefig(path, dpi=105)
-    pyplot.close(figure)
 
 
 def curves(frame: pd.DataFrame, spec: Spec, path: Path, title: str | None = None) -> None:
     """Predicted against reference over T, and the difference below. A column `run`, if there, makes one set a run."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
     runs = dict(iter(frame.groupby("run", sort=False))) if "run" in frame else {"network": frame}
-    present = [name for name in NAMES if name in set(frame.quantity)]
-    figure, axes = pyplot.subplots(
-        2,
-        len(present),
-        figsize=(4.6 * len(present), 5.6),
-        sharex=True,
-        layout="constrained",
-        squeeze=False,
-        height_ratios=[2, 1],
-    )
+    present = [name for name in QUANTITIES if name in set(frame.quantity) and QUANTITIES[name].title]
+    figure = canvas.blank(4.6 * len(present), 5.6, dpi=105)
+    axes = figure.subplots(2, len(present), sharex=True, squeeze=False, height_ratios=[2, 1])
     for name, (above, below) in zip(present, axes.T):
         reference = next(iter(runs.values())).query("quantity == @name")
         error = reference.reference_stderr.fillna(0)
@@ -71,32 +43,32 @@ def curves(frame: pd.DataFrame, spec: Spec, path: Path, title: str | None = None
         below.axhline(0, color="black", lw=0.8)
         if name in TARGETS:
             below.axhspan(-TARGETS[name], TARGETS[name], color="green", alpha=0.1)
-        above.set(ylabel=NAMES[name])
+        above.set(ylabel=QUANTITIES[name].label)
         above.legend(fontsize=7)
         below.set(xlabel="temperature $T$ ($J=k_B=1$)", ylabel="value $-$ reference")
     if title:
         figure.suptitle(title + (" (green: the target)" if not spec.stride else ""))
-    _close(figure, path)
+    canvas.save(figure, path)
 
 
 def scatter(frames: dict[str, pd.DataFrame], fits: dict[str, dict], n_sites: int, path: Path) -> None:
     """Learned against true energy of held-out configurations, the constant included; one panel a run."""
-    figure, axes = _canvas(len(frames), height=4.2)
+    figure, axes = _new(len(frames), height=4.2)
     for axis, (label, frame) in zip(axes, frames.items()):
-        found = fits[label]["agreement"]
+        agreement = fits[label]["agreement"]
         true, learned = frame.true / n_sites, frame.learned / n_sites
         axis.plot(true, learned, ".", ms=2, alpha=0.4, rasterized=True, label="held-out configurations")
         ends = np.array([true.min(), true.max()])
-        axis.plot(ends, ends - found["free_energy"] / n_sites, "k-", lw=1, label="slope 1")
+        axis.plot(ends, ends - agreement["free_energy"] / n_sites, "k-", lw=1, label="slope 1")
         axis.set(xlabel="true energy per spin", ylabel=r"$-T_0\ln p(x)/N$")
-        axis.set_title(f"{label}\nslope {found['slope']:.4f}, $R^2$ = {found['r2']:.5f}", fontsize=9)
+        axis.set_title(f"{label}\nslope {agreement['slope']:.4f}, $R^2$ = {agreement['r2']:.5f}", fontsize=9)
         axis.legend(fontsize=7)
-    _close(figure, path)
+    canvas.save(figure, path)
 
 
 def against(frame: pd.DataFrame, by: str, label: str, path: Path, log: bool = False) -> None:
     """Three panels over the column `by`: KL per site, 1 - R^2, worst errors outside the transition region."""
-    figure, axes = _canvas(3)
+    figure, axes = _new(3)
     frame = frame.sort_values(by)
     axes[0].errorbar(frame[by], frame.kl_per_site, frame.kl_error, fmt="o-", ms=4)
     axes[0].set_ylabel("KL divergence per spin (nats)")
@@ -113,17 +85,19 @@ def against(frame: pd.DataFrame, by: str, label: str, path: Path, log: bool = Fa
         axis.set_yscale("log")
         if log:
             axis.set_xscale("log")
-    _close(figure, path)
+    canvas.save(figure, path)
 
 
 def ceiling(frame: pd.DataFrame, T0: float, path: Path) -> None:
     """4x4: exact block magnetization, the exact p^(T0/T), and the network, for both strides."""
-    figure, axes = _canvas(2)
+    figure, axes = _new(2)
     for axis, (stride, rows) in zip(axes, frame.groupby("stride")):
         axis.plot(rows["T"], rows.exact, "k-", lw=1, label="exact blocks at T")
         axis.plot(rows["T"], rows.ceiling, "C1--", label=r"exact blocks at $T_0$, to the power $T_0/T$")
         axis.errorbar(rows["T"], rows.network, rows.network_stderr, fmt="C0o", ms=4, mfc="none", label="network")
         axis.axvline(T0, color="grey", ls=":")
-        axis.set(xlabel="temperature $T$", ylabel=NAMES["block_magnetization"], title=f"4x4, stride {stride}")
+        axis.set(
+            xlabel="temperature $T$", ylabel=QUANTITIES["block_magnetization"].label, title=f"4x4, stride {stride}"
+        )
         axis.legend(fontsize=7)
-    _close(figure, path)
+    canvas.save(figure, path)

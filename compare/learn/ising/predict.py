@@ -15,9 +15,12 @@ from numpy.typing import NDArray
 
 from vanbench.compare.learn.ising.learning import Spec
 from vanbench.exact import ising
+from vanbench.exact.definitions.quantities import given
+from vanbench.exact.definitions.quantity import EQUILIBRIUM, MONTECARLO
 from vanbench.exact.errors import InputError, unknown
 from vanbench.exact.ising import coarse, montecarlo
 from vanbench.exact.seeds import Seed, stream
+from vanbench.exact.statistics import all_but_one, jackknife_error, standard_error
 from vanbench.exact.warning import RunWarning
 from vanbench.neural import Autoregressive
 from vanbench.neural.learning import mixture, reweight
@@ -35,7 +38,7 @@ COLUMNS = [
 ]
 REFERENCE_SAMPLES = 20000
 FEW = 100  # effective draws: five in each of the twenty groups whose scatter is the standard error
-STUCK = 10  # accepted moves of a chain: below it, its start is most of what it saw
+STUCK = 10  # accepted moves of a chain; with fewer, the chain hardly leaves its start
 
 
 @dataclass(frozen=True)
@@ -87,19 +90,19 @@ def predict(
     rows = []
     for k, T in enumerate(values):
         ln_p = averages.variance("ln_p", k)
-        found = {"learned_specific_heat": _scaled(ln_p, spec.T0**2 / (n_sites * T**2))}
+        averaged = {"learned_specific_heat": _scaled(ln_p, spec.T0**2 / (n_sites * T**2))}
         if spec.stride:
-            found["block_magnetization"] = averages.mean("block_magnetization", k)
+            averaged["block_magnetization"] = averages.mean("block_magnetization", k)
         else:
-            found["energy"] = _scaled(averages.mean("energy", k), 1 / n_sites)
-            found["specific_heat"] = _scaled(averages.variance("energy", k), 1 / (n_sites * T**2))
-            found["abs_magnetization"] = averages.mean("abs_magnetization", k)
+            averaged["energy"] = _scaled(averages.mean("energy", k), 1 / n_sites)
+            averaged["specific_heat"] = _scaled(averages.variance("energy", k), 1 / (n_sites * T**2))
+            averaged["abs_magnetization"] = averages.mean("abs_magnetization", k)
             if "agreement" in fit:
                 mean, error = averages.mean("ln_p", k)
                 free_energy = fit["agreement"]["free_energy"]
-                found["learned_energy"] = (free_energy - spec.T0 * mean) / n_sites, spec.T0 * error / n_sites
+                averaged["learned_energy"] = (free_energy - spec.T0 * mean) / n_sites, spec.T0 * error / n_sites
         quality = float(averages.quality[k])
-        rows += [(name, T, value, error, quality) for name, (value, error) in found.items()]
+        rows += [(name, T, value, error, quality) for name, (value, error) in averaged.items()]
     frame = pd.DataFrame(rows, columns=["quantity", "T", "value", "stderr", "quality"])
     joined = frame.merge(_reference(spec, values, sampling.seed), how="left", on=["quantity", "T"])
     joined["difference"] = joined["value"] - joined["reference"]
@@ -107,8 +110,8 @@ def predict(
 
 
 def doubts(frame: pd.DataFrame, sampling: Sampling) -> dict[float, RunWarning]:
-    """By temperature, why the averages there are not to be trusted."""
-    found = {}
+    """Warnings by temperature, where the averages cannot be trusted."""
+    warnings = {}
     for T, quality in frame.groupby("T").quality.first().items():
         if sampling.method == "mixture" and not quality >= FEW:
             text = f"only {quality:.3g} draws count: the network at T0 says too little here; take more --draws"
@@ -117,8 +120,8 @@ def doubts(frame: pd.DataFrame, sampling: Sampling) -> dict[float, RunWarning]:
             text += "a larger --length, or other --moves"
         else:
             continue
-        found[float(T)] = RunWarning("effective samples", f"T = {T:g}: {text}")
-    return found
+        warnings[float(T)] = RunWarning("effective samples", f"T = {T:g}: {text}")
+    return warnings
 
 
 def _scaled(pair: tuple[float, float], factor: float) -> tuple[float, float]:
@@ -146,12 +149,12 @@ class _Chains:
 
     def __init__(self, spec, net, values, sampling, observables, on_step):
         settings = {name: getattr(sampling, name) for name in ("chains", "length", "thermalise", "moves", "seed")}
-        found = reweight.sample(net, spec.T0, values, observables=observables, on_step=on_step, **settings)
-        self.series, self.quality = found.series, found.acceptance[sampling.moves[0]]
+        sampled = reweight.sample(net, spec.T0, values, observables=observables, on_step=on_step, **settings)
+        self.series, self.quality = sampled.series, sampled.acceptance[sampling.moves[0]]
 
     def mean(self, name: str, k: int) -> tuple[float, float]:
         chains = self.series[name][k].mean(axis=1)
-        return float(chains.mean()), float(chains.std(ddof=1) / np.sqrt(len(chains)))
+        return float(chains.mean()), standard_error(chains)
 
     def variance(self, name: str, k: int) -> tuple[float, float]:
         return _variance(self.series[name][k])
@@ -164,24 +167,23 @@ def _variance(series: NDArray) -> tuple[float, float]:
     """Variance over all of (chains, length), with the jackknife over chains as its error."""
     series = series - series.mean()
     first, second = series.mean(axis=1), (series**2).mean(axis=1)
-    n = len(first)
-    without = (second.sum() - second) / (n - 1) - ((first.sum() - first) / (n - 1)) ** 2
-    error = np.sqrt((n - 1) / n * np.sum((without - without.mean()) ** 2))
-    return float(series.var()), float(error)
+    rest = len(first) - 1
+    without = all_but_one(second) / rest - (all_but_one(first) / rest) ** 2
+    return float(series.var()), float(jackknife_error(without))
 
 
 def _reference(spec: Spec, values: list[float], seed: int) -> pd.DataFrame:
-    """What the predicted quantities should be, with its own error where it is sampled."""
+    """The exact values of the predicted quantities, with a standard error where they are sampled."""
     if spec.stride:
         rows = [("block_magnetization", T, *_block_reference(spec, T, stream(seed, k))) for k, T in enumerate(values)]
         return pd.DataFrame(rows, columns=["quantity", "T", "reference", "reference_stderr", "method"])
-    names = ["energy", "specific_heat", "abs_magnetization"]
-    found = ising.solve(spec.shape, values, *spec.couplings, quantities=names, seed=seed, samples=REFERENCE_SAMPLES)
-    found = found.rename(columns={"value": "reference", "stderr": "reference_stderr"}).drop(
+    names = given(MONTECARLO, EQUILIBRIUM)
+    exact = ising.solve(spec.shape, values, *spec.couplings, quantities=names, seed=seed, samples=REFERENCE_SAMPLES)
+    exact = exact.rename(columns={"value": "reference", "stderr": "reference_stderr"}).drop(
         columns=["bound", "bound_kind", "note"]
     )
-    copies = [found[found.quantity == name].assign(quantity=f"learned_{name}") for name in names[:2]]
-    return pd.concat([found, *copies], ignore_index=True)
+    copies = [exact[exact.quantity == name].assign(quantity=f"learned_{name}") for name in ("energy", "specific_heat")]
+    return pd.concat([exact, *copies], ignore_index=True)
 
 
 def _block_reference(spec: Spec, T: float, seed: Seed) -> tuple[float, float, str]:
@@ -210,7 +212,7 @@ def _paths(folder: Path, settings: str) -> tuple[Path, Path]:
 
 
 def save(folder: Path, frame: pd.DataFrame, temperatures: Sequence[float], sampling: Sampling) -> Path:
-    """A table named after the settings that made it, which stand in a .json beside it; returns the table's path."""
+    """Write the table and, beside it, its settings as JSON, which also name the files; returns the table's path."""
     settings = _settings(temperatures, sampling)
     table, description = _paths(Path(folder), settings)
     frame.to_csv(table, index=False, float_format="%.8g")

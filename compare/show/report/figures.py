@@ -10,11 +10,12 @@ import pandas as pd
 
 from vanbench.compare.judge.collect import scalars
 from vanbench.compare.judge.growth import NOTHING, growth
-from vanbench.compare.show.report.marks import bar_words, bars, draw_points, log_bars, sites, spread, words
+from vanbench.compare.show.canvas import PART_MARKERS
+from vanbench.compare.show.report.marks import bar_words, bars, draw_points, log_bars, sites, spread
 from vanbench.compare.show.report.profiles import profiles
-from vanbench.compare.show.report.svg import INK, PARTS, Panel, axes, decades, inline, series, style, text
+from vanbench.compare.show.report.svg import INK, PART_COLOURS, Panel, axes, decades, inline, series, style, text
+from vanbench.exact.definitions.quantities import in_order, row_of
 
-PART_MARKERS = dict(zip(PARTS, "osD^v"))
 MOST_SHAPES = 3  # with their own curves: the smallest, the middle, the largest
 MOST_FIELDS = 4  # values of s in one panel
 LOG_SPAN = 30.0  # of the times, above which their axis is logarithmic
@@ -37,7 +38,7 @@ def task_panels(rows: pd.DataFrame, networks: Sequence[str], key: str) -> Iterat
 
 def _curves(rows: pd.DataFrame, networks: Sequence[str]) -> Iterator[tuple[str, Any, str]]:
     """ln Z of a few shapes, absolutely and against continuous time; every other quantity of the largest shape."""
-    for quantity in sorted(rows.quantity.unique(), key=lambda name: (name != "ln_Z", name)):
+    for quantity in in_order(rows.quantity):
         here = rows[rows.quantity == quantity]
         shapes = spread(_shapes(here), MOST_SHAPES)
         for shape in shapes if quantity == "ln_Z" else shapes[-1:]:
@@ -49,7 +50,7 @@ def _curves(rows: pd.DataFrame, networks: Sequence[str]) -> Iterator[tuple[str, 
 
 def curve(rows: pd.DataFrame, networks: Sequence[str], quantity: str, shape: str) -> tuple[str, Any, str]:
     """``quantity`` over time: exact vectors as lines, networks as points; ``ln_Z`` is divided by N."""
-    per = rows.n_sites.iloc[0] if quantity == "ln_Z" else 1
+    per = rows.n_sites.iloc[0] if row_of(quantity).extensive else 1
     figure, axis = axes()
     fields = spread(sorted(rows.s.unique()), MOST_FIELDS)
     for s in fields:
@@ -71,10 +72,10 @@ def curve(rows: pd.DataFrame, networks: Sequence[str], quantity: str, shape: str
     _time_axis(axis, rows.t)
     if len(fields) > 1:
         axis.margins(x=0.16)
-    axis.set_ylabel("ln Z / N" if quantity == "ln_Z" else text(words(quantity)))
+    axis.set_ylabel(text(row_of(quantity).label))
     where = f"s = {fields[0]:g}" if len(fields) == 1 else f"{len(fields)} of {rows.s.nunique()} values of s"
     return (
-        f"{words(quantity)}, {sites(shape, rows)}",
+        f"{row_of(quantity).heading}, {sites(shape, rows)}",
         figure,
         f"Points: networks; lines: exact vectors. {where}; {bar_words(rows)}.",
     )
@@ -107,7 +108,7 @@ def residual(rows: pd.DataFrame, networks: Sequence[str], quantity: str, shape: 
     axis.ticklabel_format(axis="y", scilimits=(-3, 3), useMathText=True)
     axis.set_ylabel("(ln Z − exact) / N")
     return (
-        f"Error of {words(quantity)}, {sites(shape, rows)}",
+        f"Error of {row_of(quantity).heading}, {sites(shape, rows)}",
         figure,
         f"Signed, per site, at s = {s:g} (the largest error). Zero: continuous time; dashed: the time steps' own.",
     )
@@ -115,7 +116,7 @@ def residual(rows: pd.DataFrame, networks: Sequence[str], quantity: str, shape: 
 
 def _sizes(rows: pd.DataFrame, networks: Sequence[str]) -> Iterator[tuple[str, Any, str]]:
     """The error at the last time over size: all networks with their laws, then each network's parts."""
-    for quantity in sorted(rows.quantity.unique(), key=lambda name: (name != "ln_Z", name)):
+    for quantity in in_order(rows.quantity):
         here = rows[(rows.quantity == quantity) & (rows.t == rows.t.max())]
         if here.n_sites.nunique() < 2 or here.error.notna().sum() < 2:
             continue
@@ -141,15 +142,15 @@ def over_size(rows: pd.DataFrame, networks: Sequence[str], quantity: str, where:
             axis.plot(n, law.at(n), color=series(networks.index(network))["color"], lw=1, ls=":")
             laws.append(f"{network}: {law}")
     _size_axis(axis, rows)
-    axis.set_ylabel(f"error of {text(words(quantity))}")
+    axis.set_ylabel(f"error of {text(row_of(quantity).heading)}")
     told = f" Dotted: {'; '.join(laws)}." if laws else " A growth law takes three sizes."
-    return f"Error of {words(quantity)} over size", figure, f"{where}; {bar_words(rows)}.{told}"
+    return f"Error of {row_of(quantity).heading} over size", figure, f"{where}; {bar_words(rows)}.{told}"
 
 
 def split(rows: pd.DataFrame, network: str, where: str) -> tuple[str, Any, str]:
     """The parts of one network's error over size."""
     figure, axis = axes()
-    for name, colour in PARTS.items():
+    for name, colour in PART_COLOURS.items():
         used = rows[rows[name] > 0]
         if used.empty or (name == "network" and rows.projection.notna().all()):
             continue

@@ -18,11 +18,6 @@ def spread(items: Sequence[Any], most: int) -> list[Any]:
     return [items[k] for k in np.unique(np.linspace(0, len(items) - 1, most).round().astype(int))]
 
 
-def words(quantity: str) -> str:
-    """``ln_Z`` as ``ln Z``, ``density_profile`` as ``density profile``."""
-    return quantity.replace("_", " ")
-
-
 def sites(shape: str, rows: pd.DataFrame) -> str:
     return f"{shape} ({rows.n_sites.iloc[0]} sites)" if "x" in str(shape) else f"L = {shape}"
 

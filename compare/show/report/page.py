@@ -14,6 +14,7 @@ import pandas as pd
 
 from vanbench.compare.declare.parse import shape_text
 from vanbench.compare.judge.collect import collect, last_times, summarise, task_names
+from vanbench.compare.judge.errors import PARTS, part_label
 from vanbench.compare.run import missing
 from vanbench.compare.run.intact import check
 from vanbench.compare.run.record import Record, records, write_text
@@ -26,13 +27,7 @@ from vanbench.compare.show.report.verdict import verdict
 from vanbench.exact import InputError
 
 NAME = "report.html"
-PART_MARKS = [
-    ("○", "error", "total"),
-    ("■", "discretisation", "discretisation"),
-    ("◆", "projection", "projection"),
-    ("▲", "sampling", "sampling"),
-    ("▼", "network", "projection + sampling"),
-]
+PART_MARKS = [(glyph, name, part_label(name)) for glyph, name in zip("○■◆▲▼", ("error", *PARTS))]
 MOST_ROWS = 5000  # of one table; a browser sorts as many at once
 ORDER = ["task", "quantity", "s", "n_sites", "architecture", "t", "distance"]
 Named = tuple[str, Path, Record]  # the task's name on the page, the record's file, the record
@@ -54,11 +49,11 @@ def write_report(folder: Path, out: Path | None = None) -> Path:
 
     Raises ``InputError`` where there are no records, one cannot be read, or ``out`` cannot be written.
     """
-    found = list(records(folder))
+    stored = list(records(folder))
     out = folder / NAME if out is None else out
     if out.is_dir() or not out.parent.is_dir():
         raise InputError(f"{str(out)!r} cannot be written: give the path of a file in a folder that exists.")
-    page = render(folder, found, out)
+    page = render(folder, stored, out)
     try:
         write_text(out, page)
     except OSError as error:
@@ -66,15 +61,15 @@ def write_report(folder: Path, out: Path | None = None) -> Path:
     return out
 
 
-def render(folder: Path, found: Sequence[tuple[Path, Record]], out: Path) -> str:
-    """The page of the records ``found`` under ``folder`` as text; links to them are relative to ``out``."""
-    for path, record in found:
+def render(folder: Path, stored: Sequence[tuple[Path, Record]], out: Path) -> str:
+    """The page of the records ``stored`` under ``folder`` as text; links to them are relative to ``out``."""
+    for path, record in stored:
         check(path, record)
     summary = summarise(collect(folder))
     told = task_names(summary)
     names = dict(zip(zip(summary.task, summary.task_hash), told))
     summary["task"] = told
-    named = [(names[record.task, record.task_hash], path, record) for path, record in found]
+    named = [(names[record.task.name, record.task_hash], path, record) for path, record in stored]
     networks = sorted(summary.architecture.unique())
     scalar = summary[summary.site.isna()].sort_values(ORDER)
     last = last_times(scalar)
@@ -84,8 +79,8 @@ def render(folder: Path, found: Sequence[tuple[Path, Record]], out: Path) -> str
 
     content = {
         "title": _title(folder),
-        "counts": _counts(summary, found),
-        "verdict": verdict(summary, [record for _, record in found], missing.sentence(folder, [r for _, r in found])),
+        "counts": _counts(summary, stored),
+        "verdict": verdict(summary, [record for _, record in stored], missing.sentence(folder, [r for _, r in stored])),
         "marks": [(GLYPHS[k % len(GLYPHS)], k % len(GLYPHS), name) for k, name in enumerate(networks)],
         "part_marks": PART_MARKS,
         "last": _capped(error_table(last, _links(named, address))),
@@ -94,7 +89,7 @@ def render(folder: Path, found: Sequence[tuple[Path, Record]], out: Path) -> str
         "distances": _capped(distance_table([(name, record) for name, _, record in named])),
         "cost": list(cost_panels(scalar, networks, "cost")),
         "sections": _sections(summary, named, networks),
-        "origins": origins([record for _, record in found]),
+        "origins": origins([record for _, record in stored]),
         "runs": _capped(run_table(named, address)),
         "most_rows": MOST_ROWS,
     }
@@ -105,24 +100,25 @@ def _links(named: Sequence[Named], address: Callable[[Path], str]) -> dict[tuple
     """The records of each case, by ``report_tables.case``: their replica's number and address."""
     links: dict[tuple, tuple[tuple[str, str], ...]] = {}
     for name, path, record in named:
-        key = (name, record.label, shape_text(record.shape))
-        links[key] = (*links.get(key, ()), (str(record.replica + 1), address(path)))
+        key = (name, record.label, shape_text(record.run.shape))
+        links[key] = (*links.get(key, ()), (str(record.run.replica + 1), address(path)))
     return links
 
 
 def _sections(summary: pd.DataFrame, named: Sequence[Named], networks: Sequence[str]) -> list[Section]:
-    found = []
+    sections = []
     for number, (name, rows) in enumerate(summary.groupby("task", sort=True)):
         record = next(record for own, _, record in named if own == name)
-        found.append(_section(number, str(name), rows, record, networks))
-    return found
+        sections.append(_section(number, str(name), rows, record, networks))
+    return sections
 
 
 def _section(number: int, name: str, rows: pd.DataFrame, record: Record, networks: Sequence[str]) -> Section:
-    held = {k: v for k, v in record.config.items() if v not in (None, "", {}, [])}
+    held = {k: v for k, v in record.task.model_dump(mode="json").items() if v not in (None, "", {}, [])}
     params = ", ".join(f"{k} = {v}" for k, v in record.params.items() if v not in ({}, [], None))
     shapes = ", ".join(dict.fromkeys(rows.sort_values("n_sites")["shape"]))
-    question = f"{record.system}, {params}; shapes {shapes}; {record.observable} tilted by s; tracker {record.method}"
+    tilt, tracker = record.task.observable, record.task.method
+    question = f"{record.system}, {params}; shapes {shapes}; {tilt} tilted by s; tracker {tracker}"
     panels = list(task_panels(rows, networks, f"f{number}"))
     return Section(f"task-{number}", name, question, json.dumps(held, indent=2, ensure_ascii=False), panels)
 
@@ -135,9 +131,9 @@ def _title(folder: Path) -> str:
         return folder.resolve().name  # a folder of single runs has no suite
 
 
-def _counts(summary: pd.DataFrame, found: Sequence[tuple[Path, Record]]) -> str:
+def _counts(summary: pd.DataFrame, stored: Sequence[tuple[Path, Record]]) -> str:
     numbers = {
-        "record": len(found),
+        "record": len(stored),
         "task": summary.task.nunique(),
         "network": summary.architecture.nunique(),
         "shape": summary["shape"].nunique(),

@@ -7,8 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-from vanbench.compare.show.report.marks import bar_words, bars, draw_points, sites, spread, words
+from vanbench.compare.show.report.marks import bar_words, bars, draw_points, sites, spread
 from vanbench.compare.show.report.svg import INK, axes, text
+from vanbench.exact.definitions.quantities import row_of
 
 FIXED = 1e-9  # of a density or a spin from a whole number, below which its site does not fluctuate
 ROUNDING = 1e-15  # half the width of a colour scale over differences that are all zero
@@ -41,9 +42,9 @@ def _chain(rows: pd.DataFrame, networks: Sequence[str], quantity: str, where: st
         draw_points(axis, networks, network, points.site + 1 + aside, points.value, bars(points))
     axis.xaxis.get_major_locator().set_params(integer=True)
     axis.set_xlabel("site (row-major, from 1)")
-    axis.set_ylabel(text(words(quantity)))
+    axis.set_ylabel(text(row_of(quantity).heading))
     return (
-        f"{words(quantity)}, s = {rows.s.iloc[0]:g}",
+        f"{row_of(quantity).heading}, s = {rows.s.iloc[0]:g}",
         figure,
         f"Line: exact; points: networks. {where}; {bar_words(rows)}.",
     )
@@ -54,7 +55,7 @@ def _plane(
 ) -> Iterator[tuple[str, Any, str]]:
     """The exact map, then each network minus it on one scale."""
     exact = rows.drop_duplicates("site")
-    name = words(quantity)
+    name = row_of(quantity).heading
     if exact.exact.notna().all():
         aside = " Sites fixed at 0 or 1 are off the scale." if len(_free(exact.exact)) < len(exact) else ""
         yield f"{name}: exact", _image(exact.exact, shape, "viridis", None), f"Exact vector. {where}.{aside}"
@@ -70,7 +71,7 @@ def _plane(
 
 
 def _free(values: pd.Series) -> pd.Series:
-    """Those that are no whole number: a pinned site's would take the whole colour scale. All, where none is left."""
+    """The values that are not whole numbers, or all if there are none: a pinned site would take the colour scale."""
     free = values[(values - values.round()).abs() > FIXED]
     return free if len(free) else values
 

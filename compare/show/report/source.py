@@ -8,7 +8,7 @@ from typing import Any
 from vanbench.compare.run.record import Record
 
 
-def origins(found: Sequence[Record]) -> list[tuple[str, str]]:
+def origins(stored: Sequence[Record]) -> list[tuple[str, str]]:
     """What all records share, or the few values that they have between them."""
     described: dict[str, list[str]] = {}
 
@@ -16,7 +16,7 @@ def origins(found: Sequence[Record]) -> list[tuple[str, str]]:
         if value not in (None, ""):
             described.setdefault(name, []).append(str(value))
 
-    for record in found:
+    for record in stored:
         held = record.provenance
         sha = held.get("commit")
         add("commit", f"{sha}{' with changes on top' if held.get('dirty') else ''}" if sha else None)
@@ -25,11 +25,11 @@ def origins(found: Sequence[Record]) -> list[tuple[str, str]]:
         versions = held.get("versions")
         if isinstance(versions, dict):
             add("versions", ", ".join(f"{k} {v}" for k, v in versions.items()))
-        add("precision", record.dtype)
-        add("seeds", record.seed)
-        add("task hash", f"{record.task}: {record.task_hash}")
+        add("precision", record.task.dtype)
+        add("seeds", record.run.seed)
+        add("task hash", f"{record.task.name}: {record.task_hash}")
         add("estimator of ln Z", record.estimator)
     lines = [(name, "; ".join(sorted(set(values)))) for name, values in described.items()]
-    hours = sum(record.wall_s for record in found) / 3600
-    peak = max(record.peak_memory_mib for record in found)
+    hours = sum(record.wall_s for record in stored) / 3600
+    peak = max(record.peak_memory_mib for record in stored)
     return [*lines, ("together", f"{hours:.2g} h of wall time, at most {peak:.0f} MiB a run")]

@@ -17,16 +17,16 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from vanbench.compare.judge.errors import PARTS
+
 INK, MUTED = "#0a0b0c", "#0a0b0d"
 SERIES = tuple(f"#0a0b{k:02x}" for k in range(16, 24))
-PARTS = {
-    name: f"#0a0b{k:02x}" for k, name in enumerate(("error", "discretisation", "projection", "sampling", "network"), 32)
-}
+PART_COLOURS = {name: f"#0a0b{k:02x}" for k, name in enumerate(("error", *PARTS), 32)}
 ROLES = {
     INK: "var(--ink)",
     MUTED: "var(--rule)",
     **{colour: f"var(--series-{k})" for k, colour in enumerate(SERIES)},
-    **{colour: f"var(--part-{name})" for name, colour in PARTS.items()},
+    **{colour: f"var(--part-{name})" for name, colour in PART_COLOURS.items()},
 }
 MARKERS = "osD^vPX*"
 GLYPHS = "○□◇△▽✚✖☆"  # the markers in the page's legends
@@ -73,7 +73,7 @@ def axes(height: float = HEIGHT) -> tuple[Figure, Any]:
 
 
 def text(label: object) -> str:
-    """A name as text: its dollar signs are no mathematics."""
+    """A name with its dollar signs escaped, which Matplotlib would read as mathematics."""
     return str(label).replace("$", r"\$")
 
 

@@ -10,10 +10,13 @@ from typing import Any
 
 import pandas as pd
 
+from vanbench.compare.declare.parse import shape_text
+from vanbench.compare.judge.errors import PARTS
 from vanbench.compare.judge.growth import laws
 from vanbench.compare.run.record import Record
 from vanbench.compare.show.tables import scientific, with_error
 from vanbench.compare.show.warned import marked
+from vanbench.exact.definitions.quantity import AXES
 
 MISSING = "–"
 SETTINGS = ("site", "s", "t", "seeds", "sizes")
@@ -63,16 +66,13 @@ def error_table(rows: pd.DataFrame, links: dict[tuple, tuple[tuple[str, str], ..
         _name("tracker", "tracker", "how it was trained"),
         _name("quantity", "quantity", "what was estimated"),
         Column("shape", "lattice lengths", lambda r: Cell(str(r["shape"]), r["n_sites"]), setting=True),
-        _plain("site", "site", "row-major, from 0"),
-        _plain("distance", "distance", "between the two sites"),
-        _plain("s", "s", "counting field"),
-        _plain("t", "t", "time, in inverse rates"),
+        _plain("site", "site", AXES["site"]),
+        _plain("distance", "distance", AXES["distance"]),
+        _plain("s", "s", AXES["s"]),
+        _plain("t", "t", AXES["t"]),
         _plain("seeds", "seeds", "runs that differ in the seed alone"),
         _part("error", "error", "the total against continuous time; relative where the quantity is"),
-        _part("discretisation", "discretisation", "the time steps' own error, on the scale of the error"),
-        _part("projection", "projection", "what the network cannot represent, or was not trained to"),
-        _part("sampling", "sampling", "the rest"),
-        _part("network part", "network", "projection and sampling together"),
+        *(_part("network part" if name == "network" else name, name, part.meaning) for name, part in PARTS.items()),
         _part("error/site", "error_per_site", "|ln Z − exact| / N"),
         Column("value", "mean over seeds ± standard error", lambda r: _pair(r, "value", with_error)),
         _plain("exact", "exact", "the exact vector in continuous time"),
@@ -86,21 +86,21 @@ def error_table(rows: pd.DataFrame, links: dict[tuple, tuple[tuple[str, str], ..
     return replace(_table(columns, rows.assign(mark=marks).to_dict("records")), below=tuple(below))
 
 
-def distance_table(found: Sequence[tuple[str, Record]]) -> Table | None:
+def distance_table(named: Sequence[tuple[str, Record]]) -> Table | None:
     """Distances between whole distributions at the last time, one line a record; None where no record holds any."""
     lines = []
-    for task, record in found:
+    for task, record in named:
         frame = record.frame("distances")
         for row in frame.to_dict("records"):
-            lines.append({**row, "task": task, "label": record.label, "record": record, "seed": record.seed})
+            lines.append({**row, "task": task, "label": record.label, "record": record, "seed": record.run.seed})
     if not lines:
         return None
     columns = [
         _name("task", "task", "the physical question"),
         _name("network", "label", "the architecture and its options"),
         _shape(),
-        _plain("s", "s", "counting field"),
-        _plain("t", "t", "time, in inverse rates"),
+        _plain("s", "s", AXES["s"]),
+        _plain("t", "t", AXES["t"]),
         _plain("seed", "seed", "of the run"),
         _name("against", "reference", "continuous time, or the exact vector under the same time steps"),
         _part("total variation", "total_variation", "sum |p − q| / 2"),
@@ -111,9 +111,9 @@ def distance_table(found: Sequence[tuple[str, Record]]) -> Table | None:
     return _table(columns, lines)
 
 
-def run_table(found: Sequence[tuple[str, Path, Record]], address: Callable[[Path], str]) -> Table:
+def run_table(named: Sequence[tuple[str, Path, Record]], address: Callable[[Path], str]) -> Table:
     """One line a record: what it ran on, and what it cost."""
-    lines = [{**record.provenance, "task": t, "record": record, "path": path} for t, path, record in found]
+    lines = [{**record.provenance, "task": t, "record": record, "path": path} for t, path, record in named]
     columns = [
         Column(
             "record",
@@ -125,10 +125,10 @@ def run_table(found: Sequence[tuple[str, Path, Record]], address: Callable[[Path
         Column("task hash", "of all that the numbers depend on", lambda r: Cell(r["record"].task_hash), numeric=False),
         Column("network", "the architecture", lambda r: Cell(r["record"].label), numeric=False),
         _shape(),
-        Column("seed", "of the run", lambda r: _number(r["record"].seed)),
+        Column("seed", "of the run", lambda r: _number(r["record"].run.seed)),
         Column("commit", "of the code; * has changes on top", lambda r: Cell(commit_text(r["record"])), numeric=False),
         _name("device", "device", "where the network ran"),
-        Column("precision", "of the network", lambda r: Cell(r["record"].dtype), numeric=False),
+        Column("precision", "of the network", lambda r: Cell(r["record"].task.dtype), numeric=False),
         Column("wall (s)", "time passed", lambda r: _number(r["record"].wall_s)),
         Column("CPU (s)", "processor time", lambda r: _number(r["record"].cpu_s)),
         Column("memory (MiB)", "peak, resident", lambda r: _number(r["record"].peak_memory_mib)),
@@ -138,14 +138,14 @@ def run_table(found: Sequence[tuple[str, Path, Record]], address: Callable[[Path
 
 def growth_table(summary: pd.DataFrame) -> Table | None:
     """The fitted laws of ``growth.laws``, one line each; None where nothing has three sizes."""
-    found = laws(summary)
+    fitted = laws(summary)
     words = {True: "grows", False: "shrinks", None: "undecided"}
     columns = [
         _name("task", "task", "the physical question"),
         _name("network", "architecture", "the architecture and its options"),
         _name("quantity", "quantity", "whose error"),
-        _plain("s", "s", "counting field"),
-        _plain("t", "t", "time, in inverse rates"),
+        _plain("s", "s", AXES["s"]),
+        _plain("t", "t", AXES["t"]),
         Column("error", "what is fitted", lambda r: Cell(LAWS[r["law"]]), numeric=False),
         Column("b", "the fitted exponent", lambda r: Cell(f"{r['rate']:.3g}", r["rate"])),
         Column("95 % interval", "of b", lambda r: Cell(f"{r['low']:.2g} to {r['high']:.2g}", r["high"] - r["low"])),
@@ -153,7 +153,7 @@ def growth_table(summary: pd.DataFrame) -> Table | None:
         Column("scatter", "of ln error about the law", lambda r: Cell(f"{r['scatter']:.2g}", r["scatter"])),
         Column("with N it", "what the interval allows", lambda r: Cell(words[r["growth"].grows]), numeric=False),
     ]
-    return None if found.empty else _table(columns, found.to_dict("records"))
+    return None if fitted.empty else _table(columns, fitted.to_dict("records"))
 
 
 def case(row: dict[str, Any]) -> tuple[str, str, str]:
@@ -183,7 +183,7 @@ def _table(columns: list[Column], lines: list[dict[str, Any]]) -> Table:
 
 def _shape() -> Column:
     def cell(row: dict[str, Any]) -> Cell:
-        return Cell("x".join(map(str, row["record"].shape)), row["record"].n_sites)
+        return Cell(shape_text(row["record"].run.shape), row["record"].n_sites)
 
     return Column("shape", "lattice lengths", cell, setting=True)
 

@@ -9,18 +9,13 @@ import numpy as np
 import pandas as pd
 
 from vanbench.compare.judge.collect import MIN_SEEDS, last_times, scalars
+from vanbench.compare.judge.errors import PARTS
 from vanbench.compare.judge.growth import laws
 from vanbench.compare.run.record import Record
-from vanbench.compare.show.report.marks import words
 from vanbench.compare.show.report.tables import Cell, Table, commit_text
 from vanbench.compare.show.warned import marked
+from vanbench.exact.definitions.quantities import in_order, row_of
 
-CAUSES = {
-    "discretisation": "the time steps themselves: halve dt, or take a tracker that does not step this way",
-    "projection": "the network: a wider one, or longer training",
-    "sampling": "sampling noise: take more samples",
-    "network": "the network and its sampling (too large to sum over, so they are one number)",
-}
 LOW_ESS = 0.1  # of the samples; below it a few samples carry the estimate and its standard error with it
 
 
@@ -34,19 +29,19 @@ class Verdict:
     cautions: list[str]
 
 
-def verdict(summary: pd.DataFrame, found: Sequence[Record], missing: str = "") -> Verdict:
+def verdict(summary: pd.DataFrame, stored: Sequence[Record], missing: str = "") -> Verdict:
     """From the cases of ``collect.summarise`` at the last time of each task, of ``ln_Z`` where it was compared.
 
     ``missing``: a sentence on what is not there yet, to be careful about first.
     """
     last = last_times(scalars(summary))
-    cautions = [*([missing] if missing else []), *_cautions(last), *_origins(found)]
+    cautions = [*([missing] if missing else []), *_cautions(last), *_origins(stored)]
     quantity, measure = _headline_measure(last)
     if quantity is None:
         return Verdict("No exact reference: nothing here says how wrong these networks are.", [], None, cautions)
     cases = last[(last.quantity == quantity) & last[measure].notna()]
     worst = cases.loc[cases[measure].idxmax()]
-    name = words(quantity)
+    name = row_of(quantity).heading
     within = size_text(worst[measure], measure, quantity)
     many = "all" if len(cases) > 1 else "the"
     per_site = " per site" if measure == "error_per_site" else ""
@@ -62,10 +57,7 @@ def verdict(summary: pd.DataFrame, found: Sequence[Record], missing: str = "") -
 
 def size_text(error: float, measure: str, quantity: str) -> str:
     """A relative error in percent, an absolute one as a number."""
-    if measure == "error_per_site" or "density" in quantity or "sigma" in quantity:
-        return f"{error:.2g}"
-    percent = 100 * error
-    return f"{percent:.0f} %" if percent >= 10 else f"{percent:.2g} %"
+    return f"{error:.2g}" if measure == "error_per_site" else row_of(quantity).error_text(error)
 
 
 def where(row: pd.Series) -> str:
@@ -74,7 +66,7 @@ def where(row: pd.Series) -> str:
 
 def dominant(cases: pd.DataFrame) -> pd.Series:
     """The name of the largest part of each case, missing where the parts do not add up to the error."""
-    parts = cases[["discretisation", "projection", "sampling", "network"]].copy()
+    parts = cases[list(PARTS)].copy()
     split = parts.projection.notna()
     parts.loc[split, "network"] = np.nan  # it is the sum of the two beside it
     known = parts.discretisation.notna() & (split | parts.network.notna())
@@ -83,7 +75,7 @@ def dominant(cases: pd.DataFrame) -> pd.Series:
 
 def _headline_measure(last: pd.DataFrame) -> tuple[str | None, str]:
     """ln Z where it was compared, otherwise the first quantity that was."""
-    for quantity in sorted(last.quantity.unique(), key=lambda q: (q != "ln_Z", q)):
+    for quantity in in_order(last.quantity):
         for measure in ("error", "error_per_site"):
             if last.loc[last.quantity == quantity, measure].notna().any():
                 return quantity, measure
@@ -96,21 +88,21 @@ def _cause(cases: pd.DataFrame) -> list[tuple[str, str, str]]:
         return []
     counts = names.value_counts()
     name, number = str(counts.index[0]), counts.iloc[0]
-    return [("mostly", name, f"the largest part in {number} of {_count(len(names), 'case')} – {CAUSES[name]}")]
+    return [("mostly", name, f"the largest part in {number} of {_count(len(names), 'case')} – {PARTS[name].remedy}")]
 
 
 def _growth(rows: pd.DataFrame, measure: str) -> list[tuple[str, str, str]]:
     """The law that surely grows fastest at the largest size, or that none does."""
-    found = laws(rows, measure)
-    if found.empty:
+    fitted = laws(rows, measure)
+    if fitted.empty:
         return []
     # d ln error / d ln N, in which a power and an exponential can be compared
-    steepness = found.low.where(found.law == "power", found.low * rows.n_sites.max())
-    fastest = found.loc[steepness.idxmax()]
+    steepness = fitted.low.where(fitted.law == "power", fitted.low * rows.n_sites.max())
+    fastest = fitted.loc[steepness.idxmax()]
     law = fastest.growth
     if law.grows is not True:
         return [
-            ("growth with N", "undecided", f"every 95 % interval of {_count(len(found), 'law')} holds zero or less")
+            ("growth with N", "undecided", f"every 95 % interval of {_count(len(fitted), 'law')} holds zero or less")
         ]
     detail = f"{fastest.architecture} on {fastest.task}, s = {fastest.s:g}; 95 %: {law.low:.2g} to {law.high:.2g}"
     return [("growth with N", f"∝ {law.form}", detail)]
@@ -174,11 +166,11 @@ def _cautions(last: pd.DataFrame) -> Iterator[str]:
         yield f"In {_count(number, 'case')}: {note}{'' if str(note).endswith('.') else '.'}"
 
 
-def _origins(found: Sequence[Record]) -> Iterator[str]:
-    commits = sorted({commit_text(record) for record in found})
+def _origins(stored: Sequence[Record]) -> Iterator[str]:
+    commits = sorted({commit_text(record) for record in stored})
     if len(commits) > 1:
         yield f"The records come from {len(commits)} states of the code: {', '.join(commits)}."
-    if any(record.provenance.get("dirty") for record in found):
+    if any(record.provenance.get("dirty") for record in stored):
         yield "Some records were made by code with changes that are in no commit (marked *)."
 
 

@@ -40,7 +40,7 @@ def compute(
 
 @app.command("status")
 def status(folder: Folder = FOLDER) -> None:
-    """Rewrite the page that says what there is and what is missing."""
+    """Rewrite the page of the tables that exist and that are missing."""
     _status(folder)
 
 
@@ -64,8 +64,8 @@ def _chosen(names: list[str] | None, largest: int) -> list[Case]:
     for name in names or []:
         if name not in CASES:
             raise unknown("table", name, list(CASES))
-    found = [CASES[name] for name in names or []] or list(CASES.values())
-    return [case for case in found if len(case.build().free_sites) <= largest]
+    cases = [CASES[name] for name in names or []] or list(CASES.values())
+    return [case for case in cases if len(case.build().free_sites) <= largest]
 
 
 def _status(folder: Path) -> None:

@@ -52,12 +52,12 @@ def critical(name: str, folder: Path = FOLDER) -> Critical:
     """Of the system of the table ``name``; eigenvalues that ``folder`` lacks are computed and kept there, so that a run
     that is cut off goes on. Raises ``InputError`` where the maximum is not inside the window."""
     fine = np.geomspace(*WINDOW[name], 20001)
-    found = minus_chi(name, fine, folder)
-    best = int(np.argmax(found))
+    curve = minus_chi(name, fine, folder)
+    best = int(np.argmax(curve))
     if not 0 < best < len(fine) - 1:
         raise InputError(f"{name}: -chi is largest at the end of {WINDOW[name]}, so this window misses its maximum.")
     shorter = minus_chi(name, fine, folder, 2)
-    s_c, height = float(fine[best]), float(found[best])
+    s_c, height = float(fine[best]), float(curve[best])
     moved = max(abs(float(fine[np.argmax(shorter)]) / s_c - 1), float(fine[1] / fine[0]) - 1)
     return Critical(s_c, moved, height, abs(float(shorter[best]) / height - 1))
 
@@ -81,7 +81,7 @@ def minus_chi(name: str, s: np.ndarray, folder: Path = FOLDER, dropped: int = 0)
 
 
 def known(name: str, folder: Path = FOLDER) -> bool:
-    """Whether `critical` has nothing left to compute."""
+    """Whether `critical` can answer from stored values alone."""
     return name in WINDOW and {_key(field) for field in _fields(name)} <= _kept(_path(name, folder)).keys()
 
 

@@ -11,11 +11,13 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from vanbench.compare.run.exact_tables import CASES, COLUMNS, FIELDS, FOLDER, ROUNDED, TIMES, Case, read
+from vanbench.compare.show.pages import page
 from vanbench.exact.definitions.system import System
 from vanbench.exact.definitions.terms import MAX_EXPONENT
 from vanbench.exact.errors import InputError
@@ -107,7 +109,7 @@ def _derivatives(system: System, layout: Layout, ask: Question) -> Iterator[tupl
 
 
 def write(path: Path, table: pd.DataFrame) -> None:
-    """Sorted and in one move, so that a table is never half written."""
+    """Write the sorted table atomically, so that a reader never sees half of it."""
     table = table.sort_values(["quantity", "scheme", "s", "t"], kind="stable")
     part = path.with_suffix(".part")
     text = table.assign(bound=table.bound.map(lambda b: f"{b:.1e}"))
@@ -116,46 +118,21 @@ def write(path: Path, table: pd.DataFrame) -> None:
 
 
 def status(folder: Path = FOLDER) -> str:
-    """A Markdown table of every case: how much of it is there, what is missing, and its worst bounds."""
-    lines = [
-        "# Exact reference tables",
-        "",
-        "Written by `vanbench study exact_tables status`; each table by `vanbench study exact_tables compute NAME`.",
-        "",
-        f"Grid: {len(FIELDS)} values of |s| from 0.01 to 1, log-spaced; {len(TIMES)} times from 0.05 to 1000; c = 0.5",
-        "unless the name says 0.05 (there s < 0). ln_Z in continuous time and by Euler steps (the step is in `note`),",
-        "density, activity, susceptibility in continuous time, scgf. `bound`: certified for ln_Z, residual for scgf,",
-        "estimated for the others.",
-        "",
-        "| table | states | ln_Z, density, scgf | activity, susceptibility | worst bound of ln_Z | Euler unstable |",
-        "|---|---|---|---|---|---|",
-    ]
-    for case in CASES.values():
-        table = read(folder / f"{case.name}.csv")
-        counts = [sum(done(table, stage, s) for s in case.fields) for stage in ("values", "derivatives")]
-        shown = [f"{n} of {len(case.fields)} s" if n else "missing" for n in counts]
-        certain = table[table.quantity == "ln_Z"]
-        worst = f"{certain.bound.astype(float).max():.1e}" if len(certain) else ""
-        bad = certain[certain.value.isna()].s.nunique()
-        states = f"2^{len(case.build().free_sites)}"
-        lines.append(f"| {case.name} | {states} | {shown[0]} | {shown[1]} | {worst} | {f'{bad} s' if bad else ''} |")
-    return "\n".join([*lines, *_critical_fields(folder)]) + "\n"
-
-
-def _critical_fields(folder: Path) -> list[str]:
-    """Those of long times that are known, as a table."""
+    """A Markdown page of every case: how much of it is there, its worst bounds, and the critical fields."""
     from vanbench.compare.studies.exact_tables.critical import WINDOW, critical, known
 
-    lines = [
-        "",
-        "Critical fields of long times, where `-chi` of the largest eigenvalue is largest, by",
-        "`vanbench study exact_tables critical NAME` (`compare/studies/exact_tables/critical.py`); relative errors.",
-        "",
-        "| table | s_c | error | -chi there | error |",
-        "|---|---|---|---|---|",
-    ]
-    for name in WINDOW:
-        if known(name, folder):
-            s_c, s_c_error, height, height_error = critical(name, folder)
-            lines.append(f"| {name} | {s_c:.5g} | {s_c_error:.0e} | {height:.4g} | {height_error:.0e} |")
-    return lines
+    cases = [_progress(case, read(folder / f"{case.name}.csv")) for case in CASES.values()]
+    fields = [(name, critical(name, folder)) for name in WINDOW if known(name, folder)]
+    return page(__file__, "status.md.j2", n_fields=len(FIELDS), n_times=len(TIMES), cases=cases, critical=fields)
+
+
+def _progress(case: Case, table: pd.DataFrame) -> dict[str, Any]:
+    certain = table[table.quantity == "ln_Z"]
+    return {
+        "name": case.name,
+        "free_sites": len(case.build().free_sites),
+        "fields": len(case.fields),
+        "done": [sum(done(table, stage, s) for s in case.fields) for stage in ("values", "derivatives")],
+        "worst": certain.bound.astype(float).max() if len(certain) else None,
+        "unstable": certain[certain.value.isna()].s.nunique(),
+    }

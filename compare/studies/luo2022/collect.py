@@ -12,8 +12,8 @@ import pandas as pd
 from vanbench.compare.declare.parse import shape_text
 from vanbench.compare.run.record import Record, records
 from vanbench.exact import InputError
+from vanbench.exact.definitions.quantities import SPINS
 
-SPINS = ("sigma_x", "sigma_y", "sigma_z")
 CASE = ["task", "shape", "tracker", "network"]
 COUNTING = ("jumps", "jumps-sampled")  # tasks that count quantum jumps
 TRAJECTORIES = "tfim-16-steady.csv"
@@ -26,17 +26,17 @@ def values(folders: Sequence[Path], references: Path) -> pd.DataFrame:
     ``exact`` of the 16-spin Ising ring is the mean over the quantum trajectories stored in ``references``. Raises
     ``InputError`` where there are no records.
     """
-    found = [record for folder in folders for _, record in records(folder)]
-    if not found:
+    stored = [record for folder in folders for _, record in records(folder)]
+    if not stored:
         raise InputError("no records in " + ", ".join(str(folder) for folder in folders) + ".")
-    frame = pd.concat([_spins(r) for r in found if set(SPINS) & set(r.config["quantities"])], ignore_index=True)
+    frame = pd.concat([_spins(r) for r in stored if set(SPINS) & set(r.task.quantities)], ignore_index=True)
     return _with_trajectories(frame, references / TRAJECTORIES)
 
 
 def _spins(record: Record) -> pd.DataFrame:
     errors = record.frame("errors")
     errors = errors[errors.quantity.isin(SPINS)]
-    task, varied = base_name(record.task)
+    task, varied = base_name(record.task.name)
     distances = record.frame("distances")
     rows = record.frame("rows")
     smallest = rows[rows.quantity.str.startswith("smallest_eigenvalue")].groupby("quantity").value.last()
@@ -44,15 +44,15 @@ def _spins(record: Record) -> pd.DataFrame:
     return errors[["quantity", "t", "value", "stderr", "exact"]].assign(
         exact_stderr=0.0,
         task=task,
-        shape=shape_text(record.shape),
+        shape=shape_text(record.run.shape),
         n_sites=record.n_sites,
         system=record.system,
-        tracker=record.method,
+        tracker=record.task.method,
         network=record.label,
         varied=varied,
         parameter=record.params[varied] if varied else np.nan,
-        seed=record.seed,
-        samples=record.tracker_options.get("samples"),
+        seed=record.run.seed,
+        samples=record.task.tracker_options.get("samples"),
         cpu_s=record.cpu_s,
         loss=np.nan if loss is None or loss.empty else loss.iloc[-1],
         total_variation=distances.total_variation.iloc[0] if len(distances) else np.nan,
@@ -110,10 +110,10 @@ def losses(folders: Sequence[Path]) -> pd.DataFrame:
         for _, record in records(folder):
             log = record.frame("log")
             if "loss" in log:
-                task, varied = base_name(record.task)
-                labels: dict = {"task": task, "shape": shape_text(record.shape), "network": record.label}
+                task, varied = base_name(record.task.name)
+                labels: dict = {"task": task, "shape": shape_text(record.run.shape), "network": record.label}
                 labels["parameter"] = record.params[varied] if varied else np.nan
-                parts.append(log[["t", "loss"]].assign(**labels, tracker=record.method, seed=record.seed))
+                parts.append(log[["t", "loss"]].assign(**labels, tracker=record.task.method, seed=record.run.seed))
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["task", "t", "loss"])
 
 
@@ -122,11 +122,11 @@ def counts(folders: Sequence[Path]) -> pd.DataFrame:
     parts = []
     for folder in folders:
         for _, record in records(folder):
-            if record.task in COUNTING:
+            if record.task.name in COUNTING:
                 errors = record.frame("errors")
                 own = errors[errors.quantity == "ln_Z"][["s", "t", "value", "stderr", "exact"]]
-                labels = {"task": record.task, "shape": shape_text(record.shape), "n_sites": record.n_sites}
-                labels |= {"tracker": record.method, "network": record.label, "cpu_s": record.cpu_s}
+                labels = {"task": record.task.name, "shape": shape_text(record.run.shape), "n_sites": record.n_sites}
+                labels |= {"tracker": record.task.method, "network": record.label, "cpu_s": record.cpu_s}
                 parts.append(own.assign(error=(own.value - own.exact).abs(), **labels))
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
@@ -160,7 +160,7 @@ def last_only(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def is_steady(frame: pd.DataFrame) -> pd.Series:
-    """Runs whose answer is their end: steady states, whatever the method."""
+    """Whether the result of a run is its end: steady states, by every method."""
     return frame.task.str.startswith(("steady", "ising", "objective")) | (frame.task == "lattice-steady")
 
 

@@ -8,11 +8,11 @@ from typing import Annotated
 
 import pandas as pd
 import typer
-from tabulate import tabulate
 
+from vanbench.compare.show.grid import Grid
+from vanbench.compare.show.pages import page
 from vanbench.compare.studies.luo2022 import collect, figures
 from vanbench.compare.studies.luo2022 import references as references_
-from vanbench.compare.studies.luo2022.notes import HEAD
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 OUT = Path("results/luo2022")
@@ -75,37 +75,35 @@ def drawn(out: Path, references: Path) -> list[Path]:
     """Figures and README in ``out`` from its tables and the exact curves in ``references``; returns the files."""
     frame = collect.stored(out)
     table = collect.summary(frame)
-    written, text = [], [HEAD]
+    written, parts = [], []
     for name, (title, tasks) in PARTS.items():
         own = frame[frame.task.isin(tasks)]
+        parts.append({"name": name, "title": title, "table": None})
         if own.empty:
-            text.append(f"## {title}\n\nNot run yet.\n")
             continue
-        text.append(f"## {title}\n\n{_markdown(table[table.task.isin(tasks)])}")
-        apart = collect.between_networks(own)
-        if len(apart):
-            text.append(
-                f"Largest differences between two networks, where there are no exact values:\n\n{_plain(apart)}"
-            )
-        numbers = own.task == STRINGS
+        apart, numbers = collect.between_networks(own), own.task == STRINGS
+        parts[-1] |= {"table": _table(table[table.task.isin(tasks)]), "strings": numbers.any()}
+        parts[-1]["apart"] = apart if len(apart) else None
         if numbers.any():
             written.append(figures.strings(own[numbers], out / "strings.png"))
-            text.append("![Steady states by number of strings](strings.png)\n")
         written.append(PICTURES[name](own[~numbers], out / f"{name}.png", references))
-        text.append(f"![{title}]({name}.png)\n")
-    if (out / "jumps.csv").exists():
-        counted = pd.read_csv(out / "jumps.csv", dtype={"shape": str})
+    counted, losses = (_stored(out / f"{name}.csv") for name in ("jumps", "losses"))
+    if counted is not None:
         written.append(figures.counting(counted, out / "jumps.png"))
-        text.append(f"## Quantum jumps counted\n\n{_of_counts(collect.counting(counted))}\n![ln Z](jumps.png)\n")
-    if (out / "losses.csv").exists():
-        loss = pd.read_csv(out / "losses.csv", dtype={"shape": str})
-        written.append(figures.curves(loss[loss.tracker == "l1(steady)"], out / "losses.png"))
-        text.append("## Loss curves\n\n![Objective over iterations](losses.png)\n\nData: `losses.csv`\n")
-    (out / "README.md").write_text("\n".join(text))
+        names = {"error": "error of ln Z", "rate": "over N t", "cpu_s": "CPU s"}  # over a range of s
+        counted = collect.counting(counted).drop(columns="n_sites").rename(columns=names)
+    if losses is not None:
+        written.append(figures.curves(losses[losses.tracker == "l1(steady)"], out / "losses.png"))
+    text = page(__file__, "results.md.j2", parts=parts, counted=counted, losses=losses is not None)
+    (out / "README.md").write_text(text)
     return [*written, out / "README.md"]
 
 
-def _markdown(table: pd.DataFrame) -> str:
+def _stored(path: Path) -> pd.DataFrame | None:
+    return pd.read_csv(path, dtype={"shape": str}) if path.exists() else None
+
+
+def _table(table: pd.DataFrame) -> str:
     shown = [name for name in HEADINGS if table[name].notna().any() and (table[name] != "").any()]
     cells: dict[str, Callable] = {
         "varied": lambda row: f"{row['varied']} = {row['parameter']:g}" if row["varied"] else ""
@@ -114,18 +112,7 @@ def _markdown(table: pd.DataFrame) -> str:
         [cells.get(name, lambda row, n=name: _cell(n, row[n]))(row) for name in shown]
         for row in table.to_dict("records")
     ]
-    return tabulate(rows, [HEADINGS[name] for name in shown], tablefmt="pipe", disable_numparse=True) + "\n"
-
-
-def _plain(table: pd.DataFrame) -> str:
-    return tabulate(table, "keys", tablefmt="pipe", showindex=False, floatfmt=".2g") + "\n"
-
-
-def _of_counts(table: pd.DataFrame) -> str:
-    """``ln Z`` of the jump count over a range of ``s``."""
-    names = {"error": "error of ln Z", "rate": "over N t", "cpu_s": "CPU s"}
-    table = table.drop(columns="n_sites").rename(columns=names)
-    return tabulate(table, "keys", tablefmt="pipe", showindex=False, floatfmt=".3g") + "\n"
+    return Grid([HEADINGS[name] for name in shown], rows).markdown()
 
 
 def _cell(name: str, value: object) -> str:

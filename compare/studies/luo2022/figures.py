@@ -10,8 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from vanbench.compare.studies.luo2022.collect import SPINS, last_only
-from vanbench.compare.studies.tang2024.draw import save
+from vanbench.compare.show import canvas
+from vanbench.compare.studies.luo2022.collect import last_only
+from vanbench.exact.definitions.quantities import SPINS
 
 COLOURS = dict(zip(SPINS, ("tab:blue", "tab:orange", "tab:green")))
 LABELS = {f"sigma_{a}": rf"$\langle\sigma^{a}\rangle$" for a in "xyz"}
@@ -31,10 +32,10 @@ def dynamics(frame: pd.DataFrame, path: Path, references: Path) -> Path:
     for ((task, parameter, shape, _), group), axis in zip(panels, axes):
         known = _exact_curve(str(task), group, references)
         style = "-" if group.exact.notna().any() else ":"
-        for spin, one in known.groupby("quantity"):
-            axis.plot(one.t, one.exact, style, color=COLOURS[str(spin)], lw=1.2)
-        for (network, spin), one in group.groupby(["network", "quantity"]):
-            mean = one.groupby("t").agg(value=("value", "mean"), stderr=("stderr", "mean"))
+        for spin, curve in known.groupby("quantity"):
+            axis.plot(curve.t, curve.exact, style, color=COLOURS[str(spin)], lw=1.2)
+        for (network, spin), curve in group.groupby(["network", "quantity"]):
+            mean = curve.groupby("t").agg(value=("value", "mean"), stderr=("stderr", "mean"))
             axis.errorbar(
                 mean.index, mean.value, mean.stderr, fmt=looks[str(network)], ms=3.5, color=COLOURS[str(spin)], lw=1,
                 mfc="none",
@@ -81,9 +82,9 @@ def steady(frame: pd.DataFrame, path: Path, references: Path) -> Path:
         here = end[(end["shape"] == shape) & (end.quantity == spin)]
         known = _exact_steady(here, spin, references)
         axis.errorbar(known.index, known.exact, known.exact_stderr, fmt="k-", lw=1, capsize=2)
-        for (task, network), one in here.groupby(["task", "network"]):
+        for (task, network), curve in here.groupby(["task", "network"]):
             marker, colour = looks[(task, network)]
-            mean = one.groupby("parameter").agg(value=("value", "mean"), stderr=("stderr", "mean"))
+            mean = curve.groupby("parameter").agg(value=("value", "mean"), stderr=("stderr", "mean"))
             axis.errorbar(
                 mean.index, mean.value, mean.stderr, fmt=marker, color=colour, ms=4.5, mfc="none",
                 label=f"{task}, {network}",
@@ -115,9 +116,9 @@ def strings(frame: pd.DataFrame, path: Path) -> Path:
     figure, axes = _canvas(len(shapes))
     counts = sorted(end.strings.unique())
     for (shape, group), axis in zip(shapes, axes):
-        for spin, one in group.sort_values("strings").groupby("quantity"):
-            axis.axhline(one.exact.iloc[0], color=COLOURS[str(spin)], lw=1.2)
-            axis.plot([counts.index(k) for k in one.strings], one.value, "o", ms=4, color=COLOURS[str(spin)])
+        for spin, curve in group.sort_values("strings").groupby("quantity"):
+            axis.axhline(curve.exact.iloc[0], color=COLOURS[str(spin)], lw=1.2)
+            axis.plot([counts.index(k) for k in curve.strings], curve.value, "o", ms=4, color=COLOURS[str(spin)])
         axis.set_xticks(range(len(counts)), [str(k) for k in counts])
         axis.set_title(f"{shape}, {group.task.iloc[0]}", fontsize=9)
         axis.set_xlabel("strings (0: the raster path)")
@@ -131,8 +132,8 @@ def curves(frame: pd.DataFrame, path: Path) -> Path:
     panels = list(frame.groupby(["task", "shape"], sort=True))
     figure, axes = _canvas(len(panels))
     for ((task, shape), group), axis in zip(panels, axes):
-        for _, one in group.groupby(["network", "parameter", "seed"], dropna=False):
-            axis.semilogy(one.t, one.loss, ".-", lw=0.9, ms=3)
+        for _, curve in group.groupby(["network", "parameter", "seed"], dropna=False):
+            axis.semilogy(curve.t, curve.loss, ".-", lw=0.9, ms=3)
         axis.set_title(f"{task}, {shape}", fontsize=9)
         axis.set_xlabel("iteration")
         axis.set_ylabel(r"objective $|\dot p|_1$" if "objective-" not in task and "mix" not in task else "objective")
@@ -146,10 +147,10 @@ def repeated(frame: pd.DataFrame, path: Path, references: Path) -> Path:
     figure, axes = _canvas(len(tasks))
     for (task, group), axis in zip(tasks, axes):
         for x, spin in enumerate(SPINS):
-            one = group[group.quantity == spin]
-            axis.plot(np.full(len(one), x), one.value, "o", ms=4, alpha=0.6, color=COLOURS[spin])
-            axis.plot([x - 0.25, x + 0.25], [one.exact.iloc[0]] * 2, "k-", lw=1)
-            axis.errorbar([x + 0.15], [one.value.mean()], [one.value.sem()], fmt="D", ms=5, color=COLOURS[spin])
+            values = group[group.quantity == spin]
+            axis.plot(np.full(len(values), x), values.value, "o", ms=4, alpha=0.6, color=COLOURS[spin])
+            axis.plot([x - 0.25, x + 0.25], [values.exact.iloc[0]] * 2, "k-", lw=1)
+            axis.errorbar([x + 0.15], [values.value.mean()], [values.value.sem()], fmt="D", ms=5, color=COLOURS[spin])
         axis.set_xticks(range(len(SPINS)), [LABELS[spin] for spin in SPINS])
         axis.set_title(f"{task}, {group['shape'].iloc[0]}", fontsize=9)
         axis.set_xlabel("spin component")
@@ -165,10 +166,10 @@ def counting(frame: pd.DataFrame, path: Path) -> Path:
     tasks = sorted(frame.task.unique())
     colours = {task: "tab:red" if task.endswith("sampled") else "tab:blue" for task in tasks}
     for (_, group), axis in zip(sizes, axes):
-        for t, one in group.groupby("t"):
-            exact, per = one.drop_duplicates("s").sort_values("s"), one.n_sites.iloc[0] * float(str(t))
+        for t, curve in group.groupby("t"):
+            exact, per = curve.drop_duplicates("s").sort_values("s"), curve.n_sites.iloc[0] * float(str(t))
             axis.plot(exact.s, exact.exact / per, "-", color="k", lw=0.8)
-            for (task, run), marker in zip(one.groupby("task"), "os"):
+            for (task, run), marker in zip(curve.groupby("task"), "os"):
                 axis.plot(run.s, run.value / per, marker, ms=4, mfc="none", color=colours[str(task)])
         times = ", ".join(f"{t:g}" for t in sorted(group.t.unique()))
         axis.set_title(f"N = {group['shape'].iloc[0]}, t = {times}", fontsize=9)
@@ -192,7 +193,7 @@ def _points(label: str = "points: networks, with standard errors of sampling") -
 def _canvas(panels: int, columns: int = 4) -> tuple[Figure, list[Axes]]:
     columns = min(columns, panels)
     rows = -(-panels // columns)
-    figure = Figure(figsize=(max(3.1 * columns, 4.5), 2.7 * rows + 0.5), layout="constrained", dpi=90)
+    figure = canvas.blank(max(3.1 * columns, 4.5), 2.7 * rows + 0.5, dpi=90)
     axes = list(np.ravel(figure.subplots(rows, columns, squeeze=False)))
     for axis in axes[panels:]:
         axis.set_visible(False)
@@ -200,8 +201,8 @@ def _canvas(panels: int, columns: int = 4) -> tuple[Figure, list[Axes]]:
 
 
 def _finish(figure: Figure, path: Path, handles: list) -> Path:
-    """With one legend below, which says what lines and points are."""
+    """Add one legend of lines and points below, and save the figure."""
     columns = max(1, int(figure.get_figwidth() // 3))
     longest = max(len(handle.get_label()) for handle in handles)
     figure.legend(handles=handles, loc="outside lower center", ncols=columns if longest < 40 else 2, fontsize=7)
-    return save(figure, path)
+    return canvas.save(figure, path)

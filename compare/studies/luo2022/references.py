@@ -15,10 +15,12 @@ import numpy as np
 import pandas as pd
 import typer
 
+from vanbench.compare.show.pages import page
+from vanbench.exact.definitions.quantities import SPINS
 from vanbench.exact.errors import unknown
 from vanbench.exact.quantum.models import tfim_model
 from vanbench.exact.quantum.observables import purity, spin_averages
-from vanbench.exact.quantum.solve import SPINS, solve_quantum
+from vanbench.exact.quantum.solve import solve_quantum
 from vanbench.exact.quantum.steady import leading_pairs, steady_state
 from vanbench.exact.quantum.trajectories import read, sample, split_steady, summary
 from vanbench.exact.systems.quantum import heisenberg, tfim
@@ -106,7 +108,7 @@ def _key(n: int, g: float) -> str:
 
 
 def _done(rows: list[dict[str, str]], stderr: float) -> bool:
-    """Not before 12 trajectories: the error of fewer is itself too uncertain to stop on."""
+    """Whether to stop, after 12 trajectories at least: the error of fewer is itself too uncertain."""
     return len(rows) >= 3 * ROUND and max(error for _, error in summary(rows).values()) <= stderr
 
 
@@ -119,13 +121,13 @@ def trajectory_summary(path: Path, n: int) -> pd.DataFrame:
     first = {key: v for name, value in dark.items() for key, v in _columns(name, value, 0.0, 0.0)}
     rows: list[dict] = [{"n_sites": n, "g": 0.0, "trajectories": 0, **first}]
     for g in G_GRID[1:]:
-        found = read(path, _key(n, g))
-        if len(found) < 2:
+        sampled = read(path, _key(n, g))
+        if len(sampled) < 2:
             continue
         model = tfim_model((BIAS_SPINS,), V=2.0, g=float(g))
         split, exact = spin_averages(split_steady(model, DT)), spin_averages(steady_state(model))
-        row: dict = {"n_sites": n, "g": g, "trajectories": len(found)}
-        for name, (mean, error) in summary(found).items():
+        row: dict = {"n_sites": n, "g": g, "trajectories": len(sampled)}
+        for name, (mean, error) in summary(sampled).items():
             row |= dict(_columns(name, mean, error, split[name] - exact[name]))
         rows.append(row)
     return pd.DataFrame(rows)
@@ -174,21 +176,6 @@ def _write(frame: pd.DataFrame, path: Path) -> None:
 
 
 def _guide(folder: Path) -> str:
-    lines = [
-        "# Exact references",
-        "",
-        "`sigma_x|y|z` are site averages; gamma = 1. Written by the commands beside them.",
-        "",
-    ]
-    lines += ["| file | what | command |", "| --- | --- | --- |"]
-    for name, (what, _) in CURVES.items():
-        missing = "" if (folder / f"exact-{name}.csv").exists() else "not stored yet: "
-        lines.append(f"| exact-{name}.csv | {missing}{what} | `{COMMAND} {name}` |")
-    ring = "TFIM ring, V=2, N=16"
-    lines += [
-        f"| tfim-16-trajectories.csv | {ring}: time averages of {DURATION:g} after {BURN_IN:g}, one row a quantum "
-        f"trajectory, dt={DT:g} | `{COMMAND} trajectories` |",
-        f"| tfim-16-steady.csv | {ring}: their means and standard errors; `dt_bias` is the error of the time step, "
-        f"measured without noise on a ring of {BIAS_SPINS} (not subtracted) | `{COMMAND} summary` |",
-    ]
-    return "\n".join(lines) + "\n"
+    curves = [(name, what, (folder / f"exact-{name}.csv").exists()) for name, (what, _) in CURVES.items()]
+    constants = {"duration": DURATION, "burn_in": BURN_IN, "dt": DT, "bias_spins": BIAS_SPINS}
+    return page(__file__, "references.md.j2", curves=curves, command=COMMAND, **constants)

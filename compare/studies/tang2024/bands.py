@@ -14,7 +14,7 @@ import pandas as pd
 
 from vanbench.compare.declare.parse import shape_text
 from vanbench.compare.run.record import Record
-from vanbench.compare.studies.tang2024 import draw
+from vanbench.compare.show import canvas
 from vanbench.compare.studies.tang2024.values import title
 from vanbench.exact import solve
 from vanbench.exact.systems import build
@@ -27,20 +27,20 @@ C = 0.05
 SHOWN = ["source", "system", "shape", "s", "nu", "t", "density", "contrast", "asymmetry"]
 
 
-def profiles(found: Sequence[Record]) -> pd.DataFrame:
+def profiles(stored: Sequence[Record]) -> pd.DataFrame:
     """Tidy ``source, system, shape, s, t, site, value`` of the networks."""
     parts = [pd.DataFrame({"source": pd.Series(dtype=str), "shape": pd.Series(dtype=str)})]
-    for record in found:
+    for record in stored:
         rows = record.frame("rows")
         rows = rows[rows.quantity == "density_profile"][["s", "t", "site", "value", "stderr"]]
-        parts.append(rows.assign(source="network", system=record.system, shape=shape_text(record.shape)))
+        parts.append(rows.assign(source="network", system=record.system, shape=shape_text(record.run.shape)))
     return pd.concat(parts, ignore_index=True)
 
 
 def exact_profiles(system: str, shape: tuple[int, ...], s: Sequence[float], times: Sequence[float]) -> pd.DataFrame:
     """The same columns from exact vectors."""
-    found = solve(build(system, shape, c=C, **PINNED[system]), s=s, times=times, quantities=["density_profile"])
-    rows = found[["s", "t", "site", "value"]]
+    exact = solve(build(system, shape, c=C, **PINNED[system]), s=s, times=times, quantities=["density_profile"])
+    rows = exact[["s", "t", "site", "value"]]
     return rows.assign(stderr=0.0, source="exact", system=system, shape=shape_text(shape))
 
 
@@ -101,8 +101,8 @@ def compared(rows: pd.DataFrame) -> pd.DataFrame:
     both = network.merge(exact, on=keys, suffixes=("", "_exact"))
     both["off"] = (both.value - both.value_exact).abs()
     groups = both.groupby(["system", "shape", "t"])
-    found = groups.agg(largest=("off", "max"), mean=("off", "mean"), stderr=("stderr", "mean"))
-    return found.reset_index()
+    deviations = groups.agg(largest=("off", "max"), mean=("off", "mean"), stderr=("stderr", "mean"))
+    return deviations.reset_index()
 
 
 def figure(rows: pd.DataFrame, t: float) -> Figure:
@@ -110,7 +110,7 @@ def figure(rows: pd.DataFrame, t: float) -> Figure:
     rows = rows[np.isclose(rows.t, t)]
     s = rows.s.min()
     panels = rows[rows.s == s].groupby("system").apply(lambda g: len(g[["shape", "source"]].drop_duplicates()))
-    drawn, axes = draw.new(max(4, panels.max()), 3, 2.6, 2.6)
+    drawn, axes = canvas.new(max(4, panels.max()), 3, 2.6, 2.6)
     drawn.suptitle("above: lines and crosses exact, circles networks", fontsize=9)
     _over_nu(axes[0], summary(rows))
     for axis in axes[0, 4:]:
@@ -133,10 +133,10 @@ def figure(rows: pd.DataFrame, t: float) -> Figure:
     return drawn
 
 
-def _over_nu(axes, found: pd.DataFrame) -> None:
+def _over_nu(axes, rows: pd.DataFrame) -> None:
     for axis, system in zip(axes[:4:2], ("east", "fa")):
-        mine = found[found.system == system]
-        for colour, (shape, group) in zip(draw.COLOURS, mine.groupby("shape")):
+        mine = rows[rows.system == system]
+        for colour, (shape, group) in zip(canvas.COLOURS, mine.groupby("shape")):
             for source, line in group.groupby("source"):
                 line = line.sort_values("nu")
                 axis.plot(line.nu, line.density, "x-" if source == "exact" else "o", color=colour, ms=5, mfc="none",
@@ -145,8 +145,8 @@ def _over_nu(axes, found: pd.DataFrame) -> None:
         if len(mine):
             axis.legend()
     for axis, system in zip(axes[1:4:2], ("east", "fa")):
-        mine = found[found.system == system]
-        for colour, (_, group) in zip(draw.COLOURS, mine.groupby("shape")):
+        mine = rows[rows.system == system]
+        for colour, (_, group) in zip(canvas.COLOURS, mine.groupby("shape")):
             for source, line in group.groupby("source"):
                 line = line.sort_values("nu")
                 axis.plot(line.nu, line.contrast, "x-" if source == "exact" else "o", color=colour, ms=5, mfc="none")

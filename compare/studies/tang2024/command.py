@@ -25,7 +25,9 @@ import typer
 
 from vanbench.compare.declare import parse
 from vanbench.compare.run.record import write_text
-from vanbench.compare.studies.tang2024 import bands, critical, draw, phases, protocol, scaling, speed, voter
+from vanbench.compare.show import canvas
+from vanbench.compare.show.grid import markdown
+from vanbench.compare.studies.tang2024 import bands, critical, phases, protocol, scaling, speed, voter
 from vanbench.compare.studies.tang2024.values import Curves, completed, curves, merged, runs, stored, table_of
 from vanbench.exact import InputError
 
@@ -41,7 +43,7 @@ HERE = Path("results/tang2024")
 @app.callback(help=__doc__)
 def style(context: typer.Context) -> None:
     """Figures of one style, for as long as the command runs."""
-    context.with_resource(matplotlib.rc_context(draw.STYLE))  # type: ignore[arg-type]
+    context.with_resource(matplotlib.rc_context(canvas.STYLE))  # type: ignore[arg-type]
 
 
 def _csv(frame: pd.DataFrame, path: Path, digits: int = 6) -> None:
@@ -49,9 +51,9 @@ def _csv(frame: pd.DataFrame, path: Path, digits: int = 6) -> None:
 
 
 def _md(frame: pd.DataFrame, path: Path, digits: int = 3) -> None:
-    """The CSV, and the same as Markdown."""
+    """Write the table as CSV and as Markdown."""
     _csv(frame, path.with_suffix(".csv"))
-    write_text(path, frame.to_markdown(index=False, floatfmt=f".{digits}g", missingval="") + "\n")
+    write_text(path, markdown(frame, f".{digits}g") + "\n")
 
 
 @app.command("phases")
@@ -67,7 +69,7 @@ def chains(folders: Some = None, out: Out = HERE) -> None:
 
 
 def _curves(folders: list[Path] | None, values: Path) -> list[Curves]:
-    """Of the runs in the folders, and of what else the table ``values`` has."""
+    """Curves of the runs in the folders, and those that the table ``values`` has besides."""
     new = merged([curves(record) for record in runs(*(folders or []))])
     every = new + stored(values, new)
     if not every:
@@ -80,10 +82,10 @@ def _write_phases(folders: list[Path] | None, out: Path, name: str) -> None:
     certain = [sources for sources in groups if phases.reference(sources).source == "exact"]
     for part, stem in ((certain, name), ([g for g in groups if g not in certain], f"{name}-large")):
         if part:
-            draw.save(phases.heat_maps(part), out / f"{stem}.png")
+            canvas.save(phases.heat_maps(part), out / f"{stem}.png")
     _md(phases.errors(groups), out / f"{name}.md")
-    found = [one for sources in groups for source, one in sources.items() if source != "exact"]
-    values = pd.concat([table_of(one) for one in found])
+    inexact = [curve for sources in groups for source, curve in sources.items() if source != "exact"]
+    values = pd.concat([table_of(curve) for curve in inexact])
     fields = values.s.map("{:.10g}".format)  # exact tables are met at the same fields
     _csv(values.assign(s=fields), out / f"{name}-values.csv")
 
@@ -94,11 +96,11 @@ def critical_(folders: Some = None, out: Out = HERE) -> None:
     every = _curves(folders, out / "phases-values.csv")
     every = critical.with_exact([*every, *stored(out / "chains-values.csv", every)])
     rows, long = critical.table(every), critical.steady(every)
-    found = critical.exponents(rows, long)
+    exponents = critical.exponents(rows, long)
     typer.echo(critical.distance(rows))
-    draw.save(critical.figure(rows, long, found), out / "critical.png")
+    canvas.save(critical.figure(rows, long, exponents), out / "critical.png")
     _csv(pd.concat([rows, long.assign(t="inf")]), out / "critical-fields.csv", 5)
-    _md(found, out / "critical.md")
+    _md(exponents, out / "critical.md")
 
 
 @app.command("bands")
@@ -111,7 +113,7 @@ def bands_(
     path = out / "bands-profiles.csv"
     new = completed(bands.profiles(runs(*(folders or []))), path, ["source", "system", "shape"])
     rows = bands.with_exact(new, largest, out / "bands-exact-5.csv")
-    draw.save(bands.figure(rows, float(rows.t.max())), out / "bands.png")
+    canvas.save(bands.figure(rows, float(rows.t.max())), out / "bands.png")
     _csv(rows, path)
     _csv(bands.summary(rows), out / "bands-densities.csv", 5)
     _md(bands.compared(rows), out / "bands.md")
@@ -121,25 +123,25 @@ def bands_(
 def protocol_(folders: Some = None, out: Out = HERE) -> None:
     """(e) The published algorithm: errors over time, settings, cost, ranking."""
     rows = protocol.with_stored(protocol.table(runs(*(folders or []))), out / "protocol-runs.csv")
-    found = protocol.summary(rows)
-    draw.save(protocol.over_time(rows), out / "protocol-errors.png")
-    draw.save(protocol.settings(found), out / "protocol-settings.png")
+    summary = protocol.summary(rows)
+    canvas.save(protocol.over_time(rows), out / "protocol-errors.png")
+    canvas.save(protocol.settings(summary), out / "protocol-settings.png")
     _csv(rows, out / "protocol-runs.csv", 4)
-    _md(found, out / "protocol.md")
-    _md(protocol.claims(found), out / "protocol-ranking.md")
+    _md(summary, out / "protocol.md")
+    _md(protocol.claims(summary), out / "protocol-ranking.md")
 
 
 @app.command("voter")
 def voter_(folders: Some = None, out: Out = HERE) -> None:
     """(f) The voter model."""
-    found = runs(*(folders or []))
+    stored = runs(*(folders or []))
     paths = out / "voter-held.csv", out / "voter-tilted.csv"
     still, moving = (
-        completed(part, path, ["shape"]) for part, path in zip((voter.held(found), voter.tilted(found)), paths)
+        completed(part, path, ["shape"]) for part, path in zip((voter.held(stored), voter.tilted(stored)), paths)
     )
     for part, path in zip((still, moving), paths):
         _csv(part, path)
-    draw.save(voter.figure(still, moving), out / "voter.png")
+    canvas.save(voter.figure(still, moving), out / "voter.png")
     _md(voter.summary(still, moving), out / "voter.md")
 
 

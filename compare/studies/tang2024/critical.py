@@ -15,10 +15,12 @@ import pandas as pd
 
 from vanbench.compare.declare.parse import shape_text
 from vanbench.compare.run.exact_tables import CASES, FOLDER, PUBLISHED_LAST
+from vanbench.compare.show import canvas
 from vanbench.compare.studies.exact_tables import published
 from vanbench.compare.studies.exact_tables.critical import WINDOW, critical, known
-from vanbench.compare.studies.tang2024 import draw, transition
+from vanbench.compare.studies.tang2024 import transition
 from vanbench.compare.studies.tang2024.values import Curves, exact_curves
+from vanbench.exact.statistics import fitted_line
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -41,35 +43,35 @@ SIZES = {("east", 2): (3, 4, 5), ("fa", 2): (3, 4, 5), ("east", 3): (2, 3)}  # w
 SIZES |= {(name, 1): (16, 20, 24) for name in ("east", "fa")}
 
 
-def peaks(found: Curves) -> pd.DataFrame:
+def peaks(curve: Curves) -> pd.DataFrame:
     """``t, s_c, height`` wherever ``-chi`` has a maximum inside the grid of ``s`` that stands ``STANDS`` times above
     its value at the smallest field: a lower one is lost in the noise of second derivatives, and early on is not yet
     that of the transition. In exact tables a lower one counts from ``LATE`` on, unless it is next to an end. Between
     the fields it is where `transition.place` puts it. Of clones with the spread over draws of ``ln Z`` within its
     standard errors, and the share of the draws that have a peak at all."""
     rows = []
-    drawn = _drawn(found) if found.source == "clones" else None
-    for j, t in enumerate(found.t):
-        known = np.isfinite(found.chi[:, j])
+    drawn = _drawn(curve) if curve.source == "clones" else None
+    for j, t in enumerate(curve.t):
+        known = np.isfinite(curve.chi[:, j])
         if t < MIN_T or np.isclose(t, PUBLISHED_LAST) or known.sum() < 5:
             continue
-        s = found.s[known]
-        scale = found.n * t
-        peak = _peak(s, found.ln_z[known, j], scale * found.chi[known, j], found.source == "exact" and t >= LATE)
+        s = curve.s[known]
+        scale = curve.n * t
+        peak = _peak(s, curve.ln_z[known, j], scale * curve.chi[known, j], curve.source == "exact" and t >= LATE)
         if peak is None:
             continue
         row = {"t": t, "s_c": peak[0], "height": peak[1] / scale}
         if drawn is not None:
             both = [(y, transition.derivatives(s, y)[1]) for y in drawn[:, known, j]]
-            others = [one[0] for y, bend in both if (one := _peak(s, y, bend)) is not None]
+            others = [peak_drawn[0] for y, bend in both if (peak_drawn := _peak(s, y, bend)) is not None]
             row |= {"s_c_stderr": np.std(others, ddof=1), "share": len(others) / DRAWS}
         rows.append(row)
     return pd.DataFrame(rows, columns=["t", "s_c", "height", "s_c_stderr", "share"])
 
 
-def _drawn(found: Curves) -> np.ndarray:
+def _drawn(curve: Curves) -> np.ndarray:
     """``DRAWS`` copies of ``ln Z`` with its noise once more, ``(DRAWS, n_s, n_t)``; independent fields."""
-    return found.ln_z + np.random.default_rng(1).standard_normal((DRAWS, *found.ln_z.shape)) * found.stderr
+    return curve.ln_z + np.random.default_rng(1).standard_normal((DRAWS, *curve.ln_z.shape)) * curve.stderr
 
 
 def _peak(s: np.ndarray, y: np.ndarray, bend: np.ndarray, low: bool = False) -> tuple[float, float] | None:
@@ -80,18 +82,18 @@ def _peak(s: np.ndarray, y: np.ndarray, bend: np.ndarray, low: bool = False) -> 
     return transition.place(s, y, bend) if 0 < best < len(s) - 1 and told else None
 
 
-def with_exact(found: Sequence[Curves]) -> list[Curves]:
+def with_exact(curves: Sequence[Curves]) -> list[Curves]:
     """Every run of a family, and the exact tables of the same families."""
     exact = [exact_curves(name, (n,) * dimension) for (name, dimension), lengths in SIZES.items() for n in lengths]
-    every = [*found, *(one for one in exact if one is not None)]
-    return [one for one in every if (one.system, len(one.shape)) in FAMILIES]
+    every = [*curves, *(curve for curve in exact if curve is not None)]
+    return [curve for curve in every if (curve.system, len(curve.shape)) in FAMILIES]
 
 
 def table(every: Sequence[Curves]) -> pd.DataFrame:
     """``system, shape, n_sites, source`` and the columns of `peaks`."""
     parts = [
-        peaks(one).assign(system=one.system, shape=shape_text(one.shape), n_sites=one.n, source=one.source)
-        for one in every
+        peaks(curve).assign(system=curve.system, shape=shape_text(curve.shape), n_sites=curve.n, source=curve.source)
+        for curve in every
     ]
     both = pd.concat([part for part in parts if len(part)], ignore_index=True)
     return both[["system", "shape", "n_sites", "source", "t", "s_c", "height", "s_c_stderr", "share"]]
@@ -103,15 +105,15 @@ def steady(every: Sequence[Curves], folder: Path = FOLDER) -> pd.DataFrame:
     rows: list[tuple[str, tuple[int, ...], float, str]] = [("east", (6, 6), published.CRITICAL[6], "published")]
     exact = {(CASES[name].system, CASES[name].shape): name for name in WINDOW if known(name, folder)}
     rows += [(*key, critical(name, folder).s_c, "exact") for key, name in exact.items()]
-    for one in every:
-        told = np.isfinite(one.scgf)
-        if (one.system, one.shape) not in exact and told.sum() >= ENOUGH:
-            s, y = one.s[told], one.scgf[told]
+    for curve in every:
+        told = np.isfinite(curve.scgf)
+        if (curve.system, curve.shape) not in exact and told.sum() >= ENOUGH:
+            s, y = curve.s[told], curve.scgf[told]
             if peak := _peak(s, y, transition.derivatives(s, y)[1]):
-                rows.append((one.system, one.shape, peak[0], "network"))
-    found = pd.DataFrame(rows, columns=["system", "shape", "s_c", "source"])
-    found.insert(2, "n_sites", [int(np.prod(shape)) for shape in found["shape"]])
-    return found.assign(shape=found["shape"].map(shape_text))
+                rows.append((curve.system, curve.shape, peak[0], "network"))
+    fields = pd.DataFrame(rows, columns=["system", "shape", "s_c", "source"])
+    fields.insert(2, "n_sites", [int(np.prod(shape)) for shape in fields["shape"]])
+    return fields.assign(shape=fields["shape"].map(shape_text))
 
 
 def distance(rows: pd.DataFrame) -> str:
@@ -157,19 +159,21 @@ def _clear(rows: pd.DataFrame) -> pd.Series:
 
 
 def _slope(x: pd.Series, y: pd.Series) -> float:
-    return float(np.polyfit(np.log(x), np.log(y), 1)[0])
+    return fitted_line(np.log(x), np.log(y))[0]
 
 
-def figure(rows: pd.DataFrame, long: pd.DataFrame, found: pd.DataFrame) -> Figure:
-    """Left: ``s_c(N, t)``; middle: ``s_c(N)``; right: the collapse, of 2D South-East with the published exponents, of
-    the others with those ``found``: of all sizes, and of the largest. Where fewer than two sizes have a long-time field
-    the left alone."""
+def figure(rows: pd.DataFrame, long: pd.DataFrame, exponents: pd.DataFrame) -> Figure:
+    """Left: ``s_c(N, t)``; middle: ``s_c(N)``; right: the collapse.
+
+    The collapse of 2D South-East uses the published exponents, that of the others ``exponents``, of all sizes and of
+    the largest. A model with fewer than two long-time fields has the left panel alone.
+    """
     models = [key for key in FAMILIES if ((rows.system == key[0]) & (_dimension(rows) == key[1]) & _clear(rows)).any()]
-    drawn, axes = draw.new(3, len(models), 4.2, 3.2)
+    drawn, axes = canvas.new(3, len(models), 4.2, 3.2)
     for row, key in zip(axes, models):
         mine = rows[(rows.system == key[0]) & (_dimension(rows) == key[1]) & _clear(rows)]
         fields = long[(long.system == key[0]) & (_dimension(long) == key[1])]
-        alpha, beta = _of(found, FAMILIES[key])
+        alpha, beta = _of(exponents, FAMILIES[key])
         _over_time(row[0], mine, fields, FAMILIES[key], beta)
         if len(fields) >= 2:
             _over_size(row[1], fields, alpha)
@@ -180,8 +184,8 @@ def figure(rows: pd.DataFrame, long: pd.DataFrame, found: pd.DataFrame) -> Figur
     return drawn
 
 
-def _of(found: pd.DataFrame, name: str) -> tuple[float, float]:
-    mine = found[found.model == name]
+def _of(exponents: pd.DataFrame, name: str) -> tuple[float, float]:
+    mine = exponents[exponents.model == name]
     alpha, beta = (mine[mine.exponent == which].value for which in ("alpha", "beta"))
     if name == "2D South-East":
         return ALPHA, BETA
@@ -197,7 +201,7 @@ MARKS = {"exact": "-", "clones": "x", "network": "o"}
 
 
 def _over_time(axis, rows: pd.DataFrame, long: pd.DataFrame, name: str, beta: float) -> None:
-    for colour, (_, group) in zip(draw.COLOURS, rows.groupby("n_sites")):
+    for colour, (_, group) in zip(canvas.COLOURS, rows.groupby("n_sites")):
         shape = group["shape"].iloc[0]
         for source, line in group.groupby("source"):
             line = line.sort_values("t")
@@ -210,7 +214,7 @@ def _over_time(axis, rows: pd.DataFrame, long: pd.DataFrame, name: str, beta: fl
     t = start.t * np.array([1.0, 10.0])
     axis.plot(t, start.s_c * np.array([1.0, 10.0]) ** -beta, "k--", lw=1, label=f"t^-{beta:.2f}")
     axis.set(xscale="log", yscale="log", xlabel="t", ylabel="s_c(N, t)", title=name)
-    draw.plain_ticks(axis.yaxis, FIELDS)
+    canvas.plain_ticks(axis.yaxis, FIELDS)
     axis.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=6)
 
 
@@ -221,15 +225,15 @@ def _over_size(axis, long: pd.DataFrame, alpha: float) -> None:
     middle = np.exp(np.log(long.n_sites).mean()), np.exp(np.log(long.s_c).mean())
     axis.plot(n, middle[1] * (n / middle[0]) ** -alpha, "k--", lw=1, label=f"N^-{alpha:.2f}")
     axis.set(xscale="log", yscale="log", xlabel="N", ylabel="s_c(N), long times")
-    draw.plain_ticks(axis.xaxis, sorted(set(long.n_sites)))
-    draw.plain_ticks(axis.yaxis, FIELDS)
+    canvas.plain_ticks(axis.xaxis, sorted(set(long.n_sites)))
+    canvas.plain_ticks(axis.yaxis, FIELDS)
     axis.set_ylim(long.s_c.min() / 1.3, long.s_c.max() * 1.3)
     axis.legend()
 
 
 def _collapse(axis, rows: pd.DataFrame, long: pd.DataFrame, alpha: float, beta: float) -> None:
     fields = dict(zip(long["shape"], long.s_c))
-    for colour, (_, group) in zip(draw.COLOURS, rows.groupby("n_sites")):
+    for colour, (_, group) in zip(canvas.COLOURS, rows.groupby("n_sites")):
         shape = group["shape"].iloc[0]
         if shape not in fields:
             continue
@@ -241,6 +245,6 @@ def _collapse(axis, rows: pd.DataFrame, long: pd.DataFrame, alpha: float, beta: 
             axis.errorbar(x, y, bar, fmt="none", color=colour, elinewidth=0.8, capsize=2)
     axis.axhline(1.0, color="k", lw=0.8)
     axis.set(xscale="log", yscale="log", xlabel="N^-α t^β", ylabel="s_c(N, t) / s_c(N)")
-    draw.plain_ticks(axis.yaxis, (1, 2, 3, 5, 10))
-    draw.plain_ticks(axis.xaxis, 10.0 ** np.arange(-4, 4))
+    canvas.plain_ticks(axis.yaxis, (1, 2, 3, 5, 10))
+    canvas.plain_ticks(axis.xaxis, 10.0 ** np.arange(-4, 4))
     axis.set_title(f"α = {alpha:.2f}, β = {beta:.2f}")

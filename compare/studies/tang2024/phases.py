@@ -11,7 +11,7 @@ import pandas as pd
 
 from vanbench.compare.declare.parse import shape_text
 from vanbench.compare.run.exact_tables import PUBLISHED_LAST
-from vanbench.compare.studies.tang2024 import draw
+from vanbench.compare.show import canvas
 from vanbench.compare.studies.tang2024.values import Curves, convex, derivatives, exact_curves
 
 if TYPE_CHECKING:
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 SHOWN_TIMES = 6  # lines of a panel of curves
 
 
-def grouped(found: Sequence[Curves]) -> list[dict[str, Curves]]:
+def grouped(curves: Sequence[Curves]) -> list[dict[str, Curves]]:
     """The sources of each system and shape: ``network``, ``clones``, and ``exact`` from the stored tables."""
     groups: dict[tuple[str, tuple[int, ...]], dict[str, Curves]] = {}
-    for one in found:
-        groups.setdefault((one.system, one.shape), {})[one.source] = one
+    for curve in curves:
+        groups.setdefault((curve.system, curve.shape), {})[curve.source] = curve
     for (system, shape), sources in groups.items():
         exact = exact_curves(system, shape)
         if exact is not None:
@@ -42,13 +42,13 @@ def reference(sources: dict[str, Curves]) -> Curves:
 
 def heat_maps(groups: Sequence[dict[str, Curves]]) -> Figure:
     """A row a system and size: the reference, the network, and curves of both over ``s`` at several times."""
-    figure, axes = draw.new(3, len(groups), 4.2, 3.1)
+    figure, axes = canvas.new(3, len(groups), 4.2, 3.1)
     for row, sources in zip(axes, groups):
         known, network = reference(sources), sources.get("network")
         top = float(np.nanmax(known.k))
         shown = [known] if network in (None, known) else [known, network]
         used = row[1:2] if known is network else row[: len(shown)]  # networks stand in the middle
-        images = [_map(axis, one, top) for axis, one in zip(used, shown)]
+        images = [_map(axis, curve, top) for axis, curve in zip(used, shown)]
         left, right, low, high = np.array([(*axis.get_xlim(), *axis.get_ylim()) for axis in used]).T
         for axis in row[:2]:
             if axis in used:  # the same axes, so that the maps can be laid over each other
@@ -61,16 +61,16 @@ def heat_maps(groups: Sequence[dict[str, Curves]]) -> Figure:
     return figure
 
 
-def _map(axis: Any, found: Curves, top: float) -> Any:
-    inside = (found.t >= 1) & (found.t <= 1000) & ~np.isclose(found.t, PUBLISHED_LAST)
-    missing = "lightgrey" if found.source == "clones" else "white"  # too noisy, or not run
+def _map(axis: Any, curve: Curves, top: float) -> Any:
+    inside = (curve.t >= 1) & (curve.t <= 1000) & ~np.isclose(curve.t, PUBLISHED_LAST)
+    missing = "lightgrey" if curve.source == "clones" else "white"  # too noisy, or not run
     colours = matplotlib.colormaps["viridis"].with_extremes(bad=missing)
-    s, t = _edges(found.s), _edges(found.t[inside])
+    s, t = _edges(curve.s), _edges(curve.t[inside])
     image = axis.pcolormesh(
-        s, t, np.ma.masked_invalid(found.k[:, inside].T), vmin=0, vmax=top, cmap=colours, rasterized=True
+        s, t, np.ma.masked_invalid(curve.k[:, inside].T), vmin=0, vmax=top, cmap=colours, rasterized=True
     )
     axis.set(xscale="log", yscale="log", xlabel="s", ylabel="t", xlim=(s[0], s[-1]), ylim=(t[0], t[-1]))
-    axis.set_title(f"{found.title}: {found.source}")
+    axis.set_title(f"{curve.title}: {curve.source}")
     axis.grid(False)
     return image
 
@@ -88,7 +88,7 @@ def _lines(axis: Any, known: Curves, network: Curves | None) -> None:
     shown = known if network is None else network
     every = [t for t in shown.t if np.isfinite(shown.k[:, shown.at(t)]).any()]
     times = [every[i] for i in sorted({*np.linspace(0, len(every) - 1, SHOWN_TIMES).round().astype(int)})]
-    for colour, t in zip(draw.shades(len(times)), times):
+    for colour, t in zip(canvas.shades(len(times)), times):
         there = known.at(t) >= 0 and bool(np.isfinite(known.k[:, known.at(t)]).any())
         if there:
             axis.plot(known.s, known.k[:, known.at(t)], "-", color=colour)

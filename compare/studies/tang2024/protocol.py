@@ -16,9 +16,10 @@ import pandas as pd
 
 from vanbench.compare.declare.parse import shape_text
 from vanbench.compare.run.record import Record
-from vanbench.compare.studies.tang2024 import draw
+from vanbench.compare.show import canvas
 from vanbench.compare.studies.tang2024.values import title
 from vanbench.exact import InputError
+from vanbench.exact.statistics import standard_error
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -39,9 +40,9 @@ LIMITS = (1e-6, 1e-1)
 SIGNIFICANT = 2.0  # standard errors of a difference
 
 
-def table(found: Sequence[Record]) -> pd.DataFrame:
+def table(stored: Sequence[Record]) -> pd.DataFrame:
     """One row for each run and time: the errors of ``ln Z`` (relative), the excess loss, the settings, the cost."""
-    return pd.DataFrame([row for record in found for row in _rows(record)])
+    return pd.DataFrame([row for record in stored for row in _rows(record)])
 
 
 def with_stored(rows: pd.DataFrame, path: Path) -> pd.DataFrame:
@@ -56,27 +57,27 @@ def with_stored(rows: pd.DataFrame, path: Path) -> pd.DataFrame:
 def _rows(record: Record) -> Iterator[dict[str, Any]]:
     errors, rows = record.frame("errors"), record.frame("rows")
     errors = errors[errors.quantity == "ln_Z"]
-    options = record.tracker_options
-    steps = round(max(record.config["times"]) / options["dt"])
+    options = record.task.tracker_options
+    steps = round(max(record.task.times) / options["dt"])
     epochs = options["first_epochs"] + (steps - 1) * options["epochs"]
-    for one in errors.itertuples():
+    for error in errors.itertuples():
         bounds = {
-            name: float(rows[(rows.quantity == f"ln_Z:{name}") & np.isclose(rows.t, one.t)].value.iloc[0])
+            name: float(rows[(rows.quantity == f"ln_Z:{name}") & np.isclose(rows.t, error.t)].value.iloc[0])
             for name in ("loss", "log_mean_exp")
         }
         yield {
-            "task": record.task,
+            "task": record.task.name,
             "system": record.system,
-            "shape": shape_text(record.shape),
+            "shape": shape_text(record.run.shape),
             "network": record.label,
-            "seed": record.replica,
+            "seed": record.run.replica,
             "parameters": record.diagnostics["n_parameters"],
             "epochs": options["epochs"],
             "rate": options["learning_rate"],
-            "t": one.t,
-            "error": abs(one.value - one.scheme) / abs(one.scheme),
-            "total": one.error,
-            "scheme": abs(one.scheme - one.exact) / abs(one.exact),
+            "t": error.t,
+            "error": abs(error.value - error.scheme) / abs(error.scheme),
+            "total": error.error,
+            "scheme": abs(error.scheme - error.exact) / abs(error.exact),
             "excess loss": bounds["log_mean_exp"] - bounds["loss"],
             "cpu_s": record.cpu_s,
             "ms per epoch": 1e3 * (record.cpu_s or np.nan) / epochs,
@@ -91,26 +92,24 @@ def summary(rows: pd.DataFrame) -> pd.DataFrame:
     out = groups.agg(
         seeds=("seed", "nunique"),
         error=("error", "mean"),
-        error_se=("error", _se),
+        error_se=("error", standard_error),
         total=("total", "mean"),
         loss=("excess loss", "mean"),
-        loss_se=("excess loss", _se),
+        loss_se=("excess loss", standard_error),
         cpu_s=("cpu_s", "mean"),
-        cpu_s_se=("cpu_s", _se),
+        cpu_s_se=("cpu_s", standard_error),
         ms_per_epoch=("ms per epoch", "mean"),
     )
     return out.reset_index()
 
 
-def _se(values: pd.Series) -> float:
-    return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else float("nan")
-
-
-def claims(found: pd.DataFrame) -> pd.DataFrame:
+def claims(summary: pd.DataFrame) -> pd.DataFrame:
     """Whether the published ranking holds here: the two values with standard errors, and what they say."""
     rows = []
     for text, task, first, second in CLAIMS:
-        pair = [found[(found.task == task) & found.network.str.split("(").str[0].eq(name)] for name in (first, second)]
+        pair = [
+            summary[(summary.task == task) & summary.network.str.split("(").str[0].eq(name)] for name in (first, second)
+        ]
         if any(part.empty for part in pair):
             continue
         for measure, name in {"cpu_s": "CPU s"}.items() if "faster" in text else MEASURES.items():
@@ -136,29 +135,29 @@ def over_time(rows: pd.DataFrame) -> Figure:
     ranked = rows[rows.task.str.startswith(RANKING)]
     short = ranked[[pair not in known for pair in zip(ranked.system, ranked["shape"])]]
     tasks = [*long.task.unique(), *short.task.unique()]
-    drawn, axes = draw.new(max(len(tasks), 1), 1, 3.6, 3.2)
+    drawn, axes = canvas.new(max(len(tasks), 1), 1, 3.6, 3.2)
     for axis, task in zip(axes[0], tasks):
         mine = rows[rows.task == task]
-        for colour, (name, group) in zip(draw.COLOURS, mine.groupby("network", sort=False)):
+        for colour, (name, group) in zip(canvas.COLOURS, mine.groupby("network", sort=False)):
             mean = group.groupby("t")[["error", "total"]].mean()
             axis.plot(mean.index, mean.error, "o-", color=colour, ms=4, label=name)
             axis.plot(mean.index, mean.total, "x", color=colour, ms=4)
         scheme = mine.groupby("t").scheme.mean()
         axis.plot(scheme.index, scheme, "k--", lw=1)
-        one = mine.iloc[0]
-        shape = tuple(int(n) for n in str(one["shape"]).split("x"))
-        axis.set(xscale="log", yscale="log", xlabel="t", title=title(one.system, shape), ylim=LIMITS)
-        draw.plain_ticks(axis.xaxis, mine.t.unique())
+        first = mine.iloc[0]
+        shape = tuple(int(n) for n in str(first["shape"]).split("x"))
+        axis.set(xscale="log", yscale="log", xlabel="t", title=title(first.system, shape), ylim=LIMITS)
+        canvas.plain_ticks(axis.xaxis, mine.t.unique())
         axis.legend(loc="lower right", title="against exact Euler", title_fontsize=7)
     axes[0, 0].set_ylabel("relative error of ln Z")
     drawn.suptitle("dashed: exact Euler against continuous time; crosses: networks against continuous time", fontsize=8)
     return drawn
 
 
-def settings(found: pd.DataFrame) -> Figure:
+def settings(summary: pd.DataFrame) -> Figure:
     """The network's error and the excess loss against each setting, the others as in the base run."""
-    panels = list(_panels(found))
-    drawn, axes = draw.new(len(panels), 2, 2.5, 2.5)
+    panels = list(_panels(summary))
+    drawn, axes = canvas.new(len(panels), 2, 2.5, 2.5)
     for column, (label, values, part) in enumerate(panels):
         order = np.argsort(values)
         x, sorted_part = values[order], part.iloc[order]
@@ -167,7 +166,7 @@ def settings(found: pd.DataFrame) -> Figure:
             axis.set(yscale="log", xlabel=label)
             if label != "layers of 16":
                 axis.set_xscale("log")
-            draw.plain_ticks(axis.xaxis, x)
+            canvas.plain_ticks(axis.xaxis, x)
     for row, name in zip(axes, ("network's error of ln Z", "excess loss (nats)")):
         ends = np.array([axis.get_ylim() for axis in row])
         for axis in row:  # one scale, so that the settings can be compared
@@ -177,18 +176,18 @@ def settings(found: pd.DataFrame) -> Figure:
     return drawn
 
 
-def _panels(found: pd.DataFrame) -> Iterator[tuple[str, np.ndarray, pd.DataFrame]]:
-    base = (found["shape"] == BASE[1]) & (found.network == BASE[2])
-    plain = found[base & (found.system == "east")]
+def _panels(summary: pd.DataFrame) -> Iterator[tuple[str, np.ndarray, pd.DataFrame]]:
+    base = (summary["shape"] == BASE[1]) & (summary.network == BASE[2])
+    plain = summary[base & (summary.system == "east")]
     epochs = plain[plain.task.str.startswith("epochs-")]
     yield "epochs a step", epochs.epochs.to_numpy(), epochs
     rates = plain[plain.task.str.startswith("rate-") | (plain.task == BASE[0])]
     yield "learning rate", rates.rate.to_numpy(), rates
-    shaped = found[found.task == "width-and-depth"]
+    shaped = summary[summary.task == "width-and-depth"]
     hidden = shaped.network.str.extract(r"hidden=([\d,]+)")[0].str.split(",")
     width, depth = hidden.str[0].astype(int).to_numpy(), hidden.str.len().to_numpy()
     yield "units of one layer", width[depth == 1], shaped[depth == 1]
     yield "layers of 16", depth[width == 16], shaped[width == 16]
-    sizes = found[found.task == BASE[0]]
+    sizes = summary[summary.task == BASE[0]]
     n = sizes["shape"].str.split("x").map(lambda lengths: int(np.prod([int(v) for v in lengths])))
     yield "N", n.to_numpy(), sizes

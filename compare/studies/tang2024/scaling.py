@@ -14,11 +14,12 @@ import numpy as np
 import pandas as pd
 import torch
 import typer
-from tabulate import tabulate
 
 from vanbench.compare.declare import parse
+from vanbench.compare.show.grid import Grid
 from vanbench.compare.studies.tang2024.clock import ON_CPU, Where
 from vanbench.exact import InputError, build
+from vanbench.exact.statistics import fitted_line
 from vanbench.neural import Ensemble, trackers
 from vanbench.neural import build as network
 from vanbench.neural.asked import DTYPES
@@ -51,7 +52,7 @@ def time_per_step(
 def exponent(sites: np.ndarray, seconds: np.ndarray) -> float:
     """``a`` of ``seconds ~ sites^a``, least squares of the logarithms over the larger half of the sizes."""
     half = len(sites) // 2 if len(sites) > 3 else 0
-    return float(np.polyfit(np.log(sites[half:]), np.log(seconds[half:]), 1)[0])
+    return fitted_line(np.log(sites[half:]), np.log(seconds[half:]))[0]
 
 
 def main(
@@ -94,13 +95,8 @@ def main(
 
 def _markdown(table: pd.DataFrame, tracker: str, architecture: str, options: dict[str, Any], where: Where) -> str:
     told = ", ".join(f"{key} = {value}" for key, value in options.items()) or "default options"
-    cells = [[int(r.sites), int(r.parameters), f"{r.seconds:.3g}"] for r in table.itertuples()]
-    body = tabulate(
-        cells,
-        ["sites N", "parameters", "CPU s a step" if where.device == "cpu" else "s a step"],
-        tablefmt="pipe",
-        disable_numparse=True,
-    )
+    rows = [[str(int(r.sites)), str(int(r.parameters)), f"{r.seconds:.3g}"] for r in table.itertuples()]
+    body = Grid(["sites N", "parameters", "CPU s a step" if where.device == "cpu" else "s a step"], rows).markdown()
     grows = ""
     if len(table) > 1:
         grows = f"\nTime grows as N^{exponent(table.sites.to_numpy(float), table.seconds.to_numpy()):.2f}.\n"

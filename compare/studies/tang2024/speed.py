@@ -22,6 +22,7 @@ import typer
 
 from vanbench.compare.declare import parse
 from vanbench.compare.run.record import write_text
+from vanbench.compare.show.grid import markdown
 from vanbench.compare.studies.tang2024.clock import ON_CPU, Where
 from vanbench.exact import InputError
 from vanbench.neural import Autoregressive, build
@@ -88,7 +89,7 @@ def main(
     except InputError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from error
-    table = pd.DataFrame(rows).to_markdown(index=False, floatfmt=".3g")
+    table = markdown(pd.DataFrame(rows), ".3g")
     text = f"Milliseconds, {where.name}, {shape}, {samples} samples.\n\n{table}\n"
     if out is None:
         print(text, end="")

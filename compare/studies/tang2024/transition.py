@@ -45,9 +45,9 @@ def _crossing(s: np.ndarray, y: np.ndarray, kink: int) -> float | None:
     """Where the parabolas through the fields before and after ``kink`` meet, between its neighbours."""
     sides = slice(kink - SIDE, kink), slice(kink + 1, kink + 1 + SIDE)
     before, after = (np.polyfit(s[side] - s[kink], y[side], 2) for side in sides)
-    found = [float(root.real) + s[kink] for root in np.roots(before - after) if abs(root.imag) < 1e-12]
-    found = [root for root in found if s[kink - 1] < root < s[kink + 1]]
-    return found[0] if len(found) == 1 else None
+    roots = [float(root.real) + s[kink] for root in np.roots(before - after) if abs(root.imag) < 1e-12]
+    roots = [root for root in roots if s[kink - 1] < root < s[kink + 1]]
+    return roots[0] if len(roots) == 1 else None
 
 
 def _top(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:

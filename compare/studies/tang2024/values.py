@@ -52,8 +52,8 @@ class Curves:
 
     def at(self, t: float) -> int:
         """Where ``t`` stands among the times; -1 where it does not."""
-        found = np.flatnonzero(np.isclose(self.t, t, rtol=1e-6))
-        return int(found[0]) if found.size else -1
+        place = np.flatnonzero(np.isclose(self.t, t, rtol=1e-6))
+        return int(place[0]) if place.size else -1
 
 
 def title(system: str, shape: tuple[int, ...]) -> str:
@@ -72,7 +72,7 @@ def curves(record: Record) -> Curves:
     rows = rows[rows.quantity == "ln_Z"]
     ln_z, stderr = (rows.pivot(index="s", columns="t", values=name) for name in ("value", "stderr"))
     s, t = ln_z.index.to_numpy(float), ln_z.columns.to_numpy(float)
-    shape = tuple(record.shape)
+    shape = record.run.shape
     source = "network" if record.diagnostics.get("n_parameters") else "clones"
     slopes = _slopes(source, s, t, ln_z.to_numpy(), int(np.prod(shape)))
     grids = ln_z.to_numpy(), stderr.to_numpy(), *slopes
@@ -93,43 +93,43 @@ def _scgf(record: Record, s: np.ndarray) -> np.ndarray:
     return log.groupby("s").scgf.last().reindex(s).to_numpy(float)
 
 
-def merged(found: Sequence[Curves]) -> list[Curves]:
+def merged(curves: Sequence[Curves]) -> list[Curves]:
     """One of each system, shape and source: runs over other fields or times side by side, NaN where none was."""
     groups: dict[tuple, list[Curves]] = {}
-    for one in found:
-        groups.setdefault((one.system, one.shape, one.source), []).append(one)
+    for curve in curves:
+        groups.setdefault((curve.system, curve.shape, curve.source), []).append(curve)
     return [_union(parts) if len(parts) > 1 else parts[0] for parts in groups.values()]
 
 
 def _union(parts: Sequence[Curves]) -> Curves:
     """Where runs overlap the first counts; derivatives are those through the fields of all."""
-    s, t = (np.unique(np.concatenate([getattr(one, name) for one in parts]).round(9)) for name in ("s", "t"))
+    s, t = (np.unique(np.concatenate([getattr(curves, name) for curves in parts]).round(9)) for name in ("s", "t"))
     ln_z, stderr, k, chi = np.full((4, len(s), len(t)), np.nan)
     scgf = np.full(len(s), np.nan)
-    for one in parts:
-        rows, place = np.searchsorted(s, one.s.round(9)), np.searchsorted(t, one.t.round(9))
+    for curves in parts:
+        rows, place = np.searchsorted(s, curves.s.round(9)), np.searchsorted(t, curves.t.round(9))
         at = np.ix_(rows, place)
-        for whole, part in ((ln_z, one.ln_z), (stderr, one.stderr)):
+        for whole, part in ((ln_z, curves.ln_z), (stderr, curves.stderr)):
             whole[at] = np.where(np.isnan(whole[at]), part, whole[at])
-        scgf[rows] = np.where(np.isnan(scgf[rows]), one.scgf, scgf[rows])
+        scgf[rows] = np.where(np.isnan(scgf[rows]), curves.scgf, scgf[rows])
     first = parts[0]
     for j in range(len(t)):
         here = np.isfinite(ln_z[:, j])
         slopes = _slopes(first.source, s[here], t[j : j + 1], ln_z[here, j : j + 1], first.n)
         k[here, j], chi[here, j] = (part[:, 0] for part in slopes)
-    cpu_s = sum(one.cpu_s or 0.0 for one in parts)
+    cpu_s = sum(curves.cpu_s or 0.0 for curves in parts)
     return trusted(Curves(first.source, first.system, first.shape, s, t, ln_z, stderr, k, chi, scgf, cpu_s))
 
 
-def trusted(found: Curves) -> Curves:
+def trusted(curve: Curves) -> Curves:
     """Of clones, ``k`` and ``chi`` are NaN where their standard errors leave ``k`` open, and at times at which ``k``
     grows with ``s`` by as much: ``ln Z`` is convex, so there the clones have lost the trajectories that decide it."""
-    if found.source != "clones":
-        return found
-    top = BLUR * np.nanmax(found.k)
-    lost = np.fmax.reduce(found.k - np.fmin.accumulate(found.k, axis=0), axis=0) > top
-    bad = (noise(found.s, found.t, found.stderr, found.n) > top) | lost
-    return replace(found, k=np.where(bad, np.nan, found.k), chi=np.where(bad, np.nan, found.chi))
+    if curve.source != "clones":
+        return curve
+    top = BLUR * np.nanmax(curve.k)
+    lost = np.fmax.reduce(curve.k - np.fmin.accumulate(curve.k, axis=0), axis=0) > top
+    bad = (noise(curve.s, curve.t, curve.stderr, curve.n) > top) | lost
+    return replace(curve, k=np.where(bad, np.nan, curve.k), chi=np.where(bad, np.nan, curve.chi))
 
 
 def stored(path: Path, besides: Sequence[Curves]) -> list[Curves]:
@@ -137,7 +137,7 @@ def stored(path: Path, besides: Sequence[Curves]) -> list[Curves]:
     if not path.exists():
         return []
     table = pd.read_csv(path, dtype={"shape": str})
-    known = {(one.system, shape_text(one.shape), one.source) for one in besides}
+    known = {(curve.system, shape_text(curve.shape), curve.source) for curve in besides}
     out = []
     for (system, shape, source), group in table.groupby(["system", "shape", "source"]):
         if (system, shape, source) in known:
@@ -206,17 +206,17 @@ def exact_curves(system: str, shape: tuple[int, ...], folder: Path = FOLDER) -> 
 
 
 def _pivot(table: pd.DataFrame, quantity: str) -> pd.DataFrame:
-    found = table[table.quantity == quantity].pivot(index="s", columns="t", values="value")
-    return found.astype(float)
+    wide = table[table.quantity == quantity].pivot(index="s", columns="t", values="value")
+    return wide.astype(float)
 
 
-def table_of(found: Curves) -> pd.DataFrame:
+def table_of(curve: Curves) -> pd.DataFrame:
     """Tidy rows of one source."""
-    s, t = np.meshgrid(found.s, found.t, indexing="ij")
-    flat = {name: getattr(found, name).ravel() for name in ("ln_z", "stderr", "k", "chi")}
-    flat["scgf"] = np.repeat(found.scgf, len(found.t))
+    s, t = np.meshgrid(curve.s, curve.t, indexing="ij")
+    flat = {name: getattr(curve, name).ravel() for name in ("ln_z", "stderr", "k", "chi")}
+    flat["scgf"] = np.repeat(curve.scgf, len(curve.t))
     frame = pd.DataFrame({"s": s.ravel(), "t": t.ravel(), **flat}).rename(columns={"chi": "minus_chi", "ln_z": "ln_Z"})
-    frame.insert(0, "source", found.source)
-    frame.insert(0, "shape", shape_text(found.shape))
-    frame.insert(0, "system", found.system)
-    return frame.assign(cpu_s=found.cpu_s)
+    frame.insert(0, "source", curve.source)
+    frame.insert(0, "shape", shape_text(curve.shape))
+    frame.insert(0, "system", curve.system)
+    return frame.assign(cpu_s=curve.cpu_s)

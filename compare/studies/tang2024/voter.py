@@ -10,7 +10,7 @@ import pandas as pd
 
 from vanbench.compare.declare.parse import shape_text
 from vanbench.compare.run.record import Record
-from vanbench.compare.studies.tang2024 import draw
+from vanbench.compare.show import canvas
 from vanbench.exact.closed_form import copying, lattice_edges, voter_magnetisation
 from vanbench.exact.systems import build
 
@@ -28,41 +28,43 @@ def closed_form(shape: tuple[int, ...], t: float, **params: object) -> np.ndarra
     return (voter_magnetisation(rates, start, t) + 1) / 2
 
 
-def held(found: Sequence[Record]) -> pd.DataFrame:
+def held(stored: Sequence[Record]) -> pd.DataFrame:
     """``shape, t, site, value, stderr, exact`` of the runs at s = 0 with a site held."""
     parts = [EMPTY]
-    for record in found:
+    for record in stored:
         rows = record.frame("rows")
         rows = rows[rows.quantity == "density_profile"]
         if rows.empty:
             continue
-        params = {name: record.config["params"][name] for name in ("boundary", "initial", "pinned")}
+        params = {name: record.task.params[name] for name in ("boundary", "initial", "pinned")}
         for t, group in rows.groupby("t"):
             group = group.sort_values("site")
-            exact = closed_form(tuple(record.shape), float(t), **params)
-            parts.append(group[["t", "site", "value", "stderr"]].assign(shape=shape_text(record.shape), exact=exact))
+            exact = closed_form(record.run.shape, float(t), **params)
+            parts.append(
+                group[["t", "site", "value", "stderr"]].assign(shape=shape_text(record.run.shape), exact=exact)
+            )
     return pd.concat(parts, ignore_index=True)
 
 
-def tilted(found: Sequence[Record]) -> pd.DataFrame:
+def tilted(stored: Sequence[Record]) -> pd.DataFrame:
     """``shape, s, t, value, stderr, exact`` of ``ln Z`` and the density against exact vectors."""
     parts = [EMPTY]
-    for record in found:
+    for record in stored:
         errors = record.frame("errors")
         if "exact" in errors and errors.exact.notna().any():
             errors = errors[errors.quantity.isin(["ln_Z", "density"])]
             parts.append(
-                errors[["quantity", "s", "t", "value", "stderr", "exact"]].assign(shape=shape_text(record.shape))
+                errors[["quantity", "s", "t", "value", "stderr", "exact"]].assign(shape=shape_text(record.run.shape))
             )
     return pd.concat(parts, ignore_index=True)
 
 
 def figure(still: pd.DataFrame, moving: pd.DataFrame) -> Figure:
     """Lines: closed form or exact vectors. Points: networks."""
-    drawn, axes = draw.new(2, 2)
+    drawn, axes = canvas.new(2, 2)
     drawn.suptitle("lines: exact, points: networks", fontsize=9)
     for axis, (shape, group) in zip(axes[0], still.groupby("shape", sort=False)):
-        for colour, (t, line) in zip(draw.shades(group.t.nunique()), group.groupby("t")):
+        for colour, (t, line) in zip(canvas.shades(group.t.nunique()), group.groupby("t")):
             line = line.sort_values("site")
             axis.plot(line.site, line.exact, "-", color=colour, label=f"t = {t:g}")
             axis.errorbar(line.site, line.value, line.stderr, fmt="o", ms=3, color=colour)
@@ -70,7 +72,7 @@ def figure(still: pd.DataFrame, moving: pd.DataFrame) -> Figure:
         axis.set(xlabel=rows, ylabel="mean density of up-spins", title=f"{shape} sites, the first held up, s = 0")
         axis.legend()
     for axis, (shape, group) in zip(axes[1], moving[moving.quantity == "ln_Z"].groupby("shape", sort=False)):
-        for colour, (s, line) in zip(draw.COLOURS, group.groupby("s")):
+        for colour, (s, line) in zip(canvas.COLOURS, group.groupby("s")):
             axis.plot(line.t, line.exact, "-", color=colour, label=f"s = {s:g}")
             axis.plot(line.t, line.value, "o", ms=4, color=colour, mfc="none")
         axis.set(xlabel="t", ylabel="ln Z", title=f"{shape} sites, tilted")

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from vanbench.exact import ising
 from vanbench.exact.ising import montecarlo
 from vanbench.exact.seeds import stream
+from vanbench.exact.statistics import all_but_one, effective_fraction, jackknife_error
 from vanbench.neural import Autoregressive
 from vanbench.neural.learning import likelihood as learn
 
@@ -50,17 +51,17 @@ def causes(
         for k, T in enumerate(temperatures):
             part = slice(k * SAMPLES, (k + 1) * SAMPLES)
             parts = {"learned": deviation, "images": images, "by_energy": smooth, "rest": deviation - smooth}
-            found = {column: _shift(d[part], energy[part], T) for column, d in parts.items()}
+            shifts = {column: _shift(d[part], energy[part], T) for column, d in parts.items()}
             w = _weights(deviation[part], T)
             control = energy[part].mean() / n_sites - exact[k]
             rows.append(
                 {
                     "run": name,
                     "T": T,
-                    **{column: value / n_sites for column, (value, _) in found.items()},
-                    "stderr": found["learned"][1] / n_sites,
+                    **{column: value / n_sites for column, (value, _) in shifts.items()},
+                    "stderr": shifts["learned"][1] / n_sites,
                     "true_H": control,
-                    "effective": w.sum() ** 2 / (w**2).sum() / SAMPLES,
+                    "effective": float(effective_fraction(w)),
                 }
             )
     return pd.DataFrame(rows)
@@ -89,8 +90,7 @@ def _shift(deviation: NDArray, energy: NDArray, T: float) -> tuple[float, float]
     """What a deviation does to the average energy at T, with its jackknife error; the same configurations in both."""
     w = _weights(deviation, T)
     sums = np.stack([part.reshape(GROUPS, -1).sum(1) for part in (w, w * energy, energy)])
-    without = sums.sum(1, keepdims=True) - sums
+    without = all_but_one(sums)
     kept = len(energy) * (1 - 1 / GROUPS)
     left = without[1] / without[0] - without[2] / kept
-    error = np.sqrt((GROUPS - 1) / GROUPS * np.sum((left - left.mean()) ** 2))
-    return float(w @ energy / w.sum() - energy.mean()), float(error)
+    return float(w @ energy / w.sum() - energy.mean()), float(jackknife_error(left))

@@ -81,13 +81,13 @@ def _fitted(work: Path, name: str, spec: Spec, n: int, say: Say) -> dict[str, An
 
 def _predicted(work: Path, name: str, temperatures: list[float], sampling: Sampling, say: Say) -> pd.DataFrame:
     folder = work / name
-    found = ising_predict.saved(folder, temperatures, sampling)
-    if found is None:
+    frame = ising_predict.saved(folder, temperatures, sampling)
+    if frame is None:
         say(f"sampling {name} at {len(temperatures)} temperatures")
         spec, net, fit = load(folder)
-        found = ising_predict.predict(spec, net, fit, temperatures, sampling)
-        ising_predict.save(folder, found, temperatures, sampling)
-    return found
+        frame = ising_predict.predict(spec, net, fit, temperatures, sampling)
+        ising_predict.save(folder, frame, temperatures, sampling)
+    return frame
 
 
 def _summary(spec: Spec, fit: dict[str, Any], frame: pd.DataFrame) -> dict[str, Any]:
@@ -179,7 +179,7 @@ def part_bounded(out: Path, work: Path, say: Say) -> None:
 
 
 def part_causes(out: Path, work: Path, say: Say) -> None:
-    """Whose fault the energy just below T_c is: the sampler's, the noise's, or a bias for order."""
+    """The cause of the energy's error just below T_c: the sampler, noise, or a bias for order."""
     specs = {"main": BASE, **SHARED}
     lines = []
     for name, spec in specs.items():
@@ -278,16 +278,16 @@ def part_ceiling(out: Path, work: Path, say: Say) -> None:
         exact0 = coarse.distribution(spec.shape, stride, T0)
         kl = float(np.exp(exact0.log_p) @ (exact0.log_p - learn.log_prob(net, exact0.outcomes)))
         for T in PROBE:
-            found = coarse.ceiling(spec.shape, stride, T0, T)
+            predicted = coarse.ceiling(spec.shape, stride, T0, T)
             rows.append(
                 {
                     "stride": stride,
                     "T": T,
-                    "exact": found["exact_abs_magnetization"],
-                    "ceiling": found["predicted_abs_magnetization"],
+                    "exact": predicted["exact_abs_magnetization"],
+                    "ceiling": predicted["predicted_abs_magnetization"],
                     "network": frame.value[T],
                     "network_stderr": frame.stderr[T],
-                    "kl_of_the_ceiling": found["kl_divergence"],
+                    "kl_of_the_ceiling": predicted["kl_divergence"],
                     "kl_of_the_network_at_T0": kl,
                 }
             )

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from vanbench.exact import InputError
+from vanbench.exact.statistics import effective_fraction, relative_weights
 from vanbench.neural.backend.adam import Moments
-from vanbench.neural.estimators import Increment, effective_samples, from_loss, from_weights
+from vanbench.neural.estimators import Increment, from_loss, from_weights
 from vanbench.neural.trackers.base import POSITIVE, Diverged, Observed, Problem, Step, Tracker, one_configuration
 from vanbench.neural.trackers.options import Numbers, option
 from vanbench.neural.trackers.projected.target import Average, Euler, averaged
@@ -129,15 +130,16 @@ class Projected(Tracker[Fitted]):
             increments = {"loss": from_loss(log_weights), "log_mean_exp": from_weights(log_weights)}
             increments = {k: Increment(i.value, i.covariance + target.noise(mass)) for k, i in increments.items()}
             increments["integrated"] = mass
-            ess = effective_samples(log_weights)
+            ess = effective_fraction(relative_weights(log_weights))
         else:
-            exact = target(states).logsumexp(1)
+            aim, log_p = target(states), problem.log_prob(states)
+            exact = aim.logsumexp(1)
             increments = {
                 "loss": Increment.certain(-loss.to(exact)),
                 "log_mean_exp": Increment.certain(exact),
                 "integrated": mass,
             }
-            ess = torch.exp(2 * exact - (2 * log_weights + problem.log_prob(states)).logsumexp(1))
+            ess = effective_fraction(relative_weights(aim - log_p), log_p.exp())
         # how far the step was to take ln p, and the part of it that is left, as spreads over the network
         assert target.change is not None
         path, left = (_spread(problem, values, states) for values in (target.change, log_weights))

@@ -29,6 +29,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from vanbench.exact.statistics import effective_fraction, jackknife_deviations
 from vanbench.neural.ensemble import Parameters
 from vanbench.neural.trackers.base import Problem, Saved
 from vanbench.neural.trackers.subspace.calibration import calibrated, controls, main_directions
@@ -103,8 +104,7 @@ class Span(Saved):
 
     def effective(self, t: float) -> Tensor:
         """The effective part of the configurations under `weights`, ``(R,)``."""
-        w = self.weights(t)
-        return 1 / (w.square().sum(1) * w.shape[1])
+        return effective_fraction(self.weights(t))
 
     def _evaluate(self, problem: Problem, network: Parameters, x: Tensor) -> tuple[Tensor, ...]:
         """What `EVALUATED` names for one network on configurations ``(R, n, n_sites)``, ``n`` whole sets of samples.
@@ -230,6 +230,4 @@ def _jackknife(values: Tensor) -> tuple[Tensor, Tensor]:
     """From the value of all data and those without each block, ``(R, 1 + blocks)``."""
     whole, without = values[:, 0], values[:, 1:]
     count = without.shape[1]
-    mean = without.mean(1, keepdim=True)
-    influences = (without - mean) * ((count - 1) / count) ** 0.5
-    return count * whole - (count - 1) * mean[:, 0], influences
+    return count * whole - (count - 1) * without.mean(1), jackknife_deviations(without)

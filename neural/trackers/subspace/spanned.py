@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from vanbench.exact.statistics import effective_fraction, systematic_sample
 from vanbench.exact.warning import RunWarning
 from vanbench.neural.trackers.base import Observed, Problem
 from vanbench.neural.trackers.subspace.span import Span
@@ -56,12 +58,11 @@ class Trials(Protocol):
 
 def spread(weights: Tensor, x: Tensor, count: int) -> Tensor:
     """``count`` of the configurations ``x``, ``(R, n, n_sites)``, in proportion to their ``weights``, ``(R, n)``."""
-    w, n = weights.cumsum(1), weights.shape[1]
-    places = ((torch.arange(count, device=w.device) + 0.5) / count).expand(len(w), count).contiguous()
-    picked = torch.searchsorted(w.contiguous(), places).clamp_max(n - 1)
+    rows = [systematic_sample(row, count, 0.5) for row in weights.cpu().numpy()]
+    picked = torch.as_tensor(np.stack(rows), device=x.device)
     return x.gather(1, picked[..., None].expand(-1, -1, x.shape[2]))
 
 
 def effective(weights: Tensor) -> int:
     """How many of the ``weights`` ``(R, n)`` count, for the field where fewest do; at least 2."""
-    return max(2, round(float((1 / weights.square().sum(1)).min())))
+    return max(2, round(weights.shape[1] * float(effective_fraction(weights).min())))

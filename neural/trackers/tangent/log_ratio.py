@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from vanbench.exact.statistics import effective_fraction
 from vanbench.neural.estimators import Increment, covariance_of_means
 from vanbench.neural.trackers.base import Problem, Step, Variant
 from vanbench.neural.trackers.options import option
@@ -98,7 +99,7 @@ def growth(batch: Batch, ratio: Tensor, there: Tensor) -> tuple[Increment, dict[
     path = (batch.mean * (ratio - (batch.mean * ratio).sum(1, keepdim=True)).square()).sum(1).clamp_min(1e-300)
     residual = ((batch.mean * (delta - middle).square()).sum(1) / path).sqrt()
     mass, factor = batch.mean * weight, excess + 1
-    ess = (mass * factor).sum(1).square() / (mass.sum(1) * (mass * factor.square()).sum(1))
+    ess = effective_fraction(factor, mass)
     told = {"residual": residual, "path": path.sqrt(), "ess": ess}
     if batch.exact:
         return Increment.certain(value), told

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from vanbench.exact.statistics import effective_fraction
 from vanbench.exact.warning import RunWarning
 from vanbench.neural.ensemble import Parameters
 from vanbench.neural.estimators import Increment
@@ -117,7 +118,7 @@ class Tangent(Tracker[Flow]):
             problem.ensemble.load(before)
             raise Diverged("the step is not finite; the last good networks were kept: take more damping or samples.")
         stiffness = self._stiffness(problem, state.batch, dt)
-        ess = 1 / (state.batch.mean.square().sum(1) * state.batch.mean.shape[1])
+        ess = effective_fraction(state.batch.mean)
         batch = batch or self.draw(problem)
         increment = Increment(dt * rate.value, dt**2 * rate.covariance)
         ln_z = state.ln_z + increment.value

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from vanbench.exact import InputError
-from vanbench.exact.trajectories.cloning import effective, even_out, resampled
+from vanbench.exact.statistics import effective_fraction, relative_weights, systematic_sample
+from vanbench.exact.trajectories.cloning import even_out
 from vanbench.exact.trajectories.jumptables import JumpTables, advance, compile_moves, draw_starts
 from vanbench.neural.estimators import Increment, covariance_of_means
 from vanbench.neural.trackers.base import POSITIVE, Observed, Problem, Step, Tracker, Variant
@@ -101,8 +102,8 @@ class Clones(Tracker[Population]):
 
     def _effective(self, log_weights: np.ndarray) -> Tensor:
         """The least effective part of a population, ``(R,)``."""
-        least = [min(effective(row[part]) for part in self._parts()) for row in log_weights]
-        return torch.tensor(least, dtype=torch.float64)
+        weights = torch.from_numpy(log_weights).view(len(log_weights), self.populations, self.size)
+        return effective_fraction(relative_weights(weights)).amin(1)
 
 
 def enough(clones: int, populations: int) -> None:
@@ -129,12 +130,12 @@ def independent(x: np.ndarray, log_weights: np.ndarray, populations: int) -> np.
     """
     counts, rows = [], []
     for own, walkers in zip(log_weights, x):
-        weights, density = np.exp(own - own.max()), walkers.mean(1)
+        weights, density = relative_weights(own), walkers.mean(1)
         order = np.argsort(density, kind="stable")  # as strata, so that picking adds no noise to the density
         counts.append(_worth(weights / weights.sum(), density, populations))
         rows.append((weights[order], walkers[order]))
-    count = min(counts)
-    return np.stack([walkers[resampled(weights, count, np.random.default_rng(0))] for weights, walkers in rows])
+    count, offset = min(counts), np.random.default_rng(0).random()
+    return np.stack([walkers[systematic_sample(weights, count, offset)] for weights, walkers in rows])
 
 
 def _worth(weights: np.ndarray, values: np.ndarray, populations: int) -> int:

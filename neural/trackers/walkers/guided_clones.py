@@ -22,7 +22,8 @@ import torch
 from torch import Tensor
 
 from vanbench.exact import Connections
-from vanbench.exact.trajectories.cloning import effective, even_out, resampled
+from vanbench.exact.statistics import effective_fraction, relative_weights, systematic_sample
+from vanbench.exact.trajectories.cloning import even_out
 from vanbench.exact.trajectories.guide import Clusters, Guide, connected, flat, velocity
 from vanbench.exact.trajectories.jumptables import JumpTables, advance, compile_moves
 from vanbench.neural.estimators import Increment, covariance_of_means
@@ -200,7 +201,7 @@ def population(
     pairs = np.repeat(starts[:, None], 2, 1)  # towards the start and towards the end of the trajectory
     walkers = pairs.reshape(2 * size, -1)
     weights = log_equilibrium + np.log(size) + 2 * schedule[0][1].log(starts)
-    least = effective(weights)
+    least = float(effective_fraction(relative_weights(weights)))
     for (span, now, steer), (_, after, _) in pairwise(schedule):
         banked += even_out(pairs, np.zeros(size), weights, rng)
         gained = np.zeros(2 * size)
@@ -208,7 +209,7 @@ def population(
             advance(tables, walkers, np.zeros(0), gained, span, int(rng.integers(2**62)), steer)
         gained += after.plus(now, -1.0).log(walkers)
         weights += gained.reshape(size, 2).sum(1)
-        least = min(least, effective(weights))
-    top = weights.max()
-    last = np.exp(weights - top)
-    return banked + float(np.log(last.mean()) + top), least, pairs[resampled(last, size, rng), 0]
+        least = min(least, float(effective_fraction(relative_weights(weights))))
+    last = relative_weights(weights)
+    ends = pairs[systematic_sample(last, size, rng.random()), 0]
+    return banked + float(np.log(last.mean()) + weights.max()), least, ends

@@ -1,0 +1,74 @@
+"""A table as Markdown, LaTeX or lines of a terminal, from one grid of cells."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+from tabulate import tabulate
+
+from vanbench.compare.show.latex import escape
+
+FILE_WIDTH = 180  # columns of a table that goes into a file or a CI log, where nothing says how wide it may be
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Cells that are text already, one row a line. Raises ``ValueError`` for rows of another length."""
+
+    headings: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+    def __post_init__(self) -> None:
+        if any(len(row) != len(self.headings) for row in self.rows):
+            raise ValueError("every row of a table needs one cell a heading.")
+
+    @property
+    def numeric(self) -> list[bool]:
+        """Which columns hold numbers, or nothing, alone."""
+        return [all(_is_number(row[index]) for row in self.rows) for index in range(len(self.headings))]
+
+    def markdown(self) -> str:
+        return tabulate(self.rows, self.headings, tablefmt="pipe", disable_numparse=True)
+
+    def latex(self, numeric: Sequence[bool]) -> str:
+        """A booktabs table of cells that are LaTeX already; ``numeric`` columns are set flush right."""
+        columns = "".join("r" if right else "l" for right in numeric)
+        head, *lines = (" & ".join(cells) + r" \\" for cells in ([escape(h) for h in self.headings], *self.rows))
+        lines = [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", head, r"\midrule", *lines, r"\bottomrule"]
+        return "\n".join([r"% \usepackage{booktabs,siunitx}", *lines, r"\end{tabular}"])
+
+    def show(self, title: str = "") -> None:
+        """Print it on stdout."""
+        table = Table(title=title or None, title_justify="left")
+        for name, right in zip(self.headings, self.numeric):
+            table.add_column(name, justify="right" if right else "left", no_wrap=right, overflow="fold")
+        for row in self.rows:
+            table.add_row(*row)
+        width = None if sys.stdout.isatty() else FILE_WIDTH
+        Console(markup=False, highlight=False, emoji=False, width=width).print(table)
+
+
+def markdown(frame: pd.DataFrame, floatfmt: str = "g", text: bool = False) -> str:
+    """``frame`` without its index; ``text``: with its cells as they are, flush left."""
+    options: dict[str, Any] = {"floatfmt": floatfmt, "disable_numparse": text, "missingval": ""}
+    return frame.to_markdown(index=False, **options)
+
+
+def cell(value: Any) -> str:
+    """A value in a Markdown table that is written by hand: three digits, nothing for None, bars escaped."""
+    text = "" if value is None else f"{value:.3g}" if isinstance(value, float) else str(value)
+    return text.replace("|", r"\|")
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text or 0)
+    except ValueError:
+        return False
+    return True
