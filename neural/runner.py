@@ -276,8 +276,8 @@ class _Run:
         observed = [row for row in evolved(self.quantities) if row.observe]
         if not observed:
             return []
-        observed = self.runner.observe(self.problem, self.state)
-        x, weights = observed.x, observed.weights
+        seen = self.runner.observe(self.problem, self.state)
+        x, weights = seen.x, seen.weights
         rows: list[Row] = []
         for r, s in self.fields.reported:
             w = weights[r] if weights is not None else None
@@ -291,8 +291,8 @@ class _Run:
         return rows
 
     def _quantum_rows(self, t: float) -> list[Row]:
-        observed = self.runner.observe(self.problem, self.state)
-        x, weights = observed.x, observed.weights
+        seen = self.runner.observe(self.problem, self.state)
+        x, weights = seen.x, seen.weights
         rows: list[Row] = []
         for r, s in self.fields.reported:
             net, w = self.problem.ensemble.copy_of(r), None if weights is None else weights[r]

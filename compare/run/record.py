@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, field_validator
 
-from vanbench.compare.declare.task import Run, checked
+from vanbench.compare.declare.task import Run, Task, checked
 from vanbench.exact import InputError
 from vanbench.exact.warning import RunWarning
 
@@ -68,6 +68,15 @@ class Record(BaseModel):
         if len({len(column) for column in value.values()}) > 1:
             raise ValueError("its columns differ in length")
         return value
+
+    @property
+    def task(self) -> Task:
+        return self.run.task
+
+    @property
+    def label(self) -> str:
+        """How tables call what was judged: the network, or the tracker where it used none."""
+        return self.run.architecture.label if self.diagnostics.get("n_parameters") else self.task.method
 
     @property
     def n_sites(self) -> int:
