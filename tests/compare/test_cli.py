@@ -130,7 +130,7 @@ def test_exact_on_the_temperature_axis(capsys: pytest.CaptureFixture) -> None:
         (["run", "tiny", "--seed", str(2**64)], "2^63"),
         (["run", "tiny", "--architecture", "mad"], "did you mean 'made'"),
         (["run", "tiny", "--architecture", "nowhere.module:Net"], "cannot be loaded"),
-        (["table", "nowhere"], "no folder"),
+        (["table", "nowhere"], "not a folder"),
         (["run", "tiny", "--device", "gpu0"], "unknown device"),
         (
             ["track", "east", "--shape", "4", "--s", "0", "--times", "1", "--out", "x", "--device", "gpu0"],

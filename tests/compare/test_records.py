@@ -98,7 +98,7 @@ def test_null_has_a_reason() -> None:
 def test_folder_without_records(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds no records"):
         list(records(tmp_path))
-    with pytest.raises(InputError, match="no folder"):
+    with pytest.raises(InputError, match="not a folder"):
         list(records(tmp_path / "nowhere"))
 
 

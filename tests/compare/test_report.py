@@ -352,7 +352,7 @@ def _refusal(folder: Path) -> str:
 
 def test_folders_without_records(tmp_path: Path) -> None:
     assert "holds no records" in _refusal(tmp_path)
-    assert "no folder" in _refusal(tmp_path / "nowhere")
+    assert "not a folder" in _refusal(tmp_path / "nowhere")
     (tmp_path / "a.json").write_text('{"schema_version": 1, "task"')
     assert "truncated" in _refusal(tmp_path)
 
