@@ -27,5 +27,7 @@ def test_networks_report_what_the_table_says(name, kind):
 
 def test_what_is_of_the_middle_is_called_so():
     names = ["density", "density_profile", "instantaneous_activity"]
-    found = track(build("east", (3,)), [0.1], [0.1], quantities=names, tracker="tdvp", tracker_options=SYMMETRISED).records
+    found = track(
+        build("east", (3,)), [0.1], [0.1], quantities=names, tracker="tdvp", tracker_options={"picture": "symmetrised"}
+    ).records
     assert {f"middle_{name}" for name in names} <= set(found.quantity) & set(given(UNASKED, CLASSICAL))
