@@ -1,4 +1,4 @@
-"""What `ritz` over matrix products adds to its flows: the matrix elements of one train with another. ``make benchmark``.
+"""What `ritz` over matrix products adds to its flows: matrix elements of one state with another. ``make benchmark``.
 
 South-East, bond 16. One pass, beside the plain way, each term applied on its own, and beside a step of the flow.
 """
