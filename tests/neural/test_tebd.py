@@ -131,7 +131,7 @@ def test_a_network_becomes_the_matrix_product_state():
     ("system", "architecture", "options", "says"),
     [
         (("east", (4,)), "made", {}, "matrix-product"),
-        (("ssep", (4,)), "matrix-product", {"dt": 0.0}, "dt must be positive"),
+        (("ssep", (4,)), "matrix-product", {"dt": -0.1}, "not negative"),
         (("east", (4,)), "matrix-product", {"order": 3}, "order = 3"),
     ],
 )
