@@ -66,7 +66,7 @@ def test_numbers_that_are_none_are_refused(tmp_path: Path, constant: str) -> Non
     path = tmp_path / "r.json"
     example().save(path)
     path.write_text(path.read_text().replace('"wall_s": 2.0', f'"wall_s": {constant}'))
-    with pytest.raises(InputError, match="no number"):
+    with pytest.raises(InputError, match="not a number"):
         Record.load(path)
 
 

@@ -69,15 +69,18 @@ def test_the_error_of_the_density_is_no_less_than_its_spread_over_seeds():
     assert 0.4 < spread / told < 1.1
 
 
-def test_the_standard_error_of_ln_z_is_its_spread_over_seeds():
+@pytest.mark.slow
+def test_the_standard_error_of_ln_z_is_its_distance_from_the_exact_value():
+    """In the median over seeds 0.67 of it, as of normal numbers; a few seeds have errors many times those of others."""
     few = {"flow_samples": 200, "samples": 100, "second": 20, "still": 2e-2}
     settings = {"architecture": "sitewise", "quantities": ("ln_Z",), "tracker_options": few, "project": False}
-    rows = []
-    for seed in range(16):
-        found = track(build("fa", (5,)), [0.3], [4.0], tracker="ritz", seed=seed, **settings).records
-        rows.append(found[found.quantity == "ln_Z"].iloc[0])
-    spread, told = np.std([r.value for r in rows], ddof=1), np.sqrt(np.mean([r.stderr**2 for r in rows]))
-    assert 0.55 < spread / told < 1.8  # 16 runs know a spread to exp(+-0.55) at three sigma
+    system, off = build("fa", (5,)), []
+    exact = solve(system, 0.3, 4.0, ["ln_Z"]).value[0]
+    for seed in range(24):
+        found = track(system, [0.3], [4.0], tracker="ritz", seed=seed, **settings).records
+        row = found[found.quantity == "ln_Z"].iloc[0]
+        off.append(abs(row.value - exact) / row.stderr)
+    assert 0.34 < np.median(off) < 1.34  # 24 seeds know a median to a fifth
 
 
 def test_the_square_of_h_on_a_network_is_that_of_the_matrix():
