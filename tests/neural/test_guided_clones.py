@@ -146,6 +146,7 @@ def test_a_network_that_misses_what_matters_is_warned_about():
     assert "the effective sample size falls to" in told.text
 
 
+@pytest.mark.slow  # half a minute
 def test_the_standard_error_is_the_spread_over_seeds():
     rows = []
     for seed in range(16):

@@ -49,6 +49,7 @@ def test_cut_bonds_keep_the_phase_that_comes_late():
     assert abs(alone.records.value.iloc[-1] / exact[1] - 1) > 3 * off.max()
 
 
+@pytest.mark.slow  # half a minute
 @pytest.mark.filterwarnings("ignore:.*take a larger bond")
 def test_the_standard_error_tells_what_a_tilted_flow_adds():
     system = build("east", (3, 3))
@@ -61,7 +62,9 @@ def test_the_standard_error_tells_what_a_tilted_flow_adds():
     assert more.stderr.iloc[0] < one.stderr.iloc[0]
 
 
-@pytest.mark.parametrize(("n", "s", "t"), [(40, 0.3, 10.0), (60, 0.1, 20.0), (24, -0.2, 5.0)])
+@pytest.mark.parametrize(
+    ("n", "s", "t"), [(40, 0.3, 10.0), pytest.param(60, 0.1, 20.0, marks=pytest.mark.slow), (24, -0.2, 5.0)]
+)
 def test_long_chains_agree_with_the_flow_alone(n, s, t):
     """In the rare phase the start has a weight far below rounding: 1e-18 and less here, 1e-36 for 120 sites."""
     system = build("fa", (n,))
