@@ -85,9 +85,11 @@ def bootstrap(statistic: Callable[..., Any], *columns: np.ndarray, seed: int) ->
 
 
 def rank_correlation(a: np.ndarray, b: np.ndarray, axis: int = -1) -> np.ndarray:
-    """Spearman's rho (average ranks); 0 where one of the two is constant."""
+    """Spearman's rho (average ranks); 0 where one of the two is constant, or a single value."""
     from scipy import stats
 
+    if a.shape[axis] < 2:
+        return np.zeros_like(np.sum(a, axis=axis))
     with np.errstate(invalid="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore", stats.ConstantInputWarning)
         ranked = (stats.rankdata(values, axis=axis) for values in (a, b))

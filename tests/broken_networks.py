@@ -317,7 +317,7 @@ class NumpyWeights(Healthy):
 
 
 class RandomMaskNotSaved(Healthy):
-    caught_by, says = "save and load", "is no parameter or persistent buffer"
+    caught_by, says = "save and load", "is not a parameter or persistent buffer"
 
     def seen(self, site: Tensor, other: Tensor) -> Tensor:
         return (other < site) & (torch.rand(self.n_sites, self.n_sites) < 0.5)

@@ -8,12 +8,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from vanbench.neural.trackers.kl import KL
 
 from vanbench.neural.architectures import ARCHITECTURES
 from vanbench.neural.architectures.gru import GRU
 from vanbench.neural.architectures.made import MADE, _Weights
 from vanbench.neural.trackers import TRACKERS
+from vanbench.neural.trackers.projected.kl import KL
 
 
 class DeadMADE(MADE):

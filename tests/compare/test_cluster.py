@@ -73,8 +73,7 @@ def test_finished_records_are_not_computed_again(suite: str, tmp_path: Path, add
     before = {path: path.stat().st_mtime_ns for path, _ in records(tmp_path / "out")}
     assert run_suite(suite, tmp_path / "out", scheduler=address).found == 6
     run = next(load_suite(suite).tasks[0].runs())
-    path, _ = _execute(run, tmp_path / "out", "cpu", None)
-    assert path == tmp_path / "out" / FOLDER / run.path
+    assert _execute(run, tmp_path / "out", "cpu", None).path == tmp_path / "out" / FOLDER / run.path
     assert {path: path.stat().st_mtime_ns for path, _ in records(tmp_path / "out")} == before
 
 
