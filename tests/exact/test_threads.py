@@ -1,0 +1,36 @@
+"""Kernels on two threads give what they give on one. A process of its own: numba starts its threads once."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+QUANTITIES = "ln_Z,density,activity"
+COMMANDS = {
+    "blocked kernel": f"exact fa --shape 16 --s 0.1 --times 1 --method lanczos --quantities {QUANTITIES}",
+    "generic kernel": f"exact asep --shape 16 --s 0.1 --times 0.1 --method krylov --quantities {QUANTITIES}",
+    "leading eigenvalue": "exact fa --shape 16 --s 0.1 --quantities scgf",
+    "Lindblad": "exact tfim --shape 6 --times 0.1 --quantities sigma_x,sigma_z",
+    "trajectories": "exact fa --shape 3x3 --s 0.1 --times 1 --method cloning --clones 100000 --seed 1",
+}
+
+
+@pytest.mark.slow  # half a minute of compiling each
+@pytest.mark.parametrize("name", COMMANDS)
+def test_two_threads_give_what_one_gives(name):
+    one, two = (_values(COMMANDS[name], threads) for threads in (1, 2))
+    assert two.keys() == one.keys()
+    assert list(two.values()) == pytest.approx(list(one.values()), rel=1e-10, abs=1e-13)
+
+
+def _values(command: str, threads: int) -> dict[str, float]:
+    environment = {**os.environ, "NUMBA_NUM_THREADS": str(threads), "OMP_NUM_THREADS": str(threads)}
+    words = [sys.executable, "-m", "vanbench", *command.split(), "-q", "--format", "json"]
+    done = subprocess.run(words, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(done.stdout)["records"]
+    return {f"{row['quantity']} {row.get('t')} {row.get('site')}": row["value"] for row in rows}
