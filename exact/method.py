@@ -16,7 +16,6 @@ from vanbench.exact.matrixfree.krylov import FEWEST
 from vanbench.exact.matrixfree.symmetric import VECTORS, applies, counts_moves
 from vanbench.exact.sparse.generator import sparse_bytes
 
-METHODS = ("auto", "dense", "sparse", "lanczos", "krylov")
 SMALL = 1 << 12  # states up to which exact derivatives on a sparse matrix are cheap
 SPARSE = 1 << 17  # states up to which the sparse propagator is no slower than the matrix-free one
 

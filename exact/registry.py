@@ -16,12 +16,14 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from vanbench.exact.errors import InputError, unknown
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 T = TypeVar("T")
 OURS = "vanbench"  # the commit says which version it is
@@ -99,6 +101,8 @@ class Registry(Generic[T]):
 @lru_cache(maxsize=64)
 def _entry_points(group: str, path: tuple[str, ...]) -> Mapping[str, EntryPoint]:
     """By name, of all distributions on ``path``: ``sys.path``, here as the key of the cache."""
+    from importlib.metadata import entry_points
+
     found: dict[str, EntryPoint] = {}
     for entry in entry_points(group=group):
         first = found.setdefault(entry.name, entry)

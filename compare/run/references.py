@@ -11,7 +11,8 @@ import pandas as pd
 
 from vanbench.compare.declare.sources import reference_sources
 from vanbench.compare.declare.task import Task, digest
-from vanbench.compare.run.record import columns, read_json, write_json
+from vanbench.compare.declare.columns import columns
+from vanbench.compare.run.record import read_json, write_json
 from vanbench.exact import InputError, System, build, solve
 from vanbench.exact.definitions.quantities import DISTRIBUTION, QUANTITIES, REGISTRY
 from vanbench.exact.definitions.quantity import LINDBLAD, VECTORS

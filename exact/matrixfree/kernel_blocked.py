@@ -36,6 +36,8 @@ class TooWide(Exception):
 class BlockedKernel:
     """``out = a * A v + b * out`` for vectors over all ``2**n_bits`` settings of the free sites, in index order."""
 
+    leaks = False  # every code is there
+
     def __init__(self, parts: Sequence[Local], free: Iterable[int], low_bits: int | None = None):
         free = list(free)
         self.n_bits = len(free)

@@ -19,6 +19,8 @@ SCRATCH = 3  # vectors that are held beside the given ones
 class DenseKernel:
     """``out = a * A v + b * out`` for vectors over all codes of the free sites."""
 
+    leaks = False  # every code is there
+
     def __init__(self, parts: Sequence[Local], free: Iterable[int], d: int):
         axis_of = {int(site): axis for axis, site in enumerate(free)}
         self.d, self.n = d, len(axis_of)

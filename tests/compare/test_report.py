@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 
 from vanbench.compare.declare.task import Architecture
 from vanbench.compare.judge.collect import collect, last_times, summarise
-from vanbench.compare.run.record import Record, columns, write_json
+from vanbench.compare.declare.columns import columns
+from vanbench.compare.run.record import Record, write_json
 from vanbench.compare.show.report.figures import curve, over_size, task_panels, worst_field
 from vanbench.compare.show.report.page import write_report
 from vanbench.compare.show.report.profiles import profiles
