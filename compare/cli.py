@@ -12,14 +12,15 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import metadata
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
-from vanbench.exact import InputError
+from vanbench.exact.errors import InputError
 from vanbench.exact.registry import PluginWarning
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 OK, REGRESSION, BAD_INPUT, CANNOT_COMPARE, CRASH, INCOMPLETE = range(6)  # 130: `commands.common.interruptible`
 COMMANDS = ("list", "exact", "track", "learn", "cycles", "run", "table", "gate", "conform", "report", "study", "goals")
@@ -36,6 +37,8 @@ app = typer.Typer(
 
 def _tell_version(asked: bool) -> None:
     if asked:
+        from importlib import metadata
+
         typer.echo(f"vanbench {metadata.version('vanbench')}")
         raise typer.Exit
 
@@ -77,6 +80,8 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with one of the codes above; a user's mistake is one line on stderr."""
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())  # a user's own my_package.my_module:MyNet
+    from rich.console import Console
+
     stderr = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
     try:
         with _plugin_warnings(stderr):

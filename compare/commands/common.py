@@ -6,12 +6,15 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
 from vanbench.compare.declare import parse
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 OUTSIDE = "A name (see `vanbench list`), file.py:name, or package.module:name."
 System = Annotated[str, typer.Argument(help=OUTSIDE)]
@@ -51,6 +54,8 @@ def interruptible(advice: str) -> Iterator[None]:
 
 def console(quiet: bool) -> Console:
     """Where progress goes: stderr, or nowhere; of several processes under ``torchrun`` the first speaks."""
+    from rich.console import Console
+
     quiet = quiet or os.environ.get("RANK", "0") != "0"
     width = None if sys.stderr.isatty() else LOG_WIDTH
     return Console(stderr=True, quiet=quiet, highlight=False, emoji=False, width=width)

@@ -7,12 +7,6 @@ from typing import Annotated
 
 import typer
 
-from vanbench.compare.declare.task import SUITES, load_suite
-from vanbench.compare.learn.cycles.suites import DEFAULTS
-from vanbench.compare.learn.cycles.suites import SUITES as CYCLES
-from vanbench.compare.show.grid import Grid
-from vanbench.exact import SYSTEMS, systems
-from vanbench.exact.definitions import quantities
 from vanbench.exact.errors import unknown
 
 KINDS = ("systems", "architectures", "trackers", "quantities", "suites")
@@ -31,6 +25,8 @@ def list_(
     """The systems, architectures, trackers, quantities and suites that exist, with their options."""
     if what is not None and what not in KINDS:
         raise unknown("list", what, list(KINDS))
+    from vanbench.compare.show.grid import Grid
+
     tables = {
         "systems": _systems,
         "architectures": _architectures,
@@ -47,6 +43,7 @@ def list_(
 
 def _print_trackers(options: bool) -> None:
     """The map of trackers, and with ``options`` those of each."""
+    from vanbench.compare.show.grid import Grid
     from vanbench.neural.trackers import chart
 
     Grid(*chart.purposes()).show(title="trackers")
@@ -57,6 +54,8 @@ def _print_trackers(options: bool) -> None:
 
 
 def _systems() -> tuple[list[str], list[list[str]]]:
+    from vanbench.exact import SYSTEMS, systems
+
     also = {name: [alias for alias, of in systems.ALIASES.items() if of == name] for name in SYSTEMS}
     names = [*SYSTEMS, *systems.REGISTRY.installed()]
     rows = [[", ".join([name, *also.get(name, [])]), _options(systems.parameters(name))] for name in names]
@@ -74,6 +73,8 @@ def _architectures() -> tuple[list[str], list[list[str]]]:
 
 
 def _quantities() -> tuple[list[str], list[list[str]]]:
+    from vanbench.exact.definitions import quantities
+
     rows = []
     for row in {**quantities.QUANTITIES, **quantities.REGISTRY.installed()}.values():
         cells = [row.name, ", ".join(row.axes), ", ".join(row.systems), ", ".join(row.by), row.error, row.about]
@@ -82,6 +83,10 @@ def _quantities() -> tuple[list[str], list[list[str]]]:
 
 
 def _suites() -> tuple[list[str], list[list[str]]]:
+    from vanbench.compare.declare.task import SUITES, load_suite
+    from vanbench.compare.learn.cycles.suites import DEFAULTS
+    from vanbench.compare.learn.cycles.suites import SUITES as CYCLES
+
     rows = []
     for name in sorted([*SUITES.builtin, *SUITES.installed()]):
         suite = load_suite(name)

@@ -9,15 +9,7 @@ import typer
 
 from vanbench.compare.commands import common
 from vanbench.compare.declare import parse
-from vanbench.compare.declare.task import Run, Task, checked
-from vanbench.compare.run import execute
-from vanbench.compare.run.progress import Bars
-from vanbench.compare.run.record import FOLDER, Record
-from vanbench.compare.run.suite import finished, require_empty_or_run_folder
-from vanbench.compare.show import warned
-from vanbench.compare.show.output import check_format, emit
-from vanbench.exact import InputError, build
-from vanbench.exact.definitions.quantities import TRACK_DEFAULT, kind_of
+from vanbench.exact.errors import InputError
 
 EXAMPLE = (
     """Example: vanbench track east --shape 3x3 --s 0.1 --times 0.5,1 --architecture made --dt 0.05 --out runs/first"""
@@ -62,6 +54,15 @@ def track(
     quiet: common.Quiet = False,
 ) -> None:
     """Train networks along the tilted evolution; values with standard errors, no exact reference needed."""
+    from vanbench.compare.declare.task import Run, Task, checked
+    from vanbench.compare.run import execute
+    from vanbench.compare.run.progress import Bars
+    from vanbench.compare.run.record import FOLDER, Record
+    from vanbench.compare.run.suite import finished, require_empty_or_run_folder
+    from vanbench.compare.show import warned
+    from vanbench.compare.show.output import check_format, emit
+    from vanbench.exact import build
+    from vanbench.exact.definitions.quantities import TRACK_DEFAULT, kind_of
     from vanbench.neural import callbacks
     from vanbench.neural.backend import distributed
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from rich.console import Console
-
 from vanbench.compare.declare.columns import Tabular
 from vanbench.exact.warning import RunWarning
 
@@ -95,6 +93,8 @@ def _missing(item: Any) -> bool:
 
 def tell(messages: Iterable[str]) -> None:
     """Print each message once on stderr, also with ``--quiet``."""
+    from rich.console import Console
+
     console = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
     for message in dict.fromkeys(messages):
         console.print(f"warning: {message}", style="yellow", markup=False)

@@ -35,17 +35,20 @@ def merged(parts: Iterable[Local], d: int) -> list[Local]:
     """The same sum with one matrix for each set of sites, sites in rising order."""
     found: dict[tuple[int, ...], np.ndarray] = {}
     for part in parts:
-        order = np.argsort(part.sites)
-        sites = tuple(int(part.sites[i]) for i in order)
-        k = len(sites)
-        axes = [*order, *(k + order)]
-        matrix = part.matrix.reshape((d,) * (2 * k)).transpose(axes).reshape(d**k, d**k)
+        sites, matrix = part.sites, part.matrix
+        if list(sites) != sorted(sites):
+            order, k = np.argsort(sites), len(sites)
+            axes = [*order, *(k + order)]
+            matrix = matrix.reshape((d,) * (2 * k)).transpose(axes).reshape(d**k, d**k)
+            sites = tuple(int(sites[i]) for i in order)
         found[sites] = found[sites] + matrix if sites in found else matrix
     return [Local(sites, matrix) for sites, matrix in found.items()]
 
 
 def _free(part: Local, system: System) -> Local:
     """``part`` with its pinned sites at their values, left out of ``sites``."""
+    if not any(site in system.pinned for site in part.sites):
+        return part
     d, k = system.local_dim, len(part.sites)
     digits = np.stack(np.unravel_index(np.arange(d**k), (d,) * k), axis=-1)
     held = np.ones(d**k, dtype=bool)
