@@ -198,16 +198,17 @@ class Kernel(Protocol):
 
 def _compiled(parts: Sequence[Local], free: np.ndarray, d: int, codes: np.ndarray | None) -> Kernel:
     from vanbench.exact.matrixfree.kernel_blocked import BlockedKernel, TooWide
-    from vanbench.exact.matrixfree.kernel_generic import GenericKernel
+    from vanbench.exact.matrixfree.kernel_listed import ListedKernel
+    from vanbench.exact.matrixfree.kernel_runs import RunsKernel
 
-    if codes is None and d == 2:
+    if codes is not None:
+        return ListedKernel(parts, free, d, codes)
+    if d == 2:
         try:
             return BlockedKernel(parts, free)
         except TooWide:
             pass
-    if codes is None and filled(parts):
-        return DenseKernel(parts, free, d)
-    return GenericKernel(parts, free, d, codes)
+    return DenseKernel(parts, free, d) if filled(parts) else RunsKernel(parts, free, d)
 
 
 def norm_bound(parts: Sequence[Local]) -> float:
@@ -221,8 +222,8 @@ def operator(
     """Matrix-free ``W_s`` (its ``order``-th derivative in ``s``; transposed if asked) on ``Layout(system)``.
 
     Small systems are stored; of the others binary ones whose moves flip one site use the cache-blocked kernel, filled
-    local matrices the dense one, the rest the generic one. Raises ``InputError`` for an unknown observable, a moved pinned site or a support that is
-    not closed.
+    local matrices the dense one, a restricted support the listed one, all else the one in runs. Raises ``InputError``
+    for an unknown observable, a moved pinned site or a support that is not closed.
     """
     layout = Layout(system)
     assert layout.closed

@@ -30,7 +30,7 @@ Function = tuple[tuple[int, ...], np.ndarray]  # bits (most significant first), 
 
 
 class TooWide(Exception):
-    """The terms do not fit this form; the generic kernel serves them."""
+    """The terms do not fit this form; `RunsKernel` serves them."""
 
 
 class BlockedKernel:

@@ -1,7 +1,7 @@
 """Matrix-free application of filled local matrices (the generators of open quantum systems): one matrix product each.
 
 The vector is a tensor with an axis a site; the axes a local matrix acts on are brought to the front. With a few entries
-a row, gathering them one by one (`GenericKernel`) moves less memory; filled rows it does not.
+a row, `RunsKernel` moves less memory; filled rows it does not.
 """
 
 from __future__ import annotations
