@@ -81,7 +81,7 @@ class Registry(Generic[T]):
         return out
 
     def _entries(self) -> Mapping[str, EntryPoint]:
-        return _entry_points(f"vanbench.{self.kinds}", tuple(sys.path))
+        return entries(self.kinds)
 
     def _refuse(self, name: str) -> None:
         giver = _giver(self._entries()[name])
@@ -96,6 +96,11 @@ class Registry(Generic[T]):
                 f"{self.kind} {entry.name!r} of {_giver(entry)} cannot be loaded: {type(error).__name__}: {error}."
             ) from error
         return self.check(entry.name, thing)
+
+
+def entries(kinds: str) -> Mapping[str, EntryPoint]:
+    """What installed packages give in the group ``vanbench.<kinds>``, by name; nothing is loaded."""
+    return _entry_points(f"vanbench.{kinds}", tuple(sys.path))
 
 
 @lru_cache(maxsize=64)
