@@ -106,9 +106,7 @@ def _one(system: System, value: float, times: Any, options: dict[str, Any]) -> t
     return next(_each(system, [value], times, options))
 
 
-def _each(
-    system: System, fields: list[float], times: Any, options: dict[str, Any]
-) -> Iterator[tuple[float, Table]]:
+def _each(system: System, fields: list[float], times: Any, options: dict[str, Any]) -> Iterator[tuple[float, Table]]:
     """A scan goes on where the Euler scheme of an open quantum system is unstable: its rows say so."""
     left = list(fields)
     while left:
@@ -189,6 +187,8 @@ def _stored(folder: Path | None, value: float) -> Table | None:
 def _read(name: str, text: str) -> Any:
     if name in ("quantity", "bound_kind", "note"):
         return text
+    if name == "t" and not text:  # of what has no time
+        return None
     number = float(text or "nan")
     return int(number) if name in COUNTED and number == number else number
 

@@ -28,7 +28,7 @@ def trajectories(
 
     Raises ``InputError`` for times that are negative or fall, and for generators without classical trajectories.
     """
-    from vanbench.exact.trajectories.jumptables import advance, compile_moves, draw_starts  # which loads the compiler
+    from vanbench.exact.trajectories.jumptables import advance, compile_moves, draw_starts  # loads sparse matrices
 
     times = np.atleast_1d(np.asarray(times, dtype=float))
     if count < 1 or not np.isfinite(times).all() or (np.diff(times, prepend=0.0) < 0).any():
