@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from vanbench.compare.declare.columns import columns
 from vanbench.compare.declare.task import Run, Task
 from vanbench.compare.judge.errors import errors
-from vanbench.compare.declare.columns import columns
 from vanbench.compare.run.record import FOLDER, Record
 
 EXACT = {4: -0.40, 6: -0.60, 8: -0.80}  # ln Z at t = 1 by size; half of it at t = 0.5

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
 from vanbench.compare.commands import common
 from vanbench.compare.show.output import check_format
 from vanbench.exact.errors import InputError

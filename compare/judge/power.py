@@ -19,7 +19,7 @@ import math
 import numpy as np
 from scipy import special
 
-from vanbench.compare.judge.tolerances import POWER
+from vanbench.compare.judge.tolerances import FALSE_ALARMS, POWER
 
 FACTOR = 2.0
 MOST_SEEDS = 10_000

@@ -20,7 +20,7 @@ WIDTH = 1 << 11
 
 
 class RunsKernel:
-    """``out = a * A v + b * out`` for vectors over every code of the free sites. Sites of a part stand in rising order."""
+    """``out = a * A v + b * out`` for vectors over every code of the free sites; those of a part stand in rising order."""
 
     leaks = False  # every code is there
 
