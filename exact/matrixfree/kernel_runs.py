@@ -13,21 +13,21 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numba import njit, prange
 
-from vanbench.exact.matrixfree.local import Local
+from vanbench.exact.matrixfree.local import Local, diagonal_of
 from vanbench.exact.threads import both, pick
 
 WIDTH = 1 << 11
 
 
 class RunsKernel:
-    """``out = a * A v + b * out`` for vectors over every code of the free sites; those of a part stand in rising order."""
+    """``out = a * A v + b * out`` for vectors over every code of the free sites, parts with their sites in order."""
 
     leaks = False  # every code is there
 
     def __init__(self, parts: Sequence[Local], free: Iterable[int], d: int):
         place_of = {int(site): place for place, site in enumerate(free)}
         self.d, self.n = d, len(place_of)
-        self.diagonals = [([place_of[site] for site in part.sites], np.diag(part.matrix)) for part in parts]
+        self.parts, self.axis_of = list(parts), place_of
         self.size = d**self.n
         low = 0
         while low < self.n and d ** (low + 1) <= WIDTH:
@@ -78,10 +78,7 @@ class RunsKernel:
         return pick(_apply, self.size)(v, out, a, b, *self.tables)
 
     def diagonal(self) -> np.ndarray:
-        total = np.zeros((self.d,) * self.n)
-        for axes, entries in self.diagonals:
-            total += entries.reshape([self.d if axis in axes else 1 for axis in range(self.n)])
-        return total.ravel()
+        return diagonal_of(self.parts, self.axis_of, self.d)
 
 
 def _run_starts(width: int, d: int, strides: np.ndarray, digits: np.ndarray) -> np.ndarray:

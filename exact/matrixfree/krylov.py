@@ -19,7 +19,7 @@ from vanbench.exact.matrixfree import uniformisation
 from vanbench.exact.matrixfree.eigenvectors import leading_values
 from vanbench.exact.matrixfree.gauge import in_gauge, product_gauge
 from vanbench.exact.matrixfree.kernel import Layout, Operator, norm_bound
-from vanbench.exact.matrixfree.local import Local, tilted
+from vanbench.exact.matrixfree.local import Local, diagonal_of, tilted
 from vanbench.exact.sparse.cumulants import recentred
 from vanbench.exact.sparse.longtime import LongTimes
 from vanbench.exact.sparse.propagate import Evolved, spans
@@ -137,12 +137,12 @@ def evolve(
     state = np.zeros((order + 1, layout.size))
     state[0] = layout.initial()
     now, logs, long = 0.0, np.zeros(order + 1), None
-    often, escape, gain = OFTEN, 0.0, 0.0
+    escape = gain = 0.0
     if dt is None and order == 0 and _positive(tilted(system, s, observable)) and (state >= 0).all():
         escape = max(0.0, -float(operators[0].diagonal().min()))
         escape *= escape * float(np.max(times, initial=0.0)) <= uniformisation.MOST
     if escape:  # the jumps are summed: no entry is the difference of others
-        often, gain = 1.0, _largest_column(layout, tilted(system, s, observable))
+        gain = _largest_column(layout, tilted(system, s, observable))
     rate = operators[0].bound if dt is None else 1 / dt
     for t in times:
         if (t - now) * rate > LONG:
@@ -151,7 +151,7 @@ def evolve(
             now = t
             yield Evolved(float(t), logs.copy(), state.copy())
             continue
-        for span in spans(t - now, growth * often, dt):
+        for span in spans(t - now, growth * OFTEN, dt):
             flat = state.ravel()
             if escape:
                 flat = uniformisation.uniformised(operators[0], flat, span, escape, gain, TOLERANCE)
@@ -196,7 +196,8 @@ def _positive(parts: Sequence[Local]) -> bool:
 def _largest_column(layout: Layout, parts: Sequence[Local]) -> float:
     """The largest sum of a column."""
     sums = [Local(p.sites, np.diag(p.matrix.sum(0))) for p in parts]
-    return float(layout.operator(sums).diagonal().max())
+    free = layout.space.free.tolist()
+    return float(diagonal_of(sums, dict(zip(free, range(len(free)))), layout.system.local_dim).max())
 
 
 def _column_bound(parts: Sequence[Local]) -> float:

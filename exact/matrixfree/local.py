@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,6 +65,16 @@ def _free(part: Local, system: System) -> Local:
 
 def transposed(parts: Iterable[Local]) -> list[Local]:
     return [Local(p.sites, p.matrix.T.copy()) for p in parts]
+
+
+def diagonal_of(parts: Iterable[Local], axis_of: Mapping[int, int], d: int) -> np.ndarray:
+    """The diagonal of the sum over all codes of the sites of ``axis_of``; those of a part stand in rising order."""
+    n = len(axis_of)
+    total = np.zeros((d,) * n)
+    for part in parts:
+        axes = {axis_of[site] for site in part.sites}
+        total += np.diagonal(part.matrix).reshape([d if axis in axes else 1 for axis in range(n)])
+    return total.ravel()
 
 
 def diagonal(site: int, values: np.ndarray) -> Local:

@@ -12,7 +12,6 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.linalg import eigh_tridiagonal
 
-
 P, Q, IN, OUT, BACK, FRONT = 1.0, 0.5, 0.5, 0.5, 0.5, 0.5  # hops; in and out at the ends, and the same backwards
 
 
@@ -120,10 +119,10 @@ def uniformisation(n: int, fields: list[float], t: float) -> list[float]:
     return found
 
 
-
-
 if __name__ == "__main__":
     model, size, s, t = sys.argv[1:5]
     fields = [float(part) for part in s.split(",")]
-    for value in uniformisation(int(size), fields, float(t)) if model == "asep" else lanczos(model, size, fields, float(t)):
+    for value in (
+        uniformisation(int(size), fields, float(t)) if model == "asep" else lanczos(model, size, fields, float(t))
+    ):
         print(repr(value))
