@@ -29,7 +29,7 @@ def goals(
     import pandas as pd
 
     from vanbench.compare.judge import goals as judged
-    from vanbench.compare.run.record import write_text
+    from vanbench.exact.files import write_text
 
     table = pd.concat([judged.goals(run) for run in folder], ignore_index=True)
     if keep:

@@ -9,7 +9,6 @@ import pandas as pd
 
 from vanbench.compare.declare.parse import shape_text
 from vanbench.compare.judge.errors import PARTS
-from vanbench.compare.run.intact import check
 from vanbench.compare.run.record import records
 from vanbench.compare.show.warned import of_row, over_seeds
 from vanbench.exact import InputError
@@ -28,7 +27,6 @@ def collect(folder: Path) -> pd.DataFrame:
     frames = []
     seen: dict[tuple, Path] = {}
     for path, record in records(folder):
-        check(path, record)
         first = seen.setdefault((record.task_hash, record.label, record.run.shape, record.run.seed), path)
         if first is not path:
             raise InputError(

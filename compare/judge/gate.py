@@ -35,10 +35,12 @@ from vanbench.compare.declare.parse import shape_text
 from vanbench.compare.judge import power
 from vanbench.compare.judge.collect import MIN_SEEDS, collect, last_times, scalars, summarise
 from vanbench.compare.run.provenance import commit
-from vanbench.compare.run.record import SchemaMismatch, read_json, records, write_json
+from vanbench.compare.run.record import SchemaMismatch, records
+from vanbench.compare.run.stored import read_json
 from vanbench.compare.show.warned import grouped
 from vanbench.exact import InputError
 from vanbench.exact.definitions.quantities import DISTRIBUTION
+from vanbench.exact.files import write_json
 
 BASELINE_SCHEMA = 1
 ATOL = 1e-5  # an error below it is float noise of training, not accuracy: machines differ there

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from vanbench.compare.declare.task import Suite, Task
-from vanbench.compare.run.record import Record, read_json, unfinished
+from vanbench.compare.run.record import Record, unfinished
+from vanbench.compare.run.stored import read_json
 from vanbench.exact import InputError
 
 

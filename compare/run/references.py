@@ -11,11 +11,13 @@ import pandas as pd
 
 from vanbench.compare.declare.sources import reference_sources
 from vanbench.compare.declare.task import Task, digest
-from vanbench.compare.run.record import columns, read_json, write_json
+from vanbench.compare.run.record import columns
+from vanbench.compare.run.stored import read_json
 from vanbench.exact import InputError, System, build, solve
 from vanbench.exact.definitions.quantities import DISTRIBUTION, QUANTITIES, REGISTRY
 from vanbench.exact.definitions.quantity import LINDBLAD, VECTORS
 from vanbench.exact.errors import Unstable
+from vanbench.exact.files import write_json
 from vanbench.exact.systems import canonical_name, parameters
 
 FOLDER = "references"

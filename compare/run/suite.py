@@ -23,8 +23,9 @@ from vanbench.compare.run import execute, references
 from vanbench.compare.run.cluster import connect, require_shared, run_jobs_on
 from vanbench.compare.run.pool import Job, Outcome, cores, run_jobs
 from vanbench.compare.run.progress import Bars
-from vanbench.compare.run.record import FOLDER, UNFINISHED, Record, write_json
+from vanbench.compare.run.record import FOLDER, UNFINISHED, Record
 from vanbench.exact import InputError
+from vanbench.exact.files import write_json
 from vanbench.exact.warning import RunWarning
 
 Ended = Callable[[Outcome], None]

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vanbench.compare.judge.errors import PARTS
-from vanbench.compare.run.record import write_file
 from vanbench.exact.errors import unknown
+from vanbench.exact.files import write_file
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -10,12 +10,12 @@ import pandas as pd
 from vanbench.compare.judge.collect import collect, last_times, scalars, summarise, task_names
 from vanbench.compare.judge.errors import PARTS
 from vanbench.compare.judge.growth import laws
-from vanbench.compare.run.record import write_text
 from vanbench.compare.show import latex
 from vanbench.compare.show.grid import Grid
 from vanbench.compare.show.warned import marked
 from vanbench.exact import InputError
 from vanbench.exact.errors import unknown
+from vanbench.exact.files import write_text
 
 AXES = ("size", "time", "s", "architecture", "tracker")
 FORMATS = ("md", "csv", "latex")

@@ -16,8 +16,7 @@ from vanbench.compare.declare.parse import shape_text
 from vanbench.compare.judge.collect import collect, last_times, summarise, task_names
 from vanbench.compare.judge.errors import PARTS, part_label
 from vanbench.compare.run import missing
-from vanbench.compare.run.intact import check
-from vanbench.compare.run.record import Record, records, write_text
+from vanbench.compare.run.record import Record, records
 from vanbench.compare.show.report.cost import cost_panels
 from vanbench.compare.show.report.figures import task_panels
 from vanbench.compare.show.report.source import origins
@@ -25,6 +24,7 @@ from vanbench.compare.show.report.svg import GLYPHS, Panel
 from vanbench.compare.show.report.tables import Table, distance_table, error_table, growth_table, run_table
 from vanbench.compare.show.report.verdict import verdict
 from vanbench.exact import InputError
+from vanbench.exact.files import write_text
 
 NAME = "report.html"
 PART_MARKS = [(glyph, name, part_label(name)) for glyph, name in zip("○■◆▲▼", ("error", *PARTS))]
@@ -63,8 +63,6 @@ def write_report(folder: Path, out: Path | None = None) -> Path:
 
 def render(folder: Path, stored: Sequence[tuple[Path, Record]], out: Path) -> str:
     """The page of the records ``stored`` under ``folder`` as text; links to them are relative to ``out``."""
-    for path, record in stored:
-        check(path, record)
     summary = summarise(collect(folder))
     told = task_names(summary)
     names = dict(zip(zip(summary.task, summary.task_hash), told))
