@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 
 from vanbench.compare.declare import parse
+from vanbench.compare.exits import SIGNAL
 
 OUTSIDE = "A name (see `vanbench list`), file.py:name, or package.module:name."
 System = Annotated[str, typer.Argument(help=OUTSIDE)]
@@ -41,12 +42,12 @@ def parameters(params: list[str] | None, initial: str | None) -> dict[str, Any]:
 
 @contextmanager
 def interruptible(advice: str) -> Iterator[None]:
-    """Ctrl-C inside ends the command with the code for it, and with what to do next."""
+    """An ending signal inside (see `signals`) ends the command with the code for it, and with what to do next."""
     try:
         yield
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         typer.echo(f"interrupted: {advice}", err=True)
-        raise typer.Exit(130) from None
+        raise typer.Exit(getattr(stop, "code", SIGNAL + 2)) from None
 
 
 def console(quiet: bool) -> Console:
