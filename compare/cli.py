@@ -22,7 +22,21 @@ from vanbench.exact.errors import InputError
 from vanbench.exact.files import fault_of_machine
 from vanbench.exact.registry import PluginWarning
 
-COMMANDS = ("list", "exact", "track", "learn", "cycles", "run", "table", "gate", "conform", "report", "study", "goals")
+COMMANDS = (
+    "list",
+    "exact",
+    "track",
+    "learn",
+    "cycles",
+    "run",
+    "status",
+    "table",
+    "gate",
+    "conform",
+    "report",
+    "study",
+    "goals",
+)
 
 app = typer.Typer(
     name="vanbench",

@@ -1,4 +1,4 @@
-"""Output that somebody stops reading, as ``| head -1`` does, is no error: the command goes on and its exit code counts."""
+"""Output that nobody reads on, as after ``| head -1``, is no error: the command goes on and its exit code counts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, TextIO
 
 
 class Stream:
-    """``inner``, silenced once its reader is gone. ``needed``: an ``OSError`` of another kind, a full disk, is raised."""
+    """``inner``, silenced once its reader is gone; a full disk is raised where it is ``needed``."""
 
     def __init__(self, inner: TextIO, name: str, needed: bool):
         self.inner, self.name, self.needed = inner, name, needed

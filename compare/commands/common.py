@@ -50,8 +50,13 @@ def interruptible(advice: str) -> Iterator[None]:
         raise typer.Exit(getattr(stop, "code", SIGNAL + 2)) from None
 
 
+def first_process() -> bool:
+    """Whether this one, of several under ``torchrun``, checks, writes and speaks."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def console(quiet: bool) -> Console:
     """Where progress goes: stderr, or nowhere; of several processes under ``torchrun`` the first speaks."""
-    quiet = quiet or os.environ.get("RANK", "0") != "0"
+    quiet = quiet or not first_process()
     width = None if sys.stderr.isatty() else LOG_WIDTH
     return Console(stderr=True, quiet=quiet, highlight=False, emoji=False, width=width)

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, field_validator
 
-from vanbench.compare.declare.task import Run, Task, checked
+from vanbench.compare.declare.task import Run, Task, checked, digest
 from vanbench.compare.run.intact import defect
 from vanbench.compare.run.stored import read_json
 from vanbench.exact import InputError
@@ -26,6 +26,7 @@ SCHEMA = 2
 FOLDER = "records"
 UNFINISHED = "_unfinished"  # records of runs that were cut off or diverged; no task can have this name
 VISIBLE = "[!.]*.json"  # skips the files that file systems add, like ._x.json of macOS
+LIBRARIES = ("vanbench", "torch", "numpy")
 TABLES = ("rows", "errors", "distances", "log")
 Columns = dict[str, list[float | int | str | None]]
 
@@ -79,6 +80,14 @@ class Record(BaseModel):
         return self.run.architecture.label if self.diagnostics.get("n_parameters") else self.task.method
 
     @property
+    def code(self) -> str:
+        """Which state of the code made it: of this package, of the libraries that numbers depend on, of one's own."""
+        held = self.provenance
+        versions = held.get("versions")
+        shown = {name: versions.get(name) for name in LIBRARIES} if isinstance(versions, dict) else {}
+        return digest([held.get("code") or held.get("commit"), shown, held.get("sources") or {}])
+
+    @property
     def n_sites(self) -> int:
         return math.prod(self.run.shape)
 
@@ -114,7 +123,7 @@ def records(folder: Path) -> Iterator[tuple[Path, Record]]:
     """Every record under ``folder``, in the order of their paths. Raises ``InputError`` where there is none."""
     if not folder.is_dir():
         raise InputError(f"{str(folder)!r} is not a folder: give the folder that `vanbench run --out` wrote.")
-    paths = sorted(_record_files(folder))
+    paths = sorted(record_files(folder))
     if not paths:
         raise InputError(
             f"{str(folder)!r} holds no records: run a suite with `vanbench run SUITE --out {folder}` first."
@@ -128,7 +137,7 @@ def unfinished(folder: Path) -> list[Record]:
     return [Record.load(path) for path in sorted((folder / UNFINISHED).rglob(VISIBLE))]
 
 
-def _record_files(folder: Path) -> Iterator[Path]:
+def record_files(folder: Path) -> Iterator[Path]:
     """The JSON files under ``folder/records``, or under a folder of several runs, except the other files of a run."""
     root = folder / FOLDER if (folder / FOLDER).is_dir() else folder
     for path in root.rglob(VISIBLE):

@@ -62,7 +62,7 @@ def reference(task: Task, shape: tuple[int, ...], folder: Path) -> Reference:
     """From the cache under ``folder``, or computed and stored there. Raises ``InputError`` where nothing exact fits."""
     path = reference_path(task, shape, folder)
     if not path.exists():
-        write_json(path, _dump(compute(task, shape)))
+        write_json(path, _dump(compute(task, shape)), folder)
     return _restore(read_json(path), path)
 
 

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from typing import Any
 from urllib.parse import quote
+
+import pandas as pd
 
 UNSEEN = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}  # categories of Unicode
 MOST_LABEL = 60  # characters in a figure
@@ -39,9 +42,10 @@ def address(path: str) -> str:
     return quote(path)
 
 
-def csv(text: object) -> object:
-    """A cell: no spreadsheet takes it for a formula. Numbers stay numbers."""
-    return f"'{text}" if isinstance(text, str) and text[:1] in tuple("=+-@\t\r") and not _number(text) else text
+def csv(frame: pd.DataFrame, **options: Any) -> str:
+    """``frame`` as CSV without its index; no spreadsheet takes a text in it for a formula."""
+    words = {name: frame[name].map(_no_formula) for name in frame if frame[name].dtype == object}
+    return frame.assign(**words).to_csv(index=False, lineterminator="\n", **options)
 
 
 def label(text: object) -> str:
@@ -49,6 +53,15 @@ def label(text: object) -> str:
     line = printable(text)
     cut = line if len(line) <= MOST_LABEL else line[: MOST_LABEL - 1] + "…"
     return cut.replace("$", r"\$")
+
+
+def _no_formula(item: object) -> object:
+    return f"'{item}" if isinstance(item, str) and item[:1] in tuple("=+-@\t\r") and not _number(item) else item
+
+
+def file_name(text: str) -> str:
+    """``text`` as a part of the name of a file."""
+    return re.sub(r"[^\w.:+-]", "-", text)
 
 
 def _seen(c: str) -> str:
