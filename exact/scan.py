@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import io
 import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from vanbench.exact.definitions.quantity import COUNTED
 from vanbench.exact.definitions.states import available_memory
 from vanbench.exact.definitions.system import System
 from vanbench.exact.errors import InputError, Unstable
+from vanbench.exact.files import write_text
 from vanbench.exact.registry import digests
 from vanbench.exact.solve import asked_of, by_field, require_values
 from vanbench.exact.tidy import Table
@@ -167,7 +169,7 @@ def _check_folder(folder: Path, question: str) -> None:
     note = folder / "question.json"
     if note.exists() and note.read_text() != question:
         raise InputError(f"{folder} holds a scan of another system or other options: give an empty folder.")
-    note.write_text(question)
+    write_text(note, question)
 
 
 def _file(folder: Path, value: float) -> Path:
@@ -194,13 +196,11 @@ def _read(name: str, text: str) -> Any:
 
 
 def _store(folder: Path, value: float, table: Table) -> None:
-    part = _file(folder, value).with_suffix(".part")
-    columns = table.columns()
-    with part.open("w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows([_written(item) for item in cells] for cells in zip(*columns.values()))
-    part.replace(_file(folder, value))
+    columns, text = table.columns(), io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([_written(item) for item in cells] for cells in zip(*columns.values()))
+    write_text(_file(folder, value), text.getvalue(), folder)
 
 
 def _written(item: Any) -> str:

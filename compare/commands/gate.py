@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vanbench.compare.exits import CANNOT_COMPARE, WORSE
 from vanbench.compare.judge.tolerances import ATOL, FALSE_ALARMS, POWER, RTOL
 from vanbench.compare.show.grid import Grid
 from vanbench.compare.show.output import print_json
@@ -85,9 +86,9 @@ def gate(
     for text in verdict.refusals:
         stderr.print(f"cannot compare: {text}", style="bold red", markup=False)
     if verdict.refusals:
-        raise typer.Exit(3)
+        raise typer.Exit(CANNOT_COMPARE)
     if verdict.failures:
-        raise typer.Exit(1)
+        raise typer.Exit(WORSE)
     if form == "table":
         judged = sum(line["verdict"] != gates.TOO_FEW for line in verdict.lines)
         typer.echo(f"no worse than {baseline}: {judged} cases.")

@@ -19,9 +19,9 @@ import pandas as pd
 
 from vanbench.compare.declare.parse import shape_text
 from vanbench.compare.run.exact_tables import CASES, FOLDER, read
-from vanbench.compare.run.record import FOLDER as RECORDS
-from vanbench.compare.run.record import Record, records, unfinished
+from vanbench.compare.run.record import Record, record_files, records, unfinished
 from vanbench.compare.show import canvas
+from vanbench.compare.show.escape import markdown_cell
 from vanbench.compare.show.grid import Grid
 
 HEADINGS = {
@@ -51,7 +51,8 @@ def goals(folder: Path) -> pd.DataFrame:
     Raises ``InputError`` where there are no records.
     """
     early = unfinished(folder)
-    finished = [] if early and not (folder / RECORDS).is_dir() else [record for _, record in records(folder)]
+    nothing = early and not any(record_files(folder))
+    finished = [] if nothing else [record for _, record in records(folder)]
     every = finished + early
     clones = {_question(record): record for record in finished if record.task.tracker == "clones"}
     rows = pd.DataFrame([_row(record, clones.get(_question(record))) for record in every])
@@ -161,7 +162,7 @@ def markdown(table: pd.DataFrame) -> str:
 
 def _cell(name: str, value: Any) -> str:
     if isinstance(value, str):
-        return value
+        return markdown_cell(value)
     if value is None or not np.isfinite(value):
         return "–"
     if name in ("error", "stderr", "goal_error"):
@@ -178,7 +179,7 @@ def cross(table: pd.DataFrame) -> str:
             text += f" ({row['ended']})"
         cells[row["network"], row["task"]] = f"{text}, {row['cpu_s']:.3g} s"
     networks, tasks = (list(dict.fromkeys(table[name])) for name in ("network", "task"))
-    rows = [[network, *(cells.get((network, task), "") for task in tasks)] for network in networks]
+    rows = [[markdown_cell(network), *(cells.get((network, task), "") for task in tasks)] for network in networks]
     return Grid(["network", *tasks], rows).markdown() + "\n"
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from vanbench.compare.show.escape import printable
 from vanbench.compare.show.latex import escape
 
 if TYPE_CHECKING:
@@ -52,20 +53,20 @@ class Grid:
         for name, right in zip(self.headings, self.numeric):
             table.add_column(name, justify="right" if right else "left", no_wrap=right, overflow="fold")
         for row in self.rows:
-            table.add_row(*row)
+            table.add_row(*map(printable, row))
         width = None if sys.stdout.isatty() else FILE_WIDTH
         Console(markup=False, highlight=False, emoji=False, width=width).print(table)
 
 
 def markdown(frame: pd.DataFrame, floatfmt: str = "g", text: bool = False) -> str:
-    """``frame`` without its index; ``text``: with its cells as they are, flush left."""
+    """``frame`` without its index, blank where a value is missing; ``text``: with its cells as they are, flush left."""
     options: dict[str, Any] = {"floatfmt": floatfmt, "disable_numparse": text, "missingval": ""}
-    return frame.to_markdown(index=False, **options)
+    return frame.astype(object).where(frame.notna(), None).to_markdown(index=False, **options)
 
 
 def cell(value: Any) -> str:
     """A value in a Markdown table that is written by hand: three digits, nothing for None, bars escaped."""
-    text = "" if value is None else f"{value:.3g}" if isinstance(value, float) else str(value)
+    text = "" if value is None else f"{value:.3g}" if isinstance(value, float) else printable(value)
     return text.replace("|", r"\|")
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import typer
 
 from vanbench.compare.declare.columns import Tabular, columns
+from vanbench.compare.show import escape
 from vanbench.compare.show.grid import Grid
 from vanbench.compare.show.warned import marked, with_warnings
 from vanbench.exact.definitions.quantity import COUNTED
@@ -86,7 +87,7 @@ def _csv(table: dict[str, list[Any]]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(table)
-    writer.writerows(zip(*table.values()))
+    writer.writerows(map(escape.no_formula, cells) for cells in zip(*table.values()))
     return text.getvalue()
 
 
@@ -103,7 +104,7 @@ def _print_table(table: dict[str, list[Any]], title: str) -> None:
         title = f"{title} (the first {SHOWN_ROWS} of {len(every)} rows; --format csv has all)"
     Grid(list(shown), rows).show(title)
     for text in below:
-        typer.echo(f"warning {text}")
+        typer.echo(f"warning {escape.printable(text)}")
 
 
 def _cell(item: Any, digits: int) -> str:

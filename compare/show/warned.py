@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from vanbench.compare.declare.columns import Tabular
+from vanbench.compare.show.escape import printable
 from vanbench.exact.warning import RunWarning
 
 NOTE = "note"
@@ -97,4 +98,4 @@ def tell(messages: Iterable[str]) -> None:
 
     console = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
     for message in dict.fromkeys(messages):
-        console.print(f"warning: {message}", style="yellow", markup=False)
+        console.print(f"warning: {printable(message)}", style="yellow", markup=False)
