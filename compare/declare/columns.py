@@ -24,7 +24,7 @@ def columns(table: Tabular) -> Columns:
     """
     given = {str(name): list(cells) for name, cells in table.items()}
     noted = "note" in given
-    notes: list[Any] = given.pop("note", None) or [""] * max(map(len, given.values()), default=0)
+    notes: list[Any] = given.pop("note", []) or [""] * max(map(len, given.values()), default=0)
     held: Columns = {}
     for name, cells in given.items():
         plain = [_plain(item) for item in cells]

@@ -188,8 +188,11 @@ class Operator:
 class Kernel(Protocol):
     """``out = a * A v + b * out`` in one of several forms. ``leaks``: whether elements lead out of the codes."""
 
-    nbytes: int
-    leaks: bool
+    @property
+    def nbytes(self) -> int: ...
+
+    @property
+    def leaks(self) -> bool: ...
 
     def apply(self, v: np.ndarray, out: np.ndarray, a: float = ..., b: float = ...) -> float: ...
 

@@ -61,11 +61,11 @@ class RunsKernel:
                         blocks = int(change[:h] @ high_strides[number, :h])
                         elements.append((part.matrix[row, column], blocks, int(change[h:] @ inner), patterns[key]))
                 starts.append(len(elements))
-        values, blocks, offsets, which = zip(*elements) if elements else ((), (), (), ())
+        values, shifts, offsets, which = zip(*elements) if elements else ((), (), (), ())
         run_at = np.cumsum([0, *map(len, runs)])
         self.tables = (
             self.width, d, high_strides, high_weights, _integers(first), _integers(starts), np.array(values, float),
-            _integers(blocks), _integers(offsets), _integers(which),
+            _integers(shifts), _integers(offsets), _integers(which),
             run_at, _integers(lengths), np.concatenate([*runs, _integers([])]),
         )  # fmt: skip
 
