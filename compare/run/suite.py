@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from vanbench.compare.declare.sources import sources
 from vanbench.compare.declare.task import Architecture, Run, Suite, load_suite
 from vanbench.compare.run import execute, references
 from vanbench.compare.run.claims import Claim, claimed, fail
-from vanbench.compare.run.cluster import connect, require_shared, run_jobs_on
+from vanbench.compare.run.cluster import Cluster, connect
 from vanbench.compare.run.parts import expected_cost, share
 from vanbench.compare.run.pool import Job, Outcome, cores, run_jobs
 from vanbench.compare.run.progress import Bars
@@ -73,8 +74,10 @@ def run_suite(
     suite = load_suite(suite) if isinstance(suite, str) else suite
     runs = [run for task in suite.tasks for run in task.runs(seed, list(architectures) if architectures else None)]
     runs = share(runs, expected_cost, *part)
-    for _, same in itertools.groupby(runs, key=lambda r: (r.task.name, r.shape, r.architecture.label)):
-        first = next(same)
+    kinds = [
+        next(same) for _, same in itertools.groupby(runs, key=lambda r: (r.task.name, r.shape, r.architecture.label))
+    ]
+    for first in kinds:
         execute.check(first)
         references.check(first.task)
     if not scheduler:  # whose workers have devices of their own
@@ -89,21 +92,19 @@ def run_suite(
     workers = min(workers or cores(), max(len(todo), 1))
     with closing(connect(scheduler)) if scheduler else nullcontext() as client:
         out.mkdir(parents=True, exist_ok=True)
-        if client is not None:
-            require_shared(client, out)
         write_json(out / "suite.json", suite.model_dump(mode="json"), out)
         sweep(out)
 
-        def go(jobs: list[Job], ended: Ended, moved: Moved) -> None:
-            if client is not None:
-                run_jobs_on(client, jobs, ended)
-            else:
-                run_jobs(jobs, workers, ended, moved)
+        go: Go = Cluster(client, kinds, out).run if client is not None else partial(_here, workers)
 
         failed = _references(todo, out, go, console, summary)
         todo = [run for run in todo if (run.task.name, run.shape) not in failed]
         _runs(todo, out, go, device, console, summary)
     return summary
+
+
+def _here(workers: int, jobs: list[Job], ended: Ended, moved: Moved) -> None:
+    run_jobs(jobs, workers, ended, moved)
 
 
 def _references(todo: list[Run], out: Path, go: Go, console: Any, summary: Summary) -> set:
