@@ -3,16 +3,18 @@
 Beside the result that a process works on stands a hidden file, ``.NAME.claim``, that says who works on it. Its time is
 renewed while the process lives, and a claim is dead, and taken over, when the process is gone (on the same machine) or
 when nothing was renewed for ``DEAD`` seconds by the clock of the file system. Where a run failed, its claim stays, free
-to be taken, with the reason. Two that take over a dead claim in the same instant may both work: the result is the same.
+to be taken, with the reason.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -113,10 +115,31 @@ def _take(path: Path, own: Claim) -> Claim | None:
             other = alive(path)
             if other is not None:
                 return other
-            with contextlib.suppress(FileNotFoundError):  # another call was quicker
-                path.rename(temporary)
+            if _replaced(path, temporary):
+                return None
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def _replaced(path: Path, ours: Path) -> bool:
+    """Put ``ours`` in the place of a dead claim: who has the lock of just that claim does, while it stands there."""
+    with contextlib.suppress(FileNotFoundError):  # another call was quicker
+        dead = path.read_bytes()
+        lock = path.with_name(f"{path.name}.{hashlib.sha256(dead).hexdigest()[:16]}")
+        try:
+            os.link(ours, lock)
+        except FileExistsError:
+            time.sleep(0.01)
+            if _age(lock) > DEAD:  # of one that was killed right there
+                lock.unlink()
+            return False
+        try:
+            if path.read_bytes() == dead:
+                os.replace(ours, path)
+                return True
+        finally:
+            lock.unlink(missing_ok=True)
+    return False
 
 
 def _renew(path: Path, over: threading.Event) -> None:

@@ -9,6 +9,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from command_line import TINY_SUITE, run
@@ -112,7 +113,7 @@ def test_what_another_call_works_on_is_waited_for_and_taken_over_when_it_dies(tm
         waits.append(len(list((out / FOLDER).rglob("[!.]*.json"))))
         os.utime(path, (0, path.stat().st_mtime - claims.DEAD - 1))
 
-    monkeypatch.setattr(suite.time, "sleep", dies)
+    monkeypatch.setattr(suite, "time", SimpleNamespace(sleep=dies))
     summary = run_suite(str(tmp_path / "tiny.toml"), out, workers=1)
     assert waits == [5]  # the others first
     assert (summary.made, summary.found) == (6, 0)

@@ -136,11 +136,11 @@ def _file(folder: Path) -> str:
 
 def test_no_worker_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
     monkeypatch.setattr(cluster, "SILENCE", 0.0)
-    with distributed.LocalCluster(**{**OPTIONS, "n_workers": 0}, processes=False, protocol="tcp://") as local:
-        with distributed.Client(local) as client:
-            held = Cluster(client, [], tmp_path)
-            for _ in range(3):
-                held._look(working=False)
+    nobody = distributed.LocalCluster(**{**OPTIONS, "n_workers": 0}, processes=False, protocol="tcp://")
+    with nobody as local, distributed.Client(local) as client:
+        held = Cluster(client, [], tmp_path)
+        for _ in range(3):
+            held._look(working=False)
     told = capsys.readouterr().err
     assert told.count("no worker is connected") == 1
     assert "dask worker tcp://" in told
