@@ -112,19 +112,20 @@ def _take(path: Path, own: Claim) -> Claim | None:
             os.link(temporary, path)  # whole, and only where there is none: on network file systems too
             return None
         except FileExistsError:
-            other = alive(path)
-            if other is not None:
-                return other
-            if _replaced(path, temporary):
-                return None
+            with contextlib.suppress(FileNotFoundError):  # it was given back in the meantime
+                judged = path.read_bytes()
+                other = alive(path)
+                if other is not None:
+                    return other
+                if _replaced(path, judged, temporary):
+                    return None
         finally:
             temporary.unlink(missing_ok=True)
 
 
-def _replaced(path: Path, ours: Path) -> bool:
+def _replaced(path: Path, dead: bytes, ours: Path) -> bool:
     """Put ``ours`` in the place of a dead claim: who has the lock of just that claim does, while it stands there."""
     with contextlib.suppress(FileNotFoundError):  # another call was quicker
-        dead = path.read_bytes()
         lock = path.with_name(f"{path.name}.{hashlib.sha256(dead).hexdigest()[:16]}")
         try:
             os.link(ours, lock)
