@@ -56,9 +56,9 @@ class Grid:
 
 
 def markdown(frame: pd.DataFrame, floatfmt: str = "g", text: bool = False) -> str:
-    """``frame`` without its index; ``text``: with its cells as they are, flush left."""
+    """``frame`` without its index, blank where a value is missing; ``text``: with its cells as they are, flush left."""
     options: dict[str, Any] = {"floatfmt": floatfmt, "disable_numparse": text, "missingval": ""}
-    return frame.to_markdown(index=False, **options)
+    return frame.astype(object).where(frame.notna(), None).to_markdown(index=False, **options)
 
 
 def cell(value: Any) -> str:

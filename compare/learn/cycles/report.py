@@ -28,6 +28,7 @@ SUMMARY = (
     "counted_entropy_production",
     "long_chain_log_likelihood",
     "class_kl",
+    "posterior_class_kl",
     "decorrelation_time",
     "self_transition",
     "max_self_transition",
@@ -51,7 +52,9 @@ def summary(study: Study) -> pd.DataFrame:
     columns_found["equilibrium machine counted_log_likelihood"] = study.rbm["counted_log_likelihood"]
     rows = []
     for name, values in columns_found.items():
-        low, first, median, third, high = np.quantile(values, [0, 0.25, 0.5, 0.75, 1])
+        with np.errstate(invalid="ignore"):  # two infinite divergences side by side have no difference
+            quantiles = np.quantile(values, [0, 0.25, 0.5, 0.75, 1])
+        low, first, median, third, high = np.where(np.isnan(quantiles), np.inf, quantiles)
         rows.append({"quantity": name, "median": median, "q25": first, "q75": third, "min": low, "max": high})
     return pd.DataFrame(rows)
 

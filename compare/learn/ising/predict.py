@@ -133,7 +133,7 @@ class _Mixture:
     """Averages from `neural.learning.mixture`; quality: effective sample size."""
 
     def __init__(self, spec, net, values, sampling, observables, on_step):
-        self.found = mixture.draw(
+        self.learned = mixture.draw(
             net,
             spec.T0,
             values,
@@ -142,7 +142,7 @@ class _Mixture:
             seed=sampling.seed,
             on_step=on_step,
         )
-        self.mean, self.variance, self.quality = self.found.mean, self.found.variance, self.found.effective()
+        self.mean, self.variance, self.quality = self.learned.mean, self.learned.variance, self.learned.effective()
 
 
 class _Chains:
