@@ -220,7 +220,7 @@ class _Run:
         if self.checkpoint is not None:
             self.checkpoint.save()
             log = self.log.frame().to_json(orient="records", lines=True)
-            write_text(self.checkpoint.folder / "metrics.jsonl", log)
+            write_text(self.checkpoint.folder / "metrics.jsonl", log, self.checkpoint.folder.parent)
 
     def _tell(self, told: Iterable[RunWarning]) -> None:
         for warning in told:

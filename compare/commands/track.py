@@ -22,7 +22,7 @@ from vanbench.compare.show import warned
 from vanbench.compare.show.output import check_format, emit
 from vanbench.exact import InputError, build
 from vanbench.exact.definitions.quantities import TRACK_DEFAULT, kind_of
-from vanbench.exact.files import write_json
+from vanbench.exact.files import stay_inside, write_json
 
 EXAMPLE = (
     """Example: vanbench track east --shape 3x3 --s 0.1 --times 0.5,1 --architecture made --dt 0.05 --out runs/first"""
@@ -102,6 +102,7 @@ def track(
     first = common.first_process()
     if first:
         require_empty_or_run_folder(out)
+        stay_inside(out / "tensorboard" / "events", out)
     live = [callbacks.tensorboard(out / "tensorboard")] if tensorboard and first else []
     stderr = common.console(quiet)
     path = out / FOLDER / run.path
@@ -142,7 +143,7 @@ def _alone(run: Run, out: Path) -> Iterator[None]:
     would lose its checkpoint."""
     folder = out / "checkpoint"
     note = folder / "run.json"
-    with claimed(note, run.label) as other:
+    with claimed(note, run.label, out) as other:
         if other is not None:
             raise InputError(f"{other} runs {other.what} into {str(out)!r}: give another --out.")
         before = read_json(note) if note.exists() else {"path": str(run.path)}

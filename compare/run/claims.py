@@ -22,7 +22,7 @@ from uuid import uuid4
 
 from vanbench.compare.run.stored import read_json
 from vanbench.exact import InputError
-from vanbench.exact.files import TEMPORARY, write_json
+from vanbench.exact.files import TEMPORARY, stay_inside, write_json
 
 RENEWED, DEAD = 15.0, 180.0  # seconds; compiled code may hold back a renewal
 PATTERN = ".*.claim"
@@ -44,11 +44,12 @@ class Claim:
 
 
 @contextlib.contextmanager
-def claimed(result: Path, what: str) -> Iterator[Claim | None]:
-    """Inside, ``result`` is ours to make (None), or somebody else's who lives, who is told.
+def claimed(result: Path, what: str, root: Path) -> Iterator[Claim | None]:
+    """Inside, ``result``, a file under ``root``, is ours to make (None), or somebody else's who lives, who is told.
 
     An exception inside leaves the claim, as one that failed, with its text; an ending signal leaves nothing.
     """
+    stay_inside(result, root)
     path = path_of(result)
     other = _take(path, _own(what))
     if other is not None:

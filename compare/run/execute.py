@@ -24,6 +24,7 @@ from vanbench.compare.run.references import Reference, reference
 from vanbench.exact import InputError, System, build
 from vanbench.exact.definitions.quantities import DISTRIBUTION, asked, kind_of
 from vanbench.exact.definitions.quantity import NETWORKS, SUMMED
+from vanbench.exact.files import stay_inside
 from vanbench.exact.sparse.propagate import steps_of
 from vanbench.exact.warning import AccuracyWarning, RunWarning
 
@@ -152,6 +153,9 @@ def execute(
     from vanbench.neural.trackers import Diverged
 
     task = run.task
+    finished, unfinished = folder / FOLDER / run.path, folder / UNFINISHED / run.path
+    for path in (finished, unfinished):
+        stay_inside(path, folder)
     system = build(task.system, run.shape, **task.params)
     known = reference(task, run.shape, folder) if task.references else Reference(None, None, {})
     restart_peak_memory()
@@ -193,7 +197,6 @@ def execute(
         record.diagnostics["ended"] = how
         record.diagnostics["ended_t"] = float(result.log["t"].max()) if len(result.log) else 0.0
         record.distances = {}  # those at the last time
-    finished, unfinished = folder / FOLDER / run.path, folder / UNFINISHED / run.path
     path = unfinished if ended else finished
     if distributed.rank() == 0:
         record.save(path, folder)

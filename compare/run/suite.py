@@ -155,7 +155,7 @@ def _name(run: Run) -> str:
 
 def _reference(run: Run, out: Path, progress: Any) -> Claim | None:
     path = references.reference_path(run.task, run.shape, out)
-    with claimed(path, f"exact {run.label}") as other:
+    with claimed(path, f"exact {run.label}", out) as other:
         if other is None:
             references.reference(run.task, run.shape, out)
         return other
@@ -165,7 +165,7 @@ def _execute(run: Run, out: Path, device: str, progress: Any) -> execute.Done | 
     from vanbench.neural import callbacks
 
     path = out / FOLDER / run.path
-    with claimed(path, run.label) as other:
+    with claimed(path, run.label, out) as other:
         if other is not None:
             return other
         if finished(run, out):  # in the meantime, by another call that runs into the same folder

@@ -33,13 +33,13 @@ def claim_of(result: Path, **changes: object) -> Path:
 
 def test_a_claim_excludes_others_and_is_taken_away_in_the_end(tmp_path: Path) -> None:
     result = tmp_path / "r" / "x.json"
-    with claims.claimed(result, "mine") as other:
+    with claims.claimed(result, "mine", tmp_path) as other:
         assert other is None
-        with claims.claimed(result, "theirs") as holder:
+        with claims.claimed(result, "theirs", tmp_path) as holder:
             assert holder is not None
             assert (holder.what, holder.process) == ("mine", os.getpid())
     assert not list(result.parent.iterdir())
-    with pytest.raises(KeyboardInterrupt), claims.claimed(result, "mine"):
+    with pytest.raises(KeyboardInterrupt), claims.claimed(result, "mine", tmp_path):
         raise KeyboardInterrupt
     assert not list(result.parent.iterdir())
 
@@ -49,21 +49,21 @@ def test_the_claim_of_a_dead_process_is_taken_over(tmp_path: Path) -> None:
     gone.wait()
     result = tmp_path / "x.json"
     claim_of(result, process=gone.pid, started="1")
-    with claims.claimed(result, "mine") as other:
+    with claims.claimed(result, "mine", tmp_path) as other:
         assert other is None
     claim_of(result, started="of another process with this number")
-    with claims.claimed(result, "mine") as other:
+    with claims.claimed(result, "mine", tmp_path) as other:
         assert other is None
 
 
 def test_a_claim_of_another_machine_lives_as_long_as_it_is_renewed(tmp_path: Path) -> None:
     result = tmp_path / "x.json"
     path = claim_of(result, machine="elsewhere", host="elsewhere")
-    with claims.claimed(result, "mine") as other:
+    with claims.claimed(result, "mine", tmp_path) as other:
         assert other is not None
         assert other.host == "elsewhere"
     os.utime(path, (0, path.stat().st_mtime - claims.DEAD - 1))
-    with claims.claimed(result, "mine") as other:
+    with claims.claimed(result, "mine", tmp_path) as other:
         assert other is None
 
 
@@ -71,7 +71,7 @@ def test_a_claim_of_another_machine_lives_as_long_as_it_is_renewed(tmp_path: Pat
 def test_a_claim_that_is_none_is_taken_over(tmp_path: Path, content: str) -> None:
     result = tmp_path / "x.json"
     claims.path_of(result).write_text(content)
-    with claims.claimed(result, "mine") as other:
+    with claims.claimed(result, "mine", tmp_path) as other:
         assert other is None
 
 
@@ -86,12 +86,12 @@ def test_one_of_many_gets_it(tmp_path: Path) -> None:
 
 
 def test_a_run_that_failed_is_told_and_tried_again(tmp_path: Path) -> None:
-    with pytest.raises(InputError), claims.claimed(tmp_path / "x.json", "mine"):
+    with pytest.raises(InputError), claims.claimed(tmp_path / "x.json", "mine", tmp_path):
         raise InputError("no such thing.")
     held = claims.read(claims.path_of(tmp_path / "x.json"))
     assert held is not None
     assert held.failed == "no such thing."
-    with claims.claimed(tmp_path / "x.json", "mine") as other:
+    with claims.claimed(tmp_path / "x.json", "mine", tmp_path) as other:
         assert other is None
 
 
@@ -150,6 +150,19 @@ def test_parts_that_are_none(tmp_path: Path, capsys: pytest.CaptureFixture, part
     assert run("run", "validate", "--part", part, "--out", tmp_path / "x") == 2
     assert "--part" in capsys.readouterr().err
     assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize("name", ["records", "references", "records/tiny", "_unfinished"])
+def test_nothing_is_written_through_a_link(tmp_path: Path, capsys: pytest.CaptureFixture, name: str) -> None:
+    (tmp_path / "tiny.toml").write_text(TINY_SUITE)
+    outside, out = tmp_path / "outside", tmp_path / "out"
+    outside.mkdir()
+    (out / name).parent.mkdir(parents=True)
+    (out / name).symlink_to(outside)
+    (out / "suite.json").touch()
+    assert run("run", tmp_path / "tiny.toml", "--out", out, "-j", "1", "-q") == 5
+    assert "leads out of" in capsys.readouterr().err
+    assert not list(outside.rglob("*"))
 
 
 TRACK = ["track", "east", "--shape", "3", "--s", "0.1", "--times", "0.1", "--dt", "0.1", "--samples", "20", "-q"]
