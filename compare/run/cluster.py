@@ -8,6 +8,7 @@ dask.distributed is imported only here, when it is asked for.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import time
@@ -123,6 +124,12 @@ class Cluster:
             if self.client.status == "running":
                 self.client.unsubscribe_topic(self.call)
                 self.client.cancel(list(running))
+
+    def close(self) -> None:
+        """End the processes that this call started on the workers."""
+        with contextlib.suppress(Exception):  # the scheduler may be gone
+            if self.client.status == "running":
+                self.client.run(remote.close, self.call, on_error="ignore")
 
     def _ended(self, running: dict[Any, tuple[Job, int, str]]) -> list[Any]:
         """Futures that are done, or whose worker is gone, after a moment at most."""

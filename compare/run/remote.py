@@ -19,11 +19,9 @@ def far(job: bytes, call: str, here: str, topic: str) -> bytes:
 
     worker = get_worker()
     held = worker.__dict__.setdefault("_vanbench", {})
-    for old in [name for name in held if name != call]:  # of calls that are over
-        for server in held.pop(old):
-            server.kill()
-    idle = held.setdefault(call, [])
+    idle, servers = held.setdefault(call, ([], []))
     server, told = idle.pop() if idle else _start(here), 0.0
+    servers.append(server)
     try:
         _send(server.stdin, job)
         while True:
@@ -38,6 +36,12 @@ def far(job: bytes, call: str, here: str, topic: str) -> bytes:
         server.kill()
         last = server.stderr.read().decode(errors="replace").strip().splitlines()[-1:]
         raise RuntimeError(last[0] if last else "its process ended without a word") from error
+
+
+def close(call: str, dask_worker: Any = None) -> None:
+    """End the servers of a call, with what they do."""
+    for server in dask_worker.__dict__.get("_vanbench", {}).pop(call, ([], []))[1]:
+        server.kill()
 
 
 def _start(here: str) -> Any:

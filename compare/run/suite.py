@@ -95,11 +95,12 @@ def run_suite(
         write_json(out / "suite.json", suite.model_dump(mode="json"), out)
         sweep(out)
 
-        go: Go = Cluster(client, kinds, out).run if client is not None else partial(_here, workers)
-
-        failed = _references(todo, out, go, console, summary)
-        todo = [run for run in todo if (run.task.name, run.shape) not in failed]
-        _runs(todo, out, go, device, console, summary)
+        cluster = Cluster(client, kinds, out) if client is not None else None
+        go: Go = cluster.run if cluster else partial(_here, workers)
+        with closing(cluster) if cluster else nullcontext():
+            failed = _references(todo, out, go, console, summary)
+            todo = [run for run in todo if (run.task.name, run.shape) not in failed]
+            _runs(todo, out, go, device, console, summary)
     return summary
 
 
