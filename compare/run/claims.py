@@ -110,7 +110,7 @@ def _take(path: Path, own: Claim) -> Claim | None:
         temporary = path.with_name(f".{uuid4().hex}{TEMPORARY}")
         try:
             temporary.write_text(json.dumps(asdict(own)))
-            os.link(temporary, path)  # whole, and only where there is none: on network file systems too
+            _new(temporary, path)
             return None
         except FileExistsError:
             with contextlib.suppress(FileNotFoundError):  # it was given back in the meantime
@@ -124,12 +124,23 @@ def _take(path: Path, own: Claim) -> Claim | None:
             temporary.unlink(missing_ok=True)
 
 
+def _new(content: Path, path: Path) -> None:
+    """``path`` with what ``content`` holds, whole, on network file systems too; ``FileExistsError`` where there is one."""
+    try:
+        os.link(content, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links
+        with path.open("xb") as file:
+            file.write(content.read_bytes())
+
+
 def _replaced(path: Path, dead: bytes, ours: Path) -> bool:
     """Put ``ours`` in the place of a dead claim: who has the lock of just that claim does, while it stands there."""
     with contextlib.suppress(FileNotFoundError):  # another call was quicker
         lock = path.with_name(f"{path.name}.{hashlib.sha256(dead).hexdigest()[:16]}")
         try:
-            os.link(ours, lock)
+            _new(ours, lock)
         except FileExistsError:
             time.sleep(0.01)
             if _age(lock) > DEAD:  # of one that was killed right there
