@@ -125,7 +125,7 @@ def _take(path: Path, own: Claim) -> Claim | None:
 
 
 def _new(content: Path, path: Path) -> None:
-    """``path`` with what ``content`` holds, whole, on network file systems too; ``FileExistsError`` where there is one."""
+    """``path`` with what ``content`` holds, whole, on network file systems too. ``FileExistsError`` if there is one."""
     try:
         os.link(content, path)
     except FileExistsError:
