@@ -51,7 +51,8 @@ def goals(folder: Path) -> pd.DataFrame:
     Raises ``InputError`` where there are no records.
     """
     early = unfinished(folder)
-    finished = [] if early and not any(record_files(folder)) else [record for _, record in records(folder)]
+    nothing = early and not any(record_files(folder))
+    finished = [] if nothing else [record for _, record in records(folder)]
     every = finished + early
     clones = {_question(record): record for record in finished if record.task.tracker == "clones"}
     rows = pd.DataFrame([_row(record, clones.get(_question(record))) for record in every])

@@ -51,7 +51,7 @@ def _start(here: str) -> Any:
 
     threads = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
     code = "import sys; sys.path.insert(0, sys.argv[1]); from vanbench.compare.run.server import serve; serve()"
-    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    pipes: Any = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
     where = here if os.path.isdir(here) else None
     return subprocess.Popen(
         [sys.executable, "-c", code, here], cwd=where, env={**os.environ, **dict.fromkeys(threads, "1")}, **pipes

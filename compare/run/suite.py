@@ -194,10 +194,12 @@ def finished(run: Run, out: Path) -> bool:
 def _with_bar(title: str, jobs: list[Job], go: Go, console: Console | None, ended: Any) -> None:
     """Run the jobs under one bar that moves with the steps of every job, so that its estimate of the end is fair, and
     counts in the end what was made. Jobs that another call has claimed are asked for again until they are done."""
+    if not jobs:
+        return
     parts: dict[str, float] = {}
     held: dict[str, tuple[Job, Claim]] = {}
-    with Bars(console or Console(quiet=True)) if jobs else nullcontext() as bar:
-        line = bar.add(title, len(jobs)) if bar else None
+    with Bars(console or Console(quiet=True)) as bar:
+        line = bar.add(title, len(jobs))
 
         def moved(job: Job, step: int, total: int, message: str) -> None:
             parts[job.label] = min(step / total, 1.0)
@@ -221,8 +223,7 @@ def _with_bar(title: str, jobs: list[Job], go: Go, console: Console | None, ende
             held.clear()
             if jobs:
                 time.sleep(PATIENCE)
-        if bar:
-            bar.update(line, note="")
+        bar.update(line, note="")
 
 
 OURS = {FOLDER, UNFINISHED, references.FOLDER, "suite.json", "checkpoint", "tensorboard", "tables", "plots"}
