@@ -87,7 +87,8 @@ class Net(Autoregressive):
         self.output = torch.nn.Linear({width}, local_dim)
 
     def logits(self, x):
-        before = x.double().cumsum(1) - x
+        x = x.to(self.output.weight.dtype)
+        before = x.cumsum(1) - x
         return self.output(torch.tanh(self.hidden(before[..., None])))
 """
 
