@@ -99,9 +99,11 @@ def main(arguments: list[str] | None = None) -> None:
 def _code(arguments: list[str] | None) -> int:
     stderr = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
     try:
-        with signals.raised(), _plugin_warnings(stderr):
+        with signals.raised() as came, _plugin_warnings(stderr):
             code = app(args=arguments, standalone_mode=False)
             sys.stdout.flush()
+        if came:  # the library that parses the command line takes each for Ctrl-C
+            return exits.SIGNAL + came[0]
         return code if isinstance(code, int) else exits.OK
     except KeyboardInterrupt as stop:
         return getattr(stop, "code", exits.SIGNAL + 2)
