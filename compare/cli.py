@@ -8,12 +8,9 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import metadata
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from typer import rich_utils
 
 from vanbench.compare import exits, signals
 from vanbench.compare.show.escape import printable
@@ -21,6 +18,9 @@ from vanbench.compare.streams import forgiving
 from vanbench.exact.errors import InputError
 from vanbench.exact.files import fault_of_machine
 from vanbench.exact.registry import PluginWarning
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 COMMANDS = (
     "list",
@@ -50,6 +50,8 @@ app = typer.Typer(
 
 def _tell_version(asked: bool) -> None:
     if asked:
+        from importlib import metadata
+
         typer.echo(f"vanbench {metadata.version('vanbench')}")
         raise typer.Exit
 
@@ -97,6 +99,8 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _code(arguments: list[str] | None) -> int:
+    from rich.console import Console
+
     stderr = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
     try:
         with signals.raised(), _plugin_warnings(stderr):
@@ -115,6 +119,8 @@ def _code(arguments: list[str] | None) -> int:
     except Exception as error:
         if not hasattr(error, "format_message"):  # those of the command line's own parser have one
             return _crash(stderr)
+        from typer import rich_utils
+
         rich_utils.rich_format_error(error)  # type: ignore[arg-type]
     return exits.BAD_INPUT
 

@@ -16,12 +16,14 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from vanbench.exact.errors import InputError, unknown
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 T = TypeVar("T")
 OURS = "vanbench"  # the commit says which version it is
@@ -79,7 +81,7 @@ class Registry(Generic[T]):
         return out
 
     def _entries(self) -> Mapping[str, EntryPoint]:
-        return _entry_points(f"vanbench.{self.kinds}", tuple(sys.path))
+        return entries(self.kinds)
 
     def _refuse(self, name: str) -> None:
         giver = _giver(self._entries()[name])
@@ -96,9 +98,16 @@ class Registry(Generic[T]):
         return self.check(entry.name, thing)
 
 
+def entries(kinds: str) -> Mapping[str, EntryPoint]:
+    """What installed packages give in the group ``vanbench.<kinds>``, by name; nothing is loaded."""
+    return _entry_points(f"vanbench.{kinds}", tuple(sys.path))
+
+
 @lru_cache(maxsize=64)
 def _entry_points(group: str, path: tuple[str, ...]) -> Mapping[str, EntryPoint]:
     """By name, of all distributions on ``path``: ``sys.path``, here as the key of the cache."""
+    from importlib.metadata import entry_points
+
     found: dict[str, EntryPoint] = {}
     for entry in entry_points(group=group):
         first = found.setdefault(entry.name, entry)

@@ -7,7 +7,6 @@ errors. The names below are imported at first use, so that ``import vanbench`` c
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -38,6 +37,8 @@ HOMES = {
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
+        from importlib.metadata import version
+
         return version("vanbench")
     for home, names in HOMES.items():
         if name in names:

@@ -6,9 +6,6 @@ import json
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from vanbench.compare.commands import common
 from vanbench.compare.declare import parse
@@ -38,6 +35,8 @@ def conform(
         raise unknown("format", form, list(FORMATS))
     lattice = None if shape is None else parse.shape(shape)
     options = parse.options(arch_option or [], "--arch-option")
+    from rich.markup import escape
+
     from vanbench.compare.conform.contract import Result
     from vanbench.compare.conform.contract import conform as run
 
@@ -57,6 +56,10 @@ def conform(
 
 def _print(architecture: str, results: list) -> None:
     """One line a check; then each failed check once, with the first setting in which it failed."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
     out = Console(highlight=False, emoji=False)
     table = Table(title=escape(architecture), title_justify="left")
     for name, side in (("check", "left"), ("settings", "right"), ("verdict", "left"), ("seconds", "right")):

@@ -5,24 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from vanbench.compare.commands import common
 from vanbench.compare.declare import parse
-from vanbench.compare.declare.task import Run, Task, checked
-from vanbench.compare.run import execute
-from vanbench.compare.run.claims import claimed
-from vanbench.compare.run.progress import Bars
-from vanbench.compare.run.record import FOLDER, UNFINISHED, Record
-from vanbench.compare.run.stored import read_json
-from vanbench.compare.run.suite import finished, require_empty_or_run_folder
-from vanbench.compare.show import warned
-from vanbench.compare.show.output import check_format, emit
-from vanbench.exact import InputError, build
-from vanbench.exact.definitions.quantities import TRACK_DEFAULT, kind_of
-from vanbench.exact.files import stay_inside, write_json
+from vanbench.exact.errors import InputError
+
+if TYPE_CHECKING:
+    from vanbench.compare.declare.task import Run
 
 EXAMPLE = (
     """Example: vanbench track east --shape 3x3 --s 0.1 --times 0.5,1 --architecture made --dt 0.05 --out runs/first"""
@@ -67,6 +59,16 @@ def track(
     quiet: common.Quiet = False,
 ) -> None:
     """Train networks along the tilted evolution; values with standard errors, no exact reference needed."""
+    from vanbench.compare.declare.task import Run, Task, checked
+    from vanbench.compare.run import execute
+    from vanbench.compare.run.progress import Bars
+    from vanbench.compare.run.record import FOLDER, Record
+    from vanbench.compare.run.suite import finished, require_empty_or_run_folder
+    from vanbench.compare.show import warned
+    from vanbench.compare.show.output import check_format, emit
+    from vanbench.exact import build
+    from vanbench.exact.definitions.quantities import TRACK_DEFAULT, kind_of
+    from vanbench.exact.files import stay_inside
     from vanbench.neural import callbacks
     from vanbench.neural.backend import distributed
 
@@ -141,6 +143,11 @@ def track(
 def _alone(run: Run, out: Path) -> Iterator[None]:
     """Inside, ``out`` is the folder of ``run``. Raises ``InputError`` where another call writes there, or another run
     would lose its checkpoint."""
+    from vanbench.compare.run.claims import claimed
+    from vanbench.compare.run.record import FOLDER, UNFINISHED
+    from vanbench.compare.run.stored import read_json
+    from vanbench.exact.files import write_json
+
     folder = out / "checkpoint"
     note = folder / "run.json"
     with claimed(note, run.label, out) as other:

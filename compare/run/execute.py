@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from vanbench.compare.declare.columns import columns
 from vanbench.compare.declare.sources import sources
 from vanbench.compare.declare.task import Run
 from vanbench.compare.judge import checks
 from vanbench.compare.judge.distances import distances
 from vanbench.compare.judge.errors import errors
 from vanbench.compare.run.provenance import peak_memory_mib, provenance, restart_peak_memory
-from vanbench.compare.run.record import FOLDER, UNFINISHED, Record, columns
+from vanbench.compare.run.record import FOLDER, UNFINISHED, Record
 from vanbench.compare.run.references import Reference, reference
 from vanbench.exact import InputError, System, build
 from vanbench.exact.definitions.quantities import DISTRIBUTION, asked, kind_of
