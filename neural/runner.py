@@ -16,7 +16,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from vanbench.exact import InputError, StateSpace, System
+from vanbench.exact import InputError, System
 from vanbench.exact.definitions.quantities import TRACK_DEFAULT, evolved, kind_of, middle
 from vanbench.exact.definitions.quantities import asked as rows_of
 from vanbench.exact.definitions.quantity import CLASSICAL, NETWORKS
@@ -29,7 +29,7 @@ from vanbench.neural.callbacks import Callback, Checkpoint, Moment
 from vanbench.neural.ensemble import Ensemble
 from vanbench.neural.fields import Fields
 from vanbench.neural.log import Row, RunLog
-from vanbench.neural.trackers.base import MAX_SUMMED, Problem
+from vanbench.neural.trackers.base import Problem, few_states
 
 
 @dataclass
@@ -52,7 +52,7 @@ class Track:
 
     def distribution(self, index: int = 0) -> np.ndarray | None:
         """Its probabilities in ``StateSpace`` order, ``(n_states,)``; None beyond 2^16 states and without a network."""
-        if not self.diagnostics["n_parameters"] or not _summable(self.problem.system):
+        if not self.diagnostics["n_parameters"] or not few_states(self.problem.system):
             return None
         log_prob = self.problem.log_prob(self.problem.all_states())
         return log_prob[self.fields.trained_index(index)].double().exp().cpu().numpy()
@@ -109,7 +109,7 @@ def track(
     trackers.check_network(method, target, net)
     net.initialise(system.initial)
     generator = torch.Generator(torch_device).manual_seed(seed)
-    ensemble, summed = Ensemble(net, len(fields.trained)), project and _summable(system)
+    ensemble, summed = Ensemble(net, len(fields.trained)), project and few_states(system)
     problem = Problem(system, fields.trained, observable, ensemble, generator, summed, target)
     runner = trackers.moving(method, problem)
     state = runner.init(problem)
@@ -328,12 +328,6 @@ def _result(
     asked = frame[np.isin(frame.index % len(fields.trained), reported)].reset_index(drop=True)
     records = [row for row in log.records if np.isclose(times, row["t"], rtol=1e-9).any()]  # not what others asked for
     return Track(pd.DataFrame(records), asked, log.default, diagnostics, problem, fields, list(log.warnings), ended)
-
-
-def _summable(system: System) -> bool:
-    if system.local_dim ** len(system.free_sites) > 16 * MAX_SUMMED:
-        return False
-    return StateSpace(system).size <= MAX_SUMMED
 
 
 def _with_edges(architecture: str, system: System, options: dict[str, Any]) -> dict[str, Any]:
