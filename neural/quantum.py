@@ -62,6 +62,11 @@ class Outcomes:
             return {"value": float(self.weights.cpu().numpy() @ values), "stderr": 0.0}
         return {"value": float(values.mean()), "stderr": standard_error(values)}
 
+    def spread(self, values: np.ndarray) -> float:
+        """The standard deviation of ``values`` ``(n,)``."""
+        w = np.full(len(values), 1 / len(values)) if self.weights is None else self.weights.cpu().numpy()
+        return float(np.sqrt(w @ (values - w @ values) ** 2))
+
     @cached_property
     def _rank(self) -> np.ndarray:
         return np.argsort(self.net.order)
@@ -78,12 +83,13 @@ class Outcomes:
         ``whole``: also that of the whole state, up to 9 spins.
         """
         for name, q in self.system.local_observables.items():
-            spins = self.expected @ q
+            spins, drawn = self.expected @ q, self.outcome @ q
             if name in quantities:
-                yield {"quantity": name, **self.mean(spins.mean(1))}
+                yield {"quantity": name, **self.mean(spins.mean(1)), "spread": self.spread(drawn.mean(1))}
             if PROFILES[name] in quantities:
                 for site in range(self.system.n_sites):
-                    yield {"quantity": PROFILES[name], **self.mean(spins[:, site]), "site": site}
+                    spread = self.spread(drawn[:, site])
+                    yield {"quantity": PROFILES[name], **self.mean(spins[:, site]), "site": site, "spread": spread}
             if CORRELATIONS[name] in quantities:
                 yield from self._correlations(CORRELATIONS[name], q)
         for row in (row for row in map(row_of, quantities) if row.observe is not None):

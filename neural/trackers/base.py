@@ -108,10 +108,20 @@ class Tracker(ABC, Generic[S]):
         asked, samples = getattr(self, "full_summation", False), getattr(self, "samples", 0)
         return problem.derived(_few, samples) if asked is None else asked
 
+    def cost(self, problem: Problem) -> int:
+        """Configurations that a step looks at, at least."""
+        return problem.summed_states().shape[1] if self.summed(problem) else getattr(self, "samples", 0)
+
     @property
     def euler(self) -> bool:
         """Whether steps approximate ``(1 + dt W_s)``."""
         return False
+
+    @property
+    def path(self) -> Literal["", "P", "psi"]:
+        """What the networks are at every step, so that their defects can be measured: ``P``, or the square of
+        ``psi``; empty for what follows neither."""
+        return ""
 
     @property
     def fixed_step(self) -> float | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -61,6 +62,10 @@ class Projected(Tracker[Fitted]):
     @property
     def euler(self) -> bool:
         return self.order == 1
+
+    @property
+    def path(self) -> Literal["", "P", "psi"]:
+        return "P"
 
     @property
     def fixed_step(self) -> float | None:

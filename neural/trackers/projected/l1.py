@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -83,6 +84,10 @@ class L1(Tracker[Descent]):
     between: str = option("norms", "target steady: how the two are mixed", among=("norms", "residuals"))
     span: float = option(0.1, "target steady: the length of that time step", above=0)
     refresh: int = option(10, "target steady: iterations after which it starts from the network as it is", least=1)
+
+    @property
+    def path(self) -> Literal["", "P", "psi"]:
+        return "P"
 
     @property
     def longest_step(self) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -60,6 +61,10 @@ class Tangent(Tracker[Flow]):
     )
     share: float = option(0.1, "of the samples, those of the tilted networks", above=0, below=1)
     full_summation: bool | None = option(None, SUMMED.format(16))
+
+    @property
+    def path(self) -> Literal["", "P", "psi"]:
+        return "P"
 
     @property
     def longest_step(self) -> float:

@@ -15,6 +15,7 @@ in it: on the chain FA 6 at ``s = 0.3`` the scatter over seeds is three times as
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -72,6 +73,10 @@ class TDVP(Tangent):
     still: float = option(
         1e-3, "target steady, symmetrised: the relative change between two windows that counts as none", above=0
     )
+
+    @property
+    def path(self) -> Literal["", "P", "psi"]:
+        return "psi" if self.picture == "symmetrised" else "P"
 
     @property
     def pace(self) -> float:
