@@ -59,8 +59,8 @@ class Outcomes:
     def mean(self, values: np.ndarray) -> Row:
         """Average of ``values`` ``(n,)`` with its standard error."""
         if self.weights is not None:
-            return {"value": float(self.weights.cpu().numpy() @ values), "stderr": 0.0}
-        return {"value": float(values.mean()), "stderr": standard_error(values)}
+            return {"value": float(self.weights.cpu().numpy() @ values), "sampling_stderr": 0.0}
+        return {"value": float(values.mean()), "sampling_stderr": standard_error(values)}
 
     def spread(self, values: np.ndarray) -> float:
         """The standard deviation of ``values`` ``(n,)``."""
@@ -144,7 +144,7 @@ class Outcomes:
         with torch.no_grad():
             p = self.net.log_prob_all(configurations(n, 4, self.x.device)).double().exp().cpu().numpy()
         if purity:
-            yield {"quantity": "purity", "value": distribution_purity(p, povm), "stderr": 0.0}
+            yield {"quantity": "purity", "value": distribution_purity(p, povm), "sampling_stderr": 0.0}
         if eigenvalue:
             value = smallest_eigenvalue(povm.density_matrix(p))
-            yield {"quantity": "smallest_eigenvalue", "value": value, "stderr": 0.0}
+            yield {"quantity": "smallest_eigenvalue", "value": value, "sampling_stderr": 0.0}

@@ -81,7 +81,7 @@ def track(
 ) -> Track:
     """Follow ``dP/dt = W_s P`` from the system's start with one network for each ``s``, all trained side by side.
 
-    ``records``: ``quantity, s, t, value, stderr`` (``site`` for profiles): ``ln_Z`` by the default estimator,
+    ``records``: ``quantity, s, t, value, sampling_stderr, error_estimate`` (``site`` for profiles): ``ln_Z`` by the default estimator,
     ``ln_Z:<estimator>`` by each, ``ln_Z_summed`` with the step normalisers summed over all configurations (``project``,
     up to 2^16 states), and the observables of the tracked distribution. Trackers of the symmetrised amplitude have
     those of the middle of the trajectory in the s-ensemble, and call them so (``middle_density``). ``activity`` and
@@ -253,7 +253,11 @@ class _Run:
     def _record(self, t: float) -> None:
         with self._kept():
             self.carried = self._carried(t)
-            self.log.records += [*self._ln_z_rows(t), *self._difference_rows(t), *self._observable_rows(t)]
+            ln_z = self._ln_z_rows(t)
+            for row in ln_z:
+                if text := checks.uncertain(float(row["value"]), float(row.get("error_estimate") or 0.0)):
+                    self._tell([RunWarning("error estimate", text, "ln_Z", row["s"], t)])
+            self.log.records += [*ln_z, *self._difference_rows(t), *self._observable_rows(t)]
 
     def _carried(self, t: float) -> list[list[Carried]]:
         """Of each trained field, what the defects so far do; empty where they cannot be weighed."""
@@ -274,12 +278,12 @@ class _Run:
         n = self.problem.system.n_sites
         for r, s in self.fields.reported:
             if not self.log.ln_z:  # t = 0
-                start = {"value": 0.0, "stderr": 0.0, "error_estimate": 0.0}
+                start = {"value": 0.0, "sampling_stderr": 0.0, "error_estimate": 0.0}
                 rows.append({"quantity": "ln_Z", "s": s, "t": t, **start})
             own = np.eye(len(self.fields.trained))[r]
             for name, value in self.log.ln_z.items():
                 stderr = float(np.sqrt(max(0.0, self.log.covariance[name][r, r])))
-                row = {"s": s, "t": t, "value": float(value[r]), "stderr": stderr, "estimator": name}
+                row = {"s": s, "t": t, "value": float(value[r]), "sampling_stderr": stderr, "estimator": name}
                 rows.append({"quantity": f"ln_Z:{name}", **row})
                 if name == self.log.default:
                     row["error_estimate"] = self._estimate(own, stderr)
@@ -288,7 +292,7 @@ class _Run:
                     rows.append({"quantity": "ln_Z", **row})
             if self.log.summed is not None:
                 rows.append(
-                    {"quantity": "ln_Z_summed", "s": s, "t": t, "value": float(self.log.summed[r]), "stderr": 0.0}
+                    {"quantity": "ln_Z_summed", "s": s, "t": t, "value": float(self.log.summed[r]), "sampling_stderr": 0.0}
                 )
         return rows
 
@@ -302,7 +306,7 @@ class _Run:
                 value = -float(weights @ self.log.ln_z[self.log.default]) / (n * t)
                 stderr = self.log.stderr(self.log.default, weights) / (n * t)
                 estimate = self._estimate(weights / (n * t), stderr)
-                row = {"s": s, "t": t, "value": value, "stderr": stderr, "error_estimate": estimate}
+                row = {"s": s, "t": t, "value": value, "sampling_stderr": stderr, "error_estimate": estimate}
                 rows.append({"quantity": quantity.name, **row})
         return rows
 
@@ -334,7 +338,7 @@ class _Run:
             return
         ends = [quantity.values(self.problem.system, one.x, s) for one in self.carried[r]]
         for row, off in zip(rows, of_mean(self.carried[r], ends)):
-            row["error_estimate"] = float(np.hypot(off, row["stderr"]))
+            row["error_estimate"] = float(np.hypot(off, row["sampling_stderr"]))
 
     def _quantum_rows(self, t: float) -> list[Row]:
         seen = self.runner.observe(self.problem, self.state)
@@ -347,15 +351,15 @@ class _Run:
             for row in outcomes.rows(self.quantities, last, s):
                 spread = row.pop("spread", None)
                 if spread is not None and self.defects is not None:
-                    row["error_estimate"] = float(np.hypot(self.defects.bound(r, float(spread)), row["stderr"]))
+                    row["error_estimate"] = float(np.hypot(self.defects.bound(r, float(spread)), row["sampling_stderr"]))
                 rows.append({"s": s, "t": t, **row})
         return rows
 
 
 def _mean(values: Tensor, weights: Tensor | None) -> Row:
     if weights is not None:
-        return {"value": float(weights @ values), "stderr": 0.0}
-    return {"value": float(values.mean()), "stderr": float(values.std() / np.sqrt(len(values)))}
+        return {"value": float(weights @ values), "sampling_stderr": 0.0}
+    return {"value": float(values.mean()), "sampling_stderr": float(values.std() / np.sqrt(len(values)))}
 
 
 def _result(

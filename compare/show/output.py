@@ -82,7 +82,7 @@ def _print_table(frame: pd.DataFrame, title: str) -> None:
         marks, below = marked(list(frame["warning"]))
         frame = frame.assign(warning=marks)
     shown = [name for name in frame.columns if not (frame[name].isna() | (frame[name] == "")).all()]
-    digits = [ERROR_DIGITS if name in ("stderr", "bound") else VALUE_DIGITS for name in shown]
+    digits = [ERROR_DIGITS if name in ("stderr", "sampling_stderr", "error_estimate", "score", "bound") else VALUE_DIGITS for name in shown]
     cells = frame[shown].head(SHOWN_ROWS).itertuples(index=False)
     rows = [[_cell(item, count) for item, count in zip(row, digits)] for row in cells]
     if len(frame) > SHOWN_ROWS:

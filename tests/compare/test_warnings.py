@@ -87,7 +87,7 @@ def test_good_runs_do_not_warn(order: int) -> None:
         rows = found.records
         for s in (0.3, -0.2):
             here = rows[rows.s == s].set_index("quantity")
-            away.append((here.value["ln_Z"] - here.value["ln_Z_summed"]) / here.stderr["ln_Z"])
+            away.append((here.value["ln_Z"] - here.value["ln_Z_summed"]) / here.sampling_stderr["ln_Z"])
     assert 0.5 < np.sqrt(np.mean(np.square(away))) < 1.5  # chi-squared of 24: 0.7 to 1.3 in 95 %
 
 

@@ -62,8 +62,8 @@ def test_estimators_agree_with_the_scheme_within_their_errors():
     for name in ("loss", "log_mean_exp", "integrated"):
         row = value(found.records, f"ln_Z:{name}")
         # four standard errors, and 2e-3 |ln Z| for the fit of a few epochs (measured 5e-4)
-        assert abs(row.value - exact) < 4 * row.stderr + 2e-3 * abs(exact)
-        assert row.stderr > 0
+        assert abs(row.value - exact) < 4 * row.sampling_stderr + 2e-3 * abs(exact)
+        assert row.sampling_stderr > 0
     assert value(found.records, "ln_Z_summed").value == pytest.approx(exact, rel=2e-3)
 
 
@@ -73,7 +73,7 @@ def test_standard_error_of_the_growth_estimator_is_the_spread_over_seeds():
         value(track(system, [0.5], [0.2], tracker_options=FAST, seed=seed, project=False).records, "ln_Z:integrated")
         for seed in range(12)
     ]
-    spread, told = np.std([r.value for r in runs], ddof=1), np.mean([r.stderr for r in runs])
+    spread, told = np.std([r.value for r in runs], ddof=1), np.mean([r.sampling_stderr for r in runs])
     # the spread of 12 runs is known to a factor exp(+-0.64) at three sigma
     assert 0.5 < spread / told < 2.0
 
