@@ -111,11 +111,11 @@ class Defects:
     def bound(self, r: int, spread: float) -> float:
         """Of a mean of values with this ``spread``, without a left vector: by Cauchy and Schwarz no step's defect moves
         it by more than the two spreads multiplied."""
-        return BOUND * spread * float(np.broadcast_to(self.length, (r + 1,))[r])
+        return BOUND * spread * float(np.atleast_1d(self.length)[r])
 
     def score(self, r: int, t: float, n_sites: int) -> float:
         """The length in the Fisher metric by which the path misses the equation, a unit of time and root of a site."""
-        return float(np.broadcast_to(self.length, (r + 1,))[r]) / (t * np.sqrt(n_sites))
+        return float(np.atleast_1d(self.length)[r]) / (t * np.sqrt(n_sites))
 
     def carried(self, problem: Problem, r: int, t: float) -> list[Carried]:
         """What walkers from the samples of each step of field ``r`` carry to ``t``."""

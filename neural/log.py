@@ -84,7 +84,8 @@ class RunLog:
 
     def to_dict(self) -> dict[str, Any]:
         """For a checkpoint: lists and numbers only."""
-        plain = {k: v for k, v in self.__dict__.items() if k not in ("ln_z", "covariance", "warnings", "opened", *ARRAYS)}
+        apart = ("ln_z", "covariance", "warnings", "opened", *ARRAYS)
+        plain = {k: v for k, v in self.__dict__.items() if k not in apart}
         arrays = {k: getattr(self, k) for k in ARRAYS}
         return {
             **plain,

@@ -81,11 +81,12 @@ def track(
 ) -> Track:
     """Follow ``dP/dt = W_s P`` from the system's start with one network for each ``s``, all trained side by side.
 
-    ``records``: ``quantity, s, t, value, sampling_stderr, error_estimate`` (``site`` for profiles): ``ln_Z`` by the default estimator,
-    ``ln_Z:<estimator>`` by each, ``ln_Z_summed`` with the step normalisers summed over all configurations (``project``,
-    up to 2^16 states), and the observables of the tracked distribution. Trackers of the symmetrised amplitude have
-    those of the middle of the trajectory in the s-ensemble, and call them so (``middle_density``). ``activity`` and
-    ``susceptibility`` train two more networks at ``s -+ h`` (`fields.spacing`). With ``out``, a checkpoint, and
+    ``records``: ``quantity, s, t, value, sampling_stderr`` (``site`` for profiles), and where defects can be weighed
+    (`defect`) ``error_estimate``, the distance from continuous time: ``ln_Z`` by the default estimator, with the
+    ``score`` of `defect.Defects.score`, ``ln_Z:<estimator>`` by each, ``ln_Z_summed`` with the step normalisers summed
+    over all configurations (``project``, up to 2^16 states), and the observables of the tracked distribution. Trackers
+    of the symmetrised amplitude have those of the middle of the trajectory in the s-ensemble, and call them so
+    (``middle_density``). ``activity`` and ``susceptibility`` train two more networks at ``s -+ h`` (`fields.spacing`). With ``out``, a checkpoint, and
     ``resume`` goes on from it with the same numbers.
     ``callbacks`` are called after each step and may end the run (see `callbacks`). What `checks` finds on the way
     stands in ``warnings`` of the result, and is told as an ``AccuracyWarning``.
@@ -291,9 +292,8 @@ class _Run:
                         row["score"] = self.defects.score(r, t, n)
                     rows.append({"quantity": "ln_Z", **row})
             if self.log.summed is not None:
-                rows.append(
-                    {"quantity": "ln_Z_summed", "s": s, "t": t, "value": float(self.log.summed[r]), "sampling_stderr": 0.0}
-                )
+                exact = {"value": float(self.log.summed[r]), "sampling_stderr": 0.0}
+                rows.append({"quantity": "ln_Z_summed", "s": s, "t": t, **exact})
         return rows
 
     def _difference_rows(self, t: float) -> list[Row]:
@@ -351,7 +351,8 @@ class _Run:
             for row in outcomes.rows(self.quantities, last, s):
                 spread = row.pop("spread", None)
                 if spread is not None and self.defects is not None:
-                    row["error_estimate"] = float(np.hypot(self.defects.bound(r, float(spread)), row["sampling_stderr"]))
+                    off = self.defects.bound(r, float(spread))
+                    row["error_estimate"] = float(np.hypot(off, row["sampling_stderr"]))
                 rows.append({"s": s, "t": t, **row})
         return rows
 

@@ -65,7 +65,8 @@ def errors(
 ) -> pd.DataFrame:
     """One row for each value of the network that has a definition, with its references, its error and its parts.
 
-    ``rows``: ``quantity, s, t, value, sampling_stderr, error_estimate`` and ``site`` where it applies; ``ln_Z_summed`` among the quantities.
+    ``rows``: ``quantity, s, t, value, sampling_stderr, error_estimate`` and ``site`` where it applies; ``ln_Z_summed``
+    among the quantities.
     ``continuous`` and ``scheme``: the exact tables, or None. ``scheme_notes``: why a value of ``s`` has no scheme
     (an unstable time step). What cannot be had is NaN, never a number, and ``note`` says why.
     """

@@ -76,13 +76,16 @@ def plain(value: Any) -> Any:
     return value if isinstance(value, str | int | float | bool | None) else str(value)
 
 
+ROUGH = ("stderr", "sampling_stderr", "error_estimate", "score", "bound")  # what two digits say all of
+
+
 def _print_table(frame: pd.DataFrame, title: str) -> None:
     below: list[str] = []
     if "warning" in frame:
         marks, below = marked(list(frame["warning"]))
         frame = frame.assign(warning=marks)
     shown = [name for name in frame.columns if not (frame[name].isna() | (frame[name] == "")).all()]
-    digits = [ERROR_DIGITS if name in ("stderr", "sampling_stderr", "error_estimate", "score", "bound") else VALUE_DIGITS for name in shown]
+    digits = [ERROR_DIGITS if name in ROUGH else VALUE_DIGITS for name in shown]
     cells = frame[shown].head(SHOWN_ROWS).itertuples(index=False)
     rows = [[_cell(item, count) for item, count in zip(row, digits)] for row in cells]
     if len(frame) > SHOWN_ROWS:

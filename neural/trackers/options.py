@@ -11,7 +11,7 @@ from vanbench.exact import InputError
 
 MOST = 10**9  # of a whole number: more is a slip
 Numbers = tuple[float, ...]
-SUMMED = "sum over all configurations instead of sampling (up to 2^{} states); by default where they are no more than samples"
+SUMMED = "sum over all configurations instead of sampling (up to 2^{} states); by default where samples are no fewer"
 
 
 def option(
