@@ -86,7 +86,8 @@ def track(
     ``score`` of `defect.Defects.score`, ``ln_Z:<estimator>`` by each, ``ln_Z_summed`` with the step normalisers summed
     over all configurations (``project``, up to 2^16 states), and the observables of the tracked distribution. Trackers
     of the symmetrised amplitude have those of the middle of the trajectory in the s-ensemble, and call them so
-    (``middle_density``). ``activity`` and ``susceptibility`` train two more networks at ``s -+ h`` (`fields.spacing`). With ``out``, a checkpoint, and
+    (``middle_density``). ``activity`` and ``susceptibility`` train two more networks at ``s -+ h`` (`fields.spacing`).
+    With ``out``, a checkpoint, and
     ``resume`` goes on from it with the same numbers.
     ``callbacks`` are called after each step and may end the run (see `callbacks`). What `checks` finds on the way
     stands in ``warnings`` of the result, and is told as an ``AccuracyWarning``.

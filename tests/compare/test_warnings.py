@@ -26,7 +26,7 @@ from vanbench.neural import checks, track
 from vanbench.neural.log import RunLog
 
 EPS = 2.2e-16
-QUICK = {"samples": 200, "dt": 0.1}
+QUICK = {"full_summation": False, "samples": 200, "dt": 0.1}
 WARNED = RunWarning("effective samples", "few of the samples carry ln Z", None, 0.1, 0.7)
 
 
@@ -94,15 +94,6 @@ def test_good_runs_do_not_warn(order: int) -> None:
 # -- runs --------------------------------------------------------------------------------------------------------------
 
 
-def test_a_point_start_is_warned_of() -> None:
-    system = build("fa", (5,), initial="up")
-    with pytest.warns(AccuracyWarning, match="summed over all configurations"):
-        found = track(system, [0.0], [0.1], tracker="natural-gradient", tracker_options={"samples": 50})
-    assert {"ln_Z_summed", "estimators", "effective samples"} <= kinds(found.warnings)
-    (few,) = [one for one in found.warnings if one.kind == "effective samples"]
-    assert "effective sample size of 1" in few.text
-
-
 def test_a_start_that_nothing_leaves_is_no_collapse() -> None:
     found = track(build("voter", (1,)), [0.1], [0.2], tracker="natural-gradient", tracker_options={"samples": 50})
     assert found.warnings == []
@@ -142,10 +133,10 @@ def test_each_is_told_once_and_a_checkpoint_keeps_them() -> None:
 
 def test_neighbours_warn_of_the_field_that_was_asked_for() -> None:
     """``activity`` trains two more networks at each ``s``."""
-    system = build("fa", (4,), initial="up")
-    options = {"tracker": "natural-gradient", "tracker_options": {"samples": 50}}
     with pytest.warns(AccuracyWarning):
-        found = track(system, [0.2], [0.1], quantities=["activity"], **options)
+        found = track(
+            build("fa", (5,), c=0.3), [0.2], [6.0], quantities=["activity"], architecture="bernoulli", tracker="tdvp"
+        )
     assert {one.s for one in found.warnings} <= {0.2, None}
 
 

@@ -22,7 +22,8 @@ from vanbench.neural.trackers import Diverged, Problem, saved
 torch.set_num_threads(1)
 EULER = {"dt": 0.1, "order": 1}
 FAST = {
-    **EULER, "samples": 300, "full_summation": False, "epochs": 20, "first_epochs": 60, "learning_rate": 3e-3, "decay": 0.1,
+    **EULER, "samples": 300, "full_summation": False, "epochs": 20, "first_epochs": 60, "learning_rate": 3e-3,
+    "decay": 0.1,
 }  # fmt: skip
 SUMMED = {**EULER, "epochs": 250, "first_epochs": 500, "learning_rate": 1e-2, "decay": 1e-3, "full_summation": True}
 
