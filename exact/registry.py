@@ -13,7 +13,7 @@ import importlib.util
 import inspect
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
@@ -109,10 +109,26 @@ def _entry_points(group: str, path: tuple[str, ...]) -> Mapping[str, EntryPoint]
 
 
 def digests(things: Iterable[Any]) -> dict[str, str]:
-    """Which version of what comes from outside is used: the files that define it, by name, with 16 hex digits each."""
+    """Which version of what comes from outside is used: the files that define it and those beside them that they
+    import, by name, with 16 hex digits each."""
     outside = (thing for thing in things if getattr(thing, "__module__", OURS).split(".")[0] != OURS)
-    files = {path for thing in outside if (path := _file(thing)) is not None}
+    files: set[Path] = set()
+    for thing in outside:
+        if (path := _file(thing)) is not None:
+            files |= {path, *_imported(sys.modules.get(thing.__module__), path.parent, set())}
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest()[:16] for path in sorted(files)}
+
+
+def _imported(module: ModuleType | None, folder: Path, seen: set[str]) -> Iterator[Path]:
+    """Files under ``folder`` that ``module`` has names of, and those that they have names of."""
+    for value in list(vars(module).values()) if module else ():
+        name = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
+        other = sys.modules.get(name) if isinstance(name, str) and name not in seen else None
+        path = Path(getattr(other, "__file__", None) or "/")
+        if other is not None and path.suffix == ".py" and path.is_relative_to(folder):
+            seen.add(str(name))
+            yield path
+            yield from _imported(other, folder, seen)
 
 
 def _file(defined: Any) -> Path | None:

@@ -102,3 +102,12 @@ def fitted_line(x: Any, y: Any) -> tuple[float, float]:
 
     fit = stats.linregress(np.asarray(x, float), np.asarray(y, float))
     return float(fit.slope), float(fit.intercept)
+
+
+def slope(x: Any, y: Any) -> Interval:
+    """Of the least-squares line, with the 95 % limits that the scatter of ``y`` about it gives; NaN for two points."""
+    from scipy import stats
+
+    fit = stats.linregress(np.asarray(x, float), np.asarray(y, float))
+    reach = float(fit.stderr * stats.t.ppf(0.975, len(x) - 2)) if len(x) > 2 else np.nan
+    return Interval(float(fit.slope), float(fit.slope) - reach, float(fit.slope) + reach)

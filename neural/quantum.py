@@ -115,8 +115,8 @@ class Outcomes:
 
     def _smallest_of_one(self) -> Row:
         """Over all sites; the standard error is that of the expectation in the eigenvector found."""
-        found = [self._smallest([self.expected[:, i]]) for i in range(self.system.n_sites)]
-        return min(found, key=lambda row: float(row["value"]))
+        smallest = [self._smallest([self.expected[:, i]]) for i in range(self.system.n_sites)]
+        return min(smallest, key=lambda row: float(row["value"]))
 
     def _smallest_of_two(self) -> Row:
         pairs = combinations(range(self.system.n_sites), 2)

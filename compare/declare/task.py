@@ -247,8 +247,8 @@ class Suite(Model):
         """With the tasks of these names, or patterns (``ring-*``), alone; all where none is given. ``InputError``."""
         known = [task.name for task in self.tasks]
         chosen = {name: fnmatch.filter(known, name) for name in names}
-        for name, found in chosen.items():
-            if not found:
+        for name, matching in chosen.items():
+            if not matching:
                 raise unknown(f"task of suite {self.name}", name, known)
         wanted = set().union(*chosen.values()) if names else set(known)
         return self.model_copy(update={"tasks": [task for task in self.tasks if task.name in wanted]})
@@ -290,8 +290,8 @@ def _declared(content: dict[str, Any], stem: str, what: str) -> Suite:
 def suites() -> dict[str, Path]:
     """The suites of this package by name, those of the studies among them: a study is found by its folder."""
     here = Path(str(resources.files("vanbench.compare")))
-    found = [*here.glob("declare/suites/*.toml"), *here.glob("studies/*/suites/*.toml")]
-    return {path.stem: path for path in sorted(found, key=lambda path: path.stem)}
+    paths = [*here.glob("declare/suites/*.toml"), *here.glob("studies/*/suites/*.toml")]
+    return {path.stem: path for path in sorted(paths, key=lambda path: path.stem)}
 
 
 def _from_outside(name: str, held: Any) -> Suite:

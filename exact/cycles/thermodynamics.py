@@ -70,13 +70,15 @@ def fundamental_cycles(m: np.ndarray, pi: np.ndarray, log_m: np.ndarray | None =
     current = currents(m, pi)
     hub = int(np.argmax(pi))
     others = [s for s in range(len(pi)) if s != hub]
-    found = []
+    triangles = []
     for i, a in enumerate(others):
         for b in others[i + 1 :]:
             forward = log_m[a, hub] + log_m[b, a] + log_m[hub, b]
             reverse = log_m[b, hub] + log_m[a, b] + log_m[hub, a]
-            found.append({"cycle": (hub, a, b), "affinity": float(forward - reverse), "current": float(current[b, a])})
-    return found
+            triangles.append(
+                {"cycle": (hub, a, b), "affinity": float(forward - reverse), "current": float(current[b, a])}
+            )
+    return triangles
 
 
 def max_affinity(m: np.ndarray, pi: np.ndarray, log_m: np.ndarray | None = None) -> float:

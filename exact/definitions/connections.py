@@ -191,7 +191,7 @@ def _moves(
     for counter in term.counters.values():
         for _, jump in counter:
             pattern = pattern | (jump != 0)
-    found: dict[tuple[tuple[int, int], ...], tuple[np.ndarray, np.ndarray]] = {}
+    connections: dict[tuple[tuple[int, int], ...], tuple[np.ndarray, np.ndarray]] = {}
     for row, col in zip(*np.nonzero(pattern & ~np.eye(d**k, dtype=bool))):
         if any(pinned.get(site, value) != value for site, value in zip(term.sites, digits[col])):
             continue
@@ -199,10 +199,10 @@ def _moves(
         key = tuple(sorted((int(site), int(c)) for site, c in zip(term.sites, change) if c))
         if any(site in pinned for site, _ in key):
             raise InputError(f"the term on sites {term.sites} moves the pinned site {key[0][0]}: leave that move out.")
-        arriving, leaving = found.setdefault(key, (np.zeros(local.shape[:2]), np.zeros(local.shape[:2])))
+        arriving, leaving = connections.setdefault(key, (np.zeros(local.shape[:2]), np.zeros(local.shape[:2])))
         arriving[:, row] += local[:, row, col]
         leaving[:, col] += local[:, row, col]
-    return found
+    return connections
 
 
 def _pad(table: np.ndarray, rows: int) -> np.ndarray:

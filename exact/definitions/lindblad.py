@@ -99,7 +99,7 @@ class Lindblad:
 def as_matrix(given: Any, what: str) -> np.ndarray:
     """Lists, QuTiP operators (``.full()``) and arrays as an array of numbers; raises ``InputError``."""
     try:
-        found = np.asarray(given.full() if hasattr(given, "full") else given)
-        return found if found.dtype.kind == "c" else found.astype(float)
+        array = np.asarray(given.full() if hasattr(given, "full") else given)
+        return array if array.dtype.kind == "c" else array.astype(float)
     except (TypeError, ValueError):
         raise InputError(f"{what}: give a matrix of numbers.") from None

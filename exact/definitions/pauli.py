@@ -47,12 +47,12 @@ def total(parts: Iterable[tuple[tuple[int, ...], np.ndarray]], n: int) -> sp.csr
 def pauli_strings(matrix: np.ndarray) -> dict[str, complex]:
     """``matrix = sum_P c_P P`` over strings such as ``"xz"`` (``i`` for the identity), the zero ones left out."""
     k = matrix.shape[0].bit_length() - 1
-    found = {}
+    coefficients = {}
     for letters in itertools.product("ixyz", repeat=k):
         product = np.ones((1, 1), dtype=complex)
         for letter in letters:
             product = np.kron(product, PAULI.get(letter, I2))
         c = complex(np.vdot(product, matrix)) / 2**k
         if abs(c) > 1e-15 * np.abs(matrix).max():
-            found["".join(letters)] = c
-    return found
+            coefficients["".join(letters)] = c
+    return coefficients

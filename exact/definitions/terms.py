@@ -83,8 +83,8 @@ class Term:
 
 def _real(values: Any, what: str) -> np.ndarray:
     try:
-        found = np.asarray(values)
-        return found if found.dtype == float else found.astype(float, casting="safe")
+        array = np.asarray(values)
+        return array if array.dtype == float else array.astype(float, casting="safe")
     except (TypeError, ValueError) as error:
         raise InputError(f"{what}: give real numbers, of one shape.") from error
 

@@ -55,15 +55,15 @@ def site_sets(shape: Sequence[int], offsets: Sequence[Sequence[tuple[int, int]]]
     periodic directions) are left out, and sets that coincide are kept once.
     """
     rows, columns = sides(shape)
-    found = set()
+    distinct = set()
     for pattern in offsets:
         for r in range(rows):
             for c in range(columns):
                 sites = {(r + dr) % rows * columns + (c + dc) % columns for dr, dc in pattern}
                 if len(sites) == len(pattern):
-                    found.add(tuple(sorted(sites)))
+                    distinct.add(tuple(sorted(sites)))
     width = len(offsets[0])
-    return np.array(sorted(found), dtype=np.int64).reshape(-1, width)
+    return np.array(sorted(distinct), dtype=np.int64).reshape(-1, width)
 
 
 def bonds(shape: Sequence[int]) -> IntArray:

@@ -78,14 +78,14 @@ def simulate(
     point = (float(J), float(h), float(plaquette)), float(T), moves, thermalise, sweeps
     chains = min(CHAINS, samples)
     kept = np.empty((samples if keep else 0, n), dtype=np.int8)
-    found, first = [], 0
+    series, first = [], 0
     for number in range(chains):
         rng = np.random.default_rng(stream(seed, number))
         length = samples // chains + (number < samples % chains)
         start = _start(number, rows, columns, rng)
-        found.append(updates.chain(start, *tables, *point, length, kept[first : first + length], rng))
+        series.append(updates.chain(start, *tables, *point, length, kept[first : first + length], rng))
         first += length
-    energy, magnetization = (np.concatenate(part) for part in zip(*found))
+    energy, magnetization = (np.concatenate(part) for part in zip(*series))
     return Run(energy, magnetization, kept if keep else None, chains)
 
 
@@ -121,10 +121,10 @@ def estimates(run: Run, T: float, n_sites: int) -> dict[str, Estimate]:
     }
 
 
-def _scaled(found: Estimate, factor: float) -> Estimate:
-    return Estimate(found.value * factor, found.stderr * factor, found.note)
+def _scaled(result: Estimate, factor: float) -> Estimate:
+    return Estimate(result.value * factor, result.stderr * factor, result.note)
 
 
 def averages(run: Run, T: float, n_sites: int) -> dict[str, tuple[float, float]]:
     """Value and standard error of `estimates`."""
-    return {name: found[:2] for name, found in estimates(run, T, n_sites).items()}
+    return {name: result[:2] for name, result in estimates(run, T, n_sites).items()}

@@ -89,11 +89,11 @@ def solve(
 
     records = []
     for k, T in enumerate(float(t) for t in values):
-        found: dict[str, dict[str, dict]] = {}
+        evaluated: dict[str, dict[str, dict]] = {}
         for name, how in methods.items():
-            if how not in found:
-                found[how] = _evaluate(how, tuple(shape), T, couplings, methods, samples, stream(seed, k))
-            records.append({**EMPTY, "quantity": name, "T": T, "method": how, **found[how][name]})
+            if how not in evaluated:
+                evaluated[how] = _evaluate(how, tuple(shape), T, couplings, methods, samples, stream(seed, k))
+            records.append({**EMPTY, "quantity": name, "T": T, "method": how, **evaluated[how][name]})
         if correlated:
             row = {**EMPTY, "quantity": CORRELATION, "T": T, "method": METHODS[correlated]}
             profile = (enumeration if correlated == "enumeration" else transfer).correlation(
@@ -172,8 +172,8 @@ def _evaluate(how, shape, T, couplings, methods, samples, seed) -> dict[str, dic
     """The cells of all quantities that `how` gives at T."""
     if how == "Monte Carlo":
         run = montecarlo.simulate(shape, T, samples, *couplings, seed=seed)
-        found = montecarlo.estimates(run, T, sides(shape)[0] * sides(shape)[1])
-        return {name: row._asdict() for name, row in found.items()}
+        estimates = montecarlo.estimates(run, T, sides(shape)[0] * sides(shape)[1])
+        return {name: row._asdict() for name, row in estimates.items()}
     if how == "enumeration":
         values = enumeration.averages(shape, T, *couplings)
     elif how == "Kaufman":

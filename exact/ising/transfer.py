@@ -198,15 +198,15 @@ def correlation(shape: Sequence[int], T: float, J: float = 1.0, h: float = 0.0, 
         rest, scale = _scaled(rest @ matrix)
         ln_rest += scale
     spin = _row_spins(width)[:, 0]
-    found = np.empty(half + 1)
+    correlation = np.empty(half + 1)
     for r in range(half, -1, -1):
         pairs = powers[r] * rest.T  # of first and r-th row, all positive: nothing cancels in their sum
         total = pairs.sum()
         _require_digits(matrix, total, scales[r] + ln_rest, T)
-        found[r] = spin @ pairs @ spin / total
+        correlation[r] = spin @ pairs @ spin / total
         rest, scale = _scaled(rest @ matrix)
         ln_rest += scale
-    return found
+    return correlation
 
 
 def _scaled(matrix: FloatArray) -> tuple[FloatArray, float]:

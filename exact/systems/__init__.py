@@ -76,11 +76,11 @@ def canonical_name(name: str) -> str:
 def parameters(name: str) -> dict[str, Any]:
     """Parameter names of a system with their defaults; the first argument is the shape."""
     signature = list(inspect.signature(REGISTRY.find(name)).parameters.items())[1:]
-    found = {key: p.default for key, p in signature if p.kind != inspect.Parameter.VAR_KEYWORD}
+    defaults = {key: p.default for key, p in signature if p.kind != inspect.Parameter.VAR_KEYWORD}
     if name == "ssep":
-        found = {**parameters("asep"), **found}
-        found.pop("q")
-    return found
+        defaults = {**parameters("asep"), **defaults}
+        defaults.pop("q")
+    return defaults
 
 
 def _typed(name: str, known: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:

@@ -73,14 +73,14 @@ def connected(system: System, size: int) -> Clusters:
         for a in term.sites:
             beside[a] |= set(term.sites) - {a}
     layer: set[tuple[int, ...]] = {(i,) for i in range(system.n_sites)}
-    found = layer
+    sets = layer
     for _ in range(size - 1):
-        layer = {tuple(sorted({*one, b})) for one in layer for a in one for b in beside[a] if b not in one}
-        found = found | layer
+        layer = {tuple(sorted({*known, b})) for known in layer for a in known for b in beside[a] if b not in known}
+        sets = sets | layer
     functions = [
-        (one + one[-1:] * (size - len(one)), values + values[-1:] * (size - len(one)))
-        for one in sorted(found, key=lambda one: (len(one), one))
-        for values in product(range(1, system.local_dim), repeat=len(one))
+        (sites + sites[-1:] * (size - len(sites)), values + values[-1:] * (size - len(sites)))
+        for sites in sorted(sets, key=lambda sites: (len(sites), sites))
+        for values in product(range(1, system.local_dim), repeat=len(sites))
     ]
     sites, values = np.array(functions).swapaxes(0, 1)
     return Clusters(sites.astype(np.int64), values.astype(np.int8))

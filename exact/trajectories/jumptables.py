@@ -87,8 +87,8 @@ def _lists(flags: np.ndarray) -> np.ndarray:
     width = int(flags.sum(1).max(initial=min(1, flags.shape[1])))
     out = np.full((len(flags), width), -1, dtype=np.int64)
     for row, line in enumerate(flags):
-        found = np.flatnonzero(line)
-        out[row, : len(found)] = found
+        columns = np.flatnonzero(line)
+        out[row, : len(columns)] = columns
     return out
 
 

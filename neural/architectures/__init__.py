@@ -64,7 +64,7 @@ def build(name: str, shape: tuple[int, ...], local_dim: int = 2, **options: Any)
 
 def hyperparameters(cls: type[Autoregressive]) -> dict[str, Any] | None:
     """Names and defaults, or None for a network that takes any keyword."""
-    found = inspect.signature(cls).parameters
-    if any(p.kind == inspect.Parameter.VAR_KEYWORD for p in found.values()):
+    accepted = inspect.signature(cls).parameters
+    if any(p.kind == inspect.Parameter.VAR_KEYWORD for p in accepted.values()):
         return None
-    return {key: p.default for key, p in found.items() if key not in ("shape", "local_dim")}
+    return {key: p.default for key, p in accepted.items() if key not in ("shape", "local_dim")}

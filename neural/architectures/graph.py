@@ -48,13 +48,13 @@ class Graph(Incremental):
         self.output = nn.Linear(width, local_dim, bias=False)
 
     def _earlier(self, edges: Sequence[Sequence[int]]) -> list[list[int]]:
-        found: list[set[int]] = [set() for _ in range(self.n_sites)]
+        neighbours: list[set[int]] = [set() for _ in range(self.n_sites)]
         for edge in edges:
             pair = sorted(int(node) for node in edge)
             if len(pair) != 2 or pair[0] == pair[1] or pair[0] < 0 or pair[1] >= self.n_sites:
                 raise InputError(f"edge {list(edge)}: give two different nodes between 0 and {self.n_sites - 1}.")
-            found[pair[1]].add(pair[0])
-        return [sorted(nodes) for nodes in found]
+            neighbours[pair[1]].add(pair[0])
+        return [sorted(nodes) for nodes in neighbours]
 
     def advance(self, z: Tensor, first: int, last: int, cache: tuple | None) -> tuple[Tensor, tuple]:
         states, messages, sums = ([], [], []) if cache is None else (list(part) for part in cache)
@@ -78,11 +78,11 @@ class Graph(Incremental):
 def _bonds(shape: tuple[int, ...]) -> list[tuple[int, int]]:
     at = coordinates(shape)
     number = {tuple(place): site for site, place in enumerate(at)}
-    found = []
+    bonds = []
     for site, place in enumerate(at):
         for axis in range(len(shape)):
             after = list(place)
             after[axis] += 1
             if tuple(after) in number:
-                found.append((site, number[tuple(after)]))
-    return found
+                bonds.append((site, number[tuple(after)]))
+    return bonds

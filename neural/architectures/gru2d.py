@@ -54,7 +54,7 @@ def _visited_neighbours(shape: tuple[int, ...], order: list[int]) -> list[list[i
     """For each rank and axis the rank of the neighbour along that axis that the path has met, or None."""
     at = coordinates(shape)
     rank = {tuple(at[site]): k for k, site in enumerate(order)}
-    found: list[list[int | None]] = []
+    neighbours: list[list[int | None]] = []
     for k, site in enumerate(order):
         row: list[int | None] = []
         for axis in range(len(shape)):
@@ -64,5 +64,5 @@ def _visited_neighbours(shape: tuple[int, ...], order: list[int]) -> list[list[i
                 place[axis] += step
                 sides.append(rank.get(tuple(place), k))
             row.append(min(sides) if min(sides) < k else None)
-        found.append(row)
-    return found
+        neighbours.append(row)
+    return neighbours

@@ -129,14 +129,14 @@ class MatrixProduct(Incremental):
         """
         state.move_centre(len(state.tensors) - 1)
         marginals, rights = np.maximum(state.marginals(), FLOOR), state.right_sums()
-        found = {"site_bias": torch.from_numpy(np.log(marginals))}
+        parameters = {"site_bias": torch.from_numpy(np.log(marginals))}
         before = np.ones((1, 1))
         for k, tensor in enumerate(state.tensors):
             after = _gauge(rights[k + 1])
             changed = np.einsum("ab,cvb,cd->vad", after, tensor, np.linalg.inv(before), optimize=True)
-            found[f"cores.{k}"] = torch.from_numpy(changed / marginals[k][:, None, None])
+            parameters[f"cores.{k}"] = torch.from_numpy(changed / marginals[k][:, None, None])
             before = after
-        return found
+        return parameters
 
 
 def _positive(f: Tensor) -> Tensor:

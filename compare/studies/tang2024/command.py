@@ -24,12 +24,12 @@ import pandas as pd
 import typer
 
 from vanbench.compare.declare import parse
-from vanbench.compare.run.record import write_text
 from vanbench.compare.show import canvas
 from vanbench.compare.show.grid import markdown
-from vanbench.compare.studies.tang2024 import bands, critical, phases, protocol, scaling, speed, voter
+from vanbench.compare.studies.tang2024 import bands, critical, exponents, phases, protocol, scaling, speed, voter
 from vanbench.compare.studies.tang2024.values import Curves, completed, curves, merged, runs, stored, table_of
 from vanbench.exact import InputError
+from vanbench.exact.files import write_text
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 Some = Annotated[
@@ -96,11 +96,11 @@ def critical_(folders: Some = None, out: Out = HERE) -> None:
     every = _curves(folders, out / "phases-values.csv")
     every = critical.with_exact([*every, *stored(out / "chains-values.csv", every)])
     rows, long = critical.table(every), critical.steady(every)
-    exponents = critical.exponents(rows, long)
+    fits = exponents.exponents(rows[critical.clear(rows)], long)
     typer.echo(critical.distance(rows))
-    canvas.save(critical.figure(rows, long, exponents), out / "critical.png")
+    canvas.save(critical.figure(rows, long, fits), out / "critical.png")
     _csv(pd.concat([rows, long.assign(t="inf")]), out / "critical-fields.csv", 5)
-    _md(exponents, out / "critical.md")
+    _md(fits, out / "critical.md")
 
 
 @app.command("bands")

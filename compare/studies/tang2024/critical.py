@@ -1,7 +1,6 @@
-"""(b), (c) The critical field ``s_c(N, t)``, the maximum of ``-chi_t(s)``; its exponents and their collapse.
+"""(b), (c) The critical field ``s_c(N, t)``, the maximum of ``-chi_t(s)``, and its collapse.
 
-``s_c(N) ~ N^-alpha`` in the long-time limit, ``s_c(N, t) ~ t^-beta`` before it; the collapse is ``s_c(N, t) / s_c(N)``
-over ``N^-alpha t^beta``. Published for 2D South-East: alpha = 1.39, beta = 0.99.
+The collapse, as published: ``s_c(N, t) / s_c(N)`` over ``N^alpha t^-beta``, with the `exponents` of the fits.
 """
 
 from __future__ import annotations
@@ -19,26 +18,17 @@ from vanbench.compare.show import canvas
 from vanbench.compare.studies.exact_tables import published
 from vanbench.compare.studies.exact_tables.critical import WINDOW, critical, known
 from vanbench.compare.studies.tang2024 import transition
+from vanbench.compare.studies.tang2024.exponents import DRAWN, FAMILIES, dimension, of_model
 from vanbench.compare.studies.tang2024.values import Curves, exact_curves
-from vanbench.exact.statistics import fitted_line
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-ALPHA, BETA = 1.39, 0.99  # published, 2D South-East
-STILL = 1.5  # a peak within this factor of the long-time one is no longer moving with t
 MIN_T = 5.0  # before it there is no peak of its own, only that at s = 0
 STANDS, LATE = 1.5, 200.0
 ENOUGH = 8  # fields at which the largest eigenvalue is known, for its transition
 CLEAR = 0.99  # of the draws of clones that have a peak: fewer, and it is noise
 DRAWS = 200  # of the clones' ln Z within its standard errors
-FAMILIES = {
-    ("east", 2): "2D South-East",
-    ("fa", 2): "2D FA",
-    ("east", 3): "3D South-East-Front",
-    ("east", 1): "1D East",
-    ("fa", 1): "1D FA",
-}
 SIZES = {("east", 2): (3, 4, 5), ("fa", 2): (3, 4, 5), ("east", 3): (2, 3)}  # with an exact table
 SIZES |= {(name, 1): (16, 20, 24) for name in ("east", "fa")}
 
@@ -126,54 +116,23 @@ def distance(rows: pd.DataFrame) -> str:
     return f"{len(off)} critical fields of networks are {rms:.2g} (rms) off the exact ones, {most:.2g} at most."
 
 
-def exponents(rows: pd.DataFrame, long: pd.DataFrame) -> pd.DataFrame:
-    """``alpha`` from the long-time fields measured here (one fit of all sizes, one of the largest two), ``beta`` from
-    the moving part of ``s_c(N, t)`` of each source and size."""
-    out = []
-    for (system, dimension), name in FAMILIES.items():
-        mine = long[(long.system == system) & (_dimension(long) == dimension)]
-        measured = mine[mine.source != "published"].sort_values("n_sites")
-        choices = {len(measured): measured, 2: measured.tail(2)} if len(measured) >= 2 else {}
-        for points in choices.values():
-            slope = _slope(points.n_sites, points.s_c)
-            sizes = ", ".join(f"{shape} ({source})" for shape, source in zip(points["shape"], points.source))
-            out.append({"model": name, "exponent": "alpha", "value": -slope, "points": len(points), "from": sizes})
-        fields = dict(zip(mine["shape"], mine.s_c))
-        local = rows[(rows.system == system) & (_dimension(rows) == dimension) & _clear(rows)]
-        for (_, shape, source), group in local.groupby(["n_sites", "shape", "source"]):
-            group = group.sort_values("t")
-            moving = group[group.s_c > STILL * fields.get(shape, group.s_c.min())]
-            if shape not in fields and len(moving) < 2:
-                moving = group
-            moving = moving[moving.t >= moving.t[moving.s_c.idxmax()]] if len(moving) else moving
-            if len(moving) >= 2:
-                spread = f"{shape}, {source}, t = {moving.t.min():g} to {moving.t.max():g}"
-                value = -_slope(moving.t, moving.s_c)
-                out.append({"model": name, "exponent": "beta", "value": value, "points": len(moving), "from": spread})
-    return pd.DataFrame(out)
-
-
-def _clear(rows: pd.DataFrame) -> pd.Series:
+def clear(rows: pd.DataFrame) -> pd.Series:
     """All but the peaks of clones that too few draws have."""
     return (rows.source != "clones") | (rows.share >= CLEAR)
 
 
-def _slope(x: pd.Series, y: pd.Series) -> float:
-    return fitted_line(np.log(x), np.log(y))[0]
-
-
-def figure(rows: pd.DataFrame, long: pd.DataFrame, exponents: pd.DataFrame) -> Figure:
+def figure(rows: pd.DataFrame, long: pd.DataFrame, fits: pd.DataFrame) -> Figure:
     """Left: ``s_c(N, t)``; middle: ``s_c(N)``; right: the collapse.
 
-    The collapse of 2D South-East uses the published exponents, that of the others ``exponents``, of all sizes and of
-    the largest. A model with fewer than two long-time fields has the left panel alone.
+    The collapse of 2D South-East uses the published exponents, that of the others ``fits``. A model with fewer than two
+    long-time fields has the left panel alone.
     """
-    models = [key for key in FAMILIES if ((rows.system == key[0]) & (_dimension(rows) == key[1]) & _clear(rows)).any()]
+    models = [key for key in FAMILIES if ((rows.system == key[0]) & (dimension(rows) == key[1]) & clear(rows)).any()]
     drawn, axes = canvas.new(3, len(models), 4.2, 3.2)
     for row, key in zip(axes, models):
-        mine = rows[(rows.system == key[0]) & (_dimension(rows) == key[1]) & _clear(rows)]
-        fields = long[(long.system == key[0]) & (_dimension(long) == key[1])]
-        alpha, beta = _of(exponents, FAMILIES[key])
+        mine = rows[(rows.system == key[0]) & (dimension(rows) == key[1]) & clear(rows)]
+        fields = long[(long.system == key[0]) & (dimension(long) == key[1])]
+        alpha, beta = of_model(fits, FAMILIES[key])
         _over_time(row[0], mine, fields, FAMILIES[key], beta)
         if len(fields) >= 2:
             _over_size(row[1], fields, alpha)
@@ -182,18 +141,6 @@ def figure(rows: pd.DataFrame, long: pd.DataFrame, exponents: pd.DataFrame) -> F
             row[1].set_axis_off()
             row[2].set_axis_off()
     return drawn
-
-
-def _of(exponents: pd.DataFrame, name: str) -> tuple[float, float]:
-    mine = exponents[exponents.model == name]
-    alpha, beta = (mine[mine.exponent == which].value for which in ("alpha", "beta"))
-    if name == "2D South-East":
-        return ALPHA, BETA
-    return float(alpha.iloc[0]) if len(alpha) else ALPHA, float(beta.iloc[-1]) if len(beta) else BETA
-
-
-def _dimension(rows: pd.DataFrame) -> pd.Series:
-    return rows["shape"].str.count("x") + 1
 
 
 FIELDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2)  # ticks
@@ -209,10 +156,15 @@ def _over_time(axis, rows: pd.DataFrame, long: pd.DataFrame, name: str, beta: fl
             axis.errorbar(line.t, line.s_c, line.s_c_stderr, fmt="none", color=colour, elinewidth=0.8, capsize=2)
         for field in long[long["shape"] == shape].s_c:
             axis.axhline(field, color=colour, ls=":", lw=1)
-    largest = rows[rows.n_sites == rows.n_sites.max()]
-    start = largest.loc[largest.s_c.idxmax()]
-    t = start.t * np.array([1.0, 10.0])
-    axis.plot(t, start.s_c * np.array([1.0, 10.0]) ** -beta, "k--", lw=1, label=f"t^-{beta:.2f}")
+    fields = dict(zip(long["shape"], long.s_c))
+    largest = rows[rows["shape"].isin(fields)]
+    largest = largest[largest.n_sites == largest.n_sites.max()]
+    if len(largest):
+        rest = fields[largest["shape"].iloc[0]]
+        early = largest[largest.s_c > (1 + DRAWN) * rest]
+        factor = np.exp(np.log((early.s_c - rest) * early.t**beta).mean())
+        t = np.geomspace(early.t.min(), rows.t.max(), 50)
+        axis.plot(t, rest + factor * t**-beta, "k--", lw=1, label=f"s_c(N) + t^-{beta:.2f}")
     axis.set(xscale="log", yscale="log", xlabel="t", ylabel="s_c(N, t)", title=name)
     canvas.plain_ticks(axis.yaxis, FIELDS)
     axis.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=6)
@@ -239,12 +191,12 @@ def _collapse(axis, rows: pd.DataFrame, long: pd.DataFrame, alpha: float, beta: 
             continue
         for source, line in group.groupby("source"):
             line = line.sort_values("t")
-            x = line.n_sites.astype(float) ** -alpha * line.t**beta
+            x = line.n_sites.astype(float) ** alpha * line.t**-beta
             y, bar = line.s_c / fields[shape], line.s_c_stderr / fields[shape]
             axis.plot(x, y, MARKS[source], color=colour, ms=4, mfc="none")
             axis.errorbar(x, y, bar, fmt="none", color=colour, elinewidth=0.8, capsize=2)
     axis.axhline(1.0, color="k", lw=0.8)
-    axis.set(xscale="log", yscale="log", xlabel="N^-α t^β", ylabel="s_c(N, t) / s_c(N)")
+    axis.set(xscale="log", yscale="log", xlabel="N^α t^-β", ylabel="s_c(N, t) / s_c(N)")
     canvas.plain_ticks(axis.yaxis, (1, 2, 3, 5, 10))
-    canvas.plain_ticks(axis.xaxis, 10.0 ** np.arange(-4, 4))
+    canvas.plain_ticks(axis.xaxis, 10.0 ** np.arange(-4, 5))
     axis.set_title(f"α = {alpha:.2f}, β = {beta:.2f}")

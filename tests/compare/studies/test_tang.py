@@ -15,7 +15,7 @@ from vanbench.compare.declare.task import load_suite
 from vanbench.compare.run.execute import execute
 from vanbench.compare.studies.exact_tables.critical import critical as critical_field
 from vanbench.compare.studies.exact_tables.library import FOLDER, read
-from vanbench.compare.studies.tang2024 import bands, critical, phases, protocol, transition, voter
+from vanbench.compare.studies.tang2024 import bands, critical, exponents, phases, protocol, transition, voter
 from vanbench.compare.studies.tang2024.values import (
     Curves,
     convex,
@@ -186,52 +186,42 @@ def test_a_low_peak_counts_in_exact_tables_alone():
     assert critical.peaks(replace(exact, source="network")).empty
 
 
-def test_exponents_of_power_laws_are_found():
-    times = np.array([10.0, 20.0, 50.0])
-    rows = pd.concat(
-        pd.DataFrame(
-            {
-                "system": "east",
-                "shape": f"{n}x{n}",
-                "n_sites": n * n,
-                "source": "exact",
-                "t": times,
-                "s_c": 9 / times,
-                "s_c_stderr": np.nan,
-                "share": np.nan,
-            }
-        )
-        for n in (4, 5)
-    )
-    long = pd.DataFrame(
-        {"system": "east", "shape": ["4x4", "5x5"], "n_sites": [16, 25], "s_c": [16**-1.5, 25**-1.5], "source": "exact"}
-    )
-    found = critical.exponents(rows, long)
-    assert found[found.exponent == "alpha"].value.iloc[0] == pytest.approx(1.5)
-    assert found[found.exponent == "beta"].value.to_numpy() == pytest.approx(1.0)
-    assert isinstance(critical.figure(rows.assign(height=1.0), long, found), Figure)
+def fields(shape: str, long: float, t: list[float], s_c: np.ndarray) -> tuple[pd.DataFrame, pd.DataFrame]:
+    head = {"system": "east", "shape": shape, "n_sites": int(shape[0]) ** 2, "source": "exact"}
+    return pd.DataFrame({**head, "t": t, "s_c": s_c}), pd.DataFrame([{**head, "s_c": long}])
 
 
-def test_beta_is_of_the_times_at_which_the_field_still_moves():
-    """9/t from t = 10 to 30; before it a peak of its own, after it fields within 1.5 times the long-time one, 0.16,
-    or, where none is known, the smallest one."""
-    times, fields = [5.0, 10.0, 20.0, 30.0, 40.0, 80.0], [0.5, 0.9, 0.45, 0.3, 0.235, 0.17]
-    head = {"system": "east", "source": "exact", "s_c_stderr": np.nan, "share": np.nan, "t": times}
-    known = pd.DataFrame({**head, "shape": "4x4", "n_sites": 16, "s_c": fields})
-    unknown = pd.DataFrame({**head, "shape": "5x5", "n_sites": 25, "s_c": fields})
-    two = pd.DataFrame({**head, "shape": "6x6", "n_sites": 36, "s_c": fields}).iloc[
-        [3, 4]
-    ]  # neither moves: both are taken
-    long = pd.DataFrame({"system": "east", "shape": ["4x4"], "n_sites": [16], "s_c": [0.16], "source": "exact"})
-    found = critical.exponents(pd.concat([known, unknown, two]), long).set_index("from")
-    for shape in ("4x4", "5x5"):
-        row = found.loc[f"{shape}, exact, t = 10 to 30"]
-        assert row.value == pytest.approx(1.0, rel=1e-12)
-        assert row.points == 3
-    row = found.loc["6x6, exact, t = 30 to 40"]
-    assert row.value == pytest.approx(np.log(0.3 / 0.235) / np.log(4 / 3), rel=1e-12)
-    assert row.points == 2
-    assert len(found) == 3  # one size is no exponent alpha
+def test_exponents_of_power_laws_are_recovered():
+    """``s_c(N) = N^-1.5`` and ``s_c(N, t) = s_c(N) + 9 / t``, whatever is cut."""
+    times = [5.0, 10.0, 20.0, 50.0, 100.0, 1000.0]
+    parts = [fields(f"{n}x{n}", n**-3.0, times, n**-3.0 + 9 / np.array(times)) for n in (4, 5)]
+    rows, long = (pd.concat(part) for part in zip(*parts))
+    fits = exponents.exponents(rows, long)
+    alpha, beta = (fits[fits.exponent == name] for name in ("alpha", "beta"))
+    assert alpha.value.to_numpy() == pytest.approx(1.5)
+    for column in ("value", "low", "high"):  # no scatter
+        assert beta[beta.points > 2][column].to_numpy() == pytest.approx(1.0)
+    assert beta.cut.str.split(", ").map(len).groupby(beta["from"].str[:3]).sum().to_dict() == {"4x4": 6, "5x5": 6}
+    assert isinstance(critical.figure(rows.assign(height=1.0, s_c_stderr=np.nan, share=np.nan), long, fits), Figure)
+
+
+def test_beta_takes_the_times_whose_field_is_above_the_cut():
+    """From the largest field on, each cut to the first time at which the difference falls below it."""
+    differences = np.array([0.5, 2.0, 1.0, 0.2, 0.12, 0.04, 0.2])  # relative to s_c(N)
+    times = [5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 320.0]
+    rows, long = fields("4x4", 0.16, times, 0.16 * (1 + differences))
+    beta = exponents.exponents(rows, long).set_index("cut")
+    assert dict(beta["from"].str.rsplit(" ", n=1).str[1].astype(float)) == {
+        "0.02": 320.0, "0.05, 0.1": 80.0, "0.15": 40.0, "0.3, 0.5": 20.0
+    }  # fmt: skip
+    assert beta.value["0.3, 0.5"] == pytest.approx(1.0)
+    assert beta.low.isna().to_dict() == {"0.02": False, "0.05, 0.1": False, "0.15": False, "0.3, 0.5": True}
+    y, x = np.log(differences[1:5]), -np.log(times[1:5])
+    want = np.polyfit(x, y, 1, cov="unscaled")
+    residuals = y - np.polyval(want[0], x)
+    reach = 4.302653 * np.sqrt(want[1][0, 0] * (residuals**2).sum() / 2)  # Student's t of two degrees of freedom
+    row = beta.loc["0.05, 0.1"]
+    assert [row.value, row.low, row.high] == pytest.approx([want[0][0], want[0][0] - reach, want[0][0] + reach])
 
 
 def test_a_transition_narrower_than_the_fields_is_where_its_branches_cross():
