@@ -138,7 +138,27 @@ def test_exact_on_the_temperature_axis(capsys: pytest.CaptureFixture) -> None:
         ),
         (["track", "east", "--shape", "4", "--s", "0.1", "--out", "x"], "--t-final"),
         (["track", "east", "--shape", "4", "--s", "0.1", "--times", "1", "--out", "x", "--tracker", "kll"], "'kl'"),
-        (["track", "east", "--shape", "4", "--s", "0.1", "--times", "1", "--dt", "0.3", "--out", "x"], "multiple"),
+        (
+            [
+                "track",
+                "east",
+                "--shape",
+                "4",
+                "--s",
+                "0.1",
+                "--times",
+                "1",
+                "--epochs",
+                "5",
+                "--dt",
+                "0.3",
+                "--out",
+                "x",
+                "--tracker-option",
+                "order=1",
+            ],
+            "multiple",
+        ),  # fmt: skip
         (["run", "tiny", "--architecture", "gru", "--arch-option", "width=wide"], "whole number"),
         (
             ["track", "east", "--shape", "4", "--s", "0", "--times", "1", "--tracker-option", "dt=x", "--out", "x"],
