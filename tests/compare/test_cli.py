@@ -158,7 +158,7 @@ def test_exact_on_the_temperature_axis(capsys: pytest.CaptureFixture) -> None:
                 "order=1",
             ],
             "multiple",
-        ),  # fmt: skip
+        ),
         (["run", "tiny", "--architecture", "gru", "--arch-option", "width=wide"], "whole number"),
         (
             ["track", "east", "--shape", "4", "--s", "0", "--times", "1", "--tracker-option", "dt=x", "--out", "x"],
