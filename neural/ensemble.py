@@ -67,6 +67,14 @@ class Ensemble:
             value.copy_(parameters[name])
 
     @torch.no_grad()
+    def start_from(self, products: np.ndarray) -> None:
+        """Each copy becomes the product distribution of its own ``(R, n_sites, d)``, as by `initialise`."""
+        for r, product in enumerate(products):
+            self.net.initialise(product)
+            for name, value in self.parameters.items():
+                value[r].copy_(self.net.get_parameter(name))
+
+    @torch.no_grad()
     def move(self, start: Parameters, direction: Tensor, span: float = 1.0) -> None:
         """To ``start + span * direction``, all parameters of a copy in a row: ``(R, n_parameters)``."""
         at = 0

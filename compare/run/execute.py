@@ -60,7 +60,7 @@ def check(run: Run) -> System:
         asked(task.quantities, (NETWORKS, SUMMED), kind_of(system))
     except InputError as error:
         raise InputError(f"task {task.name!r}: {error}") from error
-    tracker = trackers.make(task.tracker, task.tracker_options)
+    tracker = trackers.make(task.tracker, task.options)
     tracker.variant(task.target)
     _check_finite(f"network {run.architecture.name}", run.architecture.options)
     _check_hyperparameters(run.architecture.name, run.architecture.options)
@@ -174,7 +174,7 @@ def execute(
                 architecture=run.architecture.name,
                 architecture_options=run.architecture.options,
                 tracker=task.tracker,
-                tracker_options=task.tracker_options,
+                tracker_options=task.options,
                 target=task.target,
                 seed=run.seed,
                 device=device,
