@@ -5,5 +5,6 @@ from vanbench.neural.autoregressive import Autoregressive
 from vanbench.neural.ensemble import Ensemble
 from vanbench.neural.runner import Track, track
 from vanbench.neural.trackers import TRACKERS
+from vanbench.neural.wrap import wrap
 
-__all__ = ["ARCHITECTURES", "TRACKERS", "Autoregressive", "Ensemble", "Track", "build", "track"]
+__all__ = ["ARCHITECTURES", "TRACKERS", "Autoregressive", "Ensemble", "Track", "build", "track", "wrap"]
