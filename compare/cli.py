@@ -19,6 +19,7 @@ import typer
 from rich.console import Console
 
 from vanbench.exact import InputError
+from vanbench.exact.imports import foreign
 from vanbench.exact.registry import PluginWarning
 
 OK, REGRESSION, BAD_INPUT, CANNOT_COMPARE, CRASH, INCOMPLETE = range(6)  # 130: `commands.common.interruptible`
@@ -91,7 +92,12 @@ def main(arguments: list[str] | None = None) -> None:
             raise
         stderr.print(f"error: {str(error.filename)!r}: {error.strerror}.", style="bold red", markup=False)
         sys.exit(BAD_INPUT)
-    except Exception:
+    except Exception as error:
+        place = foreign(error)
+        if place is not None:
+            text = f"{place}: {type(error).__name__}: {error}"
+            stderr.print(f"error: in code that is not of vanbench, {text}", style="bold red", markup=False)
+            sys.exit(BAD_INPUT)
         stderr.print_exception(show_locals=False)
         stderr.print("crash: this is a defect of vanbench, not of your input.", style="bold red")
         sys.exit(CRASH)

@@ -299,7 +299,7 @@ class Wrapped(Autoregressive):
                 f"{type(self).__name__} does not work on {given.dtype} of shape (batch, "
                 f"{', '.join(map(str, given.shape[1:]))}), as input={form.input!r}, layout="
                 f"{'image' if form.images else 'sites'!r}, channels={form.channels!r} say: {what}"
-                + (_DTYPES if _about_types(error) and len(self.dtypes) > 1 else "")
+                + (DTYPES_HINT if _about_types(error) and len(self.dtypes) > 1 else "")
             ) from error
 
     def _wanted(self) -> list[int] | None:
@@ -321,7 +321,7 @@ class Wrapped(Autoregressive):
         return None if sees[wanted][:, wanted].triu().any() else wanted
 
 
-_DTYPES = " If it makes tensors of float32 whatever it is given, say dtypes=('float32',)."
+DTYPES_HINT = " If it makes tensors of float32 whatever it is given, declare dtypes = ('float32',)."
 
 
 def _about_types(error: Exception) -> bool:
