@@ -51,8 +51,8 @@ class Registry(Generic[T]):
     check: Callable[[str, Any], T]
 
     def find(self, name: str | T) -> T:
-        """What ``name`` stands for: a name, or the thing itself. Raises ``InputError``; an unknown name is answered with
-        those that exist."""
+        """What ``name`` stands for, or the thing itself. Raises ``InputError``; an unknown name is answered with those
+        that exist."""
         if not isinstance(name, str):
             return self.check(getattr(name, "__qualname__", repr(name)), name)
         if name in self.builtin:

@@ -42,7 +42,6 @@ def integers(local_dim: int) -> torch.dtype:
     return torch.int8 if local_dim <= 128 else torch.int16
 
 
-
 class Autoregressive(nn.Module):
     """``p(x) = prod_i p(x_i | x_<i)``, sites in ``order``; Wu, Wang, Zhang, Phys. Rev. Lett. 122, 080602 (2019).
 
@@ -53,8 +52,11 @@ class Autoregressive(nn.Module):
     for integer configurations ``x`` of shape ``(batch, n_sites)``; ``encode`` turns them into numbers. The base adds a
     bias for each site and value and gives ``log_prob``, ``sample``, pinned sites, the restricted support, and the
     exact start in a product distribution. For the last, a network may call its last layer ``self.output`` and give
-    it no bias, or override ``zero_output``; otherwise the layer is found. For sampling without a full pass for each site, it may override ``start``
-    and ``step``; ``neural.architectures.incremental.Incremental`` gives both, and faster neighbours, from one method.
+    it no bias, or override ``zero_output``; otherwise the layer is found. For sampling without a full pass for each
+    site, it may override ``start`` and ``step``; ``neural.architectures.incremental.Incremental`` gives both, and
+    faster neighbours, from one method.
+
+    What a network cannot do it says in the attributes below; `restrict` and the constructor refuse it.
     """
 
     dimensions: tuple[int, ...] = (1, 2, 3)
@@ -76,9 +78,8 @@ class Autoregressive(nn.Module):
                 f"not for shape {self.shape}."
             )
         if self.local_dims is not None and local_dim not in self.local_dims:
-            raise InputError(
-                f"{type(self).__name__} is for local dimension {' or '.join(map(str, self.local_dims))}, not {local_dim}."
-            )
+            claimed = " or ".join(map(str, self.local_dims))
+            raise InputError(f"{type(self).__name__} is for local dimension {claimed}, not {local_dim}.")
         if self.square and len(set(self.shape)) > 1:
             raise InputError(f"{type(self).__name__} is for lattices of equal lengths, not for shape {self.shape}.")
         self.order: list[int] = list(range(self.n_sites))
@@ -128,7 +129,9 @@ class Autoregressive(nn.Module):
     def restrict(self, pinned: Mapping[int, int] | None = None, support: Support | None = None) -> Autoregressive:
         """Hold ``pinned`` sites at their values and keep to ``support``; the distribution stays exactly normalised."""
         if not self.pinning and (pinned or support is not None):
-            raise InputError(f"{type(self).__name__} cannot be restricted: it claims neither pinned sites nor a support.")
+            raise InputError(
+                f"{type(self).__name__} cannot be restricted: it claims neither pinned sites nor a support."
+            )
         device = self.site_bias.device
         self._free = torch.ones(self.n_sites, device=device, dtype=self.site_bias.dtype)
         self._pins = torch.zeros_like(self._pins)

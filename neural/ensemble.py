@@ -148,14 +148,14 @@ class Ensemble:
         return True
 
     def gradients(self, parameters: Parameters, x: Tensor) -> dict[str, Tensor]:
-        """``d ln p(x) / d theta`` of each configuration ``(batch, n_sites)`` of one member: ``{name: (batch, ...)}``."""
+        """``d ln p(x) / d theta`` of each of ``(batch, n_sites)`` in one member: ``{name: (batch, ...)}``."""
         if self.scores_together or not len(x):
             return self._together(parameters, x)
         return self._row_by_row(parameters, x)
 
     @cached_property
     def scores_together(self) -> bool:
-        """Whether ``vmap`` can batch the gradient; where it cannot, they are computed row by row, which is told once."""
+        """Whether ``vmap`` can batch them; where it cannot, they are computed row by row, which is told once."""
         try:
             with torch.random.fork_rng(devices=[]):
                 self._together(_replica(self.frozen(), 0), self._uniforms(2, None)[0].to(torch.int8))
@@ -178,7 +178,9 @@ class Ensemble:
         with torch.enable_grad():
             for y in x:
                 value = self._one(leaves, y[None], "log_prob")[0]
-                rows.append(torch.autograd.grad(value, list(leaves.values()), allow_unused=True, materialize_grads=True))
+                rows.append(
+                    torch.autograd.grad(value, list(leaves.values()), allow_unused=True, materialize_grads=True)
+                )
         return {name: torch.stack(column) for name, column in zip(leaves, zip(*rows))}
 
 

@@ -1,4 +1,4 @@
-"""Other people's networks: any ``torch.nn.Module`` that maps configurations to conditionals becomes an `Autoregressive`.
+"""Other people's networks: any torch module that maps configurations to conditionals becomes an `Autoregressive`.
 
     Net = vanbench.wrap(PixelCNN, layout="image", output="p_up")
 
@@ -6,7 +6,6 @@
 """
 
 from __future__ import annotations
-
 
 import inspect
 import sys

@@ -271,9 +271,7 @@ _DETACHED = "is a tensor on the way detached (.data, .detach(), .item(), numpy, 
 
 
 @torch.no_grad()
-def _difference(
-    net: Any, parameters: dict[str, Tensor], name: str, direction: Tensor, x: Tensor, h: float
-) -> float:
+def _difference(net: Any, parameters: dict[str, Tensor], name: str, direction: Tensor, x: Tensor, h: float) -> float:
     def value(step: float) -> float:
         shifted = {**parameters, name: parameters[name] + step * direction}
         return functional_call(net, shifted, (x,)).sum().item()

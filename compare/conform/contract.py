@@ -220,7 +220,7 @@ def _place(error: Exception) -> str:
 def _guess(error: Exception) -> str:
     text = str(error).lower()
     if "dtype" in text or "scalar type" in text:
-        return f"a tensor is made without the dtype of the parameters: use self.encode(x), or register_buffer.{DTYPES_HINT}"
+        return f"a tensor is made without dtype: use self.encode(x), or register_buffer.{DTYPES_HINT}"
     if "device" in text:
         return "a tensor is made without device=x.device, or is no registered buffer"
     if "shape" in text or "size" in text or "dimension" in text:
