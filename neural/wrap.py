@@ -232,6 +232,8 @@ class Wrapped(Autoregressive):
         _fix(self.net)
         self._last = True  # values on the last axis of the output
         self.train()
+        self._masked: list[str] = []
+        self._find_masks()
         self._find_order()
 
     def train(self, mode: bool = True) -> Wrapped:
@@ -254,8 +256,27 @@ class Wrapped(Autoregressive):
 
     def _raw(self, x: Tensor, last: bool) -> Tensor:
         given = self.form.encoded(x, self.shape, self.local_dim, self.site_bias.dtype)
-        out = self.net(given)
+        if self._masked:
+            own = dict(self.net.named_parameters())
+            masked = {name: own[name] * self.get_buffer(f"_mask_{k}") for k, name in enumerate(self._masked)}
+            out = torch.func.functional_call(self.net, masked, (given,))
+        else:
+            out = self.net(given)
         return self.form.decoded(out, len(x), self.n_sites, self.local_dim, last).to(self.site_bias.dtype)
+
+    def _find_masks(self) -> None:
+        """Masks that a forward pass multiplies into ``weight.data``, which gradients do not see: here they do."""
+        with torch.no_grad(), probe.perturbed(self.net):
+            before = {name: parameter.clone() for name, parameter in self.net.named_parameters()}
+            try:
+                self._raw(torch.zeros(1, self.n_sites, dtype=torch.int8), self._last)
+            except Exception:  # `_find_order` says why
+                return
+            for name, parameter in self.net.named_parameters():
+                same = parameter == before[name]
+                if not same.all() and not parameter[~same].any():
+                    self.register_buffer(f"_mask_{len(self._masked)}", same.to(parameter.dtype), persistent=False)
+                    self._masked.append(name)
 
     def _find_order(self) -> None:
         dtype = FLOATS[self.dtypes[0]]
@@ -298,7 +319,7 @@ class Wrapped(Autoregressive):
                 f"{type(self).__name__} does not work on {given.dtype} of shape (batch, "
                 f"{', '.join(map(str, given.shape[1:]))}), as input={form.input!r}, layout="
                 f"{'image' if form.images else 'sites'!r}, channels={form.channels!r} say: {what}"
-                + (DTYPES_HINT if _about_types(error) and len(self.dtypes) > 1 else "")
+                + (DTYPES_HINT if _about_types(error) and len(self.dtypes) > 1 and form.input != "tokens" else "")
             ) from error
 
     def _wanted(self) -> list[int] | None:
@@ -352,7 +373,7 @@ def _leak(name: str, sees: Tensor, form: _Form, wanted: list[int] | None, net: n
         i, j = next((i, j) for i, j in sees.nonzero().tolist() if rank[i] <= rank[j])
         advice = "" if found is None else f" It follows the order {found}: order='auto' takes it."
         return f"{name} leaks: site {i} sees site {j}, which does not come before it in the order given.{advice}"
-    if sees.all() and any(isinstance(module, NORMALISERS) for module in net.modules()):
+    if any(isinstance(module, NORMALISERS) for module in net.modules()):
         why = "a normalisation over sites or rows mixes them all"
     elif probe.shifted(sees) is not None:
         i = int(sees.diagonal().nonzero()[0])

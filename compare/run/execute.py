@@ -79,14 +79,15 @@ def check(run: Run) -> System:
 
 
 def _check_strange(run: Run, d: int, square: bool) -> None:
-    """Hold a stranger's network to what no result shows: normalisation, causality, copies that train, the start.
+    """Hold a stranger's network to what no result shows: normalisation, causality, one density for all batches, copies that
+    train, the start.
 
     On a smaller lattice where the run's has too many configurations to sum over.
     """
     from vanbench import neural
     from vanbench.compare.conform.case import Case, Skip, Violation
     from vanbench.compare.conform.checks import check_causality, check_normalisation, check_product_start
-    from vanbench.compare.conform.program import check_copies
+    from vanbench.compare.conform.program import check_batches, check_copies
 
     def make(shape: tuple[int, ...], local_dim: int) -> neural.Autoregressive:
         return neural.build(run.architecture.name, shape, local_dim, **run.architecture.options)
@@ -99,6 +100,7 @@ def _check_strange(run: Run, d: int, square: bool) -> None:
     for broken, check in (
         ("is not normalised", check_normalisation),
         ("is not causal", check_causality),
+        ("is another one in each batch", check_batches),
         ("has copies that do not train", check_copies),
         ("does not start in a product distribution", check_product_start),
     ):
