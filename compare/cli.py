@@ -1,8 +1,4 @@
-"""The command ``vanbench``.
-
-Exit codes: 0 fine; 1 accuracy got worse; 2 bad input; 3 cannot compare; 4 crash, a defect of this program; 5 some runs
-left no record; 130 interrupted (the folder can be resumed).
-"""
+"""The command ``vanbench``; its exit codes stand in `exits`."""
 
 from __future__ import annotations
 
@@ -17,17 +13,35 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from typer import rich_utils
 
-from vanbench.exact import InputError
+from vanbench.compare import exits, signals
+from vanbench.compare.show.escape import printable
+from vanbench.compare.streams import forgiving
+from vanbench.exact.errors import InputError
+from vanbench.exact.files import fault_of_machine
 from vanbench.exact.imports import foreign
 from vanbench.exact.registry import PluginWarning
 
-OK, REGRESSION, BAD_INPUT, CANNOT_COMPARE, CRASH, INCOMPLETE = range(6)  # 130: `commands.common.interruptible`
-COMMANDS = ("list", "exact", "track", "learn", "cycles", "run", "table", "gate", "conform", "report", "study", "goals")
+COMMANDS = (
+    "list",
+    "exact",
+    "track",
+    "learn",
+    "cycles",
+    "run",
+    "status",
+    "table",
+    "gate",
+    "conform",
+    "report",
+    "study",
+    "goals",
+)
 
 app = typer.Typer(
     name="vanbench",
-    epilog="Exit codes: 0 fine, 1 accuracy got worse, 2 bad input, 3 cannot compare, 4 crash, 5 runs without a record.",
+    epilog="Exit codes: 0 fine, 1 a verdict (worse), 2 bad input, 3 cannot compare, 4 crash, 5 runs without a record.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -75,32 +89,49 @@ def _plugin_warnings(stderr: Console) -> Iterator[None]:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line and exit with one of the codes above; a user's mistake is one line on stderr."""
+    """Run the command line and exit with one of the codes of `exits`; a user's mistake is one line on stderr."""
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())  # a user's own my_package.my_module:MyNet
+    with forgiving():
+        code = _code(arguments)
+    sys.exit(code)
+
+
+def _code(arguments: list[str] | None) -> int:
     stderr = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
     try:
-        with _plugin_warnings(stderr):
-            app(args=arguments)
+        with signals.raised(), _plugin_warnings(stderr):
+            code = app(args=arguments, standalone_mode=False)
+            sys.stdout.flush()
+        return code if isinstance(code, int) else exits.OK
+    except KeyboardInterrupt as stop:
+        return getattr(stop, "code", exits.SIGNAL + 2)
     except InputError as error:
-        stderr.print(f"error: {error}", style="bold red", markup=False)
-        sys.exit(BAD_INPUT)
-    except (BrokenPipeError, SystemExit):
-        raise
-    except OSError as error:  # a folder that cannot be written, a full disk
-        if error.filename is None or error.strerror is None:
-            raise
-        stderr.print(f"error: {str(error.filename)!r}: {error.strerror}.", style="bold red", markup=False)
-        sys.exit(BAD_INPUT)
+        _tell(stderr, str(error))
+    except OSError as error:
+        fault = fault_of_machine(error)
+        if fault is None:
+            return _crash(stderr)
+        _tell(stderr, fault)
     except Exception as error:
         place = foreign(error)
-        if place is not None:
-            text = f"{place}: {type(error).__name__}: {error}"
-            stderr.print(f"error: in code that is not of vanbench, {text}", style="bold red", markup=False)
-            sys.exit(BAD_INPUT)
-        stderr.print_exception(show_locals=False)
-        stderr.print("crash: this is a defect of vanbench, not of your input.", style="bold red")
-        sys.exit(CRASH)
+        if hasattr(error, "format_message"):  # those of the command line's own parser have one
+            rich_utils.rich_format_error(error)  # type: ignore[arg-type]
+        elif place is not None:
+            _tell(stderr, f"in code that is not of vanbench, {place}: {type(error).__name__}: {error}")
+        else:
+            return _crash(stderr)
+    return exits.BAD_INPUT
+
+
+def _tell(stderr: Console, text: str) -> None:
+    stderr.print(f"error: {printable(text)}", style="bold red", markup=False)
+
+
+def _crash(stderr: Console) -> int:
+    stderr.print_exception(show_locals=False)
+    stderr.print("crash: this is a defect of vanbench, not of your input.", style="bold red")
+    return exits.CRASH
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from vanbench.exact.definitions.quantities import evolved, functions, order_of
 from vanbench.exact.definitions.states import available_memory
 from vanbench.exact.definitions.system import System
 from vanbench.exact.errors import InputError, Unstable
+from vanbench.exact.files import write_text
 from vanbench.exact.matrixfree.kernel import Layout
 from vanbench.exact.method import needed
 from vanbench.exact.registry import digests
@@ -142,7 +143,7 @@ def _check_folder(folder: Path, question: str) -> None:
     note = folder / "question.json"
     if note.exists() and note.read_text() != question:
         raise InputError(f"{folder} holds a scan of another system or other options: give an empty folder.")
-    note.write_text(question)
+    write_text(note, question)
 
 
 def _file(folder: Path, value: float) -> Path:
@@ -159,6 +160,4 @@ def _stored(folder: Path | None, value: float) -> pd.DataFrame | None:
 
 
 def _store(folder: Path, value: float, frame: pd.DataFrame) -> None:
-    part = _file(folder, value).with_suffix(".part")
-    frame.to_csv(part, index=False)
-    part.replace(_file(folder, value))
+    write_text(_file(folder, value), frame.to_csv(index=False), folder)

@@ -20,6 +20,7 @@ from vanbench.exact import InputError, StateSpace, System
 from vanbench.exact.definitions.quantities import TRACK_DEFAULT, evolved, kind_of, middle
 from vanbench.exact.definitions.quantities import asked as rows_of
 from vanbench.exact.definitions.quantity import CLASSICAL, NETWORKS
+from vanbench.exact.files import write_text
 from vanbench.exact.warning import AccuracyWarning, RunWarning
 from vanbench.neural import architectures, checks, quantum, trackers
 from vanbench.neural.asked import DTYPES, check, check_times
@@ -135,10 +136,12 @@ def track(
     if out is not None and resume:
         stored = checkpoint.load(out, config, torch_device, [*trackers.saved(), *runner.saved])
         if stored is not None:
-            problem.ensemble.load(stored["parameters"])
-            state = stored["state"]
-            generator.set_state(stored["generator"].cpu())
-            log = RunLog.from_dict(stored["log"])
+            try:
+                problem.ensemble.load(stored["parameters"])
+                generator.set_state(stored["generator"].cpu())
+                state, log = stored["state"], RunLog.from_dict(stored["log"])
+            except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
+                raise InputError(f"{out / checkpoint.NAME} is damaged: remove it to start afresh.") from error
             check_times(grid, log)
     written = out if distributed.rank() == 0 else None
     asked = tuple(row.name for row in rows_of(quantities, (NETWORKS,), kind_of(system)))
@@ -217,7 +220,8 @@ class _Run:
     def _close(self) -> None:
         if self.checkpoint is not None:
             self.checkpoint.save()
-            self.log.frame().to_json(self.checkpoint.folder / "metrics.jsonl", orient="records", lines=True)
+            log = self.log.frame().to_json(orient="records", lines=True)
+            write_text(self.checkpoint.folder / "metrics.jsonl", log)
 
     def _tell(self, told: Iterable[RunWarning]) -> None:
         for warning in told:

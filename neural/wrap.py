@@ -183,16 +183,15 @@ class _Form:
     def decoded(self, out: Any, rows: int, n: int, d: int, last: bool) -> Tensor:
         """The module's output as logits ``(batch, n_sites, d)``; ``last``: values stand on the last axis, or first."""
         out = _tensor(out)
-        values = 1 if self.output.endswith("_up") else _values(out, rows, n)
-        if out.shape[:1] != (rows,) or out.numel() != rows * n * values or (values > 1 and values < d):
-            wanted = f"({rows}, {n})" if values == 1 else f"({rows}, {n}, {d})"
+        up = self.output.endswith("_up")
+        values = 1 if up else _values(out, rows, n, d)
+        if out.shape[:1] != (rows,) or out.numel() != rows * n * values or not (values == 1 if up else values >= d):
+            wanted = f"({rows}, {n})" if up else f"({rows}, {n}, {d})"
             raise InputError(f"it gives {tuple(out.shape)} for a batch of {rows}, where {wanted} is expected.")
-        if self.output == "logit_up":
-            up = out.reshape(rows, n)
-            return torch.stack([torch.zeros_like(up), up], -1)
-        if self.output == "p_up":
-            up = out.reshape(rows, n)
-            return _log(torch.stack([1 - up, up], -1))
+        if up:
+            one = out.reshape(rows, n)
+            pair = torch.stack([torch.zeros_like(one) if self.output == "logit_up" else 1 - one, one], -1)
+            return pair if self.output == "logit_up" else _log(pair)
         table = out.reshape(rows, n, values) if last else out.reshape(rows, values, n).mT
         return (_log(table) if self.output == "p" else table)[..., :d]
 
@@ -209,8 +208,8 @@ def _tensor(out: Any) -> Tensor:
     return out
 
 
-def _values(out: Tensor, rows: int, n: int) -> int:
-    return max(2, out.numel() // max(1, rows * n))
+def _values(out: Tensor, rows: int, n: int, d: int) -> int:
+    return out.numel() // (rows * n) if rows else d
 
 
 def _log(p: Tensor) -> Tensor:

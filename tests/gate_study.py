@@ -20,8 +20,8 @@ from worse_networks import WORSE, put_in_place
 from vanbench.compare.declare.task import load_suite
 from vanbench.compare.judge.gate import gate
 from vanbench.compare.judge.power import POWER
-from vanbench.compare.run.record import write_text
 from vanbench.compare.run.suite import run_suite
+from vanbench.exact.files import write_text
 
 SUITE = "ci"
 BASELINE = Path(__file__).parents[1] / "results" / "baselines" / "ci.json"

@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 
 from vanbench.compare.declare import parse
+from vanbench.compare.exits import SIGNAL
 
 OUTSIDE = "A name (see `vanbench list`), file.py:name, or package.module:name."
 System = Annotated[str, typer.Argument(help=OUTSIDE)]
@@ -41,16 +42,21 @@ def parameters(params: list[str] | None, initial: str | None) -> dict[str, Any]:
 
 @contextmanager
 def interruptible(advice: str) -> Iterator[None]:
-    """Ctrl-C inside ends the command with the code for it, and with what to do next."""
+    """An ending signal inside (see `signals`) ends the command with the code for it, and with what to do next."""
     try:
         yield
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         typer.echo(f"interrupted: {advice}", err=True)
-        raise typer.Exit(130) from None
+        raise typer.Exit(getattr(stop, "code", SIGNAL + 2)) from None
+
+
+def first_process() -> bool:
+    """Whether this one, of several under ``torchrun``, checks, writes and speaks."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def console(quiet: bool) -> Console:
     """Where progress goes: stderr, or nowhere; of several processes under ``torchrun`` the first speaks."""
-    quiet = quiet or os.environ.get("RANK", "0") != "0"
+    quiet = quiet or not first_process()
     width = None if sys.stderr.isatty() else LOG_WIDTH
     return Console(stderr=True, quiet=quiet, highlight=False, emoji=False, width=width)

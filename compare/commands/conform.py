@@ -12,6 +12,7 @@ from rich.table import Table
 
 from vanbench.compare.commands import common
 from vanbench.compare.declare import parse
+from vanbench.compare.exits import WORSE
 from vanbench.exact.errors import unknown
 
 EXAMPLE = """Example: vanbench conform my_package.my_module:MyNet --shape 4x4
@@ -52,7 +53,7 @@ def conform(
     else:
         _print(found.architecture, found.results)
     if found.failures:
-        raise typer.Exit(1)
+        raise typer.Exit(WORSE)
 
 
 def _print(architecture: str, results: list) -> None:

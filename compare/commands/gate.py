@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from vanbench.compare.exits import CANNOT_COMPARE, WORSE
 from vanbench.compare.judge import gate as gates
 from vanbench.compare.judge.power import FALSE_ALARMS, POWER
 from vanbench.compare.run.record import SchemaMismatch
@@ -81,9 +82,9 @@ def gate(
     for text in verdict.refusals:
         stderr.print(f"cannot compare: {text}", style="bold red", markup=False)
     if verdict.refusals:
-        raise typer.Exit(3)
+        raise typer.Exit(CANNOT_COMPARE)
     if verdict.failures:
-        raise typer.Exit(1)
+        raise typer.Exit(WORSE)
     if form == "table":
         judged = sum(line["verdict"] != gates.TOO_FEW for line in verdict.lines)
         typer.echo(f"no worse than {baseline}: {judged} cases.")

@@ -29,7 +29,8 @@ def goals(
     import pandas as pd
 
     from vanbench.compare.judge import goals as judged
-    from vanbench.compare.run.record import write_text
+    from vanbench.compare.show.escape import csv
+    from vanbench.exact.files import write_text
 
     table = pd.concat([judged.goals(run) for run in folder], ignore_index=True)
     if keep:
@@ -43,4 +44,4 @@ def goals(
         write_text(out, text)
     if figure is not None:
         judged.plot(table, figure)
-        write_text(figure.with_suffix(".csv"), table.to_csv(index=False, float_format="%.4g"))
+        write_text(figure.with_suffix(".csv"), csv(table, float_format="%.4g"))

@@ -12,8 +12,10 @@ from rich.console import Console
 from vanbench.compare.commands import common
 from vanbench.compare.declare import parse
 from vanbench.compare.declare.task import Architecture, load_suite
+from vanbench.compare.exits import CRASH, INCOMPLETE
 from vanbench.compare.run.suite import Summary, require_empty_or_run_folder, run_suite
 from vanbench.compare.show import warned
+from vanbench.compare.show.escape import printable
 from vanbench.exact import InputError
 
 EXAMPLE = """Example: vanbench run validate --architecture my_package.my_module:MyNet --out runs/mynet"""
@@ -44,6 +46,10 @@ def run(
     scheduler: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="Run on this dask.distributed cluster, like tcp://host:8786.")
     ] = None,
+    part: Annotated[
+        str | None,
+        typer.Option(metavar="K/N", help="The K-th of N shares of the runs and nothing else, for an array of jobs."),
+    ] = None,
     device: common.Device = "auto",
     quiet: common.Quiet = False,
 ) -> None:
@@ -64,22 +70,27 @@ def run(
         raise InputError("--arch-option needs --architecture.")
     options = parse.options(arch_option or [], "--arch-option")
     networks = [Architecture(name=name, options=options) for name in architecture or []]
+    asked = parse.part(part) if part is not None else (1, 1)
+    stderr = common.console(quiet)
     with common.interruptible("the same command goes on from here."):
-        summary = run_suite(declared, out, networks or None, seed, jobs, device, common.console(quiet), scheduler)
+        summary = run_suite(declared, out, networks or None, seed, jobs, device, stderr, scheduler, asked)
     _report(summary, Console(stderr=True, highlight=False, soft_wrap=True, emoji=False))
-    if summary.made + summary.found:
+    if part is not None:
+        typer.echo(f"part {part}: {summary.made} records made, {summary.found} were there.")
+        typer.echo(f"`vanbench status {out}` says what is left; the command without --part, then, writes the tables.")
+    elif summary.made + summary.found:
         written = [*write_tables(out), *write_plots(out)]
         cases = table(out, "size")
         typer.echo(render(cases, "md", growth_of(out, cases)))
         typer.echo(f"{summary.made} records made, {summary.found} were there; {len(written)} tables and plots.")
         typer.echo(f"Everything is in {out.resolve()}")
     if summary.failures:
-        raise typer.Exit(4 if any(failure.crash for failure in summary.failures) else 5)
+        raise typer.Exit(CRASH if any(failure.crash for failure in summary.failures) else INCOMPLETE)
 
 
 def _report(summary: Summary, stderr: Console) -> None:
     warned.tell(warned.grouped(summary.warnings))
     for failure in summary.failures:
-        stderr.print(f"failed: {failure.job.label}: {failure.failure}", style="bold red", markup=False)
+        stderr.print(printable(f"failed: {failure.job.label}: {failure.failure}"), style="bold red", markup=False)
         if failure.crash:
             stderr.print(failure.crash, markup=False)

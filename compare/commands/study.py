@@ -39,7 +39,8 @@ def study(
     if name not in names():
         raise unknown("study", name, names())
     command = typer.main.get_command(import_module(f"{_module(name)}.command").app)
-    command.main(list(context.args), prog_name=f"vanbench study {name}", standalone_mode=False)
+    code = command.main(list(context.args), prog_name=f"vanbench study {name}", standalone_mode=False)
+    raise typer.Exit(code if isinstance(code, int) else 0)
 
 
 def _module(name: str) -> str:

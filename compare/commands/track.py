@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,13 +13,16 @@ from vanbench.compare.commands import common
 from vanbench.compare.declare import parse
 from vanbench.compare.declare.task import Run, Task, checked
 from vanbench.compare.run import execute
+from vanbench.compare.run.claims import claimed
 from vanbench.compare.run.progress import Bars
-from vanbench.compare.run.record import FOLDER, Record
+from vanbench.compare.run.record import FOLDER, UNFINISHED, Record
+from vanbench.compare.run.stored import read_json
 from vanbench.compare.run.suite import finished, require_empty_or_run_folder
 from vanbench.compare.show import warned
 from vanbench.compare.show.output import check_format, emit
 from vanbench.exact import InputError, build
 from vanbench.exact.definitions.quantities import TRACK_DEFAULT, kind_of
+from vanbench.exact.files import write_json
 
 EXAMPLE = (
     """Example: vanbench track east --shape 3x3 --s 0.1 --times 0.5,1 --architecture made --dt 0.05 --out runs/first"""
@@ -94,15 +99,21 @@ def track(
     run = Run(task=task, shape=lengths, architecture=task.architectures[0], replica=0, seed=seed)
     execute.check(run)
     distributed.named(device)
-    require_empty_or_run_folder(out)
-    live = [callbacks.tensorboard(out / "tensorboard")] if tensorboard else []
+    first = common.first_process()
+    if first:
+        require_empty_or_run_folder(out)
+    live = [callbacks.tensorboard(out / "tensorboard")] if tensorboard and first else []
     stderr = common.console(quiet)
     path = out / FOLDER / run.path
     if finished(run, out):
         if distributed.rank() == 0:
             typer.echo("this run was finished before; delete its record to do it again.", err=True)
     else:
-        with common.interruptible("the same command with --resume goes on from here."), Bars(stderr) as bar:
+        with (
+            common.interruptible("the same command with --resume goes on from here."),
+            _alone(run, out) if first else nullcontext(),
+            Bars(stderr) as bar,
+        ):
             line = bar.add(run.label)
 
             def moved(step: int, total: int, message: str) -> None:
@@ -123,6 +134,26 @@ def track(
     }
     emit(form, record.frame("rows"), head, run.label, record.warnings)
     stderr.print(f"record: {path}", markup=False)
+
+
+@contextmanager
+def _alone(run: Run, out: Path) -> Iterator[None]:
+    """Inside, ``out`` is the folder of ``run``. Raises ``InputError`` where another call writes there, or another run
+    would lose its checkpoint."""
+    folder = out / "checkpoint"
+    note = folder / "run.json"
+    with claimed(note, run.label) as other:
+        if other is not None:
+            raise InputError(f"{other} runs {other.what} into {str(out)!r}: give another --out.")
+        before = read_json(note) if note.exists() else {"path": str(run.path)}
+        ended = any((out / name / str(before.get("path"))).exists() for name in (FOLDER, UNFINISHED))
+        if before.get("path") != str(run.path) and (folder / "checkpoint.pt").exists() and not ended:
+            raise InputError(
+                f"{str(out)!r} holds the checkpoint of another run, {before.get('label')}: finish that one with "
+                "--resume, give another --out, or delete it."
+            )
+        write_json(note, {"path": str(run.path), "label": run.label}, out)
+        yield
 
 
 def _times(times: str | None, t_final: float | None) -> list[float]:

@@ -112,3 +112,11 @@ def edges(path: Path) -> list[list[int]]:
     if table.shape[1:] != (2,) or not len(table):
         raise InputError(f"edge list {str(path)!r}: every line must hold two site numbers, like 0,1.")
     return table.tolist()
+
+
+def part(text: str) -> tuple[int, int]:
+    """``3/20``: the third of twenty. Raises ``InputError``."""
+    k, _, n = text.partition("/")
+    if not (k.isdecimal() and n.isdecimal() and len(n) < 10 and 1 <= int(k) <= int(n)):
+        raise InputError(f"--part {text}: write K/N with K from 1 to N, like 3/20.")
+    return int(k), int(n)

@@ -9,12 +9,12 @@ import pandas as pd
 
 from vanbench.compare.declare.parse import shape_text
 from vanbench.compare.judge.errors import PARTS
-from vanbench.compare.run.intact import check
 from vanbench.compare.run.record import records
-from vanbench.compare.show.warned import of_row, over_seeds
+from vanbench.compare.show.warned import BETWEEN, of_row, over_seeds
 from vanbench.exact import InputError
 from vanbench.exact.statistics import standard_error
 
+MIXED = "code: its seeds were run by {} states of the code or of its libraries: run them again with one"
 MIN_SEEDS = 3  # fewer seeds give no standard error that can be trusted
 CASE = ["task", "task_hash", "tracker", "architecture", "shape", "n_sites", "quantity", "s", "t", "site", "distance"]
 
@@ -28,7 +28,6 @@ def collect(folder: Path) -> pd.DataFrame:
     frames = []
     seen: dict[tuple, Path] = {}
     for path, record in records(folder):
-        check(path, record)
         first = seen.setdefault((record.task_hash, record.label, record.run.shape, record.run.seed), path)
         if first is not path:
             raise InputError(
@@ -55,6 +54,7 @@ def collect(folder: Path) -> pd.DataFrame:
                 cpu_s=record.cpu_s,
                 memory_mib=record.peak_memory_mib,
                 record=str(path.relative_to(folder)),
+                code=record.code,
             )
         )
     both = pd.concat([f.dropna(axis=1, how="all") for f in frames], ignore_index=True)
@@ -108,6 +108,10 @@ def summarise(frame: pd.DataFrame) -> pd.DataFrame:
     out["note"] = groups["note"].agg(lambda notes: "; ".join(sorted({n for n in notes if isinstance(n, str) and n})))
     if "warning" in work:
         out["warning"] = groups["warning"].agg(over_seeds)
+    if "code" in work:
+        mixed = groups["code"].nunique()
+        told = mixed.map(lambda states: MIXED.format(states) if states > 1 else "")
+        out["warning"] = [BETWEEN.join(filter(None, pair)) for pair in zip(out["warning"], told)]
     return out.reset_index()
 
 

@@ -35,10 +35,12 @@ from vanbench.compare.declare.parse import shape_text
 from vanbench.compare.judge import power
 from vanbench.compare.judge.collect import MIN_SEEDS, collect, last_times, scalars, summarise
 from vanbench.compare.run.provenance import commit
-from vanbench.compare.run.record import SchemaMismatch, read_json, records, write_json
+from vanbench.compare.run.record import SchemaMismatch, records
+from vanbench.compare.run.stored import read_json
 from vanbench.compare.show.warned import grouped
 from vanbench.exact import InputError
 from vanbench.exact.definitions.quantities import DISTRIBUTION
+from vanbench.exact.files import write_json
 
 BASELINE_SCHEMA = 1
 ATOL = 1e-5  # an error below it is float noise of training, not accuracy: machines differ there
@@ -126,9 +128,9 @@ def gate(
     asked = (compared, atol, rtol, false_alarms)
     stored = [case for case in stored if only is None or only(case)]
     now: dict[tuple, dict[str, dict[str, Any]]] = {}
+    verdict = Verdict(failures=not_finite(folder), refusals=mixed(folder), warnings=warned(folder))
     for case in cases(folder):
         now.setdefault(_identity(case), {})[case["task_hash"]] = case
-    verdict = Verdict(failures=not_finite(folder), warnings=warned(folder))
     pairs: list[tuple[dict[str, Any], dict[str, Any]]] = []
     for old in stored:
         candidates = now.pop(_identity(old), {})
@@ -157,6 +159,20 @@ def gate(
     numbers = {(old["seeds"], new["seeds"]) for old, new in pairs}
     verdict.cautions = list(_cautions(verdict.lines, numbers, false_alarms))
     return verdict
+
+
+def mixed(folder: Path) -> list[str]:
+    """What cannot be judged: seeds of one case that different states of the code ran."""
+    states: dict[tuple, set[str]] = {}
+    for _, record in records(folder):
+        states.setdefault(
+            (record.task.name, record.task_hash[:6], record.label, shape_text(record.run.shape)), set()
+        ).add(record.code)
+    return [
+        f"{' '.join(name)}: its seeds were run by {len(codes)} states of the code or of its libraries."
+        for name, codes in states.items()
+        if len(codes) > 1
+    ]
 
 
 def _line(old: dict[str, Any], new: dict[str, Any], asked: tuple[int, float, float, float]) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from vanbench.compare.run.exact_tables import CASES, FOLDER, read
 from vanbench.compare.run.record import FOLDER as RECORDS
 from vanbench.compare.run.record import Record, records, unfinished
 from vanbench.compare.show import canvas
+from vanbench.compare.show.escape import markdown_cell
 from vanbench.compare.show.grid import Grid
 
 HEADINGS = {
@@ -161,7 +162,7 @@ def markdown(table: pd.DataFrame) -> str:
 
 def _cell(name: str, value: Any) -> str:
     if isinstance(value, str):
-        return value
+        return markdown_cell(value)
     if value is None or not np.isfinite(value):
         return "–"
     if name in ("error", "stderr", "goal_error"):
@@ -178,7 +179,7 @@ def cross(table: pd.DataFrame) -> str:
             text += f" ({row['ended']})"
         cells[row["network"], row["task"]] = f"{text}, {row['cpu_s']:.3g} s"
     networks, tasks = (list(dict.fromkeys(table[name])) for name in ("network", "task"))
-    rows = [[network, *(cells.get((network, task), "") for task in tasks)] for network in networks]
+    rows = [[markdown_cell(network), *(cells.get((network, task), "") for task in tasks)] for network in networks]
     return Grid(["network", *tasks], rows).markdown() + "\n"
 
 

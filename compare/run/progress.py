@@ -33,7 +33,8 @@ class Bars(Progress):
 
     def __init__(self, console: Console):
         layout = (TextColumn("[bold]{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        note = TextColumn("{task.fields[note]}", table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis"))
+        last = Column(ratio=1, no_wrap=True, overflow="ellipsis")
+        note = TextColumn("{task.fields[note]}", markup=False, table_column=last)
         super().__init__(*layout, TextColumn("left"), Left(), note, console=console, expand=True)
         self._now = _Now(console)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import platform
 import resource
@@ -20,6 +21,7 @@ def provenance(device: str) -> dict[str, Any]:
     """Plain values only: commit and whether the tree differs from it, versions, machine, device."""
     return {
         **commit(),
+        "code": code(),
         "versions": {"python": platform.python_version(), **_versions()},
         "platform": platform.platform(),
         "cpu": _cpu(),
@@ -28,6 +30,16 @@ def provenance(device: str) -> dict[str, Any]:
 
 
 CODE = ("vanbench", "exact", "neural", "compare", "pyproject.toml")
+PARTS = ("exact", "neural", "compare")
+
+
+@cache
+def code() -> str:
+    """16 hex digits of every Python file of this package, as they were when this process first asked."""
+    root, whole = Path(__file__).resolve().parents[2], hashlib.sha256()
+    for path in sorted(path for part in PARTS for path in (root / part).rglob("*.py")):
+        whole.update(f"{path.relative_to(root)}\0".encode() + path.read_bytes() + b"\0")
+    return whole.hexdigest()[:16]
 
 
 @cache

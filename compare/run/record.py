@@ -6,27 +6,28 @@ such a value is null, and the column ``note`` says why.
 
 from __future__ import annotations
 
-import json
 import math
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, field_validator
 
-from vanbench.compare.declare.task import Run, Task, checked
+from vanbench.compare.declare.task import Run, Task, checked, digest
+from vanbench.compare.run.intact import defect
+from vanbench.compare.run.stored import read_json
 from vanbench.exact import InputError
+from vanbench.exact.files import write_json
 from vanbench.exact.warning import RunWarning
 
 SCHEMA = 2
-MOST_DIGITS = 20  # of a whole number: more than 64 bits hold, and no float overflows
 FOLDER = "records"
 UNFINISHED = "_unfinished"  # records of runs that were cut off or diverged; no task can have this name
 VISIBLE = "[!.]*.json"  # skips the files that file systems add, like ._x.json of macOS
+LIBRARIES = ("vanbench", "torch", "numpy")
+TABLES = ("rows", "errors", "distances", "log")
 Columns = dict[str, list[float | int | str | None]]
 
 
@@ -62,7 +63,7 @@ class Record(BaseModel):
     peak_memory_mib: float
     warnings: list[RunWarning]
 
-    @field_validator("rows", "errors", "distances", "log")
+    @field_validator(*TABLES)
     @classmethod
     def _rectangular(cls, value: Columns) -> Columns:
         if len({len(column) for column in value.values()}) > 1:
@@ -79,6 +80,14 @@ class Record(BaseModel):
         return self.run.architecture.label if self.diagnostics.get("n_parameters") else self.task.method
 
     @property
+    def code(self) -> str:
+        """Which state of the code made it: of this package, of the libraries that numbers depend on, of one's own."""
+        held = self.provenance
+        versions = held.get("versions")
+        shown = {name: versions.get(name) for name in LIBRARIES} if isinstance(versions, dict) else {}
+        return digest([held.get("code") or held.get("commit"), shown, held.get("sources") or {}])
+
+    @property
     def n_sites(self) -> int:
         return math.prod(self.run.shape)
 
@@ -90,12 +99,12 @@ class Record(BaseModel):
                 frame[name] = frame[name].astype(float)
         return frame
 
-    def save(self, path: Path) -> None:
-        write_json(path, self.model_dump(mode="json"))
+    def save(self, path: Path, root: Path | None = None) -> None:
+        write_json(path, self.model_dump(mode="json"), root)
 
     @classmethod
     def load(cls, path: Path) -> Record:
-        """Raises ``InputError`` for a file that is truncated or not finite, ``SchemaMismatch`` for another version."""
+        """Raises ``InputError`` for what this program does not write, ``SchemaMismatch`` for another version."""
         content = read_json(path)
         version = content.get("schema_version")
         if version != SCHEMA:
@@ -103,14 +112,18 @@ class Record(BaseModel):
                 f"record {str(path)!r} has schema version {version!r}, this vanbench reads {SCHEMA}: "
                 "run its task again."
             )
-        return checked(cls, content, f"record {str(path)!r}")
+        record = checked(cls, content, f"record {str(path)!r}")
+        tables = {name: getattr(record, name) for name in TABLES}
+        if wrong := defect(tables, record.diagnostics):
+            raise InputError(f"record {str(path)!r}: {wrong}: delete it and run its task again.")
+        return record
 
 
 def records(folder: Path) -> Iterator[tuple[Path, Record]]:
     """Every record under ``folder``, in the order of their paths. Raises ``InputError`` where there is none."""
     if not folder.is_dir():
         raise InputError(f"{str(folder)!r} is not a folder: give the folder that `vanbench run --out` wrote.")
-    paths = sorted(_record_files(folder))
+    paths = sorted(record_files(folder))
     if not paths:
         raise InputError(
             f"{str(folder)!r} holds no records: run a suite with `vanbench run SUITE --out {folder}` first."
@@ -124,7 +137,7 @@ def unfinished(folder: Path) -> list[Record]:
     return [Record.load(path) for path in sorted((folder / UNFINISHED).rglob(VISIBLE))]
 
 
-def _record_files(folder: Path) -> Iterator[Path]:
+def record_files(folder: Path) -> Iterator[Path]:
     """The JSON files under ``folder/records``, or under a folder of several runs, except the other files of a run."""
     root = folder / FOLDER if (folder / FOLDER).is_dir() else folder
     for path in root.rglob(VISIBLE):
@@ -160,53 +173,3 @@ def _plain(item: Any) -> Any:
     if isinstance(item, np.generic):
         item = item.item()
     return None if item is pd.NA or item is pd.NaT else item
-
-
-def write_json(path: Path, content: Any) -> None:
-    """``content`` as JSON, atomically. Raises ``ValueError`` for a number that is not finite."""
-    write_text(path, json.dumps(content, indent=1, allow_nan=False))
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write ``text`` as `write_file` does."""
-    write_file(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
-
-
-def write_file(path: Path, fill: Callable[[Path], object]) -> Path:
-    """Atomically: a reader, or a machine that dies, sees the whole file that ``fill`` writes or none of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid4().hex[:12]}.tmp")
-    try:
-        fill(temporary)
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    return path
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """One JSON object. Raises ``InputError`` for a missing or truncated file, or a number that is not finite."""
-    try:
-        content = json.loads(path.read_text(), parse_constant=_refuse, parse_int=_whole)
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{str(path)!r} cannot be read: {error}.") from None
-    except InputError as error:
-        raise InputError(f"{str(path)!r} {error}") from None
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{str(path)!r} is truncated or not valid JSON ({error}): delete it and run again.") from None
-    if not isinstance(content, dict):
-        raise InputError(f"{str(path)!r} holds no JSON object.")
-    return content
-
-
-def _whole(digits: str) -> int:
-    if len(digits) > MOST_DIGITS:
-        raise InputError(f"holds a number of {len(digits)} digits: delete it and run again.")
-    return int(digits)
-
-
-def _refuse(constant: str) -> float:
-    raise InputError(f"holds {constant}, which is not a number: delete it and run again.")

@@ -11,11 +11,13 @@ import pandas as pd
 
 from vanbench.compare.declare.sources import reference_sources
 from vanbench.compare.declare.task import Task, digest
-from vanbench.compare.run.record import columns, read_json, write_json
+from vanbench.compare.run.record import columns
+from vanbench.compare.run.stored import read_json
 from vanbench.exact import InputError, System, build, solve
 from vanbench.exact.definitions.quantities import DISTRIBUTION, QUANTITIES, REGISTRY
 from vanbench.exact.definitions.quantity import LINDBLAD, VECTORS
 from vanbench.exact.errors import Unstable
+from vanbench.exact.files import write_json
 from vanbench.exact.systems import canonical_name, parameters
 
 FOLDER = "references"
@@ -60,7 +62,7 @@ def reference(task: Task, shape: tuple[int, ...], folder: Path) -> Reference:
     """From the cache under ``folder``, or computed and stored there. Raises ``InputError`` where nothing exact fits."""
     path = reference_path(task, shape, folder)
     if not path.exists():
-        write_json(path, _dump(compute(task, shape)))
+        write_json(path, _dump(compute(task, shape)), folder)
     return _restore(read_json(path), path)
 
 

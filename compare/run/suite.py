@@ -9,6 +9,7 @@ OUT/tables/  OUT/plots/
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Callable, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, field, replace
@@ -20,13 +21,17 @@ from rich.console import Console
 from vanbench.compare.declare.sources import sources
 from vanbench.compare.declare.task import Architecture, Run, Suite, load_suite
 from vanbench.compare.run import execute, references
+from vanbench.compare.run.claims import Claim, claimed, fail
 from vanbench.compare.run.cluster import connect, require_shared, run_jobs_on
+from vanbench.compare.run.parts import expected_cost, share
 from vanbench.compare.run.pool import Job, Outcome, cores, run_jobs
 from vanbench.compare.run.progress import Bars
-from vanbench.compare.run.record import FOLDER, UNFINISHED, Record, write_json
+from vanbench.compare.run.record import FOLDER, UNFINISHED, Record
 from vanbench.exact import InputError
+from vanbench.exact.files import sweep, write_json
 from vanbench.exact.warning import RunWarning
 
+PATIENCE = 2.0  # seconds between two looks at what other calls work on
 Ended = Callable[[Outcome], None]
 Moved = Callable[[Job, int, int, str], None]
 Go = Callable[[list[Job], Ended, Moved], None]  # runs jobs, here or on a cluster
@@ -52,18 +57,22 @@ def run_suite(
     device: str = "auto",
     console: Console | None = None,
     scheduler: str | None = None,
+    part: tuple[int, int] = (1, 1),
 ) -> Summary:
     """Run every task of ``suite`` into the folder ``out`` (with other ``architectures``, if given).
 
     ``workers``: processes at once, by default one a core; with ``scheduler``, the address of a dask.distributed
-    cluster, everything runs there instead. ``console``: where the progress bar goes, None for none.
+    cluster, everything runs there instead. ``part``: ``(k, n)``, the k-th of n shares of the runs alone (`parts`).
+    ``console``: where the progress bar goes, None for none.
     Everything is checked before anything is computed: raises ``InputError``. A run that fails leaves no record, is told
-    in the summary, and stops no other.
+    in the summary, and stops no other; what another call works on is waited for. Where the machine refuses (a full
+    disk), nothing more is begun: ``InputError``.
     """
     from vanbench.neural.backend import distributed
 
     suite = load_suite(suite) if isinstance(suite, str) else suite
     runs = [run for task in suite.tasks for run in task.runs(seed, list(architectures) if architectures else None)]
+    runs = share(runs, expected_cost, *part)
     for _, same in itertools.groupby(runs, key=lambda r: (r.task.name, r.shape, r.architecture.label)):
         first = next(same)
         execute.check(first)
@@ -82,7 +91,8 @@ def run_suite(
         out.mkdir(parents=True, exist_ok=True)
         if client is not None:
             require_shared(client, out)
-        write_json(out / "suite.json", suite.model_dump(mode="json"))
+        write_json(out / "suite.json", suite.model_dump(mode="json"), out)
+        sweep(out)
 
         def go(jobs: list[Job], ended: Ended, moved: Moved) -> None:
             if client is not None:
@@ -119,8 +129,8 @@ def _references(todo: list[Run], out: Path, go: Go, console: Any, summary: Summa
 
 
 def _runs(todo: list[Run], out: Path, go: Go, device: str, console: Any, summary: Summary) -> None:
-    longest_first = sorted(todo, key=lambda run: -sum(run.shape))
-    jobs = [Job(run.label, _execute, (run, out, device)) for run in longest_first]
+    dearest_first = sorted(todo, key=lambda run: -expected_cost(run))
+    jobs = [Job(run.label, _execute, (run, out, device)) for run in dearest_first]
 
     def ended(outcome: Outcome) -> None:
         run = outcome.job.arguments[0]
@@ -129,8 +139,10 @@ def _runs(todo: list[Run], out: Path, go: Go, device: str, console: Any, summary
             outcome = replace(outcome, failure=done.ended)
         if outcome.failure:
             summary.failures.append(outcome)
-        else:
+        elif outcome.value.made:
             summary.made += 1
+        else:
+            summary.found += 1
 
     _with_bar("networks", jobs, go, console, ended)
 
@@ -140,16 +152,27 @@ def _name(run: Run) -> str:
     return run.label.removesuffix(f" #{run.replica + 1}")
 
 
-def _reference(run: Run, out: Path, progress: Any) -> None:
-    references.reference(run.task, run.shape, out)
+def _reference(run: Run, out: Path, progress: Any) -> Claim | None:
+    path = references.reference_path(run.task, run.shape, out)
+    with claimed(path, f"exact {run.label}") as other:
+        if other is None:
+            references.reference(run.task, run.shape, out)
+        return other
 
 
-def _execute(run: Run, out: Path, device: str, progress: Any) -> execute.Done:
+def _execute(run: Run, out: Path, device: str, progress: Any) -> execute.Done | Claim:
     from vanbench.neural import callbacks
 
-    if finished(run, out):  # in the meantime, by another call that runs into the same folder
-        return execute.Done(out / FOLDER / run.path, [])
-    return execute.execute(run, out, device, callbacks=[callbacks.progress(progress)])
+    path = out / FOLDER / run.path
+    with claimed(path, run.label) as other:
+        if other is not None:
+            return other
+        if finished(run, out):  # in the meantime, by another call that runs into the same folder
+            return execute.Done(path, Record.load(path).warnings, made=False)
+        done = execute.execute(run, out, device, callbacks=[callbacks.progress(progress)])
+    if done.ended:
+        fail(path, run.label, done.ended)
+    return done
 
 
 def finished(run: Run, out: Path) -> bool:
@@ -167,30 +190,46 @@ def finished(run: Run, out: Path) -> bool:
 
 
 def _with_bar(title: str, jobs: list[Job], go: Go, console: Console | None, ended: Any) -> None:
-    """Run the jobs under one bar that moves with the steps of every job, so that its estimate of the end is fair."""
-    if not jobs:
-        return
+    """Run the jobs under one bar that moves with the steps of every job, so that its estimate of the end is fair, and
+    counts in the end what was made. Jobs that another call has claimed are asked for again until they are done."""
     parts: dict[str, float] = {}
-    with Bars(console or Console(quiet=True)) as bar:
-        line = bar.add(title, len(jobs))
+    held: dict[str, tuple[Job, Claim]] = {}
+    with Bars(console or Console(quiet=True)) if jobs else nullcontext() as bar:
+        line = bar.add(title, len(jobs)) if bar else None
 
         def moved(job: Job, step: int, total: int, message: str) -> None:
             parts[job.label] = min(step / total, 1.0)
             bar.update(line, completed=sum(parts.values()), note=f"{job.label}: {message}")
 
         def done(outcome: Outcome) -> None:
-            parts[outcome.job.label] = 1.0
+            if isinstance(outcome.value, Claim):
+                held[outcome.job.label] = (outcome.job, outcome.value)
+                return
+            if outcome.refused:
+                raise InputError(f"{outcome.failure} Nothing half-written is left; the same command goes on.")
+            parts[outcome.job.label] = 0.0 if outcome.failure else 1.0
             bar.update(line, completed=sum(parts.values()))
             ended(outcome)
 
-        go(jobs, done, moved)
-        bar.update(line, note="")
+        while jobs:
+            go(jobs, done, moved)
+            jobs = [job for job, _ in held.values()]
+            for job, claim in held.values():
+                bar.update(line, note=f"{job.label}: waiting for {claim}")
+            held.clear()
+            if jobs:
+                time.sleep(PATIENCE)
+        if bar:
+            bar.update(line, note="")
+
+
+OURS = {FOLDER, UNFINISHED, references.FOLDER, "suite.json", "checkpoint", "tensorboard", "tables", "plots"}
 
 
 def require_empty_or_run_folder(out: Path) -> None:
     """Raise ``InputError`` where ``out`` is a file, or a folder with other files than those of runs."""
     if out.is_file():
         raise InputError(f"{str(out)!r} is a file: give a folder.")
-    ours = (FOLDER, UNFINISHED, "suite.json", "checkpoint")
-    if out.is_dir() and any(out.iterdir()) and not any((out / name).exists() for name in ours):
+    there = {path.name for path in out.iterdir()} if out.is_dir() else set()
+    if any(not name.startswith(".") for name in there) and not there & OURS:
         raise InputError(f"{str(out)!r} holds other files: give a new folder, or one of an earlier run.")

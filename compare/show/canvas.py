@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vanbench.compare.judge.errors import PARTS
-from vanbench.compare.run.record import write_file
 from vanbench.exact.errors import unknown
+from vanbench.exact.files import write_file
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -61,12 +61,12 @@ def plain_ticks(axis: Any, values: Any) -> None:
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
-def save(figure: Figure, path: Path) -> Path:
+def save(figure: Figure, path: Path, root: Path | None = None) -> Path:
     """Write the figure in the format that the name ends on; PNG with 256 colours, a third of the size."""
     form = path.suffix.removeprefix(".")
     if form not in FORMATS:
         raise unknown("format of a figure", form, list(FORMATS))
-    return write_file(path, partial(_write, figure, form))
+    return write_file(path, partial(_write, figure, form), root)
 
 
 def _write(figure: Figure, form: str, path: Path) -> None:

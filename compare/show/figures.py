@@ -12,6 +12,7 @@ import pandas as pd
 from vanbench.compare.judge.collect import collect, summarise, task_names
 from vanbench.compare.judge.errors import PARTS, part_label
 from vanbench.compare.show import canvas
+from vanbench.compare.show.escape import label as shown
 
 MOST_SHAPES = 4  # columns of one figure; the largest ones are drawn
 PART_COLOURS = dict(zip(("error", *PARTS), ("k", "tab:blue", "tab:red", "tab:green", "tab:purple")))
@@ -26,7 +27,7 @@ def write_plots(folder: Path) -> list[Path]:
     with matplotlib.rc_context(rc=canvas.STYLE):  # type: ignore[arg-type]
         for task, rows in summary.groupby(task_names(summary)):
             for name, draw in (("ln_Z", ln_z_over_time), ("error", error_over_size)):
-                written.append(canvas.save(draw(rows, str(task)), folder / "plots" / f"{task}_{name}.png"))
+                written.append(canvas.save(draw(rows, str(task)), folder / "plots" / f"{task}_{name}.png", folder))
     return written
 
 
@@ -53,14 +54,14 @@ def ln_z_over_time(rows: pd.DataFrame, title: str) -> Any:
             for axis, below in zip(axes[:, column], (0.0, points.exact, points.scheme)):
                 style: dict[str, Any] = {"fmt": "o", "ms": 3.5, "color": f"C{index + 1}", "capsize": 2, "lw": 1}
                 shifted = points.t * (1 + 0.01 * (index - (len(networks) - 1) / 2))  # so that no bar hides another
-                axis.errorbar(shifted, (points.value - below) / n, _bars(points) / n, label=network, **style)
+                axis.errorbar(shifted, (points.value - below) / n, _bars(points) / n, label=shown(network), **style)
         axes[0, column].set_title(f"L = {shape}" if "x" not in shape else f"{shape} ({n} sites)")
         axes[-1, column].set_xlabel("time t (inverse rates)")
     for axis, label in zip(axes[:, 0], ("ln Z / N", "(ln Z − exact) / N", "(ln Z − exact,\nsame steps) / N")):
         axis.set_ylabel(label)
     _legend(figure, axes.ravel(), columns=len(shapes) + 1)
     s = rows.s.iloc[0]
-    figure.suptitle(f"{title}: s = {s:g}; bars: {_bar_words(rows)}")
+    figure.suptitle(f"{shown(title)}: s = {s:g}; bars: {_bar_words(rows)}")
     return figure
 
 
@@ -111,13 +112,13 @@ def error_over_size(rows: pd.DataFrame, title: str) -> Any:
         axis.set_yscale("log")
         axis.set_xticks(sorted(rows.n_sites.unique()))
         axis.set_xlabel("sites N")
-        axis.set_title(network)
+        axis.set_title(shown(network))
     axes[0, 0].set_ylabel("relative error of ln Z")
     for style, s in zip(np.resize(STYLES, len(fields)), fields) if len(fields) > 1 else ():
         axes[0, 0].plot([], [], color="grey", ls=str(style), label=f"s = {s:g}")
     _legend(figure, axes.ravel(), columns=1 + len(networks))
     where = f"t = {rows.t.max():g}" + (f", s = {fields[0]:g}" if len(fields) == 1 else "")
-    figure.suptitle(f"{title}: {where}; bars: {_bar_words(rows)}")
+    figure.suptitle(f"{shown(title)}: {where}; bars: {_bar_words(rows)}")
     return figure
 
 

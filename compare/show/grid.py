@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from tabulate import tabulate
 
+from vanbench.compare.show.escape import printable
 from vanbench.compare.show.latex import escape
 
 FILE_WIDTH = 180  # columns of a table that goes into a file or a CI log, where nothing says how wide it may be
@@ -49,7 +50,7 @@ class Grid:
         for name, right in zip(self.headings, self.numeric):
             table.add_column(name, justify="right" if right else "left", no_wrap=right, overflow="fold")
         for row in self.rows:
-            table.add_row(*row)
+            table.add_row(*map(printable, row))
         width = None if sys.stdout.isatty() else FILE_WIDTH
         Console(markup=False, highlight=False, emoji=False, width=width).print(table)
 
@@ -62,7 +63,7 @@ def markdown(frame: pd.DataFrame, floatfmt: str = "g", text: bool = False) -> st
 
 def cell(value: Any) -> str:
     """A value in a Markdown table that is written by hand: three digits, nothing for None, bars escaped."""
-    text = "" if value is None else f"{value:.3g}" if isinstance(value, float) else str(value)
+    text = "" if value is None else f"{value:.3g}" if isinstance(value, float) else printable(value)
     return text.replace("|", r"\|")
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 
+from vanbench.compare.show.escape import printable
+
 MISSING = "{--}"
 SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -44,8 +46,8 @@ def scientific(value: float, stderr: float = math.nan) -> str:
 
 
 def escape(text: str) -> str:
-    """``text`` with every character that is special to LaTeX written out."""
-    return "".join(SPECIAL.get(c, c) for c in text)
+    """``text`` on one line, with every character that is special to LaTeX written out."""
+    return "".join(SPECIAL.get(c, c) for c in printable(text))
 
 
 def places(stderr: float) -> int | None:

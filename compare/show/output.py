@@ -12,6 +12,7 @@ import pandas as pd
 import typer
 
 from vanbench.compare.run.record import columns
+from vanbench.compare.show import escape
 from vanbench.compare.show.grid import Grid
 from vanbench.compare.show.warned import marked, with_warnings
 from vanbench.exact.definitions.quantity import COUNTED
@@ -40,7 +41,7 @@ def emit(
     if form == "json":
         print_json({**head, "warnings": [asdict(warning) for warning in warnings], "records": as_records(frame)})
     elif form == "csv":
-        typer.echo(with_warnings(frame, warnings).to_csv(index=False, lineterminator="\n"), nl=False)
+        typer.echo(escape.csv(with_warnings(frame, warnings)), nl=False)
     else:
         _print_table(with_warnings(frame, warnings), title)
 
@@ -89,7 +90,7 @@ def _print_table(frame: pd.DataFrame, title: str) -> None:
         title = f"{title} (the first {SHOWN_ROWS} of {len(frame)} rows; --format csv has all)"
     Grid(shown, rows).show(title)
     for text in below:
-        typer.echo(f"warning {text}")
+        typer.echo(f"warning {escape.printable(text)}")
 
 
 def _cell(item: Any, digits: int) -> str:

@@ -13,8 +13,8 @@ import pandas as pd
 
 from vanbench.compare.declare.task import load_suite, suites
 from vanbench.compare.judge.growth import laws
-from vanbench.compare.run.record import write_text
 from vanbench.compare.show.tables import AXES, render
+from vanbench.exact.files import write_text
 
 
 def kept_tables(root: Path) -> Iterator[Path]:

@@ -10,12 +10,12 @@ import pandas as pd
 from vanbench.compare.judge.collect import collect, last_times, scalars, summarise, task_names
 from vanbench.compare.judge.errors import PARTS
 from vanbench.compare.judge.growth import laws
-from vanbench.compare.run.record import write_text
-from vanbench.compare.show import latex
+from vanbench.compare.show import escape, latex
 from vanbench.compare.show.grid import Grid
 from vanbench.compare.show.warned import marked
 from vanbench.exact import InputError
 from vanbench.exact.errors import unknown
+from vanbench.exact.files import write_text
 
 AXES = ("size", "time", "s", "architecture", "tracker")
 FORMATS = ("md", "csv", "latex")
@@ -99,7 +99,7 @@ def render(
     if form not in FORMATS:
         raise unknown("format", form, list(FORMATS))
     if form == "csv":
-        return cases.to_csv(index=False, lineterminator="\n")
+        return escape.csv(cases)
     marks, warnings = marked(cases["warning"] if "warning" in cases else [""] * len(cases))
     cases = cases.assign(mark=marks)
     shown = [name for name in HEADINGS if name in cases and (name in ALWAYS or _worth(name, cases))]
@@ -122,8 +122,8 @@ def write_tables(folder: Path) -> list[Path]:
         for by in AXES:
             cases = select(summary, by, quantity)
             for form in FORMATS:
-                path = folder / "tables" / f"{quantity}_by_{by}.{SUFFIX[form]}"
-                write_text(path, render(cases, form, grown if by == "size" else None, "../"))
+                path = folder / "tables" / f"{escape.file_name(quantity)}_by_{by}.{SUFFIX[form]}"
+                write_text(path, render(cases, form, grown if by == "size" else None, "../"), folder)
                 written.append(path)
     if not written:
         raise InputError(f"{str(folder)!r}: its records hold nothing to tabulate.")
@@ -151,9 +151,9 @@ def scientific(value: float, stderr: float = math.nan) -> str:
 def _cell(name: str, row: dict, form: str, records: str | None) -> str:
     value, stderr = row[name], row.get(f"{name}_se", math.nan)
     if name == "record":
-        return f"[json]({records}{value})"
+        return f"[json]({escape.address(f'{records}{value}')})"
     if name in TEXT:
-        return latex.escape(str(value)) if form == "latex" else str(value)
+        return latex.escape(str(value)) if form == "latex" else escape.markdown_cell(value)
     if form == "latex" and name in ("ess", "cpu_s"):
         return latex.MISSING if pd.isna(value) else rf"\num{{{value:.3g}}}"
     if form == "latex" and name not in COUNTED:
@@ -181,7 +181,9 @@ def _footnotes(cases: pd.DataFrame, warnings: list[str], form: str, growth: pd.D
         *(f"{law.task}, {law.architecture}, s = {law.s:g}, t = {law.t:g}: {law.growth}." for law in _laws(growth)),
         *notes,
     ]
-    return "\n" + "".join(f"% {line}\n" if form == "latex" else f"{line}\n\n" for line in lines)
+    if form == "latex":  # in comments, which end with the line
+        return "\n" + "".join(f"% {escape.printable(line)}\n" for line in lines)
+    return "\n" + "".join(f"{escape.markdown(line)}\n\n" for line in lines)
 
 
 def _laws(growth: pd.DataFrame | None) -> list:

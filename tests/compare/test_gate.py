@@ -10,7 +10,9 @@ from example_records import example, folder_of, spread, with_correlations
 
 from vanbench.compare.cli import main
 from vanbench.compare.judge.gate import RTOL, gate, write_baseline
-from vanbench.compare.run.record import Record, read_json, write_json
+from vanbench.compare.run.record import Record
+from vanbench.compare.run.stored import read_json
+from vanbench.exact.files import write_json
 
 
 @pytest.fixture

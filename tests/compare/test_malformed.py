@@ -16,7 +16,7 @@ from vanbench.compare.declare.task import Task, load_suite
 from vanbench.compare.judge.collect import collect, summarise
 from vanbench.compare.judge.gate import gate, write_baseline
 from vanbench.compare.run.execute import check
-from vanbench.compare.run.record import read_json
+from vanbench.compare.run.stored import read_json
 from vanbench.compare.show.tables import render, select
 from vanbench.exact import InputError
 

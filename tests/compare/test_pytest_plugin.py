@@ -15,8 +15,9 @@ from types import SimpleNamespace
 import pytest
 
 from vanbench.compare.judge.gate import write_baseline
-from vanbench.compare.run.record import read_json, write_json
+from vanbench.compare.run.stored import read_json
 from vanbench.compare.run.suite import run_suite
+from vanbench.exact.files import write_json
 
 SUITE = """
 version = 1

@@ -15,9 +15,11 @@ from hypothesis import strategies as st
 
 from vanbench.compare.declare.task import Task
 from vanbench.compare.judge.collect import collect, summarise
-from vanbench.compare.run.record import Record, SchemaMismatch, columns, read_json, records, write_json
+from vanbench.compare.run.record import Record, SchemaMismatch, columns, records
 from vanbench.compare.run.references import Reference, reference
+from vanbench.compare.run.stored import read_json
 from vanbench.exact import InputError, build, solve
+from vanbench.exact.files import write_json
 
 plain = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False)
 objects = st.dictionaries(

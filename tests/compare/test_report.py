@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from vanbench.compare.declare.task import Architecture
 from vanbench.compare.judge.collect import collect, last_times, summarise
-from vanbench.compare.run.record import Record, columns, write_json
+from vanbench.compare.run.record import Record, columns
 from vanbench.compare.show.report.figures import curve, over_size, task_panels, worst_field
 from vanbench.compare.show.report.page import write_report
 from vanbench.compare.show.report.profiles import profiles
@@ -28,6 +28,7 @@ from vanbench.compare.show.report.tables import error_table
 from vanbench.compare.show.report.verdict import _growth as growth_fact
 from vanbench.compare.show.report.verdict import dominant, verdict
 from vanbench.exact import InputError
+from vanbench.exact.files import write_json
 
 VOID = {"meta", "link", "br", "input", "hr", "img"}
 

@@ -18,9 +18,10 @@ from command_line import NETWORK_FILE, TINY_SUITE, run
 from vanbench.compare.declare.task import load_suite
 from vanbench.compare.judge.goals import goals
 from vanbench.compare.run.pool import Job, Outcome, run_jobs
-from vanbench.compare.run.record import Record, records, unfinished, write_json
+from vanbench.compare.run.record import Record, records, unfinished
 from vanbench.compare.run.references import reference_path
 from vanbench.exact import InputError, build, solve
+from vanbench.exact.files import write_json
 
 # -- run, track --------------------------------------------------------------------------------------------------------
 

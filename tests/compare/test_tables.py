@@ -13,9 +13,10 @@ from example_records import folder_of, of_task, spread, with_correlations
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from vanbench.compare.run.record import Record, write_json
+from vanbench.compare.run.record import Record
 from vanbench.compare.show.tables import AXES, growth_of, render, scientific, table, with_error, write_tables
 from vanbench.exact import InputError
+from vanbench.exact.files import write_json
 
 
 @pytest.fixture

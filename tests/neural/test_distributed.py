@@ -14,8 +14,10 @@ import torch
 import torch.distributed as dist
 
 from vanbench.compare.cli import main
-from vanbench.compare.run.record import Record, read_json, write_json
+from vanbench.compare.run.record import Record
+from vanbench.compare.run.stored import read_json
 from vanbench.exact import InputError, build
+from vanbench.exact.files import write_json
 from vanbench.neural import track
 from vanbench.neural.backend.distributed import mine, size, total, whole
 

@@ -57,13 +57,13 @@ def scatter(study: Study) -> Figure:
     """Likelihood, and class-histogram divergence, against entropy production."""
     runs = study.runs
     columns = [("log_likelihood", LL)] + (
-        [("class_kl", "KL(data || generated classes) (nats)")] if "class_kl" in runs else []
+        [("class_kl", "KL(data || classes of the units) (nats)")] if "class_kl" in runs else []
     )
     figure, axes = _new(len(columns))
     for axis, (column, label) in zip(axes[0], columns, strict=True):
         axis.errorbar(
             runs["entropy_production"],
-            runs[column],
+            runs[column].where(np.isfinite(runs[column])),
             xerr=runs["entropy_production_stderr"],
             fmt="o",
             ms=4,
@@ -78,7 +78,13 @@ def scatter(study: Study) -> Figure:
         left.axhline(runs["mixture_ceiling"].max(), color="gray", ls=":", label="best one-hot mixture found")
     figure.legend(*left.get_legend_handles_labels(), loc="outside upper left", ncols=3, fontsize=8)
     if len(columns) > 1:
-        axes[0][1].set_yscale("log")
+        right, infinite = axes[0][1], runs[np.isinf(runs["class_kl"])]
+        right.set_yscale("log")
+        at_the_top = {"transform": right.get_xaxis_transform(), "clip_on": False, "color": "tab:orange"}
+        label = f"{len(infinite)} infinite: a class without a unit"
+        right.plot(infinite["entropy_production"], np.ones(len(infinite)), "^", ms=5, label=label, **at_the_top)
+        if len(infinite):
+            right.legend(loc="lower right", fontsize=8)
     return figure
 
 

@@ -13,10 +13,11 @@ import pandas as pd
 from vanbench.compare.learn.cycles.plots import figures
 from vanbench.compare.learn.cycles.study import LONG_CHAIN_STRIDE, Study
 from vanbench.compare.run.provenance import provenance
-from vanbench.compare.run.record import columns, write_file, write_json
+from vanbench.compare.run.record import columns
 from vanbench.compare.show import canvas
 from vanbench.compare.show.grid import markdown
 from vanbench.compare.show.pages import page
+from vanbench.exact.files import write_file, write_json, write_text
 
 SCHEMA = 1
 SUMMARY = (
@@ -27,6 +28,7 @@ SUMMARY = (
     "counted_entropy_production",
     "long_chain_log_likelihood",
     "class_kl",
+    "posterior_class_kl",
     "decorrelation_time",
     "self_transition",
     "max_self_transition",
@@ -50,7 +52,9 @@ def summary(study: Study) -> pd.DataFrame:
     columns_found["equilibrium machine counted_log_likelihood"] = study.rbm["counted_log_likelihood"]
     rows = []
     for name, values in columns_found.items():
-        low, first, median, third, high = np.quantile(values, [0, 0.25, 0.5, 0.75, 1])
+        with np.errstate(invalid="ignore"):  # two infinite divergences side by side have no difference
+            quantiles = np.quantile(values, [0, 0.25, 0.5, 0.75, 1])
+        low, first, median, third, high = np.where(np.isnan(quantiles), np.inf, quantiles)
         rows.append({"quantity": name, "median": median, "q25": first, "q75": third, "min": low, "max": high})
     return pd.DataFrame(rows)
 
@@ -63,10 +67,10 @@ def write(study: Study, folder: Path, command: str, wall_s: float) -> list[Path]
     tables |= {"equilibrium": study.rbm} | ({"gradients": gradient_table(study)} if len(study.gradients) else {})
     written = []
     for name, frame in tables.items():
-        written.append(write_file(folder / f"{name}.csv", partial(frame.to_csv, index=False, float_format="%.8g")))
+        written.append(write_text(folder / f"{name}.csv", frame.to_csv(index=False, float_format="%.8g")))
     for name in [n for n in ("summary", "claims", "gradients") if n in tables]:
         text = markdown(tables[name], ".4g") + "\n"
-        written.append(write_file(folder / f"{name}.md", partial(Path.write_text, data=text, encoding="utf-8")))
+        written.append(write_text(folder / f"{name}.md", text))
     drawn = figures(study)
     for name, figure in drawn.items():
         written.append(canvas.save(figure, folder / f"{name}.png"))
@@ -77,7 +81,7 @@ def write(study: Study, folder: Path, command: str, wall_s: float) -> list[Path]
     for stale in {f"{n}.{e}" for n in (*FIGURES, "gradients") for e in ("png", "csv", "md")}:
         if folder / stale not in written:  # of an earlier study in the same folder
             (folder / stale).unlink(missing_ok=True)
-    written.append(write_file(folder / "README.md", partial(Path.write_text, data=readme, encoding="utf-8")))
+    written.append(write_text(folder / "README.md", readme))
     return written
 
 

@@ -13,7 +13,14 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pandas as pd
 
-from vanbench.compare.learn.cycles.stats import against_machine, claims, class_divergence, class_posterior
+from vanbench.compare.learn.cycles.stats import (
+    against_machine,
+    claims,
+    class_divergence,
+    class_posterior,
+    unit_classes,
+    unit_divergence,
+)
 from vanbench.compare.learn.datasets import Dataset
 from vanbench.exact.cycles.chain import (
     MAX_BINARY_HIDDEN,
@@ -41,7 +48,15 @@ from vanbench.exact.cycles.thermodynamics import Thermo
 from vanbench.exact.errors import InputError
 from vanbench.exact.seeds import stream
 from vanbench.neural.cycles import rbm
-from vanbench.neural.cycles.training import Schedule, check_data, initial_params, one_model, train
+from vanbench.neural.cycles.training import (
+    Average,
+    Schedule,
+    check_average,
+    check_data,
+    initial_params,
+    one_model,
+    train,
+)
 
 Progress = Callable[[str, int, int], None]  # (stage, done, total)
 LONG_CHAIN_STRIDE = 4  # the long-chain estimator takes every fourth double step: its cost is steps times images
@@ -56,6 +71,7 @@ class Config:
     runs: int = 36
     epochs: int = 120
     reading: Reading = "softmax"
+    average: Average = "path"
     seed: int = 1
     samples: int = 4096  # visible states per hidden state in the final estimate of M
     trace_samples: int = 4096  # the same along training: with few, a rare transition unseen in one direction biases
@@ -90,6 +106,7 @@ class Study:
 def check(dataset: Dataset, config: Config) -> None:
     """Raise InputError for options that exclude each other or are out of range, before any work."""
     check_hidden(config.hidden, config.reading)
+    check_average(config.average)
     if config.runs < 1 or config.epochs < 1:
         raise InputError("At least one run and one epoch are needed: pass --runs and --epochs of 1 or more.")
     if config.seed < 0:
@@ -107,7 +124,7 @@ def check(dataset: Dataset, config: Config) -> None:
 def study(dataset: Dataset, config: Config, progress: Progress = lambda *_: None) -> Study:
     """Run everything. Raises InputError on bad options before any training starts."""
     check(dataset, config)
-    schedule = Schedule(epochs=config.epochs)
+    schedule = Schedule(epochs=config.epochs, average=config.average)
     start = initial_params(dataset.x, config.hidden, config.runs, config.reading, config.seed)
     trace: list[dict] = []
     gradients: list[dict] = []
@@ -245,9 +262,13 @@ def judge(
     frequency = dataset.class_frequency
     assert frequency is not None
     share = class_posterior(model, chain.pi, dataset.x, dataset.labels, len(frequency))
-    states, generated = np.argmax(share, axis=0), share @ chain.pi
-    never = int(((generated < 1e-12) & (frequency > 0)).sum())
-    return row | {"class_kl": class_divergence(frequency, generated), "classes_never_generated": never}, chain, states
+    states = unit_classes(model, dataset.x, dataset.labels, len(frequency))
+    divergences = {
+        "class_kl": unit_divergence(frequency, states, chain.pi),
+        "posterior_class_kl": class_divergence(frequency, share @ chain.pi),
+        "classes_without_unit": int(np.setdiff1d(np.flatnonzero(frequency), states).size),
+    }
+    return row | divergences, chain, states
 
 
 def _seen(occupancy: np.ndarray, visits: int) -> np.ndarray:
@@ -279,7 +300,7 @@ def _errors(chain: SampledChain, log_a: np.ndarray) -> dict:
 def _baseline(dataset: Dataset, config: Config, schedule: Schedule, progress: Progress) -> pd.DataFrame:
     """The restricted Boltzmann machines: exact likelihood, and the likelihood by the estimator of the chains."""
     params = None
-    schedule = replace(schedule, rate=config.machine_rate)
+    schedule = replace(schedule, rate=config.machine_rate, average="ensemble")  # its gradient holds moments of chains
     for epoch, latest in rbm.train_rbm(dataset.x, config.hidden, config.runs, schedule, config.seed):
         params = latest
         progress("baseline", epoch, schedule.epochs)

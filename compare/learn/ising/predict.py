@@ -18,6 +18,7 @@ from vanbench.exact import ising
 from vanbench.exact.definitions.quantities import given
 from vanbench.exact.definitions.quantity import EQUILIBRIUM, MONTECARLO
 from vanbench.exact.errors import InputError, unknown
+from vanbench.exact.files import write_text
 from vanbench.exact.ising import coarse, montecarlo
 from vanbench.exact.seeds import Seed, stream
 from vanbench.exact.statistics import all_but_one, jackknife_error, standard_error
@@ -215,8 +216,8 @@ def save(folder: Path, frame: pd.DataFrame, temperatures: Sequence[float], sampl
     """Write the table and, beside it, its settings as JSON, which also name the files; returns the table's path."""
     settings = _settings(temperatures, sampling)
     table, description = _paths(Path(folder), settings)
-    frame.to_csv(table, index=False, float_format="%.8g")
-    description.write_text(settings + "\n")
+    write_text(table, frame.to_csv(index=False, float_format="%.8g"))
+    write_text(description, settings + "\n")
     return table
 
 

@@ -11,9 +11,10 @@ import pandas as pd
 from vanbench.compare.judge.collect import scalars
 from vanbench.compare.judge.growth import NOTHING, growth
 from vanbench.compare.show.canvas import PART_MARKERS
+from vanbench.compare.show.escape import label
 from vanbench.compare.show.report.marks import bar_words, bars, draw_points, log_bars, sites, spread
 from vanbench.compare.show.report.profiles import profiles
-from vanbench.compare.show.report.svg import INK, PART_COLOURS, Panel, axes, decades, inline, series, style, text
+from vanbench.compare.show.report.svg import INK, PART_COLOURS, Panel, axes, decades, inline, series, style
 from vanbench.exact.definitions.quantities import in_order, row_of
 
 MOST_SHAPES = 3  # with their own curves: the smallest, the middle, the largest
@@ -72,7 +73,7 @@ def curve(rows: pd.DataFrame, networks: Sequence[str], quantity: str, shape: str
     _time_axis(axis, rows.t)
     if len(fields) > 1:
         axis.margins(x=0.16)
-    axis.set_ylabel(text(row_of(quantity).label))
+    axis.set_ylabel(label(row_of(quantity).label))
     where = f"s = {fields[0]:g}" if len(fields) == 1 else f"{len(fields)} of {rows.s.nunique()} values of s"
     return (
         f"{row_of(quantity).heading}, {sites(shape, rows)}",
@@ -142,7 +143,7 @@ def over_size(rows: pd.DataFrame, networks: Sequence[str], quantity: str, where:
             axis.plot(n, law.at(n), color=series(networks.index(network))["color"], lw=1, ls=":")
             laws.append(f"{network}: {law}")
     _size_axis(axis, rows)
-    axis.set_ylabel(f"error of {text(row_of(quantity).heading)}")
+    axis.set_ylabel(f"error of {label(row_of(quantity).heading)}")
     told = f" Dotted: {'; '.join(laws)}." if laws else " A growth law takes three sizes."
     return f"Error of {row_of(quantity).heading} over size", figure, f"{where}; {bar_words(rows)}.{told}"
 

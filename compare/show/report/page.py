@@ -16,8 +16,8 @@ from vanbench.compare.declare.parse import shape_text
 from vanbench.compare.judge.collect import collect, last_times, summarise, task_names
 from vanbench.compare.judge.errors import PARTS, part_label
 from vanbench.compare.run import missing
-from vanbench.compare.run.intact import check
-from vanbench.compare.run.record import Record, records, write_text
+from vanbench.compare.run.record import Record, records
+from vanbench.compare.show.escape import visible
 from vanbench.compare.show.report.cost import cost_panels
 from vanbench.compare.show.report.figures import task_panels
 from vanbench.compare.show.report.source import origins
@@ -25,6 +25,7 @@ from vanbench.compare.show.report.svg import GLYPHS, Panel
 from vanbench.compare.show.report.tables import Table, distance_table, error_table, growth_table, run_table
 from vanbench.compare.show.report.verdict import verdict
 from vanbench.exact import InputError
+from vanbench.exact.files import write_text
 
 NAME = "report.html"
 PART_MARKS = [(glyph, name, part_label(name)) for glyph, name in zip("○■◆▲▼", ("error", *PARTS))]
@@ -54,17 +55,12 @@ def write_report(folder: Path, out: Path | None = None) -> Path:
     if out.is_dir() or not out.parent.is_dir():
         raise InputError(f"{str(out)!r} cannot be written: give the path of a file in a folder that exists.")
     page = render(folder, stored, out)
-    try:
-        write_text(out, page)
-    except OSError as error:
-        raise InputError(f"{str(out)!r} cannot be written: {error}.") from None
+    write_text(out, page)
     return out
 
 
 def render(folder: Path, stored: Sequence[tuple[Path, Record]], out: Path) -> str:
     """The page of the records ``stored`` under ``folder`` as text; links to them are relative to ``out``."""
-    for path, record in stored:
-        check(path, record)
     summary = summarise(collect(folder))
     told = task_names(summary)
     names = dict(zip(zip(summary.task, summary.task_hash), told))
@@ -124,11 +120,8 @@ def _section(number: int, name: str, rows: pd.DataFrame, record: Record, network
 
 
 def _title(folder: Path) -> str:
-    try:
-        suite = json.loads((folder / "suite.json").read_text())
-        return str(suite["name"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return folder.resolve().name  # a folder of single runs has no suite
+    suite = missing.suite_of(folder)
+    return suite.name if suite else folder.resolve().name  # a folder of single runs has no suite
 
 
 def _counts(summary: pd.DataFrame, stored: Sequence[tuple[Path, Record]]) -> str:
@@ -149,6 +142,7 @@ def _environment() -> jinja2.Environment:
     return jinja2.Environment(
         loader=jinja2.PackageLoader("vanbench.compare.show", "templates"),
         autoescape=True,
+        finalize=lambda value: visible(value) if type(value) is str else value,  # drawings are markup
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

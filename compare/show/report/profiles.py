@@ -7,8 +7,9 @@ from typing import Any
 
 import pandas as pd
 
+from vanbench.compare.show.escape import label as shown
 from vanbench.compare.show.report.marks import bar_words, bars, draw_points, sites, spread
-from vanbench.compare.show.report.svg import INK, axes, text
+from vanbench.compare.show.report.svg import INK, axes
 from vanbench.exact.definitions.quantities import row_of
 
 FIXED = 1e-9  # of a density or a spin from a whole number, below which its site does not fluctuate
@@ -42,7 +43,7 @@ def _chain(rows: pd.DataFrame, networks: Sequence[str], quantity: str, where: st
         draw_points(axis, networks, network, points.site + 1 + aside, points.value, bars(points))
     axis.xaxis.get_major_locator().set_params(integer=True)
     axis.set_xlabel("site (row-major, from 1)")
-    axis.set_ylabel(text(row_of(quantity).heading))
+    axis.set_ylabel(shown(row_of(quantity).heading))
     return (
         f"{row_of(quantity).heading}, s = {rows.s.iloc[0]:g}",
         figure,

@@ -72,11 +72,6 @@ def axes(height: float = HEIGHT) -> tuple[Figure, Any]:
     return figure, figure.add_subplot()
 
 
-def text(label: object) -> str:
-    """A name with its dollar signs escaped, which Matplotlib would read as mathematics."""
-    return str(label).replace("$", r"\$")
-
-
 def series(index: int) -> dict[str, Any]:
     """Colour and marker of the network at ``index``, repeating after eight; hollow, so that none hides another."""
     return {"color": SERIES[index % len(SERIES)], "marker": MARKERS[index % len(MARKERS)], "mfc": "none"}

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from vanbench.compare.run.record import write_text
 from vanbench.compare.studies.baiesi2025.overview import overview
+from vanbench.exact.files import write_text
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 

@@ -10,6 +10,7 @@ import typer
 from vanbench.compare.run.exact_tables import CASES, FIELDS, FOLDER, Case
 from vanbench.compare.studies.exact_tables import critical, library, published
 from vanbench.exact.errors import InputError, unknown
+from vanbench.exact.files import write_text
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 Names = Annotated[list[str] | None, typer.Argument(help="Names of tables; none: all, smallest first.")]
@@ -56,7 +57,7 @@ def critical_(cases: Names = None, largest: Largest = 26, folder: Folder = FOLDE
 @app.command("published")
 def published_(folder: Folder = FOLDER) -> None:
     """The page that compares published values of networks with both exact references."""
-    (folder / "published.md").write_text(published.page(folder))
+    write_text(folder / "published.md", published.page(folder))
     _status(folder)
 
 
@@ -71,4 +72,4 @@ def _chosen(names: list[str] | None, largest: int) -> list[Case]:
 def _status(folder: Path) -> None:
     if not folder.is_dir():
         raise InputError(f"there is no folder {str(folder)!r}.")
-    (folder / "README.md").write_text(library.status(folder))
+    write_text(folder / "README.md", library.status(folder))

@@ -21,6 +21,7 @@ from vanbench.compare.show.pages import page
 from vanbench.exact.definitions.system import System
 from vanbench.exact.definitions.terms import MAX_EXPONENT
 from vanbench.exact.errors import InputError
+from vanbench.exact.files import write_text
 from vanbench.exact.matrixfree.derivatives import FIRST_STEP
 from vanbench.exact.matrixfree.kernel import Layout
 from vanbench.exact.matrixfree.solve_lanczos import Question, derivative_values, unstable
@@ -111,10 +112,8 @@ def _derivatives(system: System, layout: Layout, ask: Question) -> Iterator[tupl
 def write(path: Path, table: pd.DataFrame) -> None:
     """Write the sorted table atomically, so that a reader never sees half of it."""
     table = table.sort_values(["quantity", "scheme", "s", "t"], kind="stable")
-    part = path.with_suffix(".part")
     text = table.assign(bound=table.bound.map(lambda b: f"{b:.1e}"))
-    text.to_csv(part, index=False, float_format="%.14g")
-    part.replace(path)
+    write_text(path, text.to_csv(index=False, float_format="%.14g"))
 
 
 def status(folder: Path = FOLDER) -> str:

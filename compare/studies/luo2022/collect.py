@@ -13,6 +13,7 @@ from vanbench.compare.declare.parse import shape_text
 from vanbench.compare.run.record import Record, records
 from vanbench.exact import InputError
 from vanbench.exact.definitions.quantities import SPINS
+from vanbench.exact.files import write_text
 
 CASE = ["task", "shape", "tracker", "network"]
 COUNTING = ("jumps", "jumps-sampled")  # tasks that count quantum jumps
@@ -99,7 +100,7 @@ def stored(out: Path) -> pd.DataFrame:
 
 
 def write_csv(path: Path, frame: pd.DataFrame) -> Path:
-    frame.to_csv(path, index=False, float_format="%.7g")
+    write_text(path, frame.to_csv(index=False, float_format="%.7g"))
     return path
 
 

@@ -13,6 +13,7 @@ from vanbench.compare.show.grid import Grid
 from vanbench.compare.show.pages import page
 from vanbench.compare.studies.luo2022 import collect, figures
 from vanbench.compare.studies.luo2022 import references as references_
+from vanbench.exact.files import write_text
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 OUT = Path("results/luo2022")
@@ -95,7 +96,7 @@ def drawn(out: Path, references: Path) -> list[Path]:
     if losses is not None:
         written.append(figures.curves(losses[losses.tracker == "l1(steady)"], out / "losses.png"))
     text = page(__file__, "results.md.j2", parts=parts, counted=counted, losses=losses is not None)
-    (out / "README.md").write_text(text)
+    write_text(out / "README.md", text)
     return [*written, out / "README.md"]
 
 

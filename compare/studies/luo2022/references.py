@@ -18,6 +18,7 @@ import typer
 from vanbench.compare.show.pages import page
 from vanbench.exact.definitions.quantities import SPINS
 from vanbench.exact.errors import unknown
+from vanbench.exact.files import write_text
 from vanbench.exact.quantum.models import tfim_model
 from vanbench.exact.quantum.observables import purity, spin_averages
 from vanbench.exact.quantum.solve import solve_quantum
@@ -170,8 +171,8 @@ def main(
 
 def _write(frame: pd.DataFrame, path: Path) -> None:
     exact = {name: 12 for name in frame if name != "residual"}
-    (frame.round(exact) + 0.0).to_csv(path, index=False, float_format="%.12g")
-    path.with_name("REFERENCES.md").write_text(_guide(path.parent), encoding="utf-8")
+    write_text(path, (frame.round(exact) + 0.0).to_csv(index=False, float_format="%.12g"))
+    write_text(path.with_name("REFERENCES.md"), _guide(path.parent))
     print(f"wrote {path}: {len(frame)} rows")
 
 

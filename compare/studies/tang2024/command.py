@@ -24,12 +24,12 @@ import pandas as pd
 import typer
 
 from vanbench.compare.declare import parse
-from vanbench.compare.run.record import write_text
 from vanbench.compare.show import canvas
 from vanbench.compare.show.grid import markdown
 from vanbench.compare.studies.tang2024 import bands, critical, exponents, phases, protocol, scaling, speed, voter
 from vanbench.compare.studies.tang2024.values import Curves, completed, curves, merged, runs, stored, table_of
 from vanbench.exact import InputError
+from vanbench.exact.files import write_text
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 Some = Annotated[

@@ -21,10 +21,10 @@ import torch
 import typer
 
 from vanbench.compare.declare import parse
-from vanbench.compare.run.record import write_text
 from vanbench.compare.show.grid import markdown
 from vanbench.compare.studies.tang2024.clock import ON_CPU, Where
 from vanbench.exact import InputError
+from vanbench.exact.files import write_text
 from vanbench.neural import Autoregressive, build
 
 NETWORKS = "sitewise,made,gru,gru2d,pixelcnn,gated-pixelcnn,transformer,graph"

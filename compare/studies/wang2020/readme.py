@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from vanbench.compare.show.pages import page
+from vanbench.exact.files import write_text
 
 TARGETS = {"energy_error": 0.03, "magnetization_error": 0.05, "r2": 0.98}
 JUDGED = ("main.csv", "shared.csv", "bounded.csv")
@@ -19,7 +20,7 @@ def write(out: Path) -> None:
     targets = list(_targets([tables[name] for name in JUDGED if name in tables])) if "main.csv" in tables else []
     drawn = {path.name for path in out.glob("*.png")}
     text = page(__file__, "results.md.j2", tables=tables, targets=targets, drawn=drawn)
-    (out / "README.md").write_text(text)
+    write_text(out / "README.md", text)
 
 
 def _targets(tables: list[pd.DataFrame]) -> Iterator[tuple]:

@@ -23,6 +23,7 @@ from vanbench.compare.learn.ising.predict import Sampling
 from vanbench.compare.studies.wang2020.causes import causes
 from vanbench.exact import ising
 from vanbench.exact.errors import unknown
+from vanbench.exact.files import write_text
 from vanbench.exact.ising import coarse, montecarlo
 from vanbench.exact.seeds import stream
 from vanbench.neural.learning import hamiltonian
@@ -123,7 +124,7 @@ def part_main(out: Path, work: Path, say: Say) -> None:
         _table(pd.DataFrame(lines), out / "main.csv")
     frames = {name: _predicted(work, name, GRID, FULL, say) for name in CURVES}
     everything = pd.concat([frame.assign(run=name) for name, frame in frames.items()], ignore_index=True)
-    everything.to_csv(out / "main-curves.csv", index=False, float_format="%.6g")
+    write_text(out / "main-curves.csv", everything.to_csv(index=False, float_format="%.6g"))
     ising_plots.curves(everything, BASE, out / "main.png", title="16x16, 60000 configurations at $T_0=2.5$")
     shown = ("main", "main-symmetric", "main-no-skip")
     energies = {name: pd.read_csv(work / name / "energies.csv").head(SCATTER) for name in shown}
@@ -146,7 +147,7 @@ def part_shared(out: Path, work: Path, say: Say) -> None:
         lines.append({"run": name, **_summary(spec, fit, frames[-1])})
         _table(pd.DataFrame(lines), out / "shared.csv")
     frame = pd.concat(frames, ignore_index=True)
-    frame.to_csv(out / "shared-curves.csv", index=False, float_format="%.6g")
+    write_text(out / "shared-curves.csv", frame.to_csv(index=False, float_format="%.6g"))
     if (out / "main-curves.csv").exists():
         published = pd.read_csv(out / "main-curves.csv").query("run == 'main'")
         frame = pd.concat([published, frame], ignore_index=True)
@@ -163,7 +164,7 @@ def part_bounded(out: Path, work: Path, say: Say) -> None:
         lines.append({"run": name, **_summary(spec, fit, frames[-1])})
         _table(pd.DataFrame(lines), out / "bounded.csv")
     frame = pd.concat(frames, ignore_index=True)
-    frame.to_csv(out / "bounded-curves.csv", index=False, float_format="%.6g")
+    write_text(out / "bounded-curves.csv", frame.to_csv(index=False, float_format="%.6g"))
     over = (
         frame[frame.run.isin(SEEDS)].groupby(["quantity", "T"]).difference.agg(["mean", "std", "count"]).reset_index()
     )
@@ -261,7 +262,7 @@ def part_coarse(out: Path, work: Path, say: Say) -> None:
         lines.append({"run": name, "nll": fit["nll"], "nll_error": fit["nll_error"], "entropy_of_spins": entropy})
         _table(pd.DataFrame(lines), out / "coarse-likelihoods.csv")
         frame = _predicted(work, name, PROBE, COARSER, say)
-        frame.to_csv(out / f"{name}.csv", index=False, float_format="%.6g")
+        write_text(out / f"{name}.csv", frame.to_csv(index=False, float_format="%.6g"))
         title = f"16x16 measured as 2x2 blocks, stride {stride}"
         ising_plots.curves(frame, spec, out / f"{name}.png", title=title)
 
@@ -359,4 +360,4 @@ def study(parts: list[str], out: Path, work: Path, say: Say) -> None:
 
 
 def _table(frame: pd.DataFrame, path: Path) -> None:
-    frame.to_csv(path, index=False, float_format="%.6g")
+    write_text(path, frame.to_csv(index=False, float_format="%.6g"))

@@ -1,0 +1,78 @@
+r"""Text of strangers, escaped for where it goes: a terminal, Markdown, CSV, a figure. (LaTeX: `latex.escape`.)
+
+What cannot be seen or moves what stands around it (control codes, bidirectional marks, separators of lines) is written
+out, ``\x1b``, everywhere.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import Any
+from urllib.parse import quote
+
+import pandas as pd
+
+UNSEEN = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}  # categories of Unicode
+MOST_LABEL = 60  # characters in a figure
+
+
+def visible(text: str) -> str:
+    """``text`` with what is unseen written out, its lines and tabs as they are."""
+    return text if text.isascii() and text.isprintable() else "".join(map(_seen, text))
+
+
+def printable(text: object) -> str:
+    """``text`` on one line, with what is unseen written out."""
+    return " ".join(visible(str(text)).split("\n")).replace("\t", " ")
+
+
+def markdown(text: object) -> str:
+    """Text of a line: no HTML, no link, no image, no code that runs on."""
+    return re.sub(r"<(?=[A-Za-z/!?])|\](?=[(\[:])|`", lambda m: "\\" + m[0], printable(text))
+
+
+def markdown_cell(text: object) -> str:
+    """The same in a cell of a table."""
+    return markdown(text).replace("|", "\\|")
+
+
+def address(path: str) -> str:
+    """A path as the address of a link in Markdown or HTML."""
+    return quote(path)
+
+
+def csv(frame: pd.DataFrame, **options: Any) -> str:
+    """``frame`` as CSV without its index; no spreadsheet takes a text in it for a formula."""
+    words = {name: frame[name].map(_no_formula) for name in frame if frame[name].dtype == object}
+    return frame.assign(**words).to_csv(index=False, lineterminator="\n", **options)
+
+
+def label(text: object) -> str:
+    """In a figure: no mathematics, and no longer than a figure is wide."""
+    line = printable(text)
+    cut = line if len(line) <= MOST_LABEL else line[: MOST_LABEL - 1] + "…"
+    return cut.replace("$", r"\$")
+
+
+def _no_formula(item: object) -> object:
+    return f"'{item}" if isinstance(item, str) and item[:1] in tuple("=+-@\t\r") and not _number(item) else item
+
+
+def file_name(text: str) -> str:
+    """``text`` as a part of the name of a file."""
+    return re.sub(r"[^\w.:+-]", "-", text)
+
+
+def _seen(c: str) -> str:
+    if c in "\n\t" or unicodedata.category(c) not in UNSEEN:
+        return c
+    return f"\\x{ord(c):02x}" if ord(c) < 0x100 else f"\\u{ord(c):04x}" if ord(c) < 0x10000 else f"\\U{ord(c):08x}"
+
+
+def _number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

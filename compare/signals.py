@@ -1,0 +1,57 @@
+"""SIGTERM and SIGHUP end a command as Ctrl-C does: what is half done is dropped, and what is done is kept."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from types import FrameType
+
+from vanbench.compare.exits import SIGNAL
+
+ENDING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
+
+class Stopped(KeyboardInterrupt):
+    """Raised in the main thread by the first signal; ``code`` is the exit code for it."""
+
+    def __init__(self, number: int):
+        super().__init__()
+        self.code = SIGNAL + number
+
+
+@contextlib.contextmanager
+def raised() -> Iterator[None]:
+    """Inside, the first ending signal raises `Stopped`, and a second one ends this process at once, with its children.
+
+    What is ignored, as SIGHUP under ``nohup``, stays so.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in ENDING}
+    heard = [number for number in ENDING if before[number] not in (signal.SIG_IGN, None)]
+
+    def first(number: int, frame: FrameType | None) -> None:
+        for other in heard:
+            signal.signal(other, _second)
+        raise Stopped(number)
+
+    try:
+        for number in heard:
+            signal.signal(number, first)
+        yield
+    finally:
+        for number in heard:
+            signal.signal(number, before[number])
+
+
+def _second(number: int, frame: FrameType | None) -> None:
+    for child in multiprocessing.active_children():
+        child.kill()
+    with contextlib.suppress(OSError):
+        os.write(2, b"stopped at once; what was finished is kept.\n")
+    os._exit(SIGNAL + number)

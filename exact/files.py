@@ -1,0 +1,90 @@
+"""Files: written whole or not at all, and never outside the folder that they belong to."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from vanbench.exact.errors import InputError
+
+TEMPORARY = ".tmp"
+STALE = 3600.0  # seconds after which a temporary file is one that a killed process left
+MACHINE = frozenset(
+    getattr(errno, name)
+    for name in (
+        *("ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EIO", "ESTALE", "EACCES", "EPERM", "EMFILE", "ENFILE", "EAGAIN"),
+        *("ENOMEM", "ENOTDIR", "EISDIR", "ENAMETOOLONG", "ELOOP", "ENOTEMPTY", "ENXIO", "ENODEV", "ETIMEDOUT"),
+    )
+    if hasattr(errno, name)
+)
+
+
+def write_file(path: Path, fill: Callable[[Path], object], root: Path | None = None) -> Path:
+    """Atomically: a reader, or a machine that dies, sees the whole file that ``fill`` writes or none of it.
+
+    ``root``: the folder that the file must stay in; a link on the way that leads out of it raises ``InputError``. What
+    is there and is no file (``/dev/stdout``, a pipe) is written into. An ``OSError`` names ``path``.
+    """
+    if root is not None and not path.parent.resolve().is_relative_to(root.resolve()):
+        raise InputError(f"{str(path)!r} leads out of {str(root)!r}: nothing is written there.")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not path.is_file() and not path.is_dir():
+            fill(path)
+        else:
+            _replace(path, fill)
+    except OSError as error:
+        error.filename = str(path)
+        raise
+    return path
+
+
+def _replace(path: Path, fill: Callable[[Path], object]) -> None:
+    temporary = path.with_name(f".{uuid4().hex}{TEMPORARY}")  # no longer than a name may be, and never another's
+    try:
+        fill(temporary)
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_bytes(path: Path, content: bytes, root: Path | None = None) -> Path:
+    return write_file(path, partial(Path.write_bytes, data=content), root)
+
+
+def write_text(path: Path, text: str, root: Path | None = None) -> Path:
+    return write_bytes(path, text.encode(), root)
+
+
+def write_json(path: Path, content: Any, root: Path | None = None) -> Path:
+    """``content`` as JSON. Raises ``ValueError`` for a number that is not finite."""
+    return write_text(path, json.dumps(content, indent=1, allow_nan=False), root)
+
+
+def sweep(folder: Path) -> None:
+    """Remove the temporary files under ``folder`` that killed processes left."""
+    for path in folder.rglob(f".*{TEMPORARY}"):
+        try:
+            if time.time() - path.lstat().st_mtime > STALE:
+                path.unlink()
+        except OSError:  # another call was quicker, or may not
+            continue
+
+
+def fault_of_machine(error: OSError) -> str | None:
+    """What the machine or its user refuses (a full disk, too few file handles, no permission) as a sentence; None where
+    the error says more about the program."""
+    if error.errno not in MACHINE and error.filename is None:
+        return None
+    where = "" if error.filename is None else f"{str(error.filename)!r}: "
+    return f"{where}{error.strerror or error}."
