@@ -81,8 +81,8 @@ def check(run: Run) -> System:
 
 
 def _check_strange(run: Run, d: int, square: bool) -> None:
-    """Hold a stranger's network to what no result shows: normalisation, causality, one density for all batches, copies that
-    train, the start.
+    """Hold a stranger's network to what no result shows: normalisation, causality, one density for all batches, copies
+    that train, the start.
 
     On a smaller lattice where the run's has too many configurations to sum over.
     """
