@@ -169,7 +169,8 @@ class Single(nn.Module):
 
     def __init__(self, n_sites: int):
         super().__init__()
-        self.net = MaskedLinear(torch.tril(torch.ones(n_sites, n_sites), -1))
+        strict, inclusive = (torch.ones(n_sites, n_sites).tril(k) for k in (-1, 0))
+        self.net = nn.Sequential(MaskedLinear(strict), nn.Tanh(), MaskedLinear(inclusive))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.net(x.float())
