@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from vanbench.compare.declare.columns import columns
 from vanbench.compare.declare.task import Run, Task
 from vanbench.compare.judge.errors import errors
-from vanbench.compare.run.record import FOLDER, Record, columns
+from vanbench.compare.run.record import FOLDER, Record
 
 EXACT = {4: -0.40, 6: -0.60, 8: -0.80}  # ln Z at t = 1 by size; half of it at t = 0.5
 EULER_SHIFT = -0.01  # what the time steps add to ln Z at t = 1
@@ -43,7 +44,7 @@ def example(
 
     def rows(*names: str, quantity: str | None = None) -> pd.DataFrame:
         cells = [(quantity or n, t, table[n] * t) for n in names for t in (0.5, 1.0)]
-        return pd.DataFrame([{"quantity": q, "s": s, "t": t, "value": v, "stderr": 1e-3} for q, t, v in cells])
+        return pd.DataFrame([{"quantity": q, "s": s, "t": t, "value": v, "sampling_stderr": 1e-3} for q, t, v in cells])
 
     network = rows("ln_Z", "ln_Z_summed")
     compared = errors(network, rows("exact", quantity="ln_Z"), rows("scheme", quantity="ln_Z"), length)

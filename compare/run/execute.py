@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from vanbench.compare.declare.columns import columns
 from vanbench.compare.declare.sources import sources
 from vanbench.compare.declare.task import Run
 from vanbench.compare.judge import checks
 from vanbench.compare.judge.distances import distances
 from vanbench.compare.judge.errors import errors
 from vanbench.compare.run.provenance import peak_memory_mib, provenance, restart_peak_memory
-from vanbench.compare.run.record import FOLDER, UNFINISHED, Record, columns
+from vanbench.compare.run.record import FOLDER, UNFINISHED, Record
 from vanbench.compare.run.references import Reference, reference
 from vanbench.exact import InputError, System, build
 from vanbench.exact.definitions.quantities import DISTRIBUTION, asked, kind_of
@@ -59,7 +60,7 @@ def check(run: Run) -> System:
         asked(task.quantities, (NETWORKS, SUMMED), kind_of(system))
     except InputError as error:
         raise InputError(f"task {task.name!r}: {error}") from error
-    tracker = trackers.make(task.tracker, task.tracker_options)
+    tracker = trackers.make(task.tracker, task.options)
     tracker.variant(task.target)
     _check_finite(f"network {run.architecture.name}", run.architecture.options)
     _check_hyperparameters(run.architecture.name, run.architecture.options)
@@ -75,35 +76,46 @@ def check(run: Run) -> System:
             f"network {run.architecture.label} cannot be built: {type(error).__name__}: {error}."
         ) from error
     trackers.check_network(tracker, task.target, net)
+    neural.architectures.check_dtype(net, task.dtype)
     if not type(net).__module__.startswith("vanbench."):  # those are held to the whole contract by the tests
-        _check_normalised(run, system.local_dim)
+        _check_strange(run, system.local_dim, net.square)
     return system
 
 
-def _check_normalised(run: Run, d: int) -> None:
-    """Sum a stranger's network over all configurations, of a smaller lattice where the run's has too many."""
+def _check_strange(run: Run, d: int, square: bool) -> None:
+    """Hold a stranger's network to what no result shows: normalisation, causality, one density for all batches, copies
+    that train, the start.
+
+    On a smaller lattice where the run's has too many configurations to sum over.
+    """
     from vanbench import neural
-    from vanbench.compare.conform.case import Case, Violation
-    from vanbench.compare.conform.checks import check_normalisation
+    from vanbench.compare.conform.case import Case, Skip, Violation
+    from vanbench.compare.conform.checks import check_causality, check_normalisation, check_product_start
+    from vanbench.compare.conform.program import check_batches, check_copies
 
     def make(shape: tuple[int, ...], local_dim: int) -> neural.Autoregressive:
         return neural.build(run.architecture.name, shape, local_dim, **run.architecture.options)
 
     shape = tuple(run.shape)
     if d ** math.prod(shape) > MAX_CHECKED:
-        shape = ((6 if d == 2 else 4,), (2, 3 if d == 2 else 2), (2, 2, 2))[len(shape) - 1]
-    try:
-        check_normalisation(Case(make, shape, d))
-    except Violation as found:
-        raise InputError(
-            f"network {run.architecture.label} is not normalised on {'x'.join(map(str, shape))} sites: {found.found} "
-            f"({found.likely}) `vanbench conform {run.architecture.name}` runs the whole contract."
-        ) from found
-    except Exception as error:
-        raise InputError(
-            f"network {run.architecture.label} fails on {'x'.join(map(str, shape))} sites: {type(error).__name__}: "
-            f"{error}. `vanbench conform {run.architecture.name}` runs the whole contract."
-        ) from error
+        shape = ((6 if d == 2 else 4,), (2, 3 if d == 2 and not square else 2), (2, 2, 2))[len(shape) - 1]
+    where = f"network {run.architecture.label} on {'x'.join(map(str, shape))} sites"
+    whole = f"`vanbench conform {run.architecture.name}` runs the whole contract."
+    for broken, check in (
+        ("is not normalised", check_normalisation),
+        ("is not causal", check_causality),
+        ("is another one in each batch", check_batches),
+        ("has copies that do not train", check_copies),
+        ("does not start in a product distribution", check_product_start),
+    ):
+        try:
+            check(Case(make, shape, d))
+        except Skip:
+            continue
+        except Violation as found:
+            raise InputError(f"{where} {broken}: {found.found} ({found.likely}) {whole}") from found
+        except Exception as error:
+            raise InputError(f"{where} fails: {type(error).__name__}: {error}. {whole}") from error
 
 
 def _check_finite(what: str, options: dict[str, Any]) -> None:
@@ -173,7 +185,7 @@ def execute(
                 architecture=run.architecture.name,
                 architecture_options=run.architecture.options,
                 tracker=task.tracker,
-                tracker_options=task.tracker_options,
+                tracker_options=task.options,
                 target=task.target,
                 seed=run.seed,
                 device=device,

@@ -40,7 +40,7 @@ def values(name: str) -> list[float]:
         if "groups" in name:  # the scores of both fields, 8 each, fit for the share of 50, not for that of 51
             patch.setattr("vanbench.neural.trackers.tangent.regression.KEPT", 2 * 50 * 8 + 1)
         found = track(system, s=[0.1, 0.3], times=[0.2], quantities=["ln_Z", "density"], **options)
-    return [*found.records.value, *found.records.stderr]
+    return [*found.records.value, *found.records.sampling_stderr]
 
 
 def _process(rank: int, folder: str) -> None:

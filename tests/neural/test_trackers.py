@@ -16,7 +16,7 @@ from vanbench.compare.cli import app
 from vanbench.compare.declare.task import Task, method_label
 from vanbench.exact import InputError, Term, build, generator
 from vanbench.exact.spellings import TRACKERS as OLD
-from vanbench.neural import Ensemble, track, trackers
+from vanbench.neural import Ensemble, describe, track, trackers
 from vanbench.neural import build as network
 from vanbench.neural.trackers import TRACKERS, Problem, chart
 from vanbench.neural.trackers.base import BALANCE, NEEDS, PAIRS, PLAIN, POSITIVE
@@ -60,6 +60,11 @@ def test_the_page_is_what_the_code_says():
     assert [[table[0], *table[2:]] for table in tables(PAGE)] == [[headings, *rows] for headings, rows in want]
 
 
+def test_the_stored_tables_are_what_the_code_says():
+    """After a change: ``python -m vanbench.neural.describe``."""
+    assert describe.STORED.read_text(encoding="utf-8") == describe.as_json(describe.tables())
+
+
 def test_the_list_shows_every_option_of_every_tracker():
     shown = CliRunner().invoke(app, ["list", "trackers"], env={"COLUMNS": "400"}).output
     for name, kind in TRACKERS.items():
@@ -95,7 +100,7 @@ def test_what_a_tracker_needs_is_asked_for_and_what_it_gives_is_given(name, vari
         run(build("tfim", (2,)), 0.0, "jumps") if PLAIN in variant.needs else run(build("fa", (3,)), 0.1, "activity")
     )
     if variant.noiseless and name == "tebd":
-        assert (result.records.stderr == 0).all()
+        assert (result.records.sampling_stderr == 0).all()
     assert (result.diagnostics["n_parameters"] > 0) == (variant.network != "none")
     assert set(variant.needs) <= set(NEEDS)
 
