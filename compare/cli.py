@@ -8,19 +8,20 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import metadata
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from typer import rich_utils
 
 from vanbench.compare import exits, signals
 from vanbench.compare.show.escape import printable
 from vanbench.compare.streams import forgiving
 from vanbench.exact.errors import InputError
 from vanbench.exact.files import fault_of_machine
+from vanbench.exact.imports import foreign
 from vanbench.exact.registry import PluginWarning
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 COMMANDS = (
     "list",
@@ -50,6 +51,8 @@ app = typer.Typer(
 
 def _tell_version(asked: bool) -> None:
     if asked:
+        from importlib import metadata
+
         typer.echo(f"vanbench {metadata.version('vanbench')}")
         raise typer.Exit
 
@@ -97,6 +100,8 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _code(arguments: list[str] | None) -> int:
+    from rich.console import Console
+
     stderr = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
     try:
         with signals.raised(), _plugin_warnings(stderr):
@@ -113,9 +118,15 @@ def _code(arguments: list[str] | None) -> int:
             return _crash(stderr)
         _tell(stderr, fault)
     except Exception as error:
-        if not hasattr(error, "format_message"):  # those of the command line's own parser have one
+        place = foreign(error)
+        if hasattr(error, "format_message"):  # those of the command line's own parser have one
+            from typer import rich_utils
+
+            rich_utils.rich_format_error(error)  # type: ignore[arg-type]
+        elif place is not None:
+            _tell(stderr, f"in code that is not of vanbench, {place}: {type(error).__name__}: {error}")
+        else:
             return _crash(stderr)
-        rich_utils.rich_format_error(error)  # type: ignore[arg-type]
     return exits.BAD_INPUT
 
 

@@ -12,12 +12,10 @@ from vanbench.exact.definitions.system import System
 from vanbench.exact.errors import InputError
 from vanbench.exact.matrixfree.kernel import Layout
 from vanbench.exact.matrixfree.kernel_dense import SCRATCH
-from vanbench.exact.matrixfree.krylov import FEWEST
 from vanbench.exact.matrixfree.symmetric import VECTORS, applies, counts_moves
 from vanbench.exact.sparse.generator import sparse_bytes
 
-METHODS = ("auto", "dense", "sparse", "lanczos", "krylov")
-SMALL = 1 << 12  # states up to which exact derivatives on a sparse matrix are cheap
+SMALL = 1 << 9  # states up to which exact derivatives on a sparse matrix are cheaper than differences (measured)
 SPARSE = 1 << 17  # states up to which the sparse propagator is no slower than the matrix-free one
 
 
@@ -61,4 +59,8 @@ def needed(system: System, layout: Layout, order: int, method: str) -> float:
         return 8.0 * vector * layout.size * (order + 1) ** 2
     if method == "sparse":
         return (order + 1) * (order + 2) / 2 * sparse_bytes(layout.size, Connections(system).n_moves) + 10 * vector
-    return VECTORS * vector if method == "lanczos" else (order + 1) * (FEWEST + 5 + SCRATCH) * vector
+    if method == "lanczos":
+        return VECTORS * vector
+    from vanbench.exact.matrixfree.krylov import FEWEST
+
+    return (order + 1) * (FEWEST + 5 + SCRATCH) * vector

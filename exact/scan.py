@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import contextlib
+import csv
+import io
 import json
-import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from vanbench.exact.definitions.quantities import evolved, functions, order_of
+from vanbench.exact.definitions.quantity import COUNTED
 from vanbench.exact.definitions.states import available_memory
 from vanbench.exact.definitions.system import System
 from vanbench.exact.errors import InputError, Unstable
 from vanbench.exact.files import write_text
-from vanbench.exact.matrixfree.kernel import Layout
-from vanbench.exact.method import needed
 from vanbench.exact.registry import digests
-from vanbench.exact.solve import asked_of, solve
-from vanbench.exact.tidy import tidy
+from vanbench.exact.solve import asked_of, by_field, require_values
+from vanbench.exact.tidy import Table
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Progress = Callable[[str], None]
 
@@ -36,6 +37,19 @@ def scan(
     progress: Progress | None = None,
     **options: Any,
 ) -> pd.DataFrame:
+    """`scanned` as a frame."""
+    return scanned(system, s, times, folder, processes, progress, **options).frame()
+
+
+def scanned(
+    system: System,
+    s: Sequence[float],
+    times: float | Sequence[float] = (1.0,),
+    folder: Path | None = None,
+    processes: int = 1,
+    progress: Progress | None = None,
+    **options: Any,
+) -> Table:
     """``solve(system, s, times, ...)`` for many ``s``, each stored in ``folder`` when it is done and not done twice.
 
     ``processes``: how many fields are worked on at once, each on one thread and with its own vectors; fewer where
@@ -52,63 +66,70 @@ def scan(
             term.tilted(options.get("observable", "activity"), value)
     if folder is not None:
         _check_folder(Path(folder), _question(system, times, options))
-    found = {value: frame for value in fields if (frame := _stored(folder, value)) is not None}
+    found = {value: table for value in fields if (table := _stored(folder, value)) is not None}
     missing = [value for value in fields if value not in found]
     processes = _affordable(system, processes, order_of(row.name for row in rows), options.get("method", "auto"))
     if folder is not None:
         options["folder"] = Path(folder) / "unfinished"  # of the long runs within one field
     if processes == 1:
         options["progress"] = progress
-    for value, frame in _computed(system, missing, times, processes, options):
-        found[value] = frame
+    for value, table in _computed(system, missing, times, processes, options):
+        found[value] = table
         if folder is not None:
-            _store(folder, value, frame)
+            _store(folder, value, table)
         if progress:
             progress(f"s = {value:g}: done, {len(found)} of {len(fields)}")
     if folder is not None:
         with contextlib.suppress(OSError):  # not there, or somebody else still works in it
             options["folder"].rmdir()
-    unstable = [_unstable(frame) for frame in found.values()]
-    if all(unstable):
-        raise Unstable(unstable[0])
-    whole = pd.concat([found[value] for value in fields], ignore_index=True)
-    taken = {name for frame in found.values() if (name := frame.attrs.get("method"))}
-    whole.attrs["method"] = ", ".join(sorted(taken)) or "as stored"
+    whole = Table.joined(found[value] for value in fields)
+    require_values(whole, options.get("scheme", "continuous"), options.get("dt"))
+    whole.methods = whole.methods or ("as stored",)
     return whole
 
 
 def _computed(
     system: System, fields: list[float], times: Any, processes: int, options: dict[str, Any]
-) -> Iterator[tuple[float, pd.DataFrame]]:
+) -> Iterator[tuple[float, Table]]:
     if processes == 1:
-        for value in fields:
-            yield value, _one(system, value, times, options)
+        yield from _each(system, fields, times, options)
         return
+    import multiprocessing
+    from concurrent.futures import ProcessPoolExecutor, as_completed
+
     context = multiprocessing.get_context("spawn")  # threads of the compiled loops do not survive a fork
     with ProcessPoolExecutor(processes, context, _one_thread) as pool:
-        jobs = {pool.submit(_one, system, value, times, options): value for value in fields}
+        jobs = [pool.submit(_one, system, value, times, options) for value in fields]
         for job in as_completed(jobs):
-            yield jobs[job], job.result()
+            yield job.result()
 
 
-def _one(system: System, value: float, times: Any, options: dict[str, Any]) -> pd.DataFrame:
-    """One field. A scan goes on where the Euler scheme is unstable: its rows say so."""
-    try:
-        return solve(system, [value], times, **options)
-    except Unstable as error:
-        names = [row.name for row in asked_of(system, options.get("quantities"), options.get("method", "auto"))]
-        head, grid = {"s": value, "value": np.nan, "note": str(error)}, np.atleast_1d(np.asarray(times, float))
-        lost = [row.name for row in evolved(names)]
-        frames = [tidy([{"quantity": name, "t": t, **head} for name in lost for t in grid])]
-        if steady := [name for name in names if name not in lost]:  # those of W_s itself, whatever the scheme
-            frames.append(solve(system, [value], times, **{**options, "quantities": steady, "scheme": "continuous"}))
-        return pd.concat(frames, ignore_index=True)
+def _one(system: System, value: float, times: Any, options: dict[str, Any]) -> tuple[float, Table]:
+    return next(_each(system, [value], times, options))
 
 
-def _unstable(frame: pd.DataFrame) -> str:
-    """Why no value at any time is there, or empty."""
-    evolved = frame[frame.t.notna()]
-    return evolved.note.iloc[0] if len(evolved) and evolved.value.isna().all() else ""
+def _each(system: System, fields: list[float], times: Any, options: dict[str, Any]) -> Iterator[tuple[float, Table]]:
+    """A scan goes on where the Euler scheme of an open quantum system is unstable: its rows say so."""
+    left = list(fields)
+    while left:
+        try:
+            for value, table in by_field(system, left, times, **options):
+                yield value, table
+                left = left[1:]
+        except Unstable as error:
+            yield left[0], _without_values(system, left[0], times, options, str(error))
+            left = left[1:]
+
+
+def _without_values(system: System, value: float, times: Any, options: dict[str, Any], note: str) -> Table:
+    names = [row.name for row in asked_of(system, options.get("quantities"), options.get("method", "auto"))]
+    head, grid = {"s": value, "value": np.nan, "note": note}, np.atleast_1d(np.asarray(times, float))
+    lost = [row.name for row in evolved(names)]
+    tables = [Table([{"quantity": name, "t": t, **head} for name in lost for t in grid])]
+    if steady := [name for name in names if name not in lost]:  # those of W_s itself, whatever the scheme
+        still = {**options, "quantities": steady, "scheme": "continuous"}
+        tables += [table for _, table in by_field(system, [value], times, **still)]
+    return Table.joined(tables)
 
 
 def _one_thread() -> None:
@@ -120,6 +141,11 @@ def _one_thread() -> None:
 def _affordable(system: System, processes: int, order: int, method: str) -> int:
     if processes < 1:
         raise InputError("a scan needs at least one process.")
+    if processes == 1:
+        return 1
+    from vanbench.exact.matrixfree.kernel import Layout
+    from vanbench.exact.method import needed
+
     each = needed(system, Layout(system), order, method) + 3e8  # the libraries themselves
     return max(1, min(processes, int(0.8 * available_memory() / each)))
 
@@ -150,14 +176,34 @@ def _file(folder: Path, value: float) -> Path:
     return Path(folder) / f"s={float(value)!r}.csv"
 
 
-def _stored(folder: Path | None, value: float) -> pd.DataFrame | None:
+def _stored(folder: Path | None, value: float) -> Table | None:
     if folder is None or not _file(folder, value).exists():
         return None
-    frame = pd.read_csv(_file(folder, value), dtype={"note": str, "bound_kind": str})
-    if "bound_kind" not in frame:  # of a version whose bounds did not all hold: done again
+    with _file(folder, value).open(newline="") as file:
+        reader = csv.DictReader(file)
+        if "bound_kind" not in (reader.fieldnames or ()):  # of a version whose bounds did not all hold: done again
+            return None
+        return Table([{name: _read(name, text) for name, text in row.items()} for row in reader])
+
+
+def _read(name: str, text: str) -> Any:
+    if name in ("quantity", "bound_kind", "note"):
+        return text
+    if name == "t" and not text:  # of what has no time
         return None
-    return frame.fillna({"note": "", "bound_kind": ""})
+    number = float(text or "nan")
+    return int(number) if name in COUNTED and number == number else number
 
 
-def _store(folder: Path, value: float, frame: pd.DataFrame) -> None:
-    write_text(_file(folder, value), frame.to_csv(index=False), folder)
+def _store(folder: Path, value: float, table: Table) -> None:
+    columns, text = table.columns(), io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([_written(item) for item in cells] for cells in zip(*columns.values()))
+    write_text(_file(folder, value), text.getvalue(), folder)
+
+
+def _written(item: Any) -> str:
+    if isinstance(item, str):
+        return item
+    return "" if item is None or item != item else repr(item.item() if isinstance(item, np.generic) else item)

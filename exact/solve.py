@@ -4,34 +4,22 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
-from vanbench.exact.definitions.field import occupation
 from vanbench.exact.definitions.quantities import EXACT_DEFAULT, QUANTITIES, asked, given, kind_of, order_of, row_of
 from vanbench.exact.definitions.quantity import CLASSICAL, LINDBLAD, QUANTUM, VECTORS, Quantity
 from vanbench.exact.definitions.system import System
 from vanbench.exact.errors import InputError, Unstable, unknown
-from vanbench.exact.matrixfree import krylov, solve_lanczos
-from vanbench.exact.matrixfree.derivatives import FIRST_STEP
-from vanbench.exact.matrixfree.eigenvectors import leading_values, leading_vectors, scgf_and_gap
-from vanbench.exact.matrixfree.kernel import Layout, Operator
-from vanbench.exact.matrixfree.local import Local, tilted
-from vanbench.exact.matrixfree.marginals import site_sums
-from vanbench.exact.matrixfree.solve_lanczos import Question
-from vanbench.exact.method import METHODS, choose
-from vanbench.exact.sparse.generator import generator
-from vanbench.exact.sparse.propagate import Evolved, evolve, steps_of
-from vanbench.exact.sparse.signed import negative, resolved
-from vanbench.exact.sparse.spectrum import euler_limit, euler_limit_of
-from vanbench.exact.tidy import Row, tidy
+from vanbench.exact.tidy import Row, Table
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+METHODS = ("auto", "dense", "sparse", "lanczos", "krylov")
 LATEST = 1e9  # time units (errors of ln Z grow like t |W| 1e-16), and Euler steps
-SHARED = "the largest eigenvalue is degenerate: classes of states that no moves connect (absorbing states?) share it"
 
 
 def solve(
@@ -67,40 +55,85 @@ def solve(
     In a scan over ``s`` a row whose Euler scheme is unstable holds no value and says
     so in ``note``; where every ``s`` is unstable, ``Unstable`` is raised.
 
-    Open quantum systems go to `exact.quantum.solve.solve_quantum`, which adds ``sigma_x|y|z``, ``purity`` and others;
+    Open quantum systems go to `exact.quantum.solve.quantum_table`, which adds ``sigma_x|y|z``, ``purity`` and others;
     the methods above keep them here, as plain generators over outcomes.
 
     Raises ``InputError`` for unknown names, negative times, an unstable or missing ``dt``, or a system that does not
     fit memory; nothing is computed before.
     """
     quantities = (quantities,) if isinstance(quantities, str) else quantities
-    if system.quantum is not None and method not in METHODS[1:]:
-        from vanbench.exact.quantum.solve import solve_quantum
+    fields = np.atleast_1d(np.asarray(s, float)).tolist()
+    options = (scheme, dt, observable, method, progress, folder)
+    if is_lindblad(system, method):
+        from vanbench.exact.quantum.solve import quantum_table
 
-        return solve_quantum(system, s, times, quantities, scheme, dt, observable, method, progress)
-    quantities = [row.name for row in asked_of(system, quantities, method)]
-    fields, grid = _checked(system, s, times, scheme, dt, observable, method)
-    step = dt if scheme == "euler" else None
-    layout = Layout(system)
-    order = order_of(quantities)
-    taken = [choose(system, layout, value, observable, quantities, order, method) for value in fields]
-    rows: list[Row] = []
-    nearby: float | np.ndarray = FIRST_STEP
+        return quantum_table(system, fields, times, quantities, *options[:-1]).frame()
+    table = Table.joined(found for _, found in by_field(system, fields, times, quantities, *options))
+    require_values(table, scheme, dt)
+    return table.frame()
+
+
+def by_field(
+    system: System,
+    fields: Sequence[float],
+    times: float | Sequence[float],
+    quantities: Sequence[str] | None = None,
+    scheme: str = "continuous",
+    dt: float | None = None,
+    observable: str = "activity",
+    method: str = "auto",
+    progress: Callable[[str], None] | None = None,
+    folder: Path | None = None,
+) -> Iterator[tuple[float, Table]]:
+    """What ``solve`` tells of each of the ``fields``, as it comes.
+
+    Which moves connect which states, the form of the operators and the step of differences go from one to the next.
+    """
+    if is_lindblad(system, method):
+        from vanbench.exact.quantum.solve import quantum_table
+
+        for value in fields:
+            yield value, quantum_table(system, value, times, quantities, scheme, dt, observable, method, progress)
+        return
+    names = [row.name for row in asked_of(system, quantities, method)]
+    grid = _checked(system, fields, times, scheme, dt, observable, method)
+    # the solvers, loaded where something is solved
+    from vanbench.exact.matrixfree.kernel import Layout
+    from vanbench.exact.matrixfree.solve_lanczos import Question
+    from vanbench.exact.method import choose
+
+    layout, order = Layout(system), order_of(names)
+    taken = [choose(system, layout, value, observable, names, order, method) for value in fields]
+    ask = Question(0.0, grid, names, dt if scheme == "euler" else None, observable, progress)
     for value, how in zip(fields, taken):
         if progress:
             progress(f"s = {value:g}: {layout.size} states by {how}")
-        own = None if folder is None else Path(folder) / f"s={float(value)!r}"
-        ask = Question(float(value), grid, quantities, step, observable, progress, own, nearby)
-        rows += solve_lanczos.rows(system, layout, ask) if how == "lanczos" else _by_vectors(system, layout, ask, how)
-        nearby = ask.step
-        if own is not None:
-            shutil.rmtree(own, ignore_errors=True)
-    notes = {row.get("note") for row in rows if row["t"] is not None}
-    if rows and step is not None and notes and None not in notes:
-        raise Unstable(f"the Euler scheme with dt = {step:g} is {notes.pop()}.")
-    frame = tidy(rows)
-    frame.attrs["method"] = ", ".join(sorted(set(taken)))
-    return frame
+        ask.s, ask.folder = float(value), None if folder is None else Path(folder) / f"s={float(value)!r}"
+        yield value, Table(list(_rows(system, layout, ask, how)), (how,))
+        if ask.folder is not None:
+            shutil.rmtree(ask.folder, ignore_errors=True)
+
+
+def _rows(system: System, layout: Any, ask: Any, how: str) -> Iterator[Row]:
+    if how == "lanczos":
+        from vanbench.exact.matrixfree import solve_lanczos
+
+        return solve_lanczos.rows(system, layout, ask)
+    from vanbench.exact.matrixfree import solve_vectors
+
+    return solve_vectors.rows(system, layout, ask, how)
+
+
+def is_lindblad(system: System, method: str) -> bool:
+    """Whether density matrices answer, not the vectors over outcomes."""
+    return system.quantum is not None and method not in METHODS[1:]
+
+
+def require_values(table: Table, scheme: str, dt: float | None) -> None:
+    """Raise ``Unstable`` where Euler steps left no value at any time."""
+    notes = {row.get("note") or "" for row in table.rows if row["t"] is not None}
+    if scheme == "euler" and notes and "" not in notes:
+        raise Unstable(f"the Euler scheme with dt = {dt:g} is {notes.pop()}.")
 
 
 def asked_of(system: System, names: Sequence[str] | None, method: str) -> list[Quantity]:
@@ -124,13 +157,14 @@ def asked_of(system: System, names: Sequence[str] | None, method: str) -> list[Q
 
 
 def _checked(
-    system: System, s: Any, times: Any, scheme: str, dt: Any, observable: str, method: str
-) -> tuple[np.ndarray, np.ndarray]:
+    system: System, fields: Sequence[float], times: Any, scheme: str, dt: Any, observable: str, method: str
+) -> np.ndarray:
+    """The times, sorted."""
     if method not in METHODS:
         raise unknown("method", method, list(METHODS))
     if observable not in system.observables:
         raise unknown(f"observable of {system.name}", observable, system.observables)
-    fields, grid = np.atleast_1d(np.asarray(s, float)), np.unique(np.atleast_1d(np.asarray(times, float)))
+    grid = np.unique(np.atleast_1d(np.asarray(times, float)))
     if not np.isfinite(fields).all():
         raise InputError("s must be finite.")
     if not np.isfinite(grid).all() or (grid < 0).any():
@@ -144,147 +178,7 @@ def _checked(
             raise InputError("the Euler scheme needs a positive time step: give dt (--dt).")
         if grid.max(initial=0.0) / dt > LATEST:
             raise InputError(f"dt = {dt:g} takes {grid[-1] / dt:.3g} steps to t = {grid[-1]:g}, more than {LATEST:g}.")
+        from vanbench.exact.sparse.propagate import steps_of
+
         steps_of(grid, dt)
-    return fields, grid
-
-
-def _by_vectors(system: System, layout: Layout, ask: Question, how: str) -> Iterator[Row]:
-    """One row a quantity and time from the evolved vectors themselves, by the method ``how``."""
-    matrix_free = how == "krylov"
-    stored = None if matrix_free else generator(system, ask.s, ask.observable, space=layout.space)
-    note = _unstable(stored, system, layout, ask)
-    if note:
-        yield from _no_value(ask, ask.times.tolist(), note)
-    elif ask.evolved:
-        path = _path(system, layout, ask, order_of(ask.quantities), how)
-        for now in resolved(path, system, ask.s, ask.observable, layout):
-            note = negative(system, ask.s, ask.observable, layout, now) if ask.dt else ""
-            yield from _no_value(ask, [now.t], note) if note else _rows(system, layout, now, ask)
-        if ask.asks("trajectory_density"):
-            yield from _trajectory_density(system, layout, ask, how)
-    yield from _steady_rows(system, layout, ask)
-
-
-def _no_value(ask: Question, times: Sequence[float], note: str) -> Iterator[Row]:
-    rows = ask.evolved
-    return ({"quantity": r.name, "s": ask.s, "t": t, "value": np.nan, "note": note} for r in rows for t in times)
-
-
-def _path(system: System, layout: Layout, ask: Question, order: int, how: str) -> Iterator[Evolved]:
-    """The evolved vectors, in the order of ``layout``."""
-    if how == "krylov":
-        yield from krylov.evolve(system, ask.s, ask.times, ask.observable, order, ask.dt, layout, ask.progress)
-        return
-    dense = how == "dense"
-    for now in evolve(system, ask.s, ask.times, ask.observable, order, ask.dt, layout.space, dense, ask.progress):
-        yield Evolved(now.t, now.logs, np.stack([layout.from_states(p) for p in now.derivatives]))
-
-
-def _unstable(stored: Any, system: System, layout: Layout, ask: Question) -> str:
-    if ask.dt is None:
-        return ""
-    try:
-        if stored is None:
-            bound = Operator(layout, tilted(system, ask.s, ask.observable)).bound
-            if ask.dt * bound < 2:
-                return ""
-            ends = [leading_values(system, ask.s, ask.observable, layout, 2, which) for which in ("SR", "LM", "LR")]
-            limit, lowest = euler_limit_of(np.concatenate(ends))
-        else:
-            limit, lowest = euler_limit(stored)
-    except InputError:  # the ends of the spectrum were not found: probabilities that turn negative will tell
-        return ""
-    if ask.dt < limit:
-        return ""
-    return f"unstable on exact vectors: lambda_min = {lowest:.6g}, so dt must stay below {limit:.6g}"
-
-
-def _steady_rows(system: System, layout: Layout, ask: Question) -> Iterator[Row]:
-    head = {"s": ask.s, "t": None}
-    if ask.asks("scgf", "gap"):
-        names = [name for name in ("scgf", "gap") if name in ask.quantities]
-        try:
-            top = scgf_and_gap(system, ask.s, ask.observable, layout)
-        except InputError as error:
-            yield from ({"quantity": name, **head, "value": np.nan, "note": str(error)} for name in names)
-        else:
-            found = {"scgf": (top.theta, top.theta_error), "gap": (top.gap, top.gap_error)}
-            for name in names:
-                row = {"quantity": name, **head, "value": found[name][0], "bound": found[name][1]}
-                yield {**row, "note": SHARED} if name == "gap" and top.shared else row
-    asked = [name for name in ("rate_function", "trajectory_density") if name in ask.quantities]
-    if not asked:
-        return
-    try:
-        vectors = leading_vectors(system, ask.s, ask.observable, layout)
-    except InputError as error:
-        yield from ({"quantity": name, **head, "value": np.nan, "note": str(error)} for name in asked)
-        return
-    if "rate_function" in asked:
-        slope = vectors.left @ (Operator(layout, tilted(system, ask.s, ask.observable, 1)) @ vectors.right)
-        value = ask.s * slope - vectors.theta
-        yield {"quantity": "rate_function", **head, "value": value, "k": -slope / system.n_sites}
-    if "trajectory_density" in asked:
-        yield from solve_lanczos.long_time_density(layout, vectors.stationary, head)
-
-
-def _rows(system: System, layout: Layout, now: Evolved, ask: Question) -> Iterator[Row]:
-    """Rows of the evolved vector ``now``; the average of a function that has no faster way over all configurations."""
-    profile = cache(lambda: _profile(system, layout, now))
-    faster: dict[str, Callable[[], Any]] = {
-        "ln_Z": lambda: now.ln_z,
-        "activity": lambda: _cumulant(system, layout, now, ask, 1),
-        "susceptibility": lambda: _cumulant(system, layout, now, ask, 2),
-        "density": lambda: profile().mean(),
-        "density_profile": profile,
-        "instantaneous_activity": lambda: _instantaneous(system, layout, now, ask.s),
-        "distribution": lambda: layout.to_states(now.distribution),
-    }
-    for row in ask.evolved:
-        if row.name in faster:
-            yield from row.rows(faster[row.name](), ask.s, now.t)
-        elif row.observe is not None:
-            yield from row.rows(row.average(system, layout.to_states(now.distribution), ask.s), ask.s, now.t)
-
-
-def _profile(system: System, layout: Layout, now: Evolved) -> np.ndarray:
-    profile, total = site_sums(layout, now.distribution, _ones(system))
-    return profile / total
-
-
-def _instantaneous(system: System, layout: Layout, now: Evolved, s: float) -> float:
-    escape = -float(Operator(layout, _diagonals(system)).diagonal() @ now.distribution)
-    return np.exp(-s) * escape / system.n_sites
-
-
-def _diagonals(system: System) -> list[Local]:
-    return [Local(p.sites, np.diag(np.diag(p.matrix))) for p in tilted(system)]
-
-
-def _cumulant(system: System, layout: Layout, now: Evolved, ask: Question, order: int) -> float:
-    """``-(1/(N t)) d^order ln Z/ds^order``; at ``t = 0`` its limit, ``-(1/N) <-| d^order W_s/ds^order |P_0>``."""
-    if now.t:
-        return -now.cumulants[order] / (system.n_sites * now.t)
-    derivative = Operator(layout, tilted(system, ask.s, ask.observable, order))
-    return -float((derivative @ layout.initial()).sum()) / system.n_sites
-
-
-def _trajectory_density(system: System, layout: Layout, ask: Question, how: str) -> Iterator[Row]:
-    """``(1/(N t)) int_0^t <sum_i x_i>``: minus the derivative of ``ln Z`` by a field on the integrated up-spins.
-
-    In Euler steps that derivative replaces one step by ``dt sum_i x_i``: ``J - 1`` steps are left to weigh with.
-    """
-    tilted_system = occupation(system, ask.s, ask.observable)
-    before = ask.times if ask.dt is None else ask.times - ask.dt
-    grid = np.unique(np.maximum([*ask.times, *before], 0.0))
-    last = 0.0
-    for now in _path(tilted_system, layout, solve_lanczos.Question(0.0, grid, (), ask.dt, "occupation"), 1, how):
-        weight, last = now.t if ask.dt is None else now.t * np.exp(last - now.ln_z), now.ln_z
-        if now.t not in ask.times or (ask.dt and negative(system, ask.s, ask.observable, layout, now)):
-            continue
-        mean = -now.cumulants[1] / weight if now.t else site_sums(layout, layout.initial(), _ones(system))[0].sum()
-        yield {"quantity": "trajectory_density", "s": ask.s, "t": now.t, "value": mean / system.n_sites}
-
-
-def _ones(system: System) -> np.ndarray:
-    return np.ones((system.n_sites, system.local_dim))
+    return grid

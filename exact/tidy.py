@@ -2,33 +2,65 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import pandas as pd
+if TYPE_CHECKING:
+    import pandas as pd
 
 CERTIFIED = "certified"  # the error never exceeds the bound
 ESTIMATED = "estimated"  # it does so in a row of a thousand at most
+LEAD = ("quantity", "s", "t", "value", "bound", "bound_kind")
+TEXT = ("bound_kind", "note")
 
 Row = dict[str, Any]
 
 
-def tidy(rows: list[Row]) -> pd.DataFrame:
-    """Columns ``quantity, s, t, value, bound, bound_kind, note`` first, any others (``site``, ``k``, ...) after them.
+@dataclass
+class Table:
+    """Rows by quantity, field and time, and by which methods they were computed. pandas is loaded for ``frame`` alone.
 
+    Columns ``quantity, s, t, value, bound, bound_kind`` first, any others (``note``, ``site``, ``k``, ...) after them.
     ``bound_kind`` is ``certified`` where the row claims that the error never exceeds ``bound``, ``estimated`` for any
     other bound, and empty without one.
     """
-    frame = pd.DataFrame(rows)
-    for name in ("value", "k"):
-        if name in frame:
-            frame[name] += 0.0  # no minus zero
-    lead = ["quantity", "s", "t", "value", "bound"]
-    for name in lead:
-        if name not in frame:
-            frame[name] = np.nan
-    for name in ("bound_kind", "note"):
-        frame[name] = frame[name].fillna("") if name in frame else ""
-    frame.loc[frame["bound"].notna() & (frame["bound_kind"] == ""), "bound_kind"] = ESTIMATED
-    lead.insert(lead.index("bound") + 1, "bound_kind")
-    return frame[[*lead, *(c for c in frame.columns if c not in lead)]]
+
+    rows: list[Row]
+    methods: tuple[str, ...] = ()
+
+    @classmethod
+    def joined(cls, tables: Iterable[Table]) -> Table:
+        tables = list(tables)
+        methods = sorted({name for table in tables for name in table.methods})
+        return cls([row for table in tables for row in table.rows], tuple(methods))
+
+    @property
+    def method(self) -> str:
+        return ", ".join(self.methods)
+
+    def columns(self) -> dict[str, list[Any]]:
+        """Each column as a list; what a row lacks is empty text or not a number."""
+        names = dict.fromkeys([*LEAD, *(name for row in self.rows for name in row), "note"])
+        return {name: [_cell(row, name) for row in self.rows] for name in names}
+
+    def frame(self) -> pd.DataFrame:
+        import pandas as pd
+
+        frame = pd.DataFrame(self.columns())
+        frame.attrs["method"] = self.method
+        return frame
+
+
+def _cell(row: Row, name: str) -> Any:
+    if name == "bound_kind" and not row.get(name):
+        return ESTIMATED if _finite(row.get("bound")) else ""
+    if name in TEXT:
+        return row.get(name) or ""
+    value = row.get(name, math.nan)
+    return value + 0.0 if name in ("value", "k") and value is not None else value  # no minus zero
+
+
+def _finite(bound: float | None) -> bool:
+    return bound is not None and not math.isnan(bound)

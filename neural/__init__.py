@@ -1,9 +1,33 @@
 """Autoregressive networks and the algorithms that let them follow a distribution in time."""
 
-from vanbench.neural.architectures import ARCHITECTURES, build
-from vanbench.neural.autoregressive import Autoregressive
-from vanbench.neural.ensemble import Ensemble
-from vanbench.neural.runner import Track, track
-from vanbench.neural.trackers import TRACKERS
+from __future__ import annotations
 
-__all__ = ["ARCHITECTURES", "TRACKERS", "Autoregressive", "Ensemble", "Track", "build", "track"]
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vanbench.neural.architectures import ARCHITECTURES, build
+    from vanbench.neural.autoregressive import Autoregressive
+    from vanbench.neural.ensemble import Ensemble
+    from vanbench.neural.runner import Track, track
+    from vanbench.neural.trackers import TRACKERS
+    from vanbench.neural.wrapped import wrap
+
+__all__ = ["ARCHITECTURES", "TRACKERS", "Autoregressive", "Ensemble", "Track", "build", "track", "wrap"]
+# Imported at first use: torch takes seconds, and what only names networks does not need it.
+PLACES = {
+    "ARCHITECTURES": "architectures",
+    "TRACKERS": "trackers",
+    "Autoregressive": "autoregressive",
+    "Ensemble": "ensemble",
+    "Track": "runner",
+    "build": "architectures",
+    "track": "runner",
+    "wrap": "wrapped",  # a module named wrap would take the place of the function
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{PLACES[name]}", __name__), name)

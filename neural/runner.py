@@ -110,6 +110,7 @@ def track(
     fields = Fields.of(asked_s, quantities, volume, variant.noiseless)
     architecture_options = _with_edges(architecture, system, architecture_options or {})
     net = architectures.build(architecture, system.shape, system.local_dim, **architecture_options)
+    architectures.check_dtype(net, dtype)
     net = net.to(device=torch_device, dtype=DTYPES[dtype]).restrict(system.pinned, system.support)
     trackers.check_network(method, target, net)
     net.initialise(system.initial)
@@ -234,7 +235,7 @@ class _Run:
         if self.checkpoint is not None:
             self.checkpoint.save()
             log = self.log.frame().to_json(orient="records", lines=True)
-            write_text(self.checkpoint.folder / "metrics.jsonl", log)
+            write_text(self.checkpoint.folder / "metrics.jsonl", log, self.checkpoint.folder.parent)
 
     def _tell(self, told: Iterable[RunWarning]) -> None:
         for warning in told:

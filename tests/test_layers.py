@@ -93,9 +93,21 @@ def test_importing_every_module_of_exact_stays_inside():
 
 
 def test_importing_neural_stays_below_compare():
-    modules = loaded_by("from vanbench import neural")
+    modules = loaded_by("from vanbench.neural import track")
     assert {"vanbench.exact", "torch"} <= modules
     assert not modules & {"vanbench.compare", *LAZY}
+
+
+SMALL = "['exact', 'fa', '--shape', '8', '--s', '0.1', '--method', 'lanczos', '-q']"
+HEAVY = {"torch", "numba", "pandas", "matplotlib", *LAZY}
+
+
+@pytest.mark.parametrize("words", ["['--help']", "['list']", SMALL], ids=["help", "list", "a small exact question"])
+def test_what_a_command_needs_not_it_does_not_load(words):
+    """Start-up is imports: seconds of torch, half a second each of numba and pandas."""
+    quiet = "with contextlib.redirect_stdout(io.StringIO()):"
+    run = f"import contextlib, io\nfrom vanbench.compare.cli import app\n{quiet}\n app({words}, standalone_mode=False)"
+    assert not loaded_by(run) & HEAVY
 
 
 def test_dask_is_imported_only_when_it_is_asked_for():

@@ -7,13 +7,12 @@ errors. The names below are imported at first use, so that ``import vanbench`` c
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from vanbench.compare import Task, records, run_suite
     from vanbench.exact import System, build, jumps, solve
-    from vanbench.neural import Autoregressive, track
+    from vanbench.neural import Autoregressive, track, wrap
 
 __version__: str
 __all__ = [
@@ -27,17 +26,20 @@ __all__ = [
     "run_suite",
     "solve",
     "track",
+    "wrap",
 ]
 
 HOMES = {
     "exact": ("System", "build", "jumps", "solve"),
-    "neural": ("Autoregressive", "track"),
+    "neural": ("Autoregressive", "track", "wrap"),
     "compare": ("Task", "records", "run_suite"),
 }
 
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
+        from importlib.metadata import version
+
         return version("vanbench")
     for home, names in HOMES.items():
         if name in names:

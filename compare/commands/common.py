@@ -6,13 +6,15 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
 from vanbench.compare.declare import parse
 from vanbench.compare.exits import SIGNAL
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 OUTSIDE = "A name (see `vanbench list`), file.py:name, or package.module:name."
 System = Annotated[str, typer.Argument(help=OUTSIDE)]
@@ -57,6 +59,8 @@ def first_process() -> bool:
 
 def console(quiet: bool) -> Console:
     """Where progress goes: stderr, or nowhere; of several processes under ``torchrun`` the first speaks."""
+    from rich.console import Console
+
     quiet = quiet or not first_process()
     width = None if sys.stderr.isatty() else LOG_WIDTH
     return Console(stderr=True, quiet=quiet, highlight=False, emoji=False, width=width)

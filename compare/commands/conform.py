@@ -6,9 +6,6 @@ import json
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from vanbench.compare.commands import common
 from vanbench.compare.declare import parse
@@ -19,6 +16,7 @@ EXAMPLE = """Example: vanbench conform my_package.my_module:MyNet --shape 4x4
 
 Exit codes: 0 it keeps the contract, 1 it breaks it, 2 bad input."""
 FORMATS = ("table", "json")
+UNCLAIMED = "the network does not claim it"
 NAMED = 5  # settings in which a check fails too; the JSON has all
 
 
@@ -38,6 +36,8 @@ def conform(
         raise unknown("format", form, list(FORMATS))
     lattice = None if shape is None else parse.shape(shape)
     options = parse.options(arch_option or [], "--arch-option")
+    from rich.markup import escape
+
     from vanbench.compare.conform.contract import Result
     from vanbench.compare.conform.contract import conform as run
 
@@ -57,6 +57,10 @@ def conform(
 
 def _print(architecture: str, results: list) -> None:
     """One line a check; then each failed check once, with the first setting in which it failed."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
     out = Console(highlight=False, emoji=False)
     table = Table(title=escape(architecture), title_justify="left")
     for name, side in (("check", "left"), ("settings", "right"), ("verdict", "left"), ("seconds", "right")):
@@ -73,6 +77,9 @@ def _print(architecture: str, results: list) -> None:
             verdict = "[green]passed[/]" if ran else f"[dim]skipped: {escape(mine[0].found)}[/]"
         table.add_row(check, str(len(ran)), verdict, f"{sum(result.seconds for result in mine):.2f}")
     out.print(table)
+    limits = [result.setting for result in results if result.found == UNCLAIMED]
+    if limits:
+        out.print(f"not tried: {', '.join(limits)}, which the network does not claim.", markup=False)
     for check, failed in failures.items():
         first = failed[0]
         out.print(f"[bold red]{check}[/] ({escape(first.setting)})")

@@ -9,15 +9,16 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.progress import TaskID
 
 from vanbench.compare.commands import common
-from vanbench.compare.run.progress import Bars
 from vanbench.compare.show.output import check_format
 from vanbench.exact.errors import InputError
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
 
 
 def register(app: typer.Typer) -> None:
@@ -105,6 +106,8 @@ def _print_tables(trained) -> None:
 @contextmanager
 def stages(quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
     """A ``progress(stage, done, total)`` callback, a bar for each stage."""
+    from vanbench.compare.run.progress import Bars
+
     with Bars(common.console(quiet)) as bars:
         lines: dict[str, TaskID] = {}
 

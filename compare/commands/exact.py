@@ -9,12 +9,7 @@ import typer
 
 from vanbench.compare.commands import common
 from vanbench.compare.declare import parse
-from vanbench.compare.run import progress
-from vanbench.compare.show import warned
-from vanbench.compare.show.output import check_format, emit
-from vanbench.exact import InputError, build, cloning, scan
-from vanbench.exact.definitions import quantities as table
-from vanbench.exact.definitions.quantity import CLASSICAL, CLONING
+from vanbench.exact.errors import InputError, unknown
 
 EXAMPLE = """Example: vanbench exact fa --shape 6 -p c=0.3 --s 0.2 --times 2 --quantities ln_Z,activity,scgf
 
@@ -55,6 +50,12 @@ def exact(
     quiet: common.Quiet = False,
 ) -> None:
     """Exact ln Z, activity, scgf, densities, ... of a system that fits memory; --method cloning: of any size."""
+    from vanbench.compare.run import progress
+    from vanbench.compare.show import warned
+    from vanbench.compare.show.output import check_format, emit
+    from vanbench.exact.scan import scanned
+    from vanbench.exact.systems import build
+
     check_format(form)
     lengths = parse.shape(shape)
     params = common.parameters(param, initial)
@@ -73,22 +74,27 @@ def exact(
             _require_plain(asked, scheme, out, processes)
             if not 0 < clones < 1e12:
                 raise InputError(f"--clones {clones:g}: give a number of clones, like 1e5.")
-            found = cloning(built, fields, grid, int(clones), seed=seed, observable=observable, progress=tell)
-            found = found[found.quantity.isin(asked or found.quantity)]
+            from vanbench.exact import cloning
+
+            frame = cloning(built, fields, grid, int(clones), seed=seed, observable=observable, progress=tell)
+            table, taken = dict(frame[frame.quantity.isin(asked or frame.quantity)].items()), method
         else:
             options: dict[str, Any] = {"scheme": scheme, "dt": dt, "observable": observable, "method": method}
             options["quantities"] = asked
-            found = scan(built, fields, grid, out, processes, tell, **options)
-    taken = found.attrs.get("method", method)
+            found = scanned(built, fields, grid, out, processes, tell, **options)
+            table, taken = found.columns(), found.method
     head = {"system": built.name, "shape": list(lengths), "params": dict(built.params), "observable": observable}
-    notes = warned.of_notes(found)
-    emit(form, found, {**head, "method": taken}, f"{built.name} {shape}", notes)
+    notes = warned.of_notes(table)
+    emit(form, table, {**head, "method": taken}, f"{built.name} {shape}", notes)
     warned.tell(one.sentence for one in notes)
     stderr.print(f"method: {taken}" + (f"; values in {out}" if out else ""), markup=False, highlight=False)
 
 
 def _require_plain(asked: list[str] | None, scheme: str, out: Path | None, processes: int) -> None:
-    known = table.given(CLONING, CLASSICAL)
+    from vanbench.exact.definitions.quantities import given
+    from vanbench.exact.definitions.quantity import CLASSICAL, CLONING
+
+    known = given(CLONING, CLASSICAL)
     other = [name for name in asked or () if name not in known]
     if other or scheme != "continuous" or out is not None or processes != 1:
         raise InputError(
@@ -111,13 +117,12 @@ def _equilibrium(
         raise InputError(
             "temperatures belong to the equilibrium Ising model: vanbench exact ising --temperatures 1:4:0.1."
         )
+    from vanbench.compare.show.output import emit
     from vanbench.exact.ising import solve as solve_ising
 
     known = {"J": 1.0, "h": 0.0, "plaquette": 0.0}
     for name, value in params.items():
         if name not in known:
-            from vanbench.exact.errors import unknown
-
             raise unknown("parameter of ising", name, list(known))
         if isinstance(value, str | bool | list):
             raise InputError(f"{name} = {value!r}: {name} of ising must be a number.")

@@ -6,20 +6,18 @@ import math
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
 from vanbench.compare.exits import CANNOT_COMPARE, WORSE
-from vanbench.compare.judge import gate as gates
-from vanbench.compare.judge.power import FALSE_ALARMS, POWER
-from vanbench.compare.run.record import SchemaMismatch
-from vanbench.compare.show import warned
+from vanbench.compare.judge.tolerances import ATOL, FALSE_ALARMS, POWER, RTOL
 from vanbench.compare.show.grid import Grid
 from vanbench.compare.show.output import print_json
-from vanbench.exact import InputError
-from vanbench.exact.errors import unknown
+from vanbench.exact.errors import InputError, unknown
+
+if TYPE_CHECKING:
+    from vanbench.compare.judge import gate as gates
 
 FORMATS = ("table", "json")
 HEADINGS = {"needed": "seeds"}
@@ -37,8 +35,8 @@ def gate(
     baseline: Annotated[Path | None, typer.Option(help="The stored baseline to compare with.")] = None,
     write: Annotated[Path | None, typer.Option(help="Store a baseline instead, after showing what changes.")] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Store it without asking.")] = False,
-    atol: Annotated[float, typer.Option(help="Absolute tolerance on an error.")] = gates.ATOL,
-    rtol: Annotated[float, typer.Option(help="Tolerance relative to the baseline's error.")] = gates.RTOL,
+    atol: Annotated[float, typer.Option(help="Absolute tolerance on an error.")] = ATOL,
+    rtol: Annotated[float, typer.Option(help="Tolerance relative to the baseline's error.")] = RTOL,
     false_alarms: Annotated[
         float, typer.Option(help="Chance of any false alarm in the whole comparison; 1 leaves atol and rtol alone.")
     ] = FALSE_ALARMS,
@@ -47,6 +45,12 @@ def gate(
     ),
 ) -> None:
     """Compare the errors of a run with a stored baseline: worse by more than max(atol, rtol, luck) is a regression."""
+    from rich.console import Console
+
+    from vanbench.compare.judge import gate as gates
+    from vanbench.compare.run.record import SchemaMismatch
+    from vanbench.compare.show import warned
+
     if (baseline is None) == (write is None):
         raise InputError("give --baseline FILE to compare, or --write FILE to store a baseline.")
     if not (0 <= atol < math.inf and 0 <= rtol < math.inf and 0 < false_alarms <= 1):

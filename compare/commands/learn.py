@@ -10,7 +10,6 @@ from typing import Annotated, Any
 import typer
 
 from vanbench.compare.commands import common
-from vanbench.compare.run.progress import Bars
 from vanbench.compare.show import warned
 from vanbench.compare.show.grid import markdown
 from vanbench.compare.show.output import check_format
@@ -58,6 +57,7 @@ def learn_ising(
     from vanbench.compare.declare import parse
     from vanbench.compare.learn.ising import data as ising_data
     from vanbench.compare.learn.ising.learning import Spec, run
+    from vanbench.compare.run.progress import Bars
     from vanbench.neural.learning.likelihood import Training
 
     if (data is None) == (generate is None):
@@ -122,6 +122,7 @@ def predict(
     from vanbench.compare.learn.ising import predict as ising_predict
     from vanbench.compare.learn.ising.learning import load
     from vanbench.compare.learn.ising.plots import curves
+    from vanbench.compare.run.progress import Bars
 
     check_format(format)
     values = parse.numbers(temperatures, "--temperatures")

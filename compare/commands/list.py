@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import Annotated
 
 import typer
 
-from vanbench.compare.declare.task import SUITES, load_suite
-from vanbench.compare.learn.cycles.suites import DEFAULTS
-from vanbench.compare.learn.cycles.suites import SUITES as CYCLES
-from vanbench.compare.show.grid import Grid
-from vanbench.exact import SYSTEMS, systems
-from vanbench.exact.definitions import quantities
 from vanbench.exact.errors import unknown
 
 KINDS = ("systems", "architectures", "trackers", "quantities", "suites")
@@ -31,6 +24,8 @@ def list_(
     """The systems, architectures, trackers, quantities and suites that exist, with their options."""
     if what is not None and what not in KINDS:
         raise unknown("list", what, list(KINDS))
+    from vanbench.compare.show.grid import Grid
+
     tables = {
         "systems": _systems,
         "architectures": _architectures,
@@ -47,33 +42,36 @@ def list_(
 
 def _print_trackers(options: bool) -> None:
     """The map of trackers, and with ``options`` those of each."""
-    from vanbench.neural.trackers import chart
+    from vanbench.compare.show.grid import Grid
+    from vanbench.neural.describe import described
 
-    Grid(*chart.purposes()).show(title="trackers")
-    Grid(*chart.variants()).show(title="what they need, give and cost")
-    Grid(*chart.needs()).show(title="needs")
-    for name in chart.names() if options else ():
-        Grid(*chart.options(name)).show(title=f"options of {name}")
+    known = described()
+    for title, table in known["trackers"].items():
+        Grid(*table).show(title=title)
+    for name, table in known["options"].items() if options else ():
+        Grid(*table).show(title=f"options of {name}")
 
 
 def _systems() -> tuple[list[str], list[list[str]]]:
+    from vanbench.exact import SYSTEMS, systems
+    from vanbench.neural.describe import defaults
+
     also = {name: [alias for alias, of in systems.ALIASES.items() if of == name] for name in SYSTEMS}
     names = [*SYSTEMS, *systems.REGISTRY.installed()]
-    rows = [[", ".join([name, *also.get(name, [])]), _options(systems.parameters(name))] for name in names]
+    rows = [[", ".join([name, *also.get(name, [])]), defaults(systems.parameters(name))] for name in names]
     return ["system", "parameters and defaults"], [*rows, list(ISING)]
 
 
 def _architectures() -> tuple[list[str], list[list[str]]]:
-    from vanbench.neural.architectures import REGISTRY, hyperparameters
+    from vanbench.neural.describe import described
 
-    rows = []
-    for name, cls in {**REGISTRY.builtin, **REGISTRY.installed()}.items():
-        known = hyperparameters(cls)
-        rows.append([name, "any" if known is None else _options(known), _first_line(cls)])
-    return ["architecture", "options and defaults", "what it is"], rows
+    headings, rows = described()["architectures"]
+    return headings, rows
 
 
 def _quantities() -> tuple[list[str], list[list[str]]]:
+    from vanbench.exact.definitions import quantities
+
     rows = []
     for row in {**quantities.QUANTITIES, **quantities.REGISTRY.installed()}.values():
         cells = [row.name, ", ".join(row.axes), ", ".join(row.systems), ", ".join(row.by), row.error, row.about]
@@ -82,6 +80,10 @@ def _quantities() -> tuple[list[str], list[list[str]]]:
 
 
 def _suites() -> tuple[list[str], list[list[str]]]:
+    from vanbench.compare.declare.task import SUITES, load_suite
+    from vanbench.compare.learn.cycles.suites import DEFAULTS
+    from vanbench.compare.learn.cycles.suites import SUITES as CYCLES
+
     rows = []
     for name in sorted([*SUITES.builtin, *SUITES.installed()]):
         suite = load_suite(name)
@@ -92,12 +94,3 @@ def _suites() -> tuple[list[str], list[list[str]]]:
         what = f"latent cycles, {chosen['data']}, {chosen['reading']}: vanbench cycles {name}"
         rows.append([name, f"{chosen['runs']} models", what])
     return ["suite", "size", "what it is for"], rows
-
-
-def _options(defaults: dict) -> str:
-    empty = inspect.Parameter.empty
-    return ", ".join(key if value is empty or value is None else f"{key}={value}" for key, value in defaults.items())
-
-
-def _first_line(thing: object) -> str:
-    return (inspect.getdoc(thing) or "").split("\n")[0]

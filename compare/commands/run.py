@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from vanbench.compare.commands import common
 from vanbench.compare.declare import parse
-from vanbench.compare.declare.task import Architecture, load_suite
 from vanbench.compare.exits import CRASH, INCOMPLETE
-from vanbench.compare.run.suite import Summary, require_empty_or_run_folder, run_suite
-from vanbench.compare.show import warned
 from vanbench.compare.show.escape import printable
-from vanbench.exact import InputError
+from vanbench.exact.errors import InputError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from vanbench.compare.run.suite import Summary
 
 EXAMPLE = """Example: vanbench run validate --architecture my_package.my_module:MyNet --out runs/mynet"""
 
@@ -54,6 +55,10 @@ def run(
     quiet: common.Quiet = False,
 ) -> None:
     """Exact references, networks, errors, tables and plots. After Ctrl-C the same command goes on where it was."""
+    from rich.console import Console
+
+    from vanbench.compare.declare.task import Architecture, load_suite
+    from vanbench.compare.run.suite import require_empty_or_run_folder, run_suite
     from vanbench.compare.show.figures import write_plots
     from vanbench.compare.show.tables import growth_of, render, table, write_tables
 
@@ -89,6 +94,8 @@ def run(
 
 
 def _report(summary: Summary, stderr: Console) -> None:
+    from vanbench.compare.show import warned
+
     warned.tell(warned.grouped(summary.warnings))
     for failure in summary.failures:
         stderr.print(printable(f"failed: {failure.job.label}: {failure.failure}"), style="bold red", markup=False)

@@ -7,10 +7,6 @@ from typing import Annotated
 
 import typer
 
-from vanbench.compare.run import missing
-from vanbench.compare.run.record import records
-from vanbench.compare.show import tables
-
 EXAMPLE = """Example: vanbench table runs/validate --by size --format latex > table.tex"""
 
 
@@ -25,6 +21,10 @@ def table(
     form: Annotated[str, typer.Option("--format", help="md, csv or latex.")] = "md",
 ) -> None:
     """Errors with standard errors over seeds, split into their parts, and what they cost."""
+    from vanbench.compare.run import missing
+    from vanbench.compare.run.record import records
+    from vanbench.compare.show import tables
+
     cases = tables.table(folder, by, quantity)
     laws = tables.growth_of(folder, cases) if by == "size" and form != "csv" else None
     typer.echo(tables.render(cases, form, laws, f"{folder}/"), nl=False)

@@ -5,24 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from vanbench.compare.commands import common
 from vanbench.compare.declare import parse
-from vanbench.compare.declare.task import Run, Task, checked
-from vanbench.compare.run import execute
-from vanbench.compare.run.claims import claimed
-from vanbench.compare.run.progress import Bars
-from vanbench.compare.run.record import FOLDER, UNFINISHED, Record
-from vanbench.compare.run.stored import read_json
-from vanbench.compare.run.suite import finished, require_empty_or_run_folder
-from vanbench.compare.show import warned
-from vanbench.compare.show.output import check_format, emit
-from vanbench.exact import InputError, build
-from vanbench.exact.definitions.quantities import TRACK_DEFAULT, kind_of
-from vanbench.exact.files import write_json
+from vanbench.exact.errors import InputError
+
+if TYPE_CHECKING:
+    from vanbench.compare.declare.task import Run
 
 AUTO = "auto"  # as of neural.trackers.auto, which loads torch
 EXAMPLE = (
@@ -68,6 +60,16 @@ def track(
     quiet: common.Quiet = False,
 ) -> None:
     """Train networks along the tilted evolution; values with standard errors, no exact reference needed."""
+    from vanbench.compare.declare.task import Run, Task, checked
+    from vanbench.compare.run import execute
+    from vanbench.compare.run.progress import Bars
+    from vanbench.compare.run.record import FOLDER, Record
+    from vanbench.compare.run.suite import finished, require_empty_or_run_folder
+    from vanbench.compare.show import warned
+    from vanbench.compare.show.output import check_format, emit
+    from vanbench.exact import build
+    from vanbench.exact.definitions.quantities import TRACK_DEFAULT, kind_of
+    from vanbench.exact.files import stay_inside
     from vanbench.neural import callbacks
     from vanbench.neural.backend import distributed
     from vanbench.neural.trackers import auto
@@ -111,6 +113,7 @@ def track(
     first = common.first_process()
     if first:
         require_empty_or_run_folder(out)
+        stay_inside(out / "tensorboard" / "events", out)
     live = [callbacks.tensorboard(out / "tensorboard")] if tensorboard and first else []
     path = out / FOLDER / run.path
     if finished(run, out):
@@ -148,9 +151,14 @@ def track(
 def _alone(run: Run, out: Path) -> Iterator[None]:
     """Inside, ``out`` is the folder of ``run``. Raises ``InputError`` where another call writes there, or another run
     would lose its checkpoint."""
+    from vanbench.compare.run.claims import claimed
+    from vanbench.compare.run.record import FOLDER, UNFINISHED
+    from vanbench.compare.run.stored import read_json
+    from vanbench.exact.files import write_json
+
     folder = out / "checkpoint"
     note = folder / "run.json"
-    with claimed(note, run.label) as other:
+    with claimed(note, run.label, out) as other:
         if other is not None:
             raise InputError(f"{other} runs {other.what} into {str(out)!r}: give another --out.")
         before = read_json(note) if note.exists() else {"path": str(run.path)}

@@ -50,6 +50,8 @@ SUITE_VERSION = 1
 M = TypeVar("M", bound=BaseModel)
 Number = Annotated[float, Strict()]  # neither true nor "0.1"
 Whole = Annotated[int, Strict()]  # nor 3.0
+MOST_LENGTHS, MOST_LENGTH = 8, 1_000_000  # of a shape, and each of them
+Length = Annotated[Whole, Field(le=MOST_LENGTH)]
 _SAMPLED = {"full_summation": False}
 _EULER = {"order": 1, "control": "fixed", **_SAMPLED}
 FORMER: dict[str, dict[str, Any]] = {  # the defaults of trackers that have others today, by which results are stored
@@ -109,7 +111,7 @@ class Task(Model):
     description: str = ""
     system: str
     params: dict[str, Any] = {}
-    shapes: list[tuple[Whole, ...]] = Field(min_length=1)
+    shapes: list[Annotated[tuple[Length, ...], Field(max_length=MOST_LENGTHS)]] = Field(min_length=1)
     s: list[Number] = Field(min_length=1)
     times: list[Number] = Field(min_length=1)
     observable: str = "activity"
@@ -157,9 +159,7 @@ class Task(Model):
     @field_validator("shapes")
     @classmethod
     def _sizes(cls, value: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
-        if any(not shape or min(shape) < 1 for shape in value):
-            raise ValueError("every length of a shape must be a positive integer")
-        return value
+        return [_lattice(shape) for shape in value]
 
     @property
     def references(self) -> list[str]:
@@ -202,14 +202,25 @@ class Task(Model):
                     yield Run(task=self, shape=shape, architecture=architecture, replica=replica, seed=own)
 
 
+def _lattice(shape: tuple[int, ...]) -> tuple[int, ...]:
+    if not shape or min(shape) < 1:
+        raise ValueError("every length of a shape must be a positive integer")
+    return shape
+
+
 class Run(Model):
     """One architecture on one shape with one seed."""
 
     task: Task
-    shape: tuple[Whole, ...]
+    shape: tuple[Length, ...] = Field(max_length=MOST_LENGTHS)
     architecture: Architecture
     replica: Whole
     seed: Whole
+
+    @field_validator("shape")
+    @classmethod
+    def _size(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        return _lattice(value)
 
     @property
     def key(self) -> dict[str, Any]:

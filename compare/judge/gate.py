@@ -34,6 +34,7 @@ import pandas as pd
 from vanbench.compare.declare.parse import shape_text
 from vanbench.compare.judge import power
 from vanbench.compare.judge.collect import MIN_SEEDS, collect, last_times, scalars, summarise
+from vanbench.compare.judge.tolerances import ATOL, FALSE_ALARMS, RTOL
 from vanbench.compare.run.provenance import commit
 from vanbench.compare.run.record import SchemaMismatch, records
 from vanbench.compare.run.stored import read_json
@@ -43,8 +44,6 @@ from vanbench.exact.definitions.quantities import DISTRIBUTION
 from vanbench.exact.files import write_json
 
 BASELINE_SCHEMA = 1
-ATOL = 1e-5  # an error below it is float noise of training, not accuracy: machines differ there
-RTOL = 0.25  # what one would call worse: a quarter, well below the factor two that matters to a reader
 IDENTITY = ("task", "architecture", "shape", "quantity", "s", "measure")
 LARGEST = 1e100  # of any number in a baseline; its square is a number too
 MEASURES = ("network", "error", "error_per_site")  # the first that is defined is judged
@@ -115,7 +114,7 @@ def gate(
     baseline: Path,
     atol: float = ATOL,
     rtol: float = RTOL,
-    false_alarms: float = power.FALSE_ALARMS,
+    false_alarms: float = FALSE_ALARMS,
     only: Callable[[dict[str, Any]], bool] | None = None,
 ) -> Verdict:
     """Compare the records under ``folder`` with a ``baseline`` file; with those of its cases that ``only`` picks, which
@@ -322,7 +321,7 @@ def judge(
     compared: int = 1,
     atol: float = ATOL,
     rtol: float = RTOL,
-    false_alarms: float = power.FALSE_ALARMS,
+    false_alarms: float = FALSE_ALARMS,
 ) -> dict[str, Any]:
     """One of ``compared`` cases (``error, sigma, seeds``): ``baseline, now, allowed, verdict``.
 
@@ -348,7 +347,7 @@ def outlook(
     compared: int = 1,
     atol: float = ATOL,
     rtol: float = RTOL,
-    false_alarms: float = power.FALSE_ALARMS,
+    false_alarms: float = FALSE_ALARMS,
 ) -> dict[str, Any]:
     """``power`` to see the stored error doubled with ``seeds`` new runs, and the seeds ``needed`` for POWER."""
     stored = _counted(old["seeds"])

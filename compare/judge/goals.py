@@ -19,8 +19,7 @@ import pandas as pd
 
 from vanbench.compare.declare.parse import shape_text
 from vanbench.compare.run.exact_tables import CASES, FOLDER, read
-from vanbench.compare.run.record import FOLDER as RECORDS
-from vanbench.compare.run.record import Record, records, unfinished
+from vanbench.compare.run.record import Record, record_files, records, unfinished
 from vanbench.compare.show import canvas
 from vanbench.compare.show.escape import markdown_cell
 from vanbench.compare.show.grid import Grid
@@ -52,7 +51,8 @@ def goals(folder: Path) -> pd.DataFrame:
     Raises ``InputError`` where there are no records.
     """
     early = unfinished(folder)
-    finished = [] if early and not (folder / RECORDS).is_dir() else [record for _, record in records(folder)]
+    nothing = early and not any(record_files(folder))
+    finished = [] if nothing else [record for _, record in records(folder)]
     every = finished + early
     clones = {_question(record): record for record in finished if record.task.tracker == "clones"}
     rows = pd.DataFrame([_row(record, clones.get(_question(record))) for record in every])

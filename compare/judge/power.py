@@ -19,8 +19,8 @@ import math
 import numpy as np
 from scipy import special
 
-FALSE_ALARMS = 0.02  # of a whole comparison, all its cases together
-POWER = 0.9  # with which FACTOR is to be seen
+from vanbench.compare.judge.tolerances import FALSE_ALARMS, POWER
+
 FACTOR = 2.0
 MOST_SEEDS = 10_000
 QUANTILES = (np.arange(200) + 0.5) / 200  # of the estimated variance, in ``power``

@@ -67,7 +67,17 @@ def run_jobs(
         with one_thread():
             for job in jobs:
                 on_outcome(attempt(job, _reporter(job, on_progress)))
-        return
+    else:
+        run_in_processes(jobs, workers, on_outcome, on_progress)
+
+
+def run_in_processes(
+    jobs: Sequence[Job],
+    workers: int,
+    on_outcome: Callable[[Outcome], None],
+    on_progress: Callable[[Job, int, int, str], None] | None = None,
+) -> None:
+    """The same, each job in a process of its own."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOAD)
     waiting = list(jobs)

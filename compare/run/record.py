@@ -9,12 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import pandas as pd
 from pydantic import BaseModel, ConfigDict, field_validator
 
+from vanbench.compare.declare.columns import Columns
 from vanbench.compare.declare.task import Run, Task, checked, digest
 from vanbench.compare.run.intact import defect
 from vanbench.compare.run.stored import read_json
@@ -22,13 +21,15 @@ from vanbench.exact import InputError
 from vanbench.exact.files import write_json
 from vanbench.exact.warning import RunWarning
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 SCHEMA = 2
 FOLDER = "records"
 UNFINISHED = "_unfinished"  # records of runs that were cut off or diverged; no task can have this name
 VISIBLE = "[!.]*.json"  # skips the files that file systems add, like ._x.json of macOS
 LIBRARIES = ("vanbench", "torch", "numpy")
 TABLES = ("rows", "errors", "distances", "log")
-Columns = dict[str, list[float | int | str | None]]
 
 
 class SchemaMismatch(InputError):
@@ -93,6 +94,8 @@ class Record(BaseModel):
 
     def frame(self, table: str = "rows") -> pd.DataFrame:
         """``rows``, ``errors``, ``distances`` or ``log`` as a DataFrame; null becomes NaN in columns of numbers."""
+        import pandas as pd
+
         frame = pd.DataFrame(getattr(self, table))
         for name in frame.columns:
             if frame[name].dtype == object and not frame[name].map(lambda v: isinstance(v, str)).any():
@@ -145,31 +148,3 @@ def record_files(folder: Path) -> Iterator[Path]:
             continue
         if UNFINISHED not in path.relative_to(root).parts:
             yield path
-
-
-def columns(frame: pd.DataFrame) -> Columns:
-    """A DataFrame by columns of plain values; infinities and NaN become null, and ``note`` names them.
-
-    A missing entry (None, NaN) is null without a note, except in ``value``, where every null is explained.
-    """
-    notes = list(frame["note"]) if "note" in frame else [""] * len(frame)
-    held: Columns = {}
-    for name in frame.columns:
-        if name == "note":
-            continue
-        plain: list[Any] = [_plain(item) for item in frame[name]]
-        for row, item in enumerate(plain):
-            if isinstance(item, float) and not math.isfinite(item):
-                if (math.isinf(item) or name == "value") and not notes[row]:
-                    notes[row] = f"{name} is not finite ({item})"
-                plain[row] = None
-        held[str(name)] = plain
-    if "note" in frame or any(notes):
-        held["note"] = [note if isinstance(note, str) else "" for note in notes]
-    return held
-
-
-def _plain(item: Any) -> Any:
-    if isinstance(item, np.generic):
-        item = item.item()
-    return None if item is pd.NA or item is pd.NaT else item

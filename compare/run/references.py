@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from vanbench.compare.declare.columns import columns
 from vanbench.compare.declare.sources import reference_sources
 from vanbench.compare.declare.task import Task, digest
-from vanbench.compare.run.record import columns
 from vanbench.compare.run.stored import read_json
 from vanbench.exact import InputError, System, build, solve
 from vanbench.exact.definitions.quantities import DISTRIBUTION, QUANTITIES, REGISTRY

@@ -5,15 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
-
-import pandas as pd
-from rich.console import Console
-from rich.table import Table
-from tabulate import tabulate
+from typing import TYPE_CHECKING, Any
 
 from vanbench.compare.show.escape import printable
 from vanbench.compare.show.latex import escape
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FILE_WIDTH = 180  # columns of a table that goes into a file or a CI log, where nothing says how wide it may be
 
@@ -35,6 +33,8 @@ class Grid:
         return [all(_is_number(row[index]) for row in self.rows) for index in range(len(self.headings))]
 
     def markdown(self) -> str:
+        from tabulate import tabulate
+
         return tabulate(self.rows, self.headings, tablefmt="pipe", disable_numparse=True)
 
     def latex(self, numeric: Sequence[bool]) -> str:
@@ -46,6 +46,9 @@ class Grid:
 
     def show(self, title: str = "") -> None:
         """Print it on stdout."""
+        from rich.console import Console
+        from rich.table import Table
+
         table = Table(title=title or None, title_justify="left")
         for name, right in zip(self.headings, self.numeric):
             table.add_column(name, justify="right" if right else "left", no_wrap=right, overflow="fold")

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-import pandas as pd
-from rich.console import Console
-
+from vanbench.compare.declare.columns import Tabular
 from vanbench.compare.show.escape import printable
 from vanbench.exact.warning import RunWarning
 
@@ -20,12 +18,17 @@ def of_row(warnings: Iterable[RunWarning], row: dict[str, Any]) -> str:
     return BETWEEN.join(f"{warning.kind}: {warning.sentence}" for warning in warnings if warning.applies(row))
 
 
-def with_warnings(frame: pd.DataFrame, warnings: Sequence[RunWarning]) -> pd.DataFrame:
-    """``frame`` and a column ``warning``, where there are any beside its own notes."""
+def with_warnings(table: dict[str, list[Any]], warnings: Sequence[RunWarning]) -> dict[str, list[Any]]:
+    """``table`` and a column ``warning``, where there are any beside its own notes."""
     warnings = [warning for warning in warnings if warning.kind != NOTE]
     if not warnings:
-        return frame
-    return frame.assign(warning=[of_row(warnings, row) for row in frame.to_dict("records")])
+        return table
+    return {**table, "warning": [of_row(warnings, row) for row in rows_of(table)]}
+
+
+def rows_of(table: Tabular) -> Iterator[dict[str, Any]]:
+    columns = {str(name): list(cells) for name, cells in table.items()}
+    return (dict(zip(columns, cells)) for cells in zip(*columns.values()))
 
 
 def over_seeds(cells: Iterable[str]) -> str:
@@ -73,19 +76,26 @@ def grouped(warnings: Iterable[tuple[str, int, RunWarning]]) -> list[str]:
     return told
 
 
-def of_notes(frame: pd.DataFrame) -> list[RunWarning]:
+def of_notes(table: Tabular) -> list[RunWarning]:
     """Why exact rows have no value, one for each quantity and counting field, from the first time that has none."""
     noted: dict[tuple, RunWarning] = {}
-    for row in frame.to_dict("records") if "note" in frame else ():
-        if isinstance(row["note"], str) and row["note"] and pd.isna(row["value"]):
-            s, t = (None if pd.isna(row.get(name)) else float(row[name]) for name in ("s", "t"))
-            warning = RunWarning(NOTE, row["note"].removesuffix("."), str(row["quantity"]), s, t)
+    for row in rows_of(table):
+        note = row.get("note")
+        if isinstance(note, str) and note and _missing(row["value"]):
+            s, t = (None if _missing(row.get(name)) else float(row[name]) for name in ("s", "t"))
+            warning = RunWarning(NOTE, note.removesuffix("."), str(row["quantity"]), s, t)
             noted.setdefault((warning.quantity, s, warning.text), warning)
     return list(noted.values())
 
 
+def _missing(item: Any) -> bool:
+    return item is None or item != item
+
+
 def tell(messages: Iterable[str]) -> None:
     """Print each message once on stderr, also with ``--quiet``."""
+    from rich.console import Console
+
     console = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
     for message in dict.fromkeys(messages):
         console.print(f"warning: {printable(message)}", style="yellow", markup=False)

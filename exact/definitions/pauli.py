@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import numpy as np
-import scipy.sparse as sp
+
+if TYPE_CHECKING:
+    import scipy.sparse as sp
 
 I2 = np.eye(2, dtype=complex)
 X = np.array([[0, 1], [1, 0]], dtype=complex)
@@ -21,6 +24,8 @@ PAULI = {"x": X, "y": Y, "z": Z}
 
 def embed(sites: tuple[int, ...], matrix: np.ndarray, n: int) -> sp.csr_array:
     """The operator ``matrix`` ``(2**k, 2**k)`` on ``sites`` (first most significant), on all ``n`` spins, CSR."""
+    import scipy.sparse as sp
+
     k = len(sites)
     bits = [n - 1 - site for site in sites]
     everywhere, codes = np.arange(1 << n), np.arange(1 << k)
@@ -37,6 +42,8 @@ def embed(sites: tuple[int, ...], matrix: np.ndarray, n: int) -> sp.csr_array:
 
 def total(parts: Iterable[tuple[tuple[int, ...], np.ndarray]], n: int) -> sp.csr_array:
     """The sum of embedded local operators."""
+    import scipy.sparse as sp
+
     out = sp.csr_array((1 << n, 1 << n), dtype=complex)
     for sites, matrix in parts:
         out = out + embed(sites, matrix, n)

@@ -9,21 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from scipy.sparse.csgraph import connected_components
-from scipy.sparse.linalg import LinearOperator
 
 from vanbench.exact.definitions.connections import Connections
 from vanbench.exact.definitions.states import StateSpace, require_memory
 from vanbench.exact.definitions.system import Excluding, System
 from vanbench.exact.errors import InputError
-from vanbench.exact.matrixfree.classes import classes
-from vanbench.exact.matrixfree.kernel_blocked import BlockedKernel, TooWide
+from vanbench.exact.matrixfree import kernel_stored
 from vanbench.exact.matrixfree.kernel_dense import DenseKernel, filled
-from vanbench.exact.matrixfree.kernel_generic import GenericKernel, check_closed
+from vanbench.exact.matrixfree.kernel_stored import Pattern, StoredKernel
 from vanbench.exact.matrixfree.local import Local, merged, tilted, transposed
-from vanbench.exact.sparse.generator import generator
+
+if TYPE_CHECKING:
+    from scipy.sparse.linalg import LinearOperator
 
 STORED = 1 << 14  # states up to which the sparse matrix is at hand at once
 LOOKED = 1 << 22  # states up to which it is looked at which of them moves connect: as long as some 50 products
@@ -37,6 +38,7 @@ class Layout:
         self.space = StateSpace(system)
         self.excluded = np.zeros(0, dtype=np.int64)
         self.codes: np.ndarray | None = None
+        self._pattern: Pattern | None = None
         if isinstance(system.support, Excluding):
             self.excluded = self._isolated(system.support)
         elif system.support is not None:
@@ -95,11 +97,22 @@ class Layout:
         """The sum of local operators ``parts`` on this layout."""
         return Operator(self, parts)
 
+    def kernel(self, parts: Sequence[Local]) -> Kernel:
+        """The sum of ``parts``, one on each set of sites, in its quickest form: stored, or compiled where that pays."""
+        d, free = self.system.local_dim, self.space.free
+        if not kernel_stored.fits(parts, d, self.size):
+            return _compiled(parts, free, d, self.codes)
+        if self._pattern is None or not self._pattern.serves(parts):
+            self._pattern = Pattern(parts, free, d, self.codes)
+        return StoredKernel(parts, self._pattern)
+
     @cached_property
     def closed(self) -> bool:
         """True; raises ``InputError`` when a move leaves the support (the check runs once)."""
-        if self.codes is not None:
-            check_closed(tilted(self.system), self.space.free, self.system.local_dim, self.codes)
+        if self.codes is None:
+            return True
+        if self.kernel(transposed(self._parts)).leaks:
+            raise InputError("the allowed support is not closed under the moves of this system.")
         return True
 
     @cached_property
@@ -107,8 +120,9 @@ class Layout:
         """Whether the moves connect all states, as far as it is looked at (up to 2^22 states)."""
         if self.size > LOOKED:
             return True
-        if self.size <= STORED:
-            return connected_components(generator(self.system, space=self.space), connection="strong")[0] == 1
+        kernel = Operator(self, self._parts).kernel
+        if isinstance(kernel, StoredKernel):  # what is excluded is a class of its own each: no move leads there
+            return connected_components(kernel.matrix, connection="strong")[0] == 1 + len(self.excluded)
         moves = [Local(p.sites, ((p.matrix - np.diag(np.diag(p.matrix))) != 0).astype(float)) for p in self._parts]
         both_ways = all((p.matrix == p.matrix.T).all() for p in moves)
         return self._reaches_all(moves) and (both_ways or self._reaches_all(transposed(moves)))
@@ -116,6 +130,8 @@ class Layout:
     @cached_property
     def classes(self) -> np.ndarray:
         """The number of the communicating class of each state, ``(size,)``; -1 on the excluded codes."""
+        from vanbench.exact.matrixfree.classes import classes
+
         labels = classes(self._parts, self.space.free, self.space.strides, self.system.local_dim, self.size, self.codes)
         labels[self.excluded] = -1
         return labels
@@ -144,8 +160,7 @@ class Operator:
     def __init__(self, layout: Layout, parts: Sequence[Local]):
         self.layout, self.size = layout, layout.size
         self.shape = (self.size, self.size)
-        d, free = layout.system.local_dim, layout.space.free
-        self.kernel = _kernel(merged(parts, d), free, d, layout.codes)
+        self.kernel = layout.kernel(merged(parts, layout.system.local_dim))
         self.bound = norm_bound(parts)
 
     @property
@@ -165,20 +180,38 @@ class Operator:
         return self.kernel.diagonal()
 
     def linear_operator(self) -> LinearOperator:
+        from scipy.sparse.linalg import LinearOperator
+
         return LinearOperator(self.shape, matvec=self.__matmul__, dtype=float)
 
 
-def _kernel(
-    parts: Sequence[Local], free: np.ndarray, d: int, codes: np.ndarray | None
-) -> BlockedKernel | DenseKernel | GenericKernel:
-    if codes is None and d == 2:
+class Kernel(Protocol):
+    """``out = a * A v + b * out`` in one of several forms. ``leaks``: whether elements lead out of the codes."""
+
+    @property
+    def nbytes(self) -> int: ...
+
+    @property
+    def leaks(self) -> bool: ...
+
+    def apply(self, v: np.ndarray, out: np.ndarray, a: float = ..., b: float = ...) -> float: ...
+
+    def diagonal(self) -> np.ndarray: ...
+
+
+def _compiled(parts: Sequence[Local], free: np.ndarray, d: int, codes: np.ndarray | None) -> Kernel:
+    from vanbench.exact.matrixfree.kernel_blocked import BlockedKernel, TooWide
+    from vanbench.exact.matrixfree.kernel_listed import ListedKernel
+    from vanbench.exact.matrixfree.kernel_runs import RunsKernel
+
+    if codes is not None:
+        return ListedKernel(parts, free, d, codes)
+    if d == 2:
         try:
             return BlockedKernel(parts, free)
         except TooWide:
             pass
-    if codes is None and filled(parts):
-        return DenseKernel(parts, free, d)
-    return GenericKernel(parts, free, d, codes)
+    return DenseKernel(parts, free, d) if filled(parts) else RunsKernel(parts, free, d)
 
 
 def norm_bound(parts: Sequence[Local]) -> float:
@@ -191,9 +224,9 @@ def operator(
 ) -> Operator:
     """Matrix-free ``W_s`` (its ``order``-th derivative in ``s``; transposed if asked) on ``Layout(system)``.
 
-    Binary systems whose moves flip one site use the cache-blocked kernel, filled local matrices the dense one, all
-    others the generic one. Raises ``InputError`` for an unknown observable, a moved pinned site or a support that is
-    not closed.
+    Small systems are stored; of the others binary ones whose moves flip one site use the cache-blocked kernel, filled
+    local matrices the dense one, a restricted support the listed one, all else the one in runs. Raises ``InputError``
+    for an unknown observable, a moved pinned site or a support that is not closed.
     """
     layout = Layout(system)
     assert layout.closed

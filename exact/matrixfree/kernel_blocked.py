@@ -30,11 +30,13 @@ Function = tuple[tuple[int, ...], np.ndarray]  # bits (most significant first), 
 
 
 class TooWide(Exception):
-    """The terms do not fit this form; the generic kernel serves them."""
+    """The terms do not fit this form; `RunsKernel` serves them."""
 
 
 class BlockedKernel:
     """``out = a * A v + b * out`` for vectors over all ``2**n_bits`` settings of the free sites, in index order."""
+
+    leaks = False  # every code is there
 
     def __init__(self, parts: Sequence[Local], free: Iterable[int], low_bits: int | None = None):
         free = list(free)

@@ -1,7 +1,7 @@
 """Matrix-free application of filled local matrices (the generators of open quantum systems): one matrix product each.
 
 The vector is a tensor with an axis a site; the axes a local matrix acts on are brought to the front. With a few entries
-a row, gathering them one by one (`GenericKernel`) moves less memory; filled rows it does not.
+a row, `RunsKernel` moves less memory; filled rows it does not.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from vanbench.exact.matrixfree.local import Local
+from vanbench.exact.matrixfree.local import Local, diagonal_of
 
 FILLED = 4.0  # entries a row on average from which this kernel is the faster one (measured, 4^9 states: 8 times at 13)
 SCRATCH = 3  # vectors that are held beside the given ones
@@ -19,20 +19,23 @@ SCRATCH = 3  # vectors that are held beside the given ones
 class DenseKernel:
     """``out = a * A v + b * out`` for vectors over all codes of the free sites."""
 
+    leaks = False  # every code is there
+
     def __init__(self, parts: Sequence[Local], free: Iterable[int], d: int):
-        axis_of = {int(site): axis for axis, site in enumerate(free)}
-        self.d, self.n = d, len(axis_of)
+        self.axis_of = {int(site): axis for axis, site in enumerate(free)}
+        self.d, self.n = d, len(self.axis_of)
         self.size = d**self.n
-        self.parts = [(tuple(axis_of[site] for site in part.sites), part.matrix) for part in parts]
+        self.parts = list(parts)
 
     @property
     def nbytes(self) -> int:
-        return sum(matrix.nbytes for _, matrix in self.parts)
+        return sum(part.matrix.nbytes for part in self.parts)
 
     def apply(self, v: np.ndarray, out: np.ndarray, a: float = 1.0, b: float = 0.0) -> float:
         """Writes ``a * A v + b * out`` to ``out`` and returns ``<v|A v>``."""
         total = np.zeros(self.size)
-        for axes, matrix in self.parts:
+        for part in self.parts:
+            axes, matrix = [self.axis_of[site] for site in part.sites], part.matrix
             shape = self._around(axes)
             own, front = range(1, len(shape), 2), range(len(axes))
             moved = np.moveaxis(v.reshape(shape), own, front)
@@ -52,11 +55,7 @@ class DenseKernel:
         return [*shape, self.d ** (self.n - before - 1)]
 
     def diagonal(self) -> np.ndarray:
-        total = np.zeros((self.d,) * self.n)
-        for axes, matrix in self.parts:
-            along = [self.d if axis in axes else 1 for axis in range(self.n)]
-            total += np.diagonal(matrix).reshape(along)  # sites of a part stand in rising order
-        return total.ravel()
+        return diagonal_of(self.parts, self.axis_of, self.d)
 
 
 def filled(parts: Sequence[Local]) -> bool:

@@ -15,10 +15,11 @@ from scipy.linalg import expm
 from vanbench.exact.definitions.states import available_memory
 from vanbench.exact.definitions.system import System
 from vanbench.exact.errors import InputError
+from vanbench.exact.matrixfree import uniformisation
 from vanbench.exact.matrixfree.eigenvectors import leading_values
 from vanbench.exact.matrixfree.gauge import in_gauge, product_gauge
 from vanbench.exact.matrixfree.kernel import Layout, Operator, norm_bound
-from vanbench.exact.matrixfree.local import Local, tilted
+from vanbench.exact.matrixfree.local import Local, diagonal_of, tilted
 from vanbench.exact.sparse.cumulants import recentred
 from vanbench.exact.sparse.longtime import LongTimes
 from vanbench.exact.sparse.propagate import Evolved, spans
@@ -136,6 +137,12 @@ def evolve(
     state = np.zeros((order + 1, layout.size))
     state[0] = layout.initial()
     now, logs, long = 0.0, np.zeros(order + 1), None
+    escape = gain = 0.0
+    if dt is None and order == 0 and _positive(tilted(system, s, observable)) and (state >= 0).all():
+        escape = max(0.0, -float(operators[0].diagonal().min()))
+        escape *= escape * float(np.max(times, initial=0.0)) <= uniformisation.MOST
+    if escape:  # the jumps are summed: no entry is the difference of others
+        gain = _largest_column(layout, tilted(system, s, observable))
     rate = operators[0].bound if dt is None else 1 / dt
     for t in times:
         if (t - now) * rate > LONG:
@@ -146,7 +153,9 @@ def evolve(
             continue
         for span in spans(t - now, growth * OFTEN, dt):
             flat = state.ravel()
-            if dt is None:
+            if escape:
+                flat = uniformisation.uniformised(operators[0], flat, span, escape, gain, TOLERANCE)
+            elif dt is None:
                 flat, _ = expm_multiply(stacked, flat, span, basis=basis)
             else:
                 for _ in range(round(span / dt)):
@@ -178,6 +187,17 @@ def _long_times(
     products = [op.__matmul__ for op in operators]
     elements = 2.0 * layout.size * len(system.terms)
     return LongTimes(products, root, norm, top, elements, dt, basis, progress)
+
+
+def _positive(parts: Sequence[Local]) -> bool:
+    return all((p.matrix - np.diag(np.diag(p.matrix)) >= 0).all() for p in parts)
+
+
+def _largest_column(layout: Layout, parts: Sequence[Local]) -> float:
+    """The largest sum of a column."""
+    sums = [Local(p.sites, np.diag(p.matrix.sum(0))) for p in parts]
+    free = layout.space.free.tolist()
+    return float(diagonal_of(sums, dict(zip(free, range(len(free)))), layout.system.local_dim).max())
 
 
 def _column_bound(parts: Sequence[Local]) -> float:

@@ -14,14 +14,12 @@ from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
-from numba import prange
 
 from vanbench.exact.matrixfree.checkpoint import Checkpoint
 from vanbench.exact.matrixfree.quadrature import EPS, Tridiagonal
-from vanbench.exact.threads import both, pick
+from vanbench.exact.matrixfree.vectors import square, subtract
 
 SMALL = 1 << 13  # states up to which the basis is kept and reorthogonalised: beyond, it would cost more than the steps
-BLOCK = 1 << 12
 NOISE = 64 * EPS  # of the operator's bound: more than what products and sums leave of a vector that should vanish
 
 
@@ -115,41 +113,3 @@ def _reorthogonalise(v: np.ndarray, basis: np.ndarray) -> float:
     for _ in range(2):
         v -= (basis @ v) @ basis
     return float(np.sqrt(square(v)))
-
-
-def subtract(target: np.ndarray, factor: float, v: np.ndarray) -> float:
-    """``target -= factor * v``; returns the squared norm of the result, summed block by block."""
-    return pick(_subtract, v.size)(target, factor, v)
-
-
-def square(v: np.ndarray) -> float:
-    """``<v|v>``, summed block by block."""
-    return pick(_square, v.size)(v)
-
-
-@both
-def _subtract(target, factor, v):  # type: ignore[no-untyped-def]
-    n_blocks = (v.size + BLOCK - 1) // BLOCK
-    sums = np.zeros(n_blocks)
-    for number in prange(n_blocks):
-        stop = min(v.size, (number + 1) * BLOCK)
-        t, w = target[number * BLOCK : stop], v[number * BLOCK : stop]
-        total = 0.0
-        for i in range(t.size):
-            t[i] -= factor * w[i]
-            total += t[i] * t[i]
-        sums[number] = total
-    return sums.sum()
-
-
-@both
-def _square(v):  # type: ignore[no-untyped-def]
-    n_blocks = (v.size + BLOCK - 1) // BLOCK
-    sums = np.zeros(n_blocks)
-    for number in prange(n_blocks):
-        w = v[number * BLOCK : min(v.size, (number + 1) * BLOCK)]
-        total = 0.0
-        for i in range(w.size):
-            total += w[i] * w[i]
-        sums[number] = total
-    return sums.sum()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,17 +35,20 @@ def merged(parts: Iterable[Local], d: int) -> list[Local]:
     """The same sum with one matrix for each set of sites, sites in rising order."""
     found: dict[tuple[int, ...], np.ndarray] = {}
     for part in parts:
-        order = np.argsort(part.sites)
-        sites = tuple(int(part.sites[i]) for i in order)
-        k = len(sites)
-        axes = [*order, *(k + order)]
-        matrix = part.matrix.reshape((d,) * (2 * k)).transpose(axes).reshape(d**k, d**k)
+        sites, matrix = part.sites, part.matrix
+        if list(sites) != sorted(sites):
+            order, k = np.argsort(sites), len(sites)
+            axes = [*order, *(k + order)]
+            matrix = matrix.reshape((d,) * (2 * k)).transpose(axes).reshape(d**k, d**k)
+            sites = tuple(int(sites[i]) for i in order)
         found[sites] = found[sites] + matrix if sites in found else matrix
     return [Local(sites, matrix) for sites, matrix in found.items()]
 
 
 def _free(part: Local, system: System) -> Local:
     """``part`` with its pinned sites at their values, left out of ``sites``."""
+    if not any(site in system.pinned for site in part.sites):
+        return part
     d, k = system.local_dim, len(part.sites)
     digits = np.stack(np.unravel_index(np.arange(d**k), (d,) * k), axis=-1)
     held = np.ones(d**k, dtype=bool)
@@ -62,6 +65,16 @@ def _free(part: Local, system: System) -> Local:
 
 def transposed(parts: Iterable[Local]) -> list[Local]:
     return [Local(p.sites, p.matrix.T.copy()) for p in parts]
+
+
+def diagonal_of(parts: Iterable[Local], axis_of: Mapping[int, int], d: int) -> np.ndarray:
+    """The diagonal of the sum over all codes of the sites of ``axis_of``; those of a part stand in rising order."""
+    n = len(axis_of)
+    total = np.zeros((d,) * n)
+    for part in parts:
+        axes = {axis_of[site] for site in part.sites}
+        total += np.diagonal(part.matrix).reshape([d if axis in axes else 1 for axis in range(n)])
+    return total.ravel()
 
 
 def diagonal(site: int, values: np.ndarray) -> Local:

@@ -8,12 +8,10 @@ sum over ``y != x``: it keeps ``u`` positive and has the leading eigenvector as 
 from __future__ import annotations
 
 import numpy as np
-from numba import prange
 
 from vanbench.exact.matrixfree.kernel import Operator
-from vanbench.exact.threads import both, pick
+from vanbench.exact.matrixfree.vectors import largest_ratio, lift, relax
 
-BLOCK = 1 << 12
 EPS = np.finfo(float).eps
 SMALL = 1e-6  # of the largest entry: Ritz vectors are good to some 1e-13 of it
 
@@ -27,17 +25,17 @@ def upper_bound(op: Operator, u: np.ndarray, theta: float, target: float, sweeps
     if u.sum() < 0:
         np.negative(u, out=u)
     diagonal = op.diagonal()
-    pick(_lift, u.size)(u, 1e-18 * float(u.max()))
+    lift(u, 1e-18 * float(u.max()))
     u[op.layout.excluded], diagonal[op.layout.excluded] = 0.0, -np.inf
     centre = max(theta, float(diagonal.max()) + 1e-12)
     flow = np.empty_like(u)
     best = np.inf
     for sweep in range(sweeps):
         op.apply(u, flow)
-        best = min(best, float(pick(_largest_ratio, u.size)(flow, u)) + 4 * EPS * op.bound)
+        best = min(best, largest_ratio(flow, u) + 4 * EPS * op.bound)
         if best - theta <= target or sweep == sweeps - 1:
             break
-        pick(_relax, u.size)(u, flow, diagonal, centre)
+        relax(u, flow, diagonal, centre)
     return best, u
 
 
@@ -61,29 +59,3 @@ def repaired(op: Operator, u: np.ndarray, theta: float, sweeps: int = 1000) -> n
         if (np.abs(now - before) <= 1e-13 * now).all():
             break
     return u
-
-
-@both
-def _lift(u, floor):  # type: ignore[no-untyped-def]
-    for i in prange(u.size):
-        u[i] = max(u[i], floor)
-
-
-@both
-def _relax(u, flow, diagonal, theta):  # type: ignore[no-untyped-def]
-    for i in prange(u.size):
-        if u[i] > 0.0:
-            u[i] = (flow[i] - diagonal[i] * u[i]) / (theta - diagonal[i])
-
-
-@both
-def _largest_ratio(flow, u):  # type: ignore[no-untyped-def]
-    n_blocks = (u.size + BLOCK - 1) // BLOCK
-    largest = np.full(n_blocks, -np.inf)
-    for number in prange(n_blocks):
-        for i in range(number * BLOCK, min(u.size, (number + 1) * BLOCK)):
-            if u[i] > 0.0:
-                largest[number] = max(largest[number], flow[i] / u[i])
-            elif flow[i] > 0.0:
-                largest[number] = np.inf
-    return largest.max()

@@ -15,9 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy.integrate import trapezoid
 from scipy.linalg import solve_banded
-from scipy.special import logsumexp
 
 from vanbench.exact.matrixfree.rule import EPS, Rule, rule
 
@@ -122,7 +120,7 @@ def log_functions(nodes: np.ndarray, times: np.ndarray, dt: float | None) -> np.
 def floor(tri: Tridiagonal, times: np.ndarray, dt: float | None = None) -> np.ndarray:
     """What rounding may add to ``ln Z``, of the operator and of the weights: no bound falls below it."""
     terms = log_functions(tri.gauss.nodes, times, dt) + tri.gauss.logs
-    return rounding(tri, times, dt) + _lost(terms, tri.gauss.errors, logsumexp(terms, axis=-1))
+    return rounding(tri, times, dt) + _lost(terms, tri.gauss.errors, _log_sum(terms)[0])
 
 
 def rounding(tri: Tridiagonal, times: np.ndarray, dt: float | None = None) -> np.ndarray:
@@ -155,14 +153,14 @@ def _steps_seen(tri: Tridiagonal, dt: float, steps: np.ndarray) -> tuple[np.ndar
         j = np.unique([*j[j <= last], *(last - j[j <= last])])
         norms = _log_power(tri.gauss, dt, 2 * np.concatenate([j, last - j]))[0] / 2
         terms = np.exp(norms[: len(j)] + norms[len(j) :] - value[i])
-        seen[i] = trapezoid(terms, j) + (terms[0] + terms[-1]) / 2
+        seen[i] = np.diff(j) @ (terms[1:] + terms[:-1]) / 2 + (terms[0] + terms[-1]) / 2
     return seen, cancelled
 
 
 def _log_exp(rule: Rule, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """``ln sum_k w_k exp(t x_k)`` and what the errors of the weights do to it."""
     terms = np.multiply.outer(times, rule.nodes) + rule.logs
-    value = logsumexp(terms, axis=-1)
+    value, _ = _log_sum(terms)
     return value, _lost(terms, rule.errors, value)
 
 
@@ -171,7 +169,7 @@ def _log_power(rule: Rule, dt: float, steps: np.ndarray, absolute: bool = False)
     terms = log_functions(rule.nodes, steps * dt, dt) + rule.logs
     odd = (steps % 2 == 1)[:, None] & (not absolute)
     signs = np.where(odd & (1 + dt * rule.nodes < 0), -1.0, 1.0)
-    value, sign = logsumexp(terms, axis=-1, b=signs, return_sign=True)
+    value, sign = _log_sum(terms, signs)
     value = np.where(sign > 0, value, np.nan)
     return value, _lost(terms, rule.errors, value)
 
@@ -179,5 +177,13 @@ def _log_power(rule: Rule, dt: float, steps: np.ndarray, absolute: bool = False)
 def _lost(terms: np.ndarray, errors: np.ndarray, value: np.ndarray) -> np.ndarray:
     """How far ``value``, ``ln sum exp(terms)``, may be off for relative ``errors`` of the terms; infinite if wholly."""
     with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
-        relative = np.exp(logsumexp(terms + np.log(errors), axis=-1) - value)
+        relative = np.exp(_log_sum(terms + np.log(errors))[0] - value)
         return np.where(relative < 1, -np.log1p(-relative), np.inf)
+
+
+def _log_sum(terms: np.ndarray, signs: np.ndarray | float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+    """``ln |sum signs exp(terms)|`` over the last axis, and the sign of the sum."""
+    top = terms.max(-1, keepdims=True)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        total = (signs * np.exp(terms - np.where(np.isfinite(top), top, 0.0))).sum(-1)
+        return np.log(np.abs(total)) + np.where(np.isfinite(top), top, 0.0)[..., 0], np.sign(total)

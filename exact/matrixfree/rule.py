@@ -11,7 +11,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from scipy.linalg import LinAlgError, eigh_tridiagonal
 
 EPS = np.finfo(float).eps
@@ -52,8 +51,9 @@ def rule(diagonal: np.ndarray, off: np.ndarray, norm: float) -> Rule:
     return Rule(nodes, logs, errors, np.vstack([firsts, vectors[1:]]))
 
 
-@njit(cache=True, error_model="numpy")
-def _polynomials(nodes, diagonal, off, last, norm):  # type: ignore[no-untyped-def]
+def _polynomials(
+    nodes: np.ndarray, diagonal: np.ndarray, off: np.ndarray, last: np.ndarray, norm: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """``ln |p_k|``, its sign, and its relative error, of ``k = last`` at each node.
 
     Where the numbers fall by a factor ``F`` the other solution of the recurrence, which rounding mixes in, grows by as
@@ -61,24 +61,29 @@ def _polynomials(nodes, diagonal, off, last, norm):  # type: ignore[no-untyped-d
     nodes and the matrix are good to rounding of ``norm`` alone, which moves ``p_k`` as its slope ``p_k'`` tells: much
     where the matrix nearly decouples, and ``p_k`` crosses zero nearby.
     """
-    logs, signs, errors = np.zeros(nodes.size), np.ones(nodes.size), np.zeros(nodes.size)
-    for j in range(nodes.size):
-        before, now, slope_before, slope = 0.0, 1.0, 0.0, 0.0
-        scale, highest, lost = 0.0, 0.0, 0.0
-        for k in range(last[j]):
-            back = off[k - 1] if k > 0 else 0.0
-            x = nodes[j] - diagonal[k]
-            slope_before, slope = slope, (x * slope + now - back * slope_before) / off[k]
-            before, now = now, (x * now - back * before) / off[k]
-            size = np.hypot(before, now)
-            before, now, slope_before, slope = before / size, now / size, slope_before / size, slope / size
-            scale += np.log(size)
-            highest = max(highest, scale)
-            lost = max(lost, highest - scale)
-        logs[j], signs[j] = scale + np.log(abs(now)), np.sign(now)
-        error = 2 * EPS * (nodes.size * np.exp(min(2 * lost, 600.0)) + 2 * norm * abs(slope / now))
-        errors[j] = error if np.isfinite(error) and np.isfinite(logs[j]) else np.inf
-    return logs, signs, errors
+    order = np.argsort(-last, kind="stable")  # those that go on stand in front
+    still = len(nodes) - np.searchsorted(np.sort(last), np.arange(last.max(initial=0)), side="right")
+    # rows: p_k-1 and its slope, p_k and its slope, over the size of the pair p_k-1, p_k
+    before, now = np.zeros((2, len(nodes))), np.stack([np.ones(len(nodes)), np.zeros(len(nodes))])
+    scale, highest, lost = np.zeros((3, len(nodes)))
+    x, back = nodes[order], 0.0
+    with np.errstate(all="ignore"):
+        for k, m in enumerate(still):
+            after = (x[:m] - diagonal[k]) * now[:, :m] - back * before[:, :m]
+            after[1] += now[0, :m]
+            after /= off[k]
+            size = np.hypot(now[0, :m], after[0])
+            before[:, :m], now[:, :m] = now[:, :m] / size, after / size
+            scale[:m] += np.log(size)
+            np.maximum(highest[:m], scale[:m], out=highest[:m])
+            np.maximum(lost[:m], highest[:m] - scale[:m], out=lost[:m])
+            back = off[k]
+        logs = scale + np.log(np.abs(now[0]))
+        errors = 2 * EPS * (len(nodes) * np.exp(np.minimum(2 * lost, 600.0)) + 2 * norm * np.abs(now[1] / now[0]))
+        errors[~(np.isfinite(errors) & np.isfinite(logs))] = np.inf
+    out = np.empty((3, len(nodes)))
+    out[:, order] = logs, np.sign(now[0]), errors
+    return out[0], out[1], out[2]
 
 
 def _eigh(diagonal: np.ndarray, off: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

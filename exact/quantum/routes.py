@@ -1,6 +1,6 @@
 """The routes to the same answers: the Liouvillian, the generator in the POVM basis, and QuTiP.
 
-They share the local terms and nothing else; ``solve_quantum`` asks one of them for states, eigenvalues, steady states.
+They share the local terms and nothing else; ``quantum_table`` asks one of them for states, eigenvalues, steady states.
 """
 
 from __future__ import annotations

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from vanbench.exact.definitions.pauli import PAULI
 from vanbench.exact.definitions.povm import OpenQuantum
@@ -29,12 +28,12 @@ from vanbench.exact.quantum.evolve import SCHEMES, check_scheme
 from vanbench.exact.quantum.liouvillian import Liouvillian
 from vanbench.exact.quantum.observables import one_site, pairs_by_distance, purity, spin_averages, two_point
 from vanbench.exact.quantum.routes import LEADING, METHODS, Seen, origin_of
-from vanbench.exact.tidy import Row, tidy
+from vanbench.exact.tidy import Row, Table
 
 COUNTERS = ("jumps", "activity")  # one and the same: the activity of an open quantum system is its jump count
 
 
-def solve_quantum(
+def quantum_table(
     system: System,
     s: float | Sequence[float] = 0.0,
     times: float | Sequence[float] = (1.0,),
@@ -44,7 +43,7 @@ def solve_quantum(
     observable: str = "jumps",
     method: str = "auto",
     progress: Callable[[str], None] | None = None,
-) -> pd.DataFrame:
+) -> Table:
     """Exact values, tidy: columns ``quantity, s, t, value, bound, bound_kind`` (and ``site``, ``state``, ``distance``).
 
     ``sigma_x|y|z`` site averages, their ``_profile`` by site, ``purity``, ``correlation_xx|yy|zz`` (two-point
@@ -84,9 +83,7 @@ def solve_quantum(
         for row in _state_rows(system, rho, {"s": 0.0, "t": None}, [row_of(name) for name in steady]):
             bound = 2 * error if row["quantity"] == "purity" else error  # d Tr rho^2 = 2 Tr(rho d rho)
             rows.append({**row, "quantity": steady[row["quantity"]], "bound": bound})
-    frame = tidy(rows)
-    frame.attrs["method"] = taken
-    return frame
+    return Table(rows, (taken,))
 
 
 def _checked(

@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import numpy as np
 import scipy.sparse as sp
-from numba import njit
 from scipy.sparse.csgraph import breadth_first_order
 
 SYMMETRIC = 1e-12  # relative asymmetry of a pair of elements: rounding of the products along a path
 SWEEPS = 400
-STILL = 1e-2  # change of a logarithm in a sweep at which no more is gained
 
 
 def balanced(w: sp.csr_array) -> tuple[sp.csr_array, np.ndarray, bool]:
@@ -32,10 +30,12 @@ def balanced(w: sp.csr_array) -> tuple[sp.csr_array, np.ndarray, bool]:
         turned.sort_indices()
         data = np.sign(w.data) * np.sqrt(np.abs(w.data)) * np.sqrt(np.abs(turned.data))
         return sp.csr_array((data, w.indices, w.indptr), shape=w.shape), logs, True
+    from vanbench.exact.sparse.osborne import osborne  # loads the compiler, which symmetric matrices do not need
+
     outer = abs(w - sp.diags_array(w.diagonal())).tocsr()
     columns = sp.csc_array(outer)
     logs = np.zeros(w.shape[0])
-    _osborne(outer.indptr, outer.indices, outer.data, columns.indptr, columns.indices, columns.data, logs, SWEEPS)
+    osborne(outer.indptr, outer.indices, outer.data, columns.indptr, columns.indices, columns.data, logs, SWEEPS)
     powers = np.rint((logs - logs.mean()) / np.log(2)).astype(int)  # of two: scaling rounds nothing
     rows = np.repeat(np.arange(w.shape[0]), np.diff(w.indptr))
     data = np.ldexp(w.data, powers[w.indices] - powers[rows])
@@ -61,22 +61,3 @@ def _symmetric_gauge(w: sp.csr_array) -> np.ndarray | None:
     rows = np.repeat(np.arange(w.shape[0]), np.diff(forward.indptr))
     off = np.abs(half - logs[rows] + logs[forward.indices])
     return logs - logs.mean() if off.max(initial=0.0) <= SYMMETRIC * max(1.0, np.ptp(logs)) else None
-
-
-@njit(cache=True)
-def _osborne(row_ptr, row_index, row_data, col_ptr, col_index, col_data, logs, sweeps):  # type: ignore[no-untyped-def]
-    """Cycles over the states: each in turn gets equal sums in its row and its column."""
-    for _ in range(sweeps):
-        largest = 0.0
-        for i in range(logs.size):
-            row = col = 0.0
-            for k in range(row_ptr[i], row_ptr[i + 1]):
-                row += row_data[k] * np.exp(logs[row_index[k]] - logs[i])
-            for k in range(col_ptr[i], col_ptr[i + 1]):
-                col += col_data[k] * np.exp(logs[i] - logs[col_index[k]])
-            if row > 0.0 and col > 0.0:
-                step = 0.5 * np.log(row / col)
-                logs[i] += step
-                largest = max(largest, abs(step))
-        if largest < STILL:
-            break

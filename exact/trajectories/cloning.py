@@ -9,9 +9,9 @@ that of ``ln Z`` is off by ``O(1 / clones)``, which populations of half the size
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from vanbench.exact.definitions.states import require_memory
 from vanbench.exact.definitions.system import System
@@ -19,6 +19,9 @@ from vanbench.exact.errors import InputError, unknown
 from vanbench.exact.seeds import stream
 from vanbench.exact.statistics import effective_fraction, relative_weights, standard_error, systematic_sample
 from vanbench.exact.trajectories.jumptables import JumpTables, advance, compile_moves, draw_starts
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 EVEN = 0.7  # effective part of the population below which it is resampled
 SPANS = 8  # checks of the weights between two recorded times, at least
@@ -59,6 +62,8 @@ def cloning(
             for kind, size in enumerate((clones // populations, clones // populations // 2))
         )
         rows += _summary(float(value), grid, full, half, system.n_sites)
+    import pandas as pd
+
     return pd.DataFrame(rows)
 
 

@@ -10,7 +10,6 @@ import numpy as np
 from vanbench.exact.definitions.system import System
 from vanbench.exact.errors import InputError
 from vanbench.exact.seeds import number, stream
-from vanbench.exact.trajectories.jumptables import advance, compile_moves, draw_starts
 
 
 @dataclass
@@ -29,6 +28,8 @@ def trajectories(
 
     Raises ``InputError`` for times that are negative or fall, and for generators without classical trajectories.
     """
+    from vanbench.exact.trajectories.jumptables import advance, compile_moves, draw_starts  # loads sparse matrices
+
     times = np.atleast_1d(np.asarray(times, dtype=float))
     if count < 1 or not np.isfinite(times).all() or (np.diff(times, prepend=0.0) < 0).any():
         raise InputError("trajectories need at least one walker and times that rise from 0.")

@@ -11,12 +11,10 @@ from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
-from numba import njit
 
 from vanbench.exact.definitions.connections import Connections
 from vanbench.exact.definitions.system import System
 
-BLOCK = 1024  # configurations whose ln g is taken together: they stay in the cache
 RIDGE = 1e-4  # on the mean square of the columns, which are 0 or 1: those that depend on each other share
 
 
@@ -41,26 +39,13 @@ class Guide:
 
     def log(self, x: np.ndarray) -> np.ndarray:
         """``ln g``, ``(batch,)``, of configurations ``(batch, n_sites)``."""
-        return _log(x, self.clusters.sites, self.clusters.values, self.factors)
+        from vanbench.exact.trajectories.walking import log_guide
+
+        return log_guide(x, self.clusters.sites, self.clusters.values, self.factors)
 
     def plus(self, other: Guide, factor: float) -> Guide:
         """``ln g + factor ln g'``."""
         return Guide(self.clusters, self.factors + factor * other.factors)
-
-
-@njit(cache=True)
-def _log(x, sites, values, factors):  # type: ignore[no-untyped-def]
-    out = np.empty(x.shape[0])
-    for first in range(0, x.shape[0], BLOCK):
-        here = x[first : first + BLOCK].T.copy()  # walkers run fastest: many in one instruction
-        total, agrees = out[first : first + BLOCK], np.empty(here.shape[1], dtype=np.bool_)
-        total[:] = 0.0
-        for k in range(factors.shape[0]):
-            agrees[:] = here[sites[k, 0]] == values[k, 0]
-            for i in range(1, sites.shape[1]):
-                agrees &= here[sites[k, i]] == values[k, i]
-            total += factors[k] * agrees
-    return out
 
 
 def connected(system: System, size: int) -> Clusters:

@@ -9,11 +9,12 @@ import pytest
 from command_line import run
 from example_records import EXACT, example, of_task
 
+from vanbench.compare.declare.columns import columns
 from vanbench.compare.declare.task import Task, load_suite, suites
 from vanbench.compare.judge.goals import goals, markdown
 from vanbench.compare.run.exact_tables import CASES, read
 from vanbench.compare.run.exact_tables import FOLDER as library
-from vanbench.compare.run.record import FOLDER, columns
+from vanbench.compare.run.record import FOLDER
 
 
 def stored(folder, *made):

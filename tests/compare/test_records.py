@@ -13,9 +13,10 @@ from example_records import example, folder_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from vanbench.compare.declare.columns import columns
 from vanbench.compare.declare.task import Task
 from vanbench.compare.judge.collect import collect, summarise
-from vanbench.compare.run.record import Record, SchemaMismatch, columns, records
+from vanbench.compare.run.record import Record, SchemaMismatch, records
 from vanbench.compare.run.references import Reference, reference
 from vanbench.compare.run.stored import read_json
 from vanbench.exact import InputError, build, solve

@@ -17,9 +17,10 @@ from example_records import EULER_SHIFT, EXACT, example, folder_of, spread
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from vanbench.compare.declare.columns import columns
 from vanbench.compare.declare.task import Architecture
 from vanbench.compare.judge.collect import collect, last_times, summarise
-from vanbench.compare.run.record import Record, columns
+from vanbench.compare.run.record import Record
 from vanbench.compare.show.report.figures import curve, over_size, task_panels, worst_field
 from vanbench.compare.show.report.page import write_report
 from vanbench.compare.show.report.profiles import profiles

@@ -15,8 +15,10 @@ from vanbench.exact import FixedSum, InputError, System, Term, build, generator,
 from vanbench.exact.matrixfree.kernel import Layout, operator
 from vanbench.exact.matrixfree.kernel_blocked import BlockedKernel
 from vanbench.exact.matrixfree.kernel_dense import DenseKernel
-from vanbench.exact.matrixfree.kernel_generic import GenericKernel
-from vanbench.exact.matrixfree.local import Local, tilted
+from vanbench.exact.matrixfree.kernel_listed import ListedKernel
+from vanbench.exact.matrixfree.kernel_runs import RunsKernel
+from vanbench.exact.matrixfree.kernel_stored import Pattern, StoredKernel
+from vanbench.exact.matrixfree.local import Local, merged, tilted, transposed
 from vanbench.exact.threads import both
 
 ROUNDING = 1e-13  # sums of some 50 products of numbers of order one
@@ -60,7 +62,7 @@ def test_every_way_of_cutting_the_index(low_bits, rng):
     """Strides below, at and above the vector loop's, and moves that look at high, low and mixed bits."""
     for system in (build("fa", (3, 4)), build("voter", (3, 4))):
         kernel = BlockedKernel(tilted(system, 0.2), system.free_sites, low_bits)
-        plain = GenericKernel(tilted(system, 0.2), system.free_sites, 2)
+        plain = RunsKernel(tilted(system, 0.2), system.free_sites, 2)
         v, out, want = rng.random(kernel.size), rng.random(kernel.size), np.empty(kernel.size)
         product = plain.apply(v, want)
         expected = 1.5 * want - 0.25 * out
@@ -90,16 +92,54 @@ def test_random_terms(seed, d, single):
     assert np.linalg.norm(generator(system, -0.4).toarray(), 2) <= op.bound * (1 + 1e-12)
 
 
+def kernel_of(system, parts, kind):
+    """A compiled kernel, or the stored matrix, of a system that is too small for the one or too large for the other."""
+    layout, d = Layout(system), system.local_dim
+    parts = merged(parts, d)
+    codes = np.arange(layout.size) if layout.codes is None else layout.codes
+    if kind is StoredKernel:
+        return StoredKernel(parts, Pattern(parts, layout.space.free, d, layout.codes))
+    return kind(parts, layout.space.free, d, *([codes] if kind is ListedKernel else []))
+
+
+@pytest.mark.parametrize("transpose", [False, True])
+@pytest.mark.parametrize("name", CASES)
+def test_every_kernel_is_the_sparse_generator(name, transpose, rng):
+    """Also those that a system of this size does not take."""
+    system = CASES[name]
+    layout, w = Layout(system), generator(system, 0.3)
+    parts = transposed(tilted(system, 0.3)) if transpose else tilted(system, 0.3)
+    v, out = rng.standard_normal((2, layout.size))
+    v[layout.excluded] = 0.0
+    image = (w.T if transpose else w) @ layout.to_states(v)
+    for kind in (StoredKernel, ListedKernel, *([RunsKernel] if layout.codes is None else [])):
+        kernel, target = kernel_of(system, parts, kind), out.copy()
+        assert kernel.apply(v, target, 1.5, -0.25) == pytest.approx(layout.to_states(v) @ image, abs=ROUNDING * 100)
+        assert layout.to_states(target) == pytest.approx(1.5 * image - 0.25 * layout.to_states(out), abs=ROUNDING * 10)
+        assert layout.to_states(kernel.diagonal()) == pytest.approx(w.diagonal(), abs=ROUNDING)
+        assert not kernel.leaks
+
+
+def test_a_stored_kernel_of_another_field_has_the_pattern_of_the_first(rng):
+    layout = Layout(CASES["fa without its isolated state"])
+    first, second = (layout.operator(tilted(layout.system, s)) for s in (0.1, 0.5))
+    assert np.shares_memory(first.kernel.matrix.indices, second.kernel.matrix.indices)
+    v = layout.from_states(rng.random(layout.size - 1))
+    assert layout.to_states(second @ v) == pytest.approx(generator(layout.system, 0.5) @ layout.to_states(v), abs=1e-12)
+
+
 def test_each_system_takes_its_kernel():
-    assert isinstance(operator(CASES["voter"]).kernel, BlockedKernel)
-    assert isinstance(operator(CASES["asep"]).kernel, GenericKernel)
-    assert isinstance(operator(build("tfim", (3,))).kernel, DenseKernel)
+    assert isinstance(operator(CASES["voter"]).kernel, StoredKernel)
+    assert isinstance(operator(build("voter", (3, 6))).kernel, BlockedKernel)
+    assert isinstance(operator(build("asep", (18,))).kernel, RunsKernel)
+    assert isinstance(operator(build("ssep", (20,), boundary="periodic")).kernel, ListedKernel)
+    assert isinstance(operator(build("tfim", (9,))).kernel, DenseKernel)
 
 
 @pytest.mark.parametrize(("name", "shape"), [("tfim", (5,)), ("heisenberg", (2, 2)), ("heisenberg", (5,))])
 def test_filled_matrices_by_products_and_by_gathering(name, shape, rng):
     parts, free = tilted(build(name, shape), 0.2, "jumps"), range(np.prod(shape))
-    dense, plain = DenseKernel(parts, free, 4), GenericKernel(parts, free, 4)
+    dense, plain = DenseKernel(parts, free, 4), RunsKernel(parts, free, 4)
     v, out = rng.standard_normal((2, dense.size))
     want = out.copy()
     assert dense.apply(v, out, 1.5, -0.25) == pytest.approx(plain.apply(v, want, 1.5, -0.25), abs=1e-11)
@@ -119,17 +159,13 @@ def test_memory_is_a_twentieth_of_csr():
     system = build("south-east", (4, 4))
     w = generator(system, 0.1)
     stored = w.data.nbytes + w.indices.nbytes + w.indptr.nbytes
-    assert operator(system, 0.1).nbytes < stored / 20  # asked of 2^20 states
+    assert BlockedKernel(tilted(system, 0.1), system.free_sites).nbytes < stored / 20  # asked of 2^20 states
 
 
 def test_a_site_with_many_neighbours_falls_back():
     """A star of 20 leaves: its hub looks at more high bits than a pattern table holds."""
-    star = [(0, leaf) for leaf in range(1, 21)]
-    system = build("fa", (21,), edges=star, pinned="1:1,2:1,3:1,4:1,5:1,6:1,7:1,8:1")
-    assert operator(system, 0.1).size == 2**13
-    wide = build("fa", (21,), edges=star)
-    with_low = BlockedKernel
-    assert isinstance(operator(wide, 0.1).kernel, GenericKernel), with_low
+    system = build("fa", (21,), edges=[(0, leaf) for leaf in range(1, 21)])
+    assert isinstance(operator(system, 0.1).kernel, RunsKernel)
 
 
 def test_open_support_is_refused():

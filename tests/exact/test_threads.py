@@ -11,9 +11,9 @@ import pytest
 
 QUANTITIES = "ln_Z,density,activity"
 COMMANDS = {
-    "blocked kernel": f"exact fa --shape 16 --s 0.1 --times 1 --method lanczos --quantities {QUANTITIES}",
-    "generic kernel": f"exact asep --shape 16 --s 0.1 --times 0.1 --method krylov --quantities {QUANTITIES}",
-    "leading eigenvalue": "exact fa --shape 16 --s 0.1 --quantities scgf",
+    "blocked kernel": f"exact fa --shape 18 --s 0.1 --times 1 --method lanczos --quantities {QUANTITIES}",
+    "kernel in runs": f"exact asep --shape 18 --s 0.1 --times 0.1 --method krylov --quantities {QUANTITIES}",
+    "leading eigenvalue": "exact fa --shape 18 --s 0.1 --quantities scgf",
     "Lindblad": "exact tfim --shape 6 --times 0.1 --quantities sigma_x,sigma_z",
     "trajectories": "exact fa --shape 3x3 --s 0.1 --times 1 --method cloning --clones 100000 --seed 1",
 }

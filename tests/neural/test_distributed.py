@@ -103,7 +103,7 @@ def test_a_suite_is_not_for_torchrun(monkeypatch: pytest.MonkeyPatch, capsys: py
     assert "--scheduler" in capsys.readouterr().err
 
 
-COMMAND = "track east --shape 3 --s 0.1 --t-final 0.2 --tracker tdvp --samples 60 --format json --out"
+COMMAND = "track east --shape 3 --s 0.1 --t-final 0.2 --tracker tdvp --samples 60 --format json --tensorboard --out"
 
 
 @pytest.mark.slow  # three interpreters start
@@ -115,3 +115,4 @@ def test_torchrun_writes_one_record(tmp_path: Path) -> None:
     assert done.stdout.count('"records"') == 1
     (path,) = (tmp_path / "two" / "records").rglob("*.json")
     assert Record.load(path).diagnostics["processes"] == 2
+    assert len(list((tmp_path / "two" / "tensorboard").iterdir())) == 1

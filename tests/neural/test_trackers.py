@@ -16,7 +16,7 @@ from vanbench.compare.cli import app
 from vanbench.compare.declare.task import Task, method_label
 from vanbench.exact import InputError, Term, build, generator
 from vanbench.exact.spellings import TRACKERS as OLD
-from vanbench.neural import Ensemble, track, trackers
+from vanbench.neural import Ensemble, describe, track, trackers
 from vanbench.neural import build as network
 from vanbench.neural.trackers import TRACKERS, Problem, chart
 from vanbench.neural.trackers.base import BALANCE, NEEDS, PAIRS, PLAIN, POSITIVE
@@ -58,6 +58,11 @@ def tables(text: str) -> list[list[list[str]]]:
 def test_the_page_is_what_the_code_says():
     want = [chart.purposes(), chart.variants(), chart.needs(), *(chart.options(name) for name in TRACKERS)]
     assert [[table[0], *table[2:]] for table in tables(PAGE)] == [[headings, *rows] for headings, rows in want]
+
+
+def test_the_stored_tables_are_what_the_code_says():
+    """After a change: ``python -m vanbench.neural.describe``."""
+    assert describe.STORED.read_text(encoding="utf-8") == describe.as_json(describe.tables())
 
 
 def test_the_list_shows_every_option_of_every_tracker():

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from vanbench.compare.declare.columns import columns
 from vanbench.compare.learn.cycles.plots import figures
 from vanbench.compare.learn.cycles.study import LONG_CHAIN_STRIDE, Study
 from vanbench.compare.run.provenance import provenance
-from vanbench.compare.run.record import columns
 from vanbench.compare.show import canvas
 from vanbench.compare.show.grid import markdown
 from vanbench.compare.show.pages import page

@@ -21,7 +21,7 @@ from vanbench.exact.errors import unknown
 from vanbench.exact.files import write_text
 from vanbench.exact.quantum.models import tfim_model
 from vanbench.exact.quantum.observables import purity, spin_averages
-from vanbench.exact.quantum.solve import solve_quantum
+from vanbench.exact.quantum.solve import quantum_table
 from vanbench.exact.quantum.steady import leading_pairs, steady_state
 from vanbench.exact.quantum.trajectories import read, sample, split_steady, summary
 from vanbench.exact.systems.quantum import heisenberg, tfim
@@ -36,7 +36,7 @@ BIAS_SPINS = 6  # the splitting bias is a property of short distances: measured 
 
 
 def _dynamics(system, times: np.ndarray, **labels) -> pd.DataFrame:  # type: ignore[no-untyped-def]
-    frame = solve_quantum(system, 0.0, times.tolist(), [*SPINS, "purity"])
+    frame = quantum_table(system, 0.0, times.tolist(), [*SPINS, "purity"]).frame()
     wide = frame.pivot(index="t", columns="quantity", values="value").reset_index()
     for position, (name, value) in enumerate(labels.items()):
         wide.insert(position, name, value)

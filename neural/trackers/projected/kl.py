@@ -97,7 +97,7 @@ class KL(Projected):
 def _clip(parameters: Iterable[Tensor], most: float) -> None:
     """Shorten the gradient of each field to a norm of at most ``most``."""
     gradients = [p.grad for p in parameters if p.grad is not None]
-    norm = torch.stack([g.flatten(1).square().sum(1) for g in gradients]).sum(0).sqrt()
+    norm = torch.stack([g.reshape(len(g), -1).square().sum(1) for g in gradients]).sum(0).sqrt()
     scale = (most / norm.clamp_min(1e-30)).clamp_max(1.0)
     for g in gradients:
         g.mul_(scale.view(-1, *[1] * (g.ndim - 1)))

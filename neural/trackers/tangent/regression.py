@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from scipy.linalg.blas import dsyrk
 from torch import Tensor
-from torch.func import functional_call, grad, vmap
+from torch.func import functional_call, vmap
 
 from vanbench.neural.backend.distributed import mine, size, total, whole
 from vanbench.neural.ensemble import Ensemble
@@ -63,17 +63,14 @@ def _scores(ensemble: Ensemble, x: Tensor, group: slice) -> Tensor:
     net = ensemble.net
     own_scores = hasattr(net, "scores") and (net.scores_when_restricted or not net.restricted)
 
-    def one(parameters: dict[str, Tensor], y: Tensor) -> Tensor:
-        return functional_call(net, parameters, (y[None],))[0]
-
     def per_sample(parameters: dict[str, Tensor], batch: Tensor) -> Tensor:
         if own_scores:
             return functional_call(net, parameters, (batch,), {"call": "scores"})
-        gradients = vmap(grad(one), in_dims=(None, 0))(parameters, batch)
-        return torch.cat([gradients[name].flatten(1) for name in parameters], 1)
+        gradients = ensemble.gradients(parameters, batch)
+        return torch.cat([gradients[name].reshape(len(batch), -1) for name in parameters], 1)
 
     parameters = {name: value.detach()[group] for name, value in ensemble.parameters.items()}
-    x, together = x[group], ensemble.batched and x.device.type != "cpu"
+    x, together = x[group], ensemble.batched and x.device.type != "cpu" and (own_scores or ensemble.scores_together)
     rows = ensemble.at_once(CHUNK)
     if x.device.type != "cpu":
         rows = min(rows, max(1, PRODUCED // (ensemble.n_parameters * (len(x) if together else 1))))

@@ -1,7 +1,7 @@
-"""Matrix-free application of any sum of local operators: any local dimension, moves of any number of sites.
+"""Matrix-free application of any sum of local operators on a restricted support (a conserved number).
 
 Each local matrix is kept row by row with the change of the state's code that each element makes; a state gathers
-from the states that lead to it. On a restricted support a table turns codes into positions.
+from the states that lead to it. A table turns codes into positions.
 """
 
 from __future__ import annotations
@@ -11,22 +11,18 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numba import njit, prange
 
-from vanbench.exact.errors import InputError
 from vanbench.exact.matrixfree.local import Local
 from vanbench.exact.threads import both, pick
 
 
-class GenericKernel:
-    """``out = a * A v + b * out`` for vectors over ``codes`` (sorted; None: every code of the free sites).
+class ListedKernel:
+    """``out = a * A v + b * out`` for vectors over the rising ``codes`` of a restricted support."""
 
-    Raises ``InputError`` when the support is not closed under the moves.
-    """
-
-    def __init__(self, parts: Sequence[Local], free: Iterable[int], d: int, codes: np.ndarray | None = None):
+    def __init__(self, parts: Sequence[Local], free: Iterable[int], d: int, codes: np.ndarray):
         free = list(free)
         n, width = len(free), max((len(p.sites) for p in parts), default=0)
         stride_of = {int(site): d ** (n - 1 - place) for place, site in enumerate(free)}
-        self.d, self.size = d, d**n if codes is None else len(codes)
+        self.d, self.size = d, len(codes)
         self.term_strides = np.ones((len(parts), width), dtype=np.int64)
         self.term_places = np.zeros((len(parts), width), dtype=np.int64)
         self.first_row = np.zeros(len(parts), dtype=np.int64)
@@ -45,11 +41,9 @@ class GenericKernel:
                 starts.append(len(offsets))
         self.starts = np.array(starts, dtype=np.int64)
         self.offsets, self.values = np.array(offsets, dtype=np.int64), np.array(values)
-        self.codes = np.zeros(0, dtype=np.int64) if codes is None else codes
-        self.position = np.zeros(0, dtype=np.int32)
-        if codes is not None:
-            self.position = np.full(d**n, -1, dtype=np.int32)
-            self.position[codes] = np.arange(len(codes), dtype=np.int32)
+        self.codes = codes
+        self.position = np.full(d**n, -1, dtype=np.int32)
+        self.position[codes] = np.arange(len(codes), dtype=np.int32)
 
     @property
     def nbytes(self) -> int:
@@ -65,18 +59,16 @@ class GenericKernel:
         _diagonal(out, *self._arrays())
         return out
 
+    @property
+    def leaks(self) -> bool:
+        """Whether elements lead out of ``codes``."""
+        return bool(_leaks(*self._arrays()))
+
     def _arrays(self) -> tuple:
         return (
             self.d, self.codes, self.position, self.term_strides, self.term_places,
             self.first_row, self.starts, self.offsets, self.values,
         )  # fmt: skip
-
-
-def check_closed(parts: Sequence[Local], free: Iterable[int], d: int, codes: np.ndarray) -> None:
-    """Raises ``InputError`` when a move of ``parts`` (not transposed) leads from ``codes`` to any other code."""
-    leaving = [Local(p.sites, p.matrix.T.copy()) for p in parts]
-    if _leaks(*GenericKernel(leaving, free, d, codes)._arrays()):
-        raise InputError("the allowed support is not closed under the moves of this system.")
 
 
 @njit(inline="always")
@@ -95,17 +87,14 @@ def _apply(v, out, a, b, d, codes, position, strides, places, first_row, starts,
     for number in prange(n_blocks):
         product = 0.0
         for here in range(number * block, min(out.size, (number + 1) * block)):
-            code = codes[here] if codes.size else here
+            code = codes[here]
             acc = 0.0
             for t in range(first_row.size):
                 row = _local_row(code, t, d, strides, places, first_row)
                 for e in range(starts[row], starts[row + 1]):
-                    source = code + offsets[e]
-                    if codes.size:
-                        source = position[source]
-                        if source < 0:
-                            continue
-                    acc += values[e] * v[source]
+                    source = position[code + offsets[e]]
+                    if source >= 0:
+                        acc += values[e] * v[source]
             product += v[here] * acc
             out[here] = a * acc if b == 0.0 else a * acc + b * out[here]
         products[number] = product
@@ -115,7 +104,7 @@ def _apply(v, out, a, b, d, codes, position, strides, places, first_row, starts,
 @njit(cache=True)
 def _diagonal(out, d, codes, position, strides, places, first_row, starts, offsets, values):  # type: ignore[no-untyped-def]
     for here in range(out.size):
-        code = codes[here] if codes.size else here
+        code = codes[here]
         out[here] = 0.0
         for t in range(first_row.size):
             row = _local_row(code, t, d, strides, places, first_row)

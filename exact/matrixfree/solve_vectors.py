@@ -1,0 +1,169 @@
+"""Rows of ``solve`` from the evolved vectors themselves, for any system whose vectors fit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from vanbench.exact.definitions.field import occupation
+from vanbench.exact.definitions.quantities import order_of
+from vanbench.exact.definitions.system import System
+from vanbench.exact.errors import InputError
+from vanbench.exact.matrixfree import krylov
+from vanbench.exact.matrixfree.eigenvectors import leading_values, leading_vectors, scgf_and_gap
+from vanbench.exact.matrixfree.kernel import Layout, Operator
+from vanbench.exact.matrixfree.local import Local, tilted
+from vanbench.exact.matrixfree.marginals import site_sums
+from vanbench.exact.matrixfree.solve_lanczos import Question, long_time_density
+from vanbench.exact.sparse.generator import generator
+from vanbench.exact.sparse.propagate import Evolved, evolve
+from vanbench.exact.sparse.signed import negative, resolved
+from vanbench.exact.sparse.spectrum import euler_limit, euler_limit_of
+from vanbench.exact.tidy import Row
+
+SHARED = "the largest eigenvalue is degenerate: classes of states that no moves connect (absorbing states?) share it"
+
+
+def rows(system: System, layout: Layout, ask: Question, how: str) -> Iterator[Row]:
+    """One row a quantity and time from the evolved vectors themselves, by the method ``how``."""
+    matrix_free = how == "krylov"
+    stored = None if matrix_free else generator(system, ask.s, ask.observable, space=layout.space)
+    note = _unstable(stored, system, layout, ask)
+    if note:
+        yield from _no_value(ask, ask.times.tolist(), note)
+    elif ask.evolved:
+        path = _path(system, layout, ask, order_of(ask.quantities), how)
+        for now in resolved(path, system, ask.s, ask.observable, layout):
+            note = negative(system, ask.s, ask.observable, layout, now) if ask.dt else ""
+            yield from _no_value(ask, [now.t], note) if note else _at_time(system, layout, now, ask)
+        if ask.asks("trajectory_density"):
+            yield from _trajectory_density(system, layout, ask, how)
+    yield from _steady_rows(system, layout, ask)
+
+
+def _no_value(ask: Question, times: Sequence[float], note: str) -> Iterator[Row]:
+    rows = ask.evolved
+    return ({"quantity": r.name, "s": ask.s, "t": t, "value": np.nan, "note": note} for r in rows for t in times)
+
+
+def _path(system: System, layout: Layout, ask: Question, order: int, how: str) -> Iterator[Evolved]:
+    """The evolved vectors, in the order of ``layout``."""
+    if how == "krylov":
+        yield from krylov.evolve(system, ask.s, ask.times, ask.observable, order, ask.dt, layout, ask.progress)
+        return
+    dense = how == "dense"
+    for now in evolve(system, ask.s, ask.times, ask.observable, order, ask.dt, layout.space, dense, ask.progress):
+        yield Evolved(now.t, now.logs, np.stack([layout.from_states(p) for p in now.derivatives]))
+
+
+def _unstable(stored: Any, system: System, layout: Layout, ask: Question) -> str:
+    if ask.dt is None:
+        return ""
+    try:
+        if stored is None:
+            bound = Operator(layout, tilted(system, ask.s, ask.observable)).bound
+            if ask.dt * bound < 2:
+                return ""
+            ends = [leading_values(system, ask.s, ask.observable, layout, 2, which) for which in ("SR", "LM", "LR")]
+            limit, lowest = euler_limit_of(np.concatenate(ends))
+        else:
+            limit, lowest = euler_limit(stored)
+    except InputError:  # the ends of the spectrum were not found: probabilities that turn negative will tell
+        return ""
+    if ask.dt < limit:
+        return ""
+    return f"unstable on exact vectors: lambda_min = {lowest:.6g}, so dt must stay below {limit:.6g}"
+
+
+def _steady_rows(system: System, layout: Layout, ask: Question) -> Iterator[Row]:
+    head = {"s": ask.s, "t": None}
+    if ask.asks("scgf", "gap"):
+        names = [name for name in ("scgf", "gap") if name in ask.quantities]
+        try:
+            top = scgf_and_gap(system, ask.s, ask.observable, layout)
+        except InputError as error:
+            yield from ({"quantity": name, **head, "value": np.nan, "note": str(error)} for name in names)
+        else:
+            found = {"scgf": (top.theta, top.theta_error), "gap": (top.gap, top.gap_error)}
+            for name in names:
+                row = {"quantity": name, **head, "value": found[name][0], "bound": found[name][1]}
+                yield {**row, "note": SHARED} if name == "gap" and top.shared else row
+    asked = [name for name in ("rate_function", "trajectory_density") if name in ask.quantities]
+    if not asked:
+        return
+    try:
+        vectors = leading_vectors(system, ask.s, ask.observable, layout)
+    except InputError as error:
+        yield from ({"quantity": name, **head, "value": np.nan, "note": str(error)} for name in asked)
+        return
+    if "rate_function" in asked:
+        slope = vectors.left @ (Operator(layout, tilted(system, ask.s, ask.observable, 1)) @ vectors.right)
+        value = ask.s * slope - vectors.theta
+        yield {"quantity": "rate_function", **head, "value": value, "k": -slope / system.n_sites}
+    if "trajectory_density" in asked:
+        yield from long_time_density(layout, vectors.stationary, head)
+
+
+def _at_time(system: System, layout: Layout, now: Evolved, ask: Question) -> Iterator[Row]:
+    """Rows of the evolved vector ``now``; the average of a function that has no faster way over all configurations."""
+    profile = cache(lambda: _profile(system, layout, now))
+    faster: dict[str, Callable[[], Any]] = {
+        "ln_Z": lambda: now.ln_z,
+        "activity": lambda: _cumulant(system, layout, now, ask, 1),
+        "susceptibility": lambda: _cumulant(system, layout, now, ask, 2),
+        "density": lambda: profile().mean(),
+        "density_profile": profile,
+        "instantaneous_activity": lambda: _instantaneous(system, layout, now, ask.s),
+        "distribution": lambda: layout.to_states(now.distribution),
+    }
+    for row in ask.evolved:
+        if row.name in faster:
+            yield from row.rows(faster[row.name](), ask.s, now.t)
+        elif row.observe is not None:
+            yield from row.rows(row.average(system, layout.to_states(now.distribution), ask.s), ask.s, now.t)
+
+
+def _profile(system: System, layout: Layout, now: Evolved) -> np.ndarray:
+    profile, total = site_sums(layout, now.distribution, _ones(system))
+    return profile / total
+
+
+def _instantaneous(system: System, layout: Layout, now: Evolved, s: float) -> float:
+    escape = -float(Operator(layout, _diagonals(system)).diagonal() @ now.distribution)
+    return np.exp(-s) * escape / system.n_sites
+
+
+def _diagonals(system: System) -> list[Local]:
+    return [Local(p.sites, np.diag(np.diag(p.matrix))) for p in tilted(system)]
+
+
+def _cumulant(system: System, layout: Layout, now: Evolved, ask: Question, order: int) -> float:
+    """``-(1/(N t)) d^order ln Z/ds^order``; at ``t = 0`` its limit, ``-(1/N) <-| d^order W_s/ds^order |P_0>``."""
+    if now.t:
+        return -now.cumulants[order] / (system.n_sites * now.t)
+    derivative = Operator(layout, tilted(system, ask.s, ask.observable, order))
+    return -float((derivative @ layout.initial()).sum()) / system.n_sites
+
+
+def _trajectory_density(system: System, layout: Layout, ask: Question, how: str) -> Iterator[Row]:
+    """``(1/(N t)) int_0^t <sum_i x_i>``: minus the derivative of ``ln Z`` by a field on the integrated up-spins.
+
+    In Euler steps that derivative replaces one step by ``dt sum_i x_i``: ``J - 1`` steps are left to weigh with.
+    """
+    tilted_system = occupation(system, ask.s, ask.observable)
+    before = ask.times if ask.dt is None else ask.times - ask.dt
+    grid = np.unique(np.maximum([*ask.times, *before], 0.0))
+    last = 0.0
+    for now in _path(tilted_system, layout, Question(0.0, grid, (), ask.dt, "occupation"), 1, how):
+        weight, last = now.t if ask.dt is None else now.t * np.exp(last - now.ln_z), now.ln_z
+        if now.t not in ask.times or (ask.dt and negative(system, ask.s, ask.observable, layout, now)):
+            continue
+        mean = -now.cumulants[1] / weight if now.t else site_sums(layout, layout.initial(), _ones(system))[0].sum()
+        yield {"quantity": "trajectory_density", "s": ask.s, "t": now.t, "value": mean / system.n_sites}
+
+
+def _ones(system: System) -> np.ndarray:
+    return np.ones((system.n_sites, system.local_dim))
