@@ -22,7 +22,7 @@ BASE = {
 }
 
 
-FORMER_HASH = "5cf6a83f10d6dc52"
+FORMER_HASH = "ef806891481d7a74"
 
 
 def task(**changes: object) -> Task:

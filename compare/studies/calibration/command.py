@@ -10,8 +10,9 @@ import pandas as pd
 import typer
 
 from vanbench.compare.judge.errors import KEY
-from vanbench.compare.run.record import records, write_text
+from vanbench.compare.run.record import records
 from vanbench.exact import InputError
+from vanbench.exact.files import write_text
 
 COVERED = 2.0  # estimates within which the truth is to lie, in 95 % of the values
 NEAR = 5.0  # the factor between an estimate and the root-mean-square distance over seeds, in 80 % of the settings
