@@ -292,7 +292,9 @@ class Wrapped(Autoregressive):
             if order is not None:
                 self.order, self._last = order, last
                 return
-        raise InputError(_leak(type(self).__name__, readings[0][1], self.form, self._wanted(), self.net))
+        right = [sees for _, sees in readings if probe.order_of(sees) is not None]  # in another order than asked
+        sees = [*right, readings[0][1]][0]
+        raise InputError(_leak(type(self).__name__, sees, self.form, self._wanted(), self.net))
 
     def _readings(self) -> list[tuple[bool, Tensor]]:
         """For each axis that the values may stand on: which sites see which."""
