@@ -63,6 +63,7 @@ class Autoregressive(nn.Module):
     local_dims: tuple[int, ...] | None = None  # None: any
     square: bool = False  # True where all lengths of a lattice must be equal
     dtypes: tuple[str, ...] = ("float64", "float32")
+    _pins: Tensor
     pinning: bool = True  # False where a density of its own cannot hold sites at values
     one_order: bool = True  # False where `conditionals` and `step` do not exist
     scores_when_restricted: bool = False  # True where a network's own ``scores`` holds with pins and supports too

@@ -11,6 +11,7 @@ import inspect
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import torch
@@ -79,9 +80,9 @@ def wrap(
     """
     for word, value, known in (("input", input, INPUTS), ("layout", layout, LAYOUTS), ("output", output, OUTPUTS)):
         if value not in known:
-            raise unknown(word, value, known)
+            raise unknown(word, value, list(known))
     if channels is not None and channels not in CHANNELS:
-        raise unknown("channels", channels, CHANNELS)
+        raise unknown("channels", channels, list(CHANNELS))
     if channels == "flat" and (layout == "image" or input == "tokens"):
         raise InputError("channels='flat' is for layout='sites', and tokens have no channels.")
     for dtype in dtypes:
@@ -93,7 +94,7 @@ def wrap(
         raise InputError(f"output={output!r} is of value 1 against 0: it takes local_dims=(2,).")
     if isinstance(order, str) and order != "auto":
         raise InputError(f"order={order!r}: it is 'auto', a sequence of sites, or a function of the shape.")
-    own = name or getattr(factory, "__name__", type(factory).__name__)
+    own: str = name or getattr(factory, "__name__", "") or type(factory).__name__
     images = layout == "image"
     make, hyperparameters = _maker(factory, own)
     body = {
@@ -304,7 +305,7 @@ class Wrapped(Autoregressive):
             sees = torch.zeros(self.n_sites, self.n_sites, dtype=torch.bool)
             for seed in range(probe.DRAWS):
                 with probe.perturbed(self, seed):
-                    sees |= self._tried(lambda x, last=last: self._raw(x, last), seed)
+                    sees |= self._tried(partial(self._raw, last=last), seed)
             out.append((last, sees))
         return out
 
