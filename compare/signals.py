@@ -25,9 +25,9 @@ class Stopped(KeyboardInterrupt):
 
 @contextlib.contextmanager
 def raised() -> Iterator[list[int]]:
-    """Yields the numbers of the ending signals that came. Inside, the first ending signal raises `Stopped`, and a second one ends this process at once, with its children.
+    """Inside, the first ending signal raises `Stopped`, and a second one ends this process at once, with its children.
 
-    What is ignored, as SIGHUP under ``nohup``, stays so.
+    Yields the list that its number comes into. What is ignored, as SIGHUP under ``nohup``, stays so.
     """
     if threading.current_thread() is not threading.main_thread():
         yield []
