@@ -54,7 +54,7 @@ def test_what_goes_wrong_is_never_one(monkeypatch, capsys, tmp_path: Path, error
     def wrong(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr("vanbench.compare.commands.run.run_suite", wrong)
+    monkeypatch.setattr("vanbench.compare.run.suite.run_suite", wrong)
     assert run("run", "validate", "--out", tmp_path / "x") == code
     told = capsys.readouterr().err
     assert says in told
@@ -75,7 +75,7 @@ def test_signals_say_how_it_goes_on(monkeypatch, capsys, tmp_path: Path, number:
 
     before = signal.signal(number, signal.SIG_DFL)  # where the tests run in the background, some are ignored
     try:
-        monkeypatch.setattr("vanbench.compare.commands.run.run_suite", ended)
+        monkeypatch.setattr("vanbench.compare.run.suite.run_suite", ended)
         assert run("run", "validate", "--out", tmp_path / "x") == code
         assert capsys.readouterr().err == "interrupted: the same command goes on from here.\n"
         assert signal.getsignal(number) is signal.SIG_DFL
@@ -87,7 +87,7 @@ def test_a_signal_that_is_ignored_stays_so(monkeypatch, tmp_path: Path) -> None:
     """As SIGHUP is under nohup."""
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        monkeypatch.setattr("vanbench.compare.commands.run.run_suite", lambda *_, **__: os.kill(os.getpid(), 1))
+        monkeypatch.setattr("vanbench.compare.run.suite.run_suite", lambda *_, **__: os.kill(os.getpid(), 1))
         assert run("run", "validate", "--out", tmp_path / "x") == 4  # a summary that is none: it went on
     finally:
         signal.signal(signal.SIGHUP, before)
