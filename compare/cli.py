@@ -17,6 +17,7 @@ from vanbench.compare.show.escape import printable
 from vanbench.compare.streams import forgiving
 from vanbench.exact.errors import InputError
 from vanbench.exact.files import fault_of_machine
+from vanbench.exact.imports import foreign
 from vanbench.exact.registry import PluginWarning
 
 if TYPE_CHECKING:
@@ -103,9 +104,11 @@ def _code(arguments: list[str] | None) -> int:
 
     stderr = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
     try:
-        with signals.raised(), _plugin_warnings(stderr):
+        with signals.raised() as came, _plugin_warnings(stderr):
             code = app(args=arguments, standalone_mode=False)
             sys.stdout.flush()
+        if came:  # the library that parses the command line takes each for Ctrl-C
+            return exits.SIGNAL + came[0]
         return code if isinstance(code, int) else exits.OK
     except KeyboardInterrupt as stop:
         return getattr(stop, "code", exits.SIGNAL + 2)
@@ -117,11 +120,15 @@ def _code(arguments: list[str] | None) -> int:
             return _crash(stderr)
         _tell(stderr, fault)
     except Exception as error:
-        if not hasattr(error, "format_message"):  # those of the command line's own parser have one
-            return _crash(stderr)
-        from typer import rich_utils
+        place = foreign(error)
+        if hasattr(error, "format_message"):  # those of the command line's own parser have one
+            from typer import rich_utils
 
-        rich_utils.rich_format_error(error)  # type: ignore[arg-type]
+            rich_utils.rich_format_error(error)  # type: ignore[arg-type]
+        elif place is not None:
+            _tell(stderr, f"in code that is not of vanbench, {place}: {type(error).__name__}: {error}")
+        else:
+            return _crash(stderr)
     return exits.BAD_INPUT
 
 

@@ -24,26 +24,29 @@ class Stopped(KeyboardInterrupt):
 
 
 @contextlib.contextmanager
-def raised() -> Iterator[None]:
+def raised() -> Iterator[list[int]]:
     """Inside, the first ending signal raises `Stopped`, and a second one ends this process at once, with its children.
 
-    What is ignored, as SIGHUP under ``nohup``, stays so.
+    Yields the list that its number comes into. What is ignored, as SIGHUP under ``nohup``, stays so.
     """
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield []
         return
     before = {number: signal.getsignal(number) for number in ENDING}
     heard = [number for number in ENDING if before[number] not in (signal.SIG_IGN, None)]
 
+    came: list[int] = []
+
     def first(number: int, frame: FrameType | None) -> None:
         for other in heard:
             signal.signal(other, _second)
+        came.append(number)
         raise Stopped(number)
 
     try:
         for number in heard:
             signal.signal(number, first)
-        yield
+        yield came
     finally:
         for number in heard:
             signal.signal(number, before[number])

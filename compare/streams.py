@@ -49,7 +49,7 @@ class Stream:
 
 @contextlib.contextmanager
 def forgiving() -> Iterator[None]:
-    """Inside, stdout and stderr are such streams, flushed at the end; where they are closed, they lead nowhere."""
+    """Inside, stdout and stderr are such streams; where they are closed, they lead nowhere."""
     before = sys.stdout, sys.stderr
     for stream in before:
         if hasattr(stream, "reconfigure"):
@@ -60,7 +60,8 @@ def forgiving() -> Iterator[None]:
         sys.stderr = Stream(err, "standard error", needed=False)  # type: ignore[assignment]
         try:
             yield
-            sys.stdout.flush()
         finally:
+            with contextlib.suppress(OSError):  # the command has flushed what it vouches for
+                sys.stdout.flush()
             sys.stderr.flush()
             sys.stdout, sys.stderr = before

@@ -32,8 +32,8 @@ def write_file(path: Path, fill: Callable[[Path], object], root: Path | None = N
     ``root``: the folder that the file must stay in; a link on the way that leads out of it raises ``InputError``. What
     is there and is no file (``/dev/stdout``, a pipe) is written into. An ``OSError`` names ``path``.
     """
-    if root is not None and not path.parent.resolve().is_relative_to(root.resolve()):
-        raise InputError(f"{str(path)!r} leads out of {str(root)!r}: nothing is written there.")
+    if root is not None:
+        stay_inside(path, root)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists() and not path.is_file() and not path.is_dir():
@@ -44,6 +44,12 @@ def write_file(path: Path, fill: Callable[[Path], object], root: Path | None = N
         error.filename = str(path)
         raise
     return path
+
+
+def stay_inside(path: Path, root: Path) -> None:
+    """Raise ``InputError`` where links or dots lead from ``root`` out of it on the way to ``path``."""
+    if not path.parent.resolve().is_relative_to(root.resolve()):
+        raise InputError(f"{str(path)!r} leads out of {str(root)!r}: nothing is written there.")
 
 
 def _replace(path: Path, fill: Callable[[Path], object]) -> None:

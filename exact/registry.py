@@ -14,12 +14,14 @@ import inspect
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from vanbench.exact import imports
 from vanbench.exact.errors import InputError, unknown
 
 if TYPE_CHECKING:
@@ -50,8 +52,11 @@ class Registry(Generic[T]):
     builtin: Mapping[str, T]
     check: Callable[[str, Any], T]
 
-    def find(self, name: str) -> T:
-        """What ``name`` stands for. Raises ``InputError``; an unknown name is answered with those that exist."""
+    def find(self, name: str | T) -> T:
+        """What ``name`` stands for, or the thing itself. Raises ``InputError``; an unknown name is answered with those
+        that exist."""
+        if not isinstance(name, str):
+            return self.check(getattr(name, "__qualname__", repr(name)), name)
         if name in self.builtin:
             if name in self._entries():
                 self._refuse(name)
@@ -90,8 +95,9 @@ class Registry(Generic[T]):
 
     def _loaded(self, entry: EntryPoint) -> T:
         try:
-            thing = entry.load()
-        except Exception as error:  # whatever somebody's module does while it is imported
+            with _no_arguments(entry.value):
+                thing = entry.load()
+        except (Exception, SystemExit) as error:  # whatever somebody's module does while it is imported
             raise InputError(
                 f"{self.kind} {entry.name!r} of {_giver(entry)} cannot be loaded: {type(error).__name__}: {error}."
             ) from error
@@ -118,34 +124,31 @@ def _entry_points(group: str, path: tuple[str, ...]) -> Mapping[str, EntryPoint]
 
 
 def digests(things: Iterable[Any]) -> dict[str, str]:
-    """Which version of what comes from outside is used: the files that define it and those beside them that they
-    import, by name, with 16 hex digits each."""
+    """Which version of what comes from outside is used: 16 hex digits of each file that defines it or that such a file
+    imports, outside site-packages, by the end of its path that tells it from the others."""
     outside = (thing for thing in things if getattr(thing, "__module__", OURS).split(".")[0] != OURS)
-    files: set[Path] = set()
-    for thing in outside:
-        if (path := _file(thing)) is not None:
-            files |= {path, *_imported(sys.modules.get(thing.__module__), path.parent, set())}
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest()[:16] for path in sorted(files)}
+    files = imports.closure(path for thing in outside if (path := _file(thing)) is not None)
+    return {name: hashlib.sha256(path.read_bytes()).hexdigest()[:16] for name, path in _told_apart(files).items()}
 
 
-def _imported(module: ModuleType | None, folder: Path, seen: set[str]) -> Iterator[Path]:
-    """Files under ``folder`` that ``module`` has names of, and those that they have names of."""
-    for value in list(vars(module).values()) if module else ():
-        name = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
-        other = sys.modules.get(name) if isinstance(name, str) and name not in seen else None
-        path = Path(getattr(other, "__file__", None) or "/")
-        if other is not None and path.suffix == ".py" and path.is_relative_to(folder):
-            seen.add(str(name))
-            yield path
-            yield from _imported(other, folder, seen)
+def _told_apart(files: Iterable[Path]) -> dict[str, Path]:
+    """``layers.py``, or ``theirs/layers.py`` beside ``ours/layers.py``; as many folders as it takes."""
+    names: dict[str, list[Path]] = {}
+    for path in sorted(files):
+        names.setdefault(path.name, []).append(path)
+    out = {}
+    for alike in names.values():
+        depth = next(k for k in range(1, 100) if len({path.parts[-k:] for path in alike}) == len(alike))
+        out.update({"/".join(path.parts[-depth:]): path for path in alike})
+    return out
 
 
 def _file(defined: Any) -> Path | None:
     try:
         found = inspect.getsourcefile(defined)
-    except TypeError:  # made at run time, or in C
+    except (TypeError, OSError):  # made at run time, typed at a prompt, or in C
         return None
-    return Path(found) if found else None
+    return Path(found).resolve() if found and Path(found).is_file() else None
 
 
 def _giver(entry: EntryPoint) -> str:
@@ -157,12 +160,28 @@ def _load(kind: str, name: str) -> Any:
     if source.endswith(".py") and not Path(source).is_file():
         raise InputError(f"{kind} file {source!r} does not exist.")
     try:
-        module = _from_file(Path(source)) if source.endswith(".py") else importlib.import_module(source)
+        with _no_arguments(source):
+            module = _from_file(Path(source)) if source.endswith(".py") else importlib.import_module(source)
         return getattr(module, attribute)
     except InputError:
         raise
+    except SystemExit as error:  # as argparse does
+        raise InputError(
+            f"{kind} {name!r} cannot be loaded: it ends the program while it is imported (does it parse sys.argv? "
+            "Put that under `if __name__ == '__main__':`)."
+        ) from error
     except Exception as error:  # whatever a user's file does while it is read
         raise InputError(f"{kind} {name!r} cannot be loaded: {type(error).__name__}: {error}.") from error
+
+
+@contextmanager
+def _no_arguments(source: str) -> Iterator[None]:
+    """Inside, ``sys.argv`` is that of a script without arguments: those of this command are not for others to parse."""
+    held, sys.argv = sys.argv, [source]
+    try:
+        yield
+    finally:
+        sys.argv = held
 
 
 def _from_file(path: Path) -> ModuleType:

@@ -11,8 +11,9 @@ if TYPE_CHECKING:
     from vanbench.neural.ensemble import Ensemble
     from vanbench.neural.runner import Track, track
     from vanbench.neural.trackers import TRACKERS
+    from vanbench.neural.wrapped import wrap
 
-__all__ = ["ARCHITECTURES", "TRACKERS", "Autoregressive", "Ensemble", "Track", "build", "track"]
+__all__ = ["ARCHITECTURES", "TRACKERS", "Autoregressive", "Ensemble", "Track", "build", "track", "wrap"]
 # Imported at first use: torch takes seconds, and what only names networks does not need it.
 PLACES = {
     "ARCHITECTURES": "architectures",
@@ -22,6 +23,7 @@ PLACES = {
     "Track": "runner",
     "build": "architectures",
     "track": "runner",
+    "wrap": "wrapped",  # a module named wrap would take the place of the function
 }
 
 

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from vanbench.exact import Excluding, FixedSum, InputError
 from vanbench.exact.definitions.system import Support
+from vanbench.neural.probe import silence
 
 FLOOR = 1e-6  # probability given to an outcome that the product start gives none: a logit must be finite
 TABLE_CHUNK = 1 << 14  # configurations in one call where all are gone through
@@ -27,13 +28,18 @@ class Collapsed(InputError):
 
 
 def inverted(p: Tensor, uniform: Tensor) -> Tensor:
-    """The value whose share of ``[0, 1]`` holds ``uniform`` ``(...)``, for probabilities ``p`` ``(..., d)``; int8.
+    """The value whose share of ``[0, 1]`` holds ``uniform`` ``(...)``, for probabilities ``p`` ``(..., d)``.
 
     Never one of probability zero, although sums of rounded probabilities need not reach 1.
     """
     value = (uniform[..., None] >= p.cumsum(-1)[..., :-1]).sum(-1)
     last = p.shape[-1] - 1 - (p > 0).flip(-1).to(torch.int8).argmax(-1)
-    return torch.minimum(value, last).to(torch.int8)
+    return torch.minimum(value, last).to(integers(p.shape[-1]))
+
+
+def integers(local_dim: int) -> torch.dtype:
+    """The type of configurations: int8 up to 128 values a site, then int16."""
+    return torch.int8 if local_dim <= 128 else torch.int16
 
 
 class Autoregressive(nn.Module):
@@ -45,12 +51,20 @@ class Autoregressive(nn.Module):
 
     for integer configurations ``x`` of shape ``(batch, n_sites)``; ``encode`` turns them into numbers. The base adds a
     bias for each site and value and gives ``log_prob``, ``sample``, pinned sites, the restricted support, and the
-    exact start in a product distribution. For the last, a network calls its last layer ``self.output`` and gives it
-    no bias, or overrides ``zero_output``. For sampling without a full pass for each site, it may override ``start``
-    and ``step``; ``neural.architectures.incremental.Incremental`` gives both, and faster neighbours, from one method.
+    exact start in a product distribution. For the last, a network may call its last layer ``self.output`` and give
+    it no bias, or override ``zero_output``; otherwise the layer is found. For sampling without a full pass for each
+    site, it may override ``start`` and ``step``; ``neural.architectures.incremental.Incremental`` gives both, and
+    faster neighbours, from one method.
+
+    What a network cannot do it says in the attributes below; `restrict` and the constructor refuse it.
     """
 
     dimensions: tuple[int, ...] = (1, 2, 3)
+    local_dims: tuple[int, ...] | None = None  # None: any
+    square: bool = False  # True where all lengths of a lattice must be equal
+    dtypes: tuple[str, ...] = ("float64", "float32")
+    _pins: Tensor
+    pinning: bool = True  # False where a density of its own cannot hold sites at values
     one_order: bool = True  # False where `conditionals` and `step` do not exist
     scores_when_restricted: bool = False  # True where a network's own ``scores`` holds with pins and supports too
 
@@ -64,12 +78,17 @@ class Autoregressive(nn.Module):
                 f"{type(self).__name__} is for lattices of dimension {' or '.join(map(str, self.dimensions))}, "
                 f"not for shape {self.shape}."
             )
+        if self.local_dims is not None and local_dim not in self.local_dims:
+            claimed = " or ".join(map(str, self.local_dims))
+            raise InputError(f"{type(self).__name__} is for local dimension {claimed}, not {local_dim}.")
+        if self.square and len(set(self.shape)) > 1:
+            raise InputError(f"{type(self).__name__} is for lattices of equal lengths, not for shape {self.shape}.")
         self.order: list[int] = list(range(self.n_sites))
         self.channels = 1 if local_dim == 2 else local_dim
         self.site_bias = nn.Parameter(torch.zeros(self.n_sites, local_dim))
         self.register_buffer("_free", torch.ones(self.n_sites), persistent=False)
-        self.register_buffer("_pins", torch.zeros(self.n_sites, dtype=torch.int8), persistent=False)
-        self.register_buffer("_excluded", torch.zeros(0, self.n_sites, dtype=torch.int8), persistent=False)
+        self.register_buffer("_pins", torch.zeros(self.n_sites, dtype=integers(local_dim)), persistent=False)
+        self.register_buffer("_excluded", torch.zeros(0, self.n_sites, dtype=integers(local_dim)), persistent=False)
         self._total: int | None = None
         self._pinned = False
 
@@ -80,15 +99,15 @@ class Autoregressive(nn.Module):
         raise NotImplementedError(f"{type(self).__name__} must implement logits(x).")
 
     def zero_output(self) -> None:
-        """Set the last layer to zero, so that ``logits`` is zero for every ``x``."""
+        """Set the last layer to zero, so that ``logits`` is the same for every ``x``: ``self.output`` or, where there
+        is none, the last layers that do it (`probe.silence`). Raises ``InputError`` where none do."""
         output = getattr(self, "output", None)
-        if output is None:
-            raise InputError(
-                f"{type(self).__name__} cannot start in a product distribution: name its last layer 'output' or "
-                "override zero_output()."
-            )
-        for parameter in output.parameters():
-            nn.init.zeros_(parameter)
+        if isinstance(output, nn.Module):
+            for parameter in output.parameters():
+                nn.init.zeros_(parameter)
+        else:
+            x = torch.rand(8, self.n_sites, generator=torch.Generator().manual_seed(0)) * self.local_dim
+            silence(self, self.logits, x.to(device=self.site_bias.device, dtype=self._pins.dtype), [self.site_bias])
 
     def start(self, n: int) -> Any:
         """A cache for sampling ``n`` configurations; None where a network has none."""
@@ -110,16 +129,20 @@ class Autoregressive(nn.Module):
 
     def restrict(self, pinned: Mapping[int, int] | None = None, support: Support | None = None) -> Autoregressive:
         """Hold ``pinned`` sites at their values and keep to ``support``; the distribution stays exactly normalised."""
+        if not self.pinning and (pinned or support is not None):
+            raise InputError(
+                f"{type(self).__name__} cannot be restricted: it claims neither pinned sites nor a support."
+            )
         device = self.site_bias.device
         self._free = torch.ones(self.n_sites, device=device, dtype=self.site_bias.dtype)
-        self._pins = torch.zeros(self.n_sites, device=device, dtype=torch.int8)
+        self._pins = torch.zeros_like(self._pins)
         self._pinned = bool(pinned)
         for site, value in (pinned or {}).items():
             self._free[site], self._pins[site] = 0.0, value
-        self._excluded = torch.zeros(0, self.n_sites, device=device, dtype=torch.int8)
+        self._excluded = torch.zeros(0, self.n_sites, device=device, dtype=self._pins.dtype)
         self._total = None
         if isinstance(support, Excluding):
-            excluded = torch.as_tensor(np.asarray(support.configurations), dtype=torch.int8, device=device)
+            excluded = torch.as_tensor(np.asarray(support.configurations), dtype=self._pins.dtype, device=device)
             self._excluded = excluded[((excluded == self._pins) | (self._free > 0)).all(1)]  # pins exclude the others
         elif isinstance(support, FixedSum):
             self._total = support.total
@@ -237,12 +260,12 @@ class Autoregressive(nn.Module):
         return getattr(self, call)(x, *arguments)
 
     def draw(self, uniforms: Tensor) -> Tensor:
-        """Configurations from uniform numbers ``(n, n_sites)`` by inverting each conditional; int8.
+        """Configurations from uniform numbers ``(n, n_sites)`` by inverting each conditional; `integers`.
 
         The same numbers give the same sample up to the change of the network: common random numbers. Excluded
         configurations can appear here; ``sample`` rejects them.
         """
-        x = torch.zeros_like(uniforms, dtype=torch.int8)
+        x = torch.zeros_like(uniforms, dtype=self._pins.dtype)
         cache = self.start(len(uniforms))
         for k, site in enumerate(self.order):
             logits, cache = self.step(k, x, cache)
@@ -254,7 +277,7 @@ class Autoregressive(nn.Module):
         return x
 
     def _invert(self, logits: Tensor, uniform: Tensor) -> Tensor:
-        """The value whose cumulative probability holds ``uniform``; int8."""
+        """The value whose cumulative probability holds ``uniform``."""
         if self.local_dim == 2:
             first = torch.sigmoid(logits[..., 0] - logits[..., 1])
             return ((uniform >= first) & (first < 1)).to(torch.int8)
@@ -262,7 +285,7 @@ class Autoregressive(nn.Module):
 
     @torch.no_grad()
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
-        """``n`` independent configurations ``(n, n_sites)``, int8, exactly from ``exp(log_prob)``."""
+        """``n`` independent configurations ``(n, n_sites)``, `integers`, exactly from ``exp(log_prob)``."""
         x = self.draw(self._uniforms(n, generator))
         for _ in range(MAX_TRIES):
             bad = self.rejected(x)
@@ -285,7 +308,8 @@ class Autoregressive(nn.Module):
         self.zero_output()
         p = torch.as_tensor(np.maximum(product, FLOOR), dtype=torch.float64)
         p = p / p.sum(-1, keepdim=True)
-        self.site_bias.copy_(p.log())
+        rest = self.logits(self._pins[None])[0].double() if self.one_order else 0.0  # of a last layer's bias
+        self.site_bias.copy_(p.log().to(self.site_bias.device) - rest)
         if self._total is not None:
             self._count_ways(p)
         return self

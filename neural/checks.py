@@ -16,6 +16,7 @@ SIGMAS = 5.0  # standard errors: beyond it one normal number in 2 million, so th
 # thousand samples neither their mean nor its standard error is known.
 FEW = 0.1
 TENTH = 0.1  # of ln Z, by which the published estimator may lie below it
+UNSURE = 0.05  # of ln Z, or of a weight: an error estimate beyond it belongs beside every use of the number
 LEFT = 0.01  # nats that each step may leave: measured 1e-4 to 3e-3 with Adam, where ln Z is right
 # Measured on FA, East and TFIM, t up to 10: networks that can follow lose 0.002 to 0.02 of the path, 0.15 with the
 # noise of Adam; product networks 0.06 where ln Z still is right to 1e-4, and 0.3 to 0.9 where it is not.
@@ -81,6 +82,16 @@ def eaten(followed: float, lost: float, fastest: float, left: float) -> str:
     return (
         f"the network follows only {max(0.0, 1 - lost / followed):.0%} of the change that the system asks for: the "
         "projection onto it eats the signal; take a network that can represent more, or train it longer"
+    )
+
+
+def uncertain(value: float, estimate: float) -> str:
+    """``ln Z`` against its error estimate."""
+    if not estimate > max(UNSURE * abs(value), UNSURE):
+        return ""
+    return (
+        f"ln Z = {value:.6g} may be off by {estimate:.2g}, by what its steps leave of the equation: take a network "
+        "that can represent more, smaller steps, or more samples"
     )
 
 

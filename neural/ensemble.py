@@ -7,21 +7,25 @@ what makes differences over ``s`` sharp.
 
 from __future__ import annotations
 
-import copy
+import warnings
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.func import functional_call, vmap
+from torch.func import functional_call, grad, vmap
 
+from vanbench.exact.registry import PluginWarning
 from vanbench.neural.autoregressive import MAX_TRIES, Autoregressive, Collapsed
 from vanbench.neural.backend.distributed import memory, mine, whole
 from vanbench.neural.backend.replay import Replayed
+from vanbench.neural.copies import duplicate
 
 Parameters = Mapping[str, Tensor]
 SITE_BYTES = 8192  # of a site of a configuration in one call: a transformer takes as much, `sitewise` a hundredth
+REFUSED = (RuntimeError, ValueError, NotImplementedError)  # what `vmap` raises where it cannot batch an operation
 SHARE = 0.25  # of the memory of a GPU for one call
 
 
@@ -32,7 +36,7 @@ class Ensemble:
     """
 
     def __init__(self, net: Autoregressive, replicas: int = 1):
-        self.net = copy.deepcopy(net).requires_grad_(False)
+        self.net = duplicate(net).requires_grad_(False)
         self.replicas = replicas
         self.parameters: dict[str, Tensor] = {
             name: value.detach().expand(replicas, *value.shape).clone().requires_grad_()
@@ -67,6 +71,14 @@ class Ensemble:
             value.copy_(parameters[name])
 
     @torch.no_grad()
+    def start_from(self, products: np.ndarray) -> None:
+        """Each copy becomes the product distribution of its own ``(R, n_sites, d)``, as by `initialise`."""
+        for r, product in enumerate(products):
+            self.net.initialise(product)
+            for name, value in self.parameters.items():
+                value[r].copy_(self.net.get_parameter(name))
+
+    @torch.no_grad()
     def move(self, start: Parameters, direction: Tensor, span: float = 1.0) -> None:
         """To ``start + span * direction``, all parameters of a copy in a row: ``(R, n_parameters)``."""
         at = 0
@@ -77,8 +89,10 @@ class Ensemble:
 
     def copy_of(self, replica: int) -> Autoregressive:
         """One member as a network of its own."""
-        net = copy.deepcopy(self.net)
-        net.load_state_dict({name: value[replica].detach() for name, value in self.parameters.items()}, strict=True)
+        net = duplicate(self.net)
+        with torch.no_grad():
+            for name, value in net.named_parameters():
+                value.copy_(self.parameters[name][replica])
         return net
 
     def log_prob(self, x: Tensor, parameters: Parameters | None = None) -> Tensor:
@@ -137,9 +151,45 @@ class Ensemble:
         self.batched = True
         try:
             self.log_prob(self._call(self.parameters, self._uniforms(2, None), "draw"))
-        except (RuntimeError, ValueError, NotImplementedError):
+        except REFUSED:
             return False
         return True
+
+    def gradients(self, parameters: Parameters, x: Tensor) -> dict[str, Tensor]:
+        """``d ln p(x) / d theta`` of each of ``(batch, n_sites)`` in one member: ``{name: (batch, ...)}``."""
+        if self.scores_together or not len(x):
+            return self._together(parameters, x)
+        return self._row_by_row(parameters, x)
+
+    @cached_property
+    def scores_together(self) -> bool:
+        """Whether ``vmap`` can batch them; where it cannot, they are computed row by row, which is told once."""
+        try:
+            with torch.random.fork_rng(devices=[]):
+                self._together(_replica(self.frozen(), 0), self._uniforms(2, None)[0].to(torch.int8))
+        except REFUSED:
+            warnings.warn(
+                f"torch.vmap cannot batch the gradients of {type(self.net).__name__} (nn.GRU, a .data mask, .item()?): "
+                "they are computed configuration by configuration, exactly but slowly.",
+                PluginWarning,
+                stacklevel=2,
+            )
+            return False
+        return True
+
+    def _together(self, parameters: Parameters, x: Tensor) -> dict[str, Tensor]:
+        return vmap(grad(lambda p, y: self._one(p, y[None], "log_prob")[0]), in_dims=(None, 0))(dict(parameters), x)
+
+    def _row_by_row(self, parameters: Parameters, x: Tensor) -> dict[str, Tensor]:
+        leaves = {name: value.detach().requires_grad_() for name, value in parameters.items()}
+        rows = []
+        with torch.enable_grad():
+            for y in x:
+                value = self._one(leaves, y[None], "log_prob")[0]
+                rows.append(
+                    torch.autograd.grad(value, list(leaves.values()), allow_unused=True, materialize_grads=True)
+                )
+        return {name: torch.stack(column) for name, column in zip(leaves, zip(*rows))}
 
 
 def _replica(parameters: Parameters, r: int) -> dict[str, Tensor]:

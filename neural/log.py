@@ -21,6 +21,7 @@ class RunLog:
 
     s: list[float]
     t: float = 0.0
+    opened: np.ndarray | float = 0.0  # ln Z before the first step (`opening`)
     steps: int = 0
     default: str = ""
     negative: int = 0
@@ -44,10 +45,10 @@ class RunLog:
         self.wall = wall
         for name, increment in step.increments.items():
             value, covariance = (a.double().cpu().numpy() for a in (increment.value, increment.covariance))
-            self.ln_z[name] = self.ln_z.get(name, 0.0) + value
+            self.ln_z[name] = self.ln_z.get(name, self.opened) + value
             self.covariance[name] = self.covariance.get(name, 0.0) + covariance
         if step.summed is not None:
-            self.summed = (0.0 if self.summed is None else self.summed) + step.summed.double().cpu().numpy()
+            self.summed = (self.opened if self.summed is None else self.summed) + step.summed.double().cpu().numpy()
         diagnostics = {name: value.detach().cpu().numpy() for name, value in step.diagnostics.items()}
         if "path" in diagnostics:
             path = diagnostics["path"].astype(float)
@@ -83,12 +84,14 @@ class RunLog:
 
     def to_dict(self) -> dict[str, Any]:
         """For a checkpoint: lists and numbers only."""
-        plain = {k: v for k, v in self.__dict__.items() if k not in ("ln_z", "covariance", "warnings", *ARRAYS)}
+        apart = ("ln_z", "covariance", "warnings", "opened", *ARRAYS)
+        plain = {k: v for k, v in self.__dict__.items() if k not in apart}
         arrays = {k: getattr(self, k) for k in ARRAYS}
         return {
             **plain,
             **{k: None if v is None else v.tolist() for k, v in arrays.items()},
             "warnings": [asdict(warning) for warning in self.warnings],
+            "opened": np.asarray(self.opened).tolist(),
             "ln_z": {k: v.tolist() for k, v in self.ln_z.items()},
             "covariance": {k: v.tolist() for k, v in self.covariance.items()},
         }
@@ -96,6 +99,7 @@ class RunLog:
     @staticmethod
     def from_dict(stored: dict[str, Any]) -> RunLog:
         arrays = {
+            "opened": np.array(stored.get("opened", 0.0)),
             "ln_z": {k: np.array(v) for k, v in stored["ln_z"].items()},
             "covariance": {k: np.array(v) for k, v in stored["covariance"].items()},
             **{k: None if stored.get(k) is None else np.array(stored[k]) for k in ARRAYS},

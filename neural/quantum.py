@@ -59,8 +59,13 @@ class Outcomes:
     def mean(self, values: np.ndarray) -> Row:
         """Average of ``values`` ``(n,)`` with its standard error."""
         if self.weights is not None:
-            return {"value": float(self.weights.cpu().numpy() @ values), "stderr": 0.0}
-        return {"value": float(values.mean()), "stderr": standard_error(values)}
+            return {"value": float(self.weights.cpu().numpy() @ values), "sampling_stderr": 0.0}
+        return {"value": float(values.mean()), "sampling_stderr": standard_error(values)}
+
+    def spread(self, values: np.ndarray) -> float:
+        """The standard deviation of ``values`` ``(n,)``."""
+        w = np.full(len(values), 1 / len(values)) if self.weights is None else self.weights.cpu().numpy()
+        return float(np.sqrt(w @ (values - w @ values) ** 2))
 
     @cached_property
     def _rank(self) -> np.ndarray:
@@ -78,12 +83,13 @@ class Outcomes:
         ``whole``: also that of the whole state, up to 9 spins.
         """
         for name, q in self.system.local_observables.items():
-            spins = self.expected @ q
+            spins, drawn = self.expected @ q, self.outcome @ q
             if name in quantities:
-                yield {"quantity": name, **self.mean(spins.mean(1))}
+                yield {"quantity": name, **self.mean(spins.mean(1)), "spread": self.spread(drawn.mean(1))}
             if PROFILES[name] in quantities:
                 for site in range(self.system.n_sites):
-                    yield {"quantity": PROFILES[name], **self.mean(spins[:, site]), "site": site}
+                    spread = self.spread(drawn[:, site])
+                    yield {"quantity": PROFILES[name], **self.mean(spins[:, site]), "site": site, "spread": spread}
             if CORRELATIONS[name] in quantities:
                 yield from self._correlations(CORRELATIONS[name], q)
         for row in (row for row in map(row_of, quantities) if row.observe is not None):
@@ -138,7 +144,7 @@ class Outcomes:
         with torch.no_grad():
             p = self.net.log_prob_all(configurations(n, 4, self.x.device)).double().exp().cpu().numpy()
         if purity:
-            yield {"quantity": "purity", "value": distribution_purity(p, povm), "stderr": 0.0}
+            yield {"quantity": "purity", "value": distribution_purity(p, povm), "sampling_stderr": 0.0}
         if eigenvalue:
             value = smallest_eigenvalue(povm.density_matrix(p))
-            yield {"quantity": "smallest_eigenvalue", "value": value, "stderr": 0.0}
+            yield {"quantity": "smallest_eigenvalue", "value": value, "sampling_stderr": 0.0}

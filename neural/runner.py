@@ -16,10 +16,10 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from vanbench.exact import InputError, StateSpace, System
+from vanbench.exact import InputError, System
 from vanbench.exact.definitions.quantities import TRACK_DEFAULT, evolved, kind_of, middle
 from vanbench.exact.definitions.quantities import asked as rows_of
-from vanbench.exact.definitions.quantity import CLASSICAL, NETWORKS
+from vanbench.exact.definitions.quantity import CLASSICAL, NETWORKS, Quantity
 from vanbench.exact.files import write_text
 from vanbench.exact.warning import AccuracyWarning, RunWarning
 from vanbench.neural import architectures, checks, quantum, trackers
@@ -27,10 +27,12 @@ from vanbench.neural.asked import DTYPES, check, check_times
 from vanbench.neural.autoregressive import FLOOR, Autoregressive, Collapsed
 from vanbench.neural.backend import checkpoint, distributed
 from vanbench.neural.callbacks import Callback, Checkpoint, Moment
-from vanbench.neural.ensemble import Ensemble
+from vanbench.neural.defect import Carried, Defects, distance, of_mean
+from vanbench.neural.ensemble import Ensemble, Parameters
 from vanbench.neural.fields import Fields
 from vanbench.neural.log import Row, RunLog
-from vanbench.neural.trackers.base import MAX_SUMMED, Problem
+from vanbench.neural.opening import opening
+from vanbench.neural.trackers.base import Problem, few_states
 
 
 @dataclass
@@ -53,7 +55,7 @@ class Track:
 
     def distribution(self, index: int = 0) -> np.ndarray | None:
         """Its probabilities in ``StateSpace`` order, ``(n_states,)``; None beyond 2^16 states and without a network."""
-        if not self.diagnostics["n_parameters"] or not _summable(self.problem.system):
+        if not self.diagnostics["n_parameters"] or not few_states(self.problem.system):
             return None
         log_prob = self.problem.log_prob(self.problem.all_states())
         return log_prob[self.fields.trained_index(index)].double().exp().cpu().numpy()
@@ -80,11 +82,13 @@ def track(
 ) -> Track:
     """Follow ``dP/dt = W_s P`` from the system's start with one network for each ``s``, all trained side by side.
 
-    ``records``: ``quantity, s, t, value, stderr`` (``site`` for profiles): ``ln_Z`` by the default estimator,
-    ``ln_Z:<estimator>`` by each, ``ln_Z_summed`` with the step normalisers summed over all configurations (``project``,
-    up to 2^16 states), and the observables of the tracked distribution. Trackers of the symmetrised amplitude have
-    those of the middle of the trajectory in the s-ensemble, and call them so (``middle_density``). ``activity`` and
-    ``susceptibility`` train two more networks at ``s -+ h`` (`fields.spacing`). With ``out``, a checkpoint, and
+    ``records``: ``quantity, s, t, value, sampling_stderr`` (``site`` for profiles), and where defects can be weighed
+    (`defect`) ``error_estimate``, the distance from continuous time: ``ln_Z`` by the default estimator, with the
+    ``score`` of `defect.Defects.score`, ``ln_Z:<estimator>`` by each, ``ln_Z_summed`` with the step normalisers summed
+    over all configurations (``project``, up to 2^16 states), and the observables of the tracked distribution. Trackers
+    of the symmetrised amplitude have those of the middle of the trajectory in the s-ensemble, and call them so
+    (``middle_density``). ``activity`` and ``susceptibility`` train two more networks at ``s -+ h`` (`fields.spacing`).
+    With ``out``, a checkpoint, and
     ``resume`` goes on from it with the same numbers.
     ``callbacks`` are called after each step and may end the run (see `callbacks`). What `checks` finds on the way
     stands in ``warnings`` of the result, and is told as an ``AccuracyWarning``.
@@ -106,15 +110,21 @@ def track(
     fields = Fields.of(asked_s, quantities, volume, variant.noiseless)
     architecture_options = _with_edges(architecture, system, architecture_options or {})
     net = architectures.build(architecture, system.shape, system.local_dim, **architecture_options)
+    architectures.check_dtype(net, dtype)
     net = net.to(device=torch_device, dtype=DTYPES[dtype]).restrict(system.pinned, system.support)
     trackers.check_network(method, target, net)
     net.initialise(system.initial)
     generator = torch.Generator(torch_device).manual_seed(seed)
-    ensemble, summed = Ensemble(net, len(fields.trained)), project and _summable(system)
+    ensemble, summed = Ensemble(net, len(fields.trained)), project and few_states(system)
     problem = Problem(system, fields.trained, observable, ensemble, generator, summed, target)
     runner = trackers.moving(method, problem)
-    state = runner.init(problem)
     log = RunLog(fields.trained)
+    if runner.path == "P" and target == "time" and (begun := opening(problem, float(grid[grid > 0].min(initial=1.0)))):
+        problem.ensemble.start_from(begun.product)
+        problem.opened = log.t = begun.t
+        log.opened = begun.ln_z
+    state = runner.init(problem)
+    defects = Defects(runner.path == "psi", seed) if runner.path and target == "time" else None
     config = {
         "system": system.name,
         "shape": list(system.shape),
@@ -139,12 +149,14 @@ def track(
                 problem.ensemble.load(stored["parameters"])
                 generator.set_state(stored["generator"].cpu())
                 state, log = stored["state"], RunLog.from_dict(stored["log"])
+                if defects is not None:
+                    defects.load(stored["defects"])
             except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
                 raise InputError(f"{out / checkpoint.NAME} is damaged: remove it to start afresh.") from error
             check_times(grid, log)
     written = out if distributed.rank() == 0 else None
     asked = tuple(row.name for row in rows_of(quantities, (NETWORKS,), kind_of(system)))
-    run = _Run(problem, runner, state, log, fields, grid, asked, variant.middle, written, config, callbacks)
+    run = _Run(problem, runner, state, log, fields, grid, asked, variant.middle, written, config, callbacks, defects)
     try:
         ended = run.go()
     except trackers.Diverged as error:
@@ -166,6 +178,7 @@ class _Run:
     out: Path | None
     config: dict[str, Any]
     callbacks: Sequence[Callback]
+    defects: Defects | None
 
     def __post_init__(self) -> None:
         self.checkpoint = Checkpoint(self.out, self._content) if self.out is not None else None
@@ -173,7 +186,7 @@ class _Run:
     def go(self) -> str | None:
         """To the last time; or until a callback ends the run, whose sentence is returned."""
         began, ended = time.perf_counter() - self.log.wall, None
-        if self.log.t == 0 and self.times.size and self.times[0] == 0:
+        if self.log.steps == 0 and self.times.size and self.times[0] == 0:
             self._record(0.0)
         end = float(self.times[-1])
         while self.log.t < end * (1 - 1e-12) and not ended:
@@ -193,16 +206,18 @@ class _Run:
         return ended
 
     def _step(self, limit: float) -> trackers.Step:
-        with self._kept():
+        with self._kept() as before:
             self.state, step = self.runner.step(self.problem, self.state, limit)
+            if self.defects is not None:
+                self.defects.add(self.problem, before, step, self.log.t + step.dt, self.runner.cost(self.problem))
             return step
 
     @contextmanager
-    def _kept(self) -> Iterator[None]:
+    def _kept(self) -> Iterator[Parameters]:
         """Whatever ends the run inside leaves the networks and the log from before."""
         good = self.problem.ensemble.frozen()
         try:
-            yield
+            yield good
         except (trackers.Diverged, torch.linalg.LinAlgError, Collapsed, torch.cuda.OutOfMemoryError) as error:
             self.problem.ensemble.load(good)
             self._close()
@@ -220,7 +235,7 @@ class _Run:
         if self.checkpoint is not None:
             self.checkpoint.save()
             log = self.log.frame().to_json(orient="records", lines=True)
-            write_text(self.checkpoint.folder / "metrics.jsonl", log)
+            write_text(self.checkpoint.folder / "metrics.jsonl", log, self.checkpoint.folder.parent)
 
     def _tell(self, told: Iterable[RunWarning]) -> None:
         for warning in told:
@@ -237,29 +252,54 @@ class _Run:
             "state": self.state,
             "generator": self.problem.generator.get_state(),
             "log": self.log.to_dict(),
+            "defects": self.defects.to_dict() if self.defects is not None else None,
         }
 
     # -- records ---------------------------------------------------------------------------------------------------
 
     def _record(self, t: float) -> None:
         with self._kept():
-            self.log.records += [*self._ln_z_rows(t), *self._difference_rows(t), *self._observable_rows(t)]
+            self.carried = self._carried(t)
+            ln_z = self._ln_z_rows(t)
+            for row in ln_z:
+                if text := checks.uncertain(float(row["value"]), float(row.get("error_estimate") or 0.0)):
+                    self._tell([RunWarning("error estimate", text, "ln_Z", row["s"], t)])
+            self.log.records += [*ln_z, *self._difference_rows(t), *self._observable_rows(t)]
+
+    def _carried(self, t: float) -> list[list[Carried]]:
+        """Of each trained field, what the defects so far do; empty where they cannot be weighed."""
+        if self.defects is None or not self.defects.parts:
+            return []
+        return [self.defects.carried(self.problem, r, t) for r in range(len(self.fields.trained))]
+
+    def _estimate(self, weights: np.ndarray, stderr: float) -> float | None:
+        """Of the combination ``weights . ln_Z``: its distance from continuous time."""
+        if not self.carried:
+            return None
+        steps = zip(*self.carried)
+        parts = [sum(w * one.shift for w, one in zip(weights, step) if w) for step in steps]
+        return float(np.hypot(distance(parts), stderr))  # type: ignore[arg-type]
 
     def _ln_z_rows(self, t: float) -> list[Row]:
         rows: list[Row] = []
+        n = self.problem.system.n_sites
         for r, s in self.fields.reported:
             if not self.log.ln_z:  # t = 0
-                rows.append({"quantity": "ln_Z", "s": s, "t": t, "value": 0.0, "stderr": 0.0})
+                start = {"value": 0.0, "sampling_stderr": 0.0, "error_estimate": 0.0}
+                rows.append({"quantity": "ln_Z", "s": s, "t": t, **start})
+            own = np.eye(len(self.fields.trained))[r]
             for name, value in self.log.ln_z.items():
                 stderr = float(np.sqrt(max(0.0, self.log.covariance[name][r, r])))
-                row = {"s": s, "t": t, "value": float(value[r]), "stderr": stderr, "estimator": name}
+                row = {"s": s, "t": t, "value": float(value[r]), "sampling_stderr": stderr, "estimator": name}
                 rows.append({"quantity": f"ln_Z:{name}", **row})
                 if name == self.log.default:
+                    row["error_estimate"] = self._estimate(own, stderr)
+                    if self.defects is not None:
+                        row["score"] = self.defects.score(r, t, n)
                     rows.append({"quantity": "ln_Z", **row})
             if self.log.summed is not None:
-                rows.append(
-                    {"quantity": "ln_Z_summed", "s": s, "t": t, "value": float(self.log.summed[r]), "stderr": 0.0}
-                )
+                exact = {"value": float(self.log.summed[r]), "sampling_stderr": 0.0}
+                rows.append({"quantity": "ln_Z_summed", "s": s, "t": t, **exact})
         return rows
 
     def _difference_rows(self, t: float) -> list[Row]:
@@ -271,7 +311,9 @@ class _Run:
             for s, weights in self.fields.derivative(quantity.order):
                 value = -float(weights @ self.log.ln_z[self.log.default]) / (n * t)
                 stderr = self.log.stderr(self.log.default, weights) / (n * t)
-                rows.append({"quantity": quantity.name, "s": s, "t": t, "value": value, "stderr": stderr})
+                estimate = self._estimate(weights / (n * t), stderr)
+                row = {"s": s, "t": t, "value": value, "sampling_stderr": stderr, "error_estimate": estimate}
+                rows.append({"quantity": quantity.name, **row})
         return rows
 
     def _observable_rows(self, t: float) -> list[Row]:
@@ -289,10 +331,20 @@ class _Run:
                 values = torch.from_numpy(quantity.values(self.problem.system, x[r].cpu().numpy(), s)).to(x.device)
                 head = {"quantity": middle(quantity.name) if self.middle else quantity.name, "s": s, "t": t}
                 if values.ndim == 1:
-                    rows.append({**head, **_mean(values, w)})
+                    own = [{**head, **_mean(values, w)}]
                 else:
-                    rows += [{**head, **_mean(values[:, i], w), "site": i} for i in range(values.shape[1])]
+                    own = [{**head, **_mean(values[:, i], w), "site": i} for i in range(values.shape[1])]
+                self._estimate_means(own, quantity, r, s)
+                rows += own
         return rows
+
+    def _estimate_means(self, rows: list[Row], quantity: Quantity, r: int, s: float) -> None:
+        """The distances of an observable of the end, a row each."""
+        if not self.carried or self.middle:
+            return
+        ends = [quantity.values(self.problem.system, one.x, s) for one in self.carried[r]]
+        for row, off in zip(rows, of_mean(self.carried[r], ends)):
+            row["error_estimate"] = float(np.hypot(off, row["sampling_stderr"]))
 
     def _quantum_rows(self, t: float) -> list[Row]:
         seen = self.runner.observe(self.problem, self.state)
@@ -302,14 +354,19 @@ class _Run:
             net, w = self.problem.ensemble.copy_of(r), None if weights is None else weights[r]
             outcomes = quantum.Outcomes(self.problem.system, net, x[r], w)
             last = t >= float(self.times[-1])
-            rows += [{"s": s, "t": t, **row} for row in outcomes.rows(self.quantities, last, s)]
+            for row in outcomes.rows(self.quantities, last, s):
+                spread = row.pop("spread", None)
+                if spread is not None and self.defects is not None:
+                    off = self.defects.bound(r, float(spread))
+                    row["error_estimate"] = float(np.hypot(off, row["sampling_stderr"]))
+                rows.append({"s": s, "t": t, **row})
         return rows
 
 
 def _mean(values: Tensor, weights: Tensor | None) -> Row:
     if weights is not None:
-        return {"value": float(weights @ values), "stderr": 0.0}
-    return {"value": float(values.mean()), "stderr": float(values.std() / np.sqrt(len(values)))}
+        return {"value": float(weights @ values), "sampling_stderr": 0.0}
+    return {"value": float(values.mean()), "sampling_stderr": float(values.std() / np.sqrt(len(values)))}
 
 
 def _result(
@@ -332,12 +389,6 @@ def _result(
     asked = frame[np.isin(frame.index % len(fields.trained), reported)].reset_index(drop=True)
     records = [row for row in log.records if np.isclose(times, row["t"], rtol=1e-9).any()]  # not what others asked for
     return Track(pd.DataFrame(records), asked, log.default, diagnostics, problem, fields, list(log.warnings), ended)
-
-
-def _summable(system: System) -> bool:
-    if system.local_dim ** len(system.free_sites) > 16 * MAX_SUMMED:
-        return False
-    return StateSpace(system).size <= MAX_SUMMED
 
 
 def _with_edges(architecture: str, system: System, options: dict[str, Any]) -> dict[str, Any]:

@@ -281,8 +281,10 @@ class PathAroundOutput(Healthy):
         return super().logits(x) + self.around(self.features(x))
 
 
-class NoOutputLayer(Healthy):
-    caught_by, says = "product start", "name its last layer 'output'"
+class NothingToSilence(Healthy):
+    """Its last layer has another name, and beside it a site sees the one before without any parameter."""
+
+    caught_by, says = "product start", "Override zero_output"
 
     def __init__(self, shape: tuple[int, ...], local_dim: int = 2):
         super().__init__(shape, local_dim)
@@ -290,7 +292,33 @@ class NoOutputLayer(Healthy):
         del self.output
 
     def logits(self, x: Tensor) -> Tensor:
-        return self.last(self.features(x))
+        before = F.pad(self.encode(x)[:, :-1, :1], (0, 0, 1, 0))
+        return self.last(self.features(x)) + before * torch.arange(self.local_dim)
+
+
+class LayersKeptElsewhere(Healthy):
+    """A copy of it goes on with the layer of the original."""
+
+    caught_by, says = "copies", "first.weight.* would never change"
+    kept: ClassVar[list[nn.Module]] = []
+
+    def __init__(self, shape: tuple[int, ...], local_dim: int = 2):
+        super().__init__(shape, local_dim)
+        self.index = len(self.kept)
+        self.kept.append(self.first)
+
+    def features(self, x: Tensor) -> Tensor:
+        first = self.kept[self.index]
+        h = F.linear(self.encode(x).flatten(1), first.weight * self.mask, first.bias)
+        return torch.tanh(h).view(len(x), self.n_sites, self.width)
+
+
+class FrozenLayer(Healthy):
+    caught_by, says = "gradients", "'first.weight' takes no gradient"
+
+    def __init__(self, shape: tuple[int, ...], local_dim: int = 2):
+        super().__init__(shape, local_dim)
+        self.first.weight.requires_grad_(False)
 
 
 class WrongNeighbours(Healthy):

@@ -44,7 +44,7 @@ def example(
 
     def rows(*names: str, quantity: str | None = None) -> pd.DataFrame:
         cells = [(quantity or n, t, table[n] * t) for n in names for t in (0.5, 1.0)]
-        return pd.DataFrame([{"quantity": q, "s": s, "t": t, "value": v, "stderr": 1e-3} for q, t, v in cells])
+        return pd.DataFrame([{"quantity": q, "s": s, "t": t, "value": v, "sampling_stderr": 1e-3} for q, t, v in cells])
 
     network = rows("ln_Z", "ln_Z_summed")
     compared = errors(network, rows("exact", quantity="ln_Z"), rows("scheme", quantity="ln_Z"), length)

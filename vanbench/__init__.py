@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from vanbench.compare import Task, records, run_suite
     from vanbench.exact import System, build, jumps, solve
-    from vanbench.neural import Autoregressive, track
+    from vanbench.neural import Autoregressive, track, wrap
 
 __version__: str
 __all__ = [
@@ -26,11 +26,12 @@ __all__ = [
     "run_suite",
     "solve",
     "track",
+    "wrap",
 ]
 
 HOMES = {
     "exact": ("System", "build", "jumps", "solve"),
-    "neural": ("Autoregressive", "track"),
+    "neural": ("Autoregressive", "track", "wrap"),
     "compare": ("Task", "records", "run_suite"),
 }
 

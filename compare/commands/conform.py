@@ -16,6 +16,7 @@ EXAMPLE = """Example: vanbench conform my_package.my_module:MyNet --shape 4x4
 
 Exit codes: 0 it keeps the contract, 1 it breaks it, 2 bad input."""
 FORMATS = ("table", "json")
+UNCLAIMED = "the network does not claim it"
 NAMED = 5  # settings in which a check fails too; the JSON has all
 
 
@@ -76,6 +77,9 @@ def _print(architecture: str, results: list) -> None:
             verdict = "[green]passed[/]" if ran else f"[dim]skipped: {escape(mine[0].found)}[/]"
         table.add_row(check, str(len(ran)), verdict, f"{sum(result.seconds for result in mine):.2f}")
     out.print(table)
+    limits = [result.setting for result in results if result.found == UNCLAIMED]
+    if limits:
+        out.print(f"not tried: {', '.join(limits)}, which the network does not claim.", markup=False)
     for check, failed in failures.items():
         first = failed[0]
         out.print(f"[bold red]{check}[/] ({escape(first.setting)})")

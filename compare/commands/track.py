@@ -16,6 +16,7 @@ from vanbench.exact.errors import InputError
 if TYPE_CHECKING:
     from vanbench.compare.declare.task import Run
 
+AUTO = "auto"  # as of neural.trackers.auto, which loads torch
 EXAMPLE = (
     """Example: vanbench track east --shape 3x3 --s 0.1 --times 0.5,1 --architecture made --dt 0.05 --out runs/first"""
 )
@@ -40,7 +41,7 @@ def track(
     ] = None,
     architecture: Annotated[str, typer.Option(help=common.OUTSIDE)] = "made",
     arch_option: Annotated[list[str] | None, typer.Option(help="NAME=VALUE, a hyperparameter of the network.")] = None,
-    tracker: Annotated[str, typer.Option(help=common.OUTSIDE)] = "kl",
+    tracker: Annotated[str, typer.Option(help=f"auto, which says what it takes; {common.OUTSIDE}")] = AUTO,
     tracker_option: Annotated[list[str] | None, typer.Option(help="NAME=VALUE, an option of the tracker.")] = None,
     target: Annotated[str, typer.Option(help="time, or the steady state.")] = "time",
     dt: Annotated[float | None, typer.Option(help="Time step.")] = None,
@@ -68,8 +69,10 @@ def track(
     from vanbench.compare.show.output import check_format, emit
     from vanbench.exact import build
     from vanbench.exact.definitions.quantities import TRACK_DEFAULT, kind_of
+    from vanbench.exact.files import stay_inside
     from vanbench.neural import callbacks
     from vanbench.neural.backend import distributed
+    from vanbench.neural.trackers import auto
 
     check_format(form)
     lengths = parse.shape(shape)
@@ -78,7 +81,14 @@ def track(
     options.update({name: value for name, value in direct.items() if value is not None})
     options.update({name: True for name, on in (("full_summation", full_summation), ("strict", strict)) if on})
     params = common.parameters(param, initial)
-    asked = parse.names(quantities) if quantities else TRACK_DEFAULT[kind_of(build(system, lengths, **params))]
+    built, stderr = build(system, lengths, **params), common.console(quiet)
+    asked = parse.names(quantities) if quantities else TRACK_DEFAULT[kind_of(built)]
+    chosen: dict[str, str] = {}
+    if tracker == AUTO:
+        choice = auto.choose(built, architecture, "steady" if target == "steady" else "time", options)
+        tracker, options = choice.tracker, {**choice.options, **options}
+        chosen = {"tracker_reason": choice.reason}
+        stderr.print(f"tracker: {tracker}: {choice.reason}", markup=False)
     declared: dict[str, Any] = {
         "name": "".join(c if c.isalnum() or c in "-_." else "-" for c in Path(system).name),
         "system": system,
@@ -103,8 +113,8 @@ def track(
     first = common.first_process()
     if first:
         require_empty_or_run_folder(out)
+        stay_inside(out / "tensorboard" / "events", out)
     live = [callbacks.tensorboard(out / "tensorboard")] if tensorboard and first else []
-    stderr = common.console(quiet)
     path = out / FOLDER / run.path
     if finished(run, out):
         if distributed.rank() == 0:
@@ -130,7 +140,7 @@ def track(
     warned.tell(one.sentence for one in record.warnings)
     head = {
         **{"system": record.system, "shape": record.run.shape, "params": record.params, "observable": observable},
-        **{"architecture": record.label, "tracker": task.method, "seed": seed, "estimator": record.estimator},
+        **{"architecture": record.label, "tracker": task.method, **chosen, "seed": seed, "estimator": record.estimator},
         **{"diagnostics": record.diagnostics, "record": str(path)},
     }
     emit(form, record.frame("rows"), head, run.label, record.warnings)
@@ -148,7 +158,7 @@ def _alone(run: Run, out: Path) -> Iterator[None]:
 
     folder = out / "checkpoint"
     note = folder / "run.json"
-    with claimed(note, run.label) as other:
+    with claimed(note, run.label, out) as other:
         if other is not None:
             raise InputError(f"{other} runs {other.what} into {str(out)!r}: give another --out.")
         before = read_json(note) if note.exists() else {"path": str(run.path)}

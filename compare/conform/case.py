@@ -13,11 +13,15 @@ from torch import Tensor
 
 from vanbench.exact import Excluding, FixedSum, InputError
 from vanbench.neural import Autoregressive
+from vanbench.neural.probe import perturb
 
 Make = Callable[[tuple[int, ...], int], Autoregressive]
 KINDS = ("none", "pinned", "excluding", "fixed-sum", "pinned-fixed-sum", "pinned-excluding")
 MAX_STATES = 1 << 16  # above it nothing is enumerated
-SCALE = 0.3  # of the random numbers added to the parameters, for layers of up to 16 inputs
+ROUNDING = {  # between two orders of the same sums, logarithms of order ten; a wrong term is of order 0.1
+    torch.float64: 1e-9,
+    torch.float32: 1e-4,
+}
 
 
 class Violation(AssertionError):
@@ -50,15 +54,19 @@ class Case:
     def label(self) -> str:
         return f"{'x'.join(map(str, self.shape))}, d = {self.d}" + (f", {self.kind}" if self.kind != "none" else "")
 
-    def net(self, seed: int | None = None, dtype: torch.dtype = torch.float64) -> Autoregressive:
+    def net(self, seed: int | None = None, dtype: torch.dtype | None = None) -> Autoregressive:
         """A network far from its start: random numbers are added to every parameter. In training mode, as trackers
-        leave it. The global random generator is as it was afterwards."""
-        with torch.random.fork_rng(devices=[]), torch.no_grad():
+        leave it; float64 where it claims that. The global random generator is as it was afterwards. Raises ``Skip``
+        for a restriction that it does not claim or that leaves nothing."""
+        if self.kind != "none" and self.d**self.n_sites <= MAX_STATES and not self.allowed(self.states()).any():
+            raise Skip("no configuration is left")
+        with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed if seed is None else seed)
-            net = restrict(self.make(self.shape, self.d).to(dtype), self.kind)
-            for parameter in net.parameters():
-                inputs = math.prod(parameter.shape[1:])  # many inputs would saturate what follows
-                parameter.add_(SCALE / max(1.0, inputs / 16) ** 0.5 * torch.randn_like(parameter))
+            net = self.make(self.shape, self.d)
+            if self.kind != "none" and not net.pinning:
+                raise Skip("it claims neither pinned sites nor a support")
+            net = restrict(net.to(dtype or claimed(net)[0]), self.kind)
+            perturb(net)
         return net
 
     def states(self) -> Tensor:
@@ -83,6 +91,16 @@ class Case:
             first = (x[:, 0] == 1) & (x[:, 2:] == 0).all(1)
             keep &= ~(first & ((x[:, 1] == 0) | (x[:, 1] == self.d - 1)))
         return keep
+
+
+def claimed(net: Autoregressive) -> list[torch.dtype]:
+    """The types that a network says it works in, the most precise first."""
+    return [dtype for dtype in ROUNDING if str(dtype).removeprefix("torch.") in net.dtypes]
+
+
+def rounding(net: Autoregressive) -> float:
+    """By how much two ways to the same number may differ, in the network's type."""
+    return ROUNDING[net.site_bias.dtype]
 
 
 def restrict(net: Autoregressive, kind: str) -> Autoregressive:

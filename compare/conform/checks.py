@@ -14,11 +14,11 @@ from scipy import stats
 from torch import Tensor
 from torch.func import functional_call
 
-from vanbench.compare.conform.case import Case, Skip, Violation, require_one_order, row_text, site_name
+from vanbench.compare.conform.case import Case, Skip, Violation, require_one_order, rounding, row_text, site_name
 from vanbench.neural import Autoregressive
+from vanbench.neural.probe import order_of, seen
+from vanbench.neural.wrapped import NORMALISERS
 
-SUMMED = 1e-9  # float64 sums over at most 2^16 states of a stranger's network
-ROUNDING = 1e-9  # two orders of the same float64 sums, logarithms of order ten; a wrong term is of order 0.1
 SAMPLES = 4000
 P_VALUE = 1e-6  # of a chi-square test: no false alarm in a thousand networks; a wrong conditional gives 1e-20
 
@@ -27,7 +27,7 @@ def check_normalisation(case: Case) -> None:
     """The probabilities of all configurations add up to 1."""
     net, x = case.net(), case.states()
     total = net.log_prob(x).exp().sum().item()
-    if abs(total - 1) <= SUMMED:
+    if abs(total - 1) <= rounding(net):
         return
     likely = "do logits or an added term bypass log_softmax?"
     if type(net).log_prob is not Autoregressive.log_prob:
@@ -79,7 +79,7 @@ def check_causality(case: Case) -> None:
             y = x.clone()
             y[:, site] = (y[:, site] + shift) % case.d
             moved = (net.logits(y) - logits).abs().amax((0, 2)).tolist()
-            leaks += [(i, site, moved[i]) for i in net.order if rank[i] <= rank[site] and moved[i] > ROUNDING]
+            leaks += [(i, site, moved[i]) for i in net.order if rank[i] <= rank[site] and moved[i] > rounding(net)]
     if leaks:
         first = min(leaks, key=lambda leak: (rank[leak[0]], rank[leak[1]]))
         pairs = {(i, j) for i, j, _ in leaks}
@@ -88,19 +88,35 @@ def check_causality(case: Case) -> None:
         raise Violation(
             "each value of each site changed in turn, logits compared",
             f"site {site_name(case.shape, first[0])} sees {who} ({how})",
-            _leak(pairs, case.n_sites, net),
+            _leak(leaks, case, net),
         )
 
 
-def _leak(pairs: set[tuple[int, int]], n: int, net: Autoregressive) -> str:
-    """The likely mistake, from the pairs (site, site that it sees)."""
+def _leak(leaks: list[tuple[int, int, float]], case: Case, net: Autoregressive) -> str:
+    """The likely mistake, from the leaks (site, site that it sees, by how much)."""
+    n, pairs = case.n_sites, {(i, j) for i, j, _ in leaks}
+    norms = [name for name, module in net.named_modules() if isinstance(module, NORMALISERS)]
+    if norms:
+        return f"{norms[0]} normalises over sites or rows, and so mixes them: LayerNorm over a site's features does not"
+    sees = seen(net.logits, n, case.d)
+    order, turned = order_of(sees), _transposed(sees, case.shape)
+    if order is not None:
+        return f"the mask is transposed, or made for another order than self.order: the logits follow {order}"
+    if turned is not None and order_of(turned) is not None:
+        return "the axes of the lattice are swapped between x and logits: is the output transposed?"
     if all(i == j for i, j in pairs):
         return "is the mask inclusive (>= where > is meant), or the input not shifted by one site?"
     if len(pairs) == n * (n + 1) // 2:
         return "there is no mask: every site sees every site"
-    if net.order != list(range(n)):
-        return "is the mask made for another order than self.order?"
     return "is the mask inclusive, transposed, or lost in one layer? Convolutions: is the padding circular or centred?"
+
+
+def _transposed(sees: Tensor, shape: tuple[int, ...]) -> Tensor | None:
+    """Which sites see which if the logits are those of the transposed lattice; None on a chain."""
+    if len(shape) < 2:
+        return None
+    sites = torch.arange(len(sees)).view(shape[:-2] + shape[:-3:-1]).transpose(-1, -2).flatten()
+    return sees[sites]
 
 
 def check_cache(case: Case) -> None:
@@ -115,7 +131,7 @@ def check_cache(case: Case) -> None:
     for k, site in enumerate(net.order):
         logits_k, cache = net.step(k, filled, cache)
         gap = (_centred(logits_k) - _centred(expected[:, site])).abs().max().item()
-        if not gap <= ROUNDING:
+        if not gap <= rounding(net):
             raise Violation(
                 "step(k, x, cache) beside logits(x)",
                 f"at k = {k}, site {site_name(case.shape, site)}, a logit differs by {gap:.2g}",
@@ -184,7 +200,7 @@ def check_neighbours(case: Case) -> None:
         ("all", net.log_prob_moves(x, deltas), expected),
         ("the used", net.log_prob_moves(x, deltas, used)[used], expected[used]),
     ):
-        if not torch.allclose(given, wanted, rtol=ROUNDING, atol=ROUNDING):
+        if not torch.allclose(given, wanted, rtol=rounding(net), atol=rounding(net)):
             raise Violation(
                 f"log_prob_moves beside log_prob for {name} of {len(deltas)} moves",
                 f"ln p differs by up to {_gap(given, wanted):.2g}",
@@ -204,7 +220,7 @@ def check_product_start(case: Case) -> None:
     expected = expected / expected.sum()
     density = net.log_prob(x).exp()
     gap = (density - expected).abs().max().item()
-    if not gap <= SUMMED:
+    if not gap <= rounding(net):
         raise Violation(
             "initialise(product) on a network with random parameters",
             f"a probability differs from the product by {gap:.2g}",
@@ -217,6 +233,11 @@ def check_gradients(case: Case) -> None:
     net = case.net()
     x = net.sample(4, torch.Generator().manual_seed(2))
     names, held = zip(*net.named_parameters())
+    still = next((name for name, parameter in net.named_parameters() if not parameter.requires_grad), None)
+    if still is not None:
+        raise Violation(
+            "requires_grad of every parameter", f"{still!r} takes no gradient", "make it a buffer, or let it be trained"
+        )
     total = net.log_prob(x).sum()
     if not total.requires_grad:
         raise Violation("log_prob(x).sum().backward()", "log_prob has no gradient at all", _DETACHED)
@@ -225,11 +246,14 @@ def check_gradients(case: Case) -> None:
     for name, parameter, gradient in zip(names, held, gradients):
         direction = torch.randn(parameter.shape, generator=generator, dtype=parameter.dtype)
         slope = 0.0 if gradient is None else (gradient * direction).sum().item()
-        difference = _difference(net, dict(zip(names, held)), name, direction, x)
-        # h^2 f''' + eps/h with h = 1e-5: about 1e-9 beside the size of f; a wrong gradient is off by its own size
-        if not abs(slope - difference) <= 1e-5 * abs(difference) + 1e-5:
+        h = rounding(net) ** 0.5 / 3
+        difference = _difference(net, dict(zip(names, held)), name, direction, x, h)
+        # h^2 f''' + eps/h, h = 1e-5: about 1e-9 beside the size of f (float32, h = 3e-3: 1e-4); a wrong gradient is off
+        # by its own size
+        allowed = rounding(net) * 1e4 if net.site_bias.dtype == torch.float64 else 2e-2
+        if not abs(slope - difference) <= allowed * abs(difference) + allowed:
             raise Violation(
-                "a directional derivative beside (f(+h) - f(-h)) / 2h, h = 1e-5",
+                f"a directional derivative beside (f(+h) - f(-h)) / 2h, h = {h:.0e}",
                 f"parameter {name!r}: the gradient gives {slope:.6g}, the difference {difference:.6g}",
                 _wrong_gradient(slope, difference),
             )
@@ -247,9 +271,7 @@ _DETACHED = "is a tensor on the way detached (.data, .detach(), .item(), numpy, 
 
 
 @torch.no_grad()
-def _difference(net: Any, parameters: dict[str, Tensor], name: str, direction: Tensor, x: Tensor) -> float:
-    h = 1e-5
-
+def _difference(net: Any, parameters: dict[str, Tensor], name: str, direction: Tensor, x: Tensor, h: float) -> float:
     def value(step: float) -> float:
         shifted = {**parameters, name: parameters[name] + step * direction}
         return functional_call(net, shifted, (x,)).sum().item()

@@ -19,6 +19,7 @@ from vanbench.exact import InputError
 from vanbench.exact.errors import unknown
 from vanbench.neural import Autoregressive
 from vanbench.neural.architectures import find, hyperparameters
+from vanbench.neural.wrapped import DTYPES_HINT
 
 Check = Callable[[Case], None]
 # In this order: what fails first explains what fails after it.
@@ -42,7 +43,7 @@ CHECKS: dict[str, Check] = {
     "float32": program.check_single_precision,
     "CUDA": program.check_cuda,
 }
-FOUNDATIONS = tuple(CHECKS)[:5]  # the rest means nothing without them
+FOUNDATIONS = tuple(CHECKS)[:3]  # the rest means nothing without them
 RESTRICTED = (  # run under every restriction; the others on the free lattice
     "normalisation",
     "pinned sites and support",
@@ -53,9 +54,12 @@ RESTRICTED = (  # run under every restriction; the others on the free lattice
     "float32",
     "CUDA",
 )
+TRIED = (2, 4)  # local dimensions
 MOST_SITES = 256  # minutes; its cost grows with a power of the sites
 SHAPES = {1: (5,), 2: (2, 3), 3: (2, 2, 2)}
-SHAPES_OF_FOUR = {1: (4,), 2: (2, 2), 3: (2, 2, 1)}  # 4^4 states
+SHAPES_OF_MORE = {1: (4,), 2: (2, 2), 3: (2, 2, 1)}  # 4^4 states
+PAIRS = {1: (2,), 2: (2, 1), 3: (2, 1, 1)}
+SQUARES = {1: (4,), 2: (2, 2), 3: (2, 2, 2)}
 
 
 @dataclass(frozen=True)
@@ -123,21 +127,30 @@ def conform(
     for key in options or {}:
         if known is not None and key not in known:
             raise unknown(f"option of {name}", key, list(known))
+    if cls.square and shape is not None and len(set(shape)) > 1:
+        raise InputError(f"{name} is for lattices of equal lengths: it cannot be tried on {'x'.join(map(str, shape))}.")
     results = []
-    for result in _results(_maker(cls, dict(options or {})), cls.dimensions, shape):
+    for result in _results(cls, _maker(cls, dict(options or {})), shape):
         results.append(result)
         if report is not None:
             report(result)
     return Conformance(name, results)
 
 
-def cases(make: Make, dimensions: tuple[int, ...], shape: tuple[int, ...] | None = None) -> Iterator[Case]:
-    """The free settings: d = 2 and 4, one lattice for each dimension."""
-    for dimension in dimensions if shape is None else (len(shape),):
+def cases(cls: type[Autoregressive], make: Make, shape: tuple[int, ...] | None = None) -> Iterator[Case]:
+    """The free settings: d = 2 and 4, or what the network claims instead, one lattice for each dimension."""
+    for dimension in cls.dimensions if shape is None else (len(shape),):
         if shape is None and dimension not in SHAPES:
             continue
-        yield Case(make, shape or SHAPES[dimension], 2)
-        yield Case(make, shape or SHAPES_OF_FOUR[dimension], 4)
+        for d in local_dims(cls):
+            sizes = SHAPES if d == 2 else SHAPES_OF_MORE if d <= 6 else PAIRS
+            yield Case(make, shape or (SQUARES if cls.square else sizes)[dimension], d)
+
+
+def local_dims(cls: type[Autoregressive]) -> list[int]:
+    """2 and 4, as far as the network claims them, else the smallest that it does."""
+    claimed = [d for d in TRIED if cls.local_dims is None or d in cls.local_dims]
+    return claimed or [min(cls.local_dims or TRIED)]
 
 
 def attempt(name: str, case: Case) -> Result:
@@ -164,8 +177,10 @@ def attempt(name: str, case: Case) -> Result:
     return result("passed")
 
 
-def _results(make: Make, dimensions: tuple[int, ...], shape: tuple[int, ...] | None) -> Iterator[Result]:
-    for case in cases(make, dimensions, shape):
+def _results(cls: type[Autoregressive], make: Make, shape: tuple[int, ...] | None) -> Iterator[Result]:
+    for limit in limits(cls):
+        yield Result(next(iter(CHECKS)), limit, "skipped", found="the network does not claim it")
+    for case in cases(cls, make, shape):
         broken = None
         for name in CHECKS:
             for kind in KINDS if name in RESTRICTED else ("none",):
@@ -177,6 +192,14 @@ def _results(make: Make, dimensions: tuple[int, ...], shape: tuple[int, ...] | N
                 yield result
                 if result.status == "failed" and name in FOUNDATIONS:
                     broken = name
+
+
+def limits(cls: type[Autoregressive]) -> list[str]:
+    """What is not tried because a network does not claim it."""
+    out = [f"d = {d}" for d in TRIED if d not in local_dims(cls)]
+    out += ["lattices of unequal lengths"] if cls.square and max(cls.dimensions) > 1 else []
+    out += [dtype for dtype in Autoregressive.dtypes if dtype not in cls.dtypes]
+    return out + ([] if cls.pinning else ["pinned sites and supports"])
 
 
 def _maker(cls: type[Autoregressive], options: dict[str, Any]) -> Make:
@@ -197,7 +220,7 @@ def _place(error: Exception) -> str:
 def _guess(error: Exception) -> str:
     text = str(error).lower()
     if "dtype" in text or "scalar type" in text:
-        return "a tensor is made without the dtype of the parameters: use self.encode(x), or register_buffer"
+        return f"a tensor is made without dtype: use self.encode(x), or register_buffer.{DTYPES_HINT}"
     if "device" in text:
         return "a tensor is made without device=x.device, or is no registered buffer"
     if "shape" in text or "size" in text or "dimension" in text:

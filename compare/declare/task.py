@@ -50,6 +50,13 @@ SUITE_VERSION = 1
 M = TypeVar("M", bound=BaseModel)
 Number = Annotated[float, Strict()]  # neither true nor "0.1"
 Whole = Annotated[int, Strict()]  # nor 3.0
+MOST_LENGTHS, MOST_LENGTH = 8, 1_000_000  # of a shape, and each of them
+Length = Annotated[Whole, Field(le=MOST_LENGTH)]
+_SAMPLED = {"full_summation": False}
+_EULER = {"order": 1, "control": "fixed", **_SAMPLED}
+FORMER: dict[str, dict[str, Any]] = {  # the defaults of trackers that have others today, by which results are stored
+    "kl": _EULER, "natural-gradient": _EULER, "tdvp": _SAMPLED, "log-ratio": _SAMPLED, "l1": _SAMPLED,
+}  # fmt: skip
 UNHASHED = {"description", "shapes", "architectures", "seeds", "budget", "reference", "goal"}
 
 
@@ -94,6 +101,9 @@ class Task(Model):
     tracker follows time, or goes for the steady state, which its reports are then compared with. The hash covers
     everything that the numbers depend on; not ``shapes``, ``architectures`` and ``seeds`` (they stand in each run), nor
     the description, the budget, the goal and the references.
+
+    ``tracker_defaults``: 2, the tracker's own; 1, those in ``FORMER`` (first-order steps of kl and natural-gradient,
+    sums over all configurations only where asked for), as of results stored before, whose hashes stay.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
@@ -101,7 +111,7 @@ class Task(Model):
     description: str = ""
     system: str
     params: dict[str, Any] = {}
-    shapes: list[tuple[Whole, ...]] = Field(min_length=1)
+    shapes: list[Annotated[tuple[Length, ...], Field(max_length=MOST_LENGTHS)]] = Field(min_length=1)
     s: list[Number] = Field(min_length=1)
     times: list[Number] = Field(min_length=1)
     observable: str = "activity"
@@ -110,6 +120,7 @@ class Task(Model):
     architectures: list[Architecture] = Field([Architecture(name="made")], min_length=1)
     tracker: str = "kl"
     tracker_options: dict[str, Any] = {}
+    tracker_defaults: Literal[1, 2] = 2
     target: Literal["time", "steady"] = "time"
     dtype: Literal["float32", "float64"] = "float64"
     seeds: Whole = Field(3, ge=1, le=10_000)
@@ -148,9 +159,7 @@ class Task(Model):
     @field_validator("shapes")
     @classmethod
     def _sizes(cls, value: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
-        if any(not shape or min(shape) < 1 for shape in value):
-            raise ValueError("every length of a shape must be a positive integer")
-        return value
+        return [_lattice(shape) for shape in value]
 
     @property
     def references(self) -> list[str]:
@@ -159,8 +168,14 @@ class Task(Model):
             return list(self.reference)
         from vanbench.neural import trackers
 
-        euler = trackers.make(self.tracker, self.tracker_options).euler
+        euler = trackers.make(self.tracker, self.options).euler
         return ["continuous", "euler"] if euler else ["continuous"]
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Of the tracker, with the defaults that it is to have beside its own."""
+        former = FORMER.get(self.tracker, {}) if self.tracker_defaults == 1 else {}
+        return {**former, **self.tracker_options}
 
     @property
     def method(self) -> str:
@@ -174,6 +189,8 @@ class Task(Model):
         content["system"] = canonical_name(self.system)
         content["params"] = {**parameters(self.system), **self.params}
         content["quantities"] = sorted(self.quantities)
+        if self.tracker_defaults == 1 or self.tracker not in FORMER:
+            del content["tracker_defaults"]
         return digest(content)
 
     def runs(self, seed: int = 1, architectures: list[Architecture] | None = None) -> Iterator[Run]:
@@ -185,14 +202,25 @@ class Task(Model):
                     yield Run(task=self, shape=shape, architecture=architecture, replica=replica, seed=own)
 
 
+def _lattice(shape: tuple[int, ...]) -> tuple[int, ...]:
+    if not shape or min(shape) < 1:
+        raise ValueError("every length of a shape must be a positive integer")
+    return shape
+
+
 class Run(Model):
     """One architecture on one shape with one seed."""
 
     task: Task
-    shape: tuple[Whole, ...]
+    shape: tuple[Length, ...] = Field(max_length=MOST_LENGTHS)
     architecture: Architecture
     replica: Whole
     seed: Whole
+
+    @field_validator("shape")
+    @classmethod
+    def _size(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        return _lattice(value)
 
     @property
     def key(self) -> dict[str, Any]:

@@ -65,7 +65,8 @@ def errors(
 ) -> pd.DataFrame:
     """One row for each value of the network that has a definition, with its references, its error and its parts.
 
-    ``rows``: ``quantity, s, t, value, stderr`` and ``site`` where it applies; ``ln_Z_summed`` among the quantities.
+    ``rows``: ``quantity, s, t, value, sampling_stderr, error_estimate`` and ``site`` where it applies; ``ln_Z_summed``
+    among the quantities.
     ``continuous`` and ``scheme``: the exact tables, or None. ``scheme_notes``: why a value of ``s`` has no scheme
     (an unstable time step). What cannot be had is NaN, never a number, and ``note`` says why.
     """
@@ -84,7 +85,8 @@ def errors(
             {
                 **{name: row.get(name) for name in KEY},
                 "value": row["value"],
-                "stderr": row.get("stderr", np.nan),
+                "stderr": row.get("sampling_stderr", np.nan),
+                "error_estimate": _number(row.get("error_estimate")),
                 "exact": reference,
                 "scheme": stepped.get(key, np.nan),
                 "summed": summed.get(key, np.nan),
@@ -123,6 +125,10 @@ def _lookup(frame: pd.DataFrame | None) -> dict[tuple, float]:
 def _key(row: Mapping) -> tuple:
     """Times to 9 digits: 0.30000000000000004 and 0.3 are one time."""
     return row["quantity"], float(row["s"]), float(f"{row['t']:.9g}"), _whole(row, "site"), _whole(row, "distance")
+
+
+def _number(value: float | None) -> float:
+    return np.nan if value is None else float(value)
 
 
 def _whole(row: Mapping, name: str) -> int:

@@ -132,7 +132,7 @@ def _from_clones(record: Record, clones: Record) -> tuple[float, float]:
     if difference.empty:
         return np.nan, np.nan
     worst = difference.idxmax()
-    return float(difference[worst]), float(theirs.stderr[worst] / abs(theirs.value[worst]))
+    return float(difference[worst]), float(theirs.sampling_stderr[worst] / abs(theirs.value[worst]))
 
 
 def _question(record: Record) -> str:

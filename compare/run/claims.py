@@ -3,16 +3,18 @@
 Beside the result that a process works on stands a hidden file, ``.NAME.claim``, that says who works on it. Its time is
 renewed while the process lives, and a claim is dead, and taken over, when the process is gone (on the same machine) or
 when nothing was renewed for ``DEAD`` seconds by the clock of the file system. Where a run failed, its claim stays, free
-to be taken, with the reason. Two that take over a dead claim in the same instant may both work: the result is the same.
+to be taken, with the reason.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -20,7 +22,7 @@ from uuid import uuid4
 
 from vanbench.compare.run.stored import read_json
 from vanbench.exact import InputError
-from vanbench.exact.files import TEMPORARY, write_json
+from vanbench.exact.files import TEMPORARY, stay_inside, write_json
 
 RENEWED, DEAD = 15.0, 180.0  # seconds; compiled code may hold back a renewal
 PATTERN = ".*.claim"
@@ -42,11 +44,12 @@ class Claim:
 
 
 @contextlib.contextmanager
-def claimed(result: Path, what: str) -> Iterator[Claim | None]:
-    """Inside, ``result`` is ours to make (None), or somebody else's who lives, who is told.
+def claimed(result: Path, what: str, root: Path) -> Iterator[Claim | None]:
+    """Inside, ``result``, a file under ``root``, is ours to make (None), or somebody else's who lives, who is told.
 
     An exception inside leaves the claim, as one that failed, with its text; an ending signal leaves nothing.
     """
+    stay_inside(result, root)
     path = path_of(result)
     other = _take(path, _own(what))
     if other is not None:
@@ -107,16 +110,49 @@ def _take(path: Path, own: Claim) -> Claim | None:
         temporary = path.with_name(f".{uuid4().hex}{TEMPORARY}")
         try:
             temporary.write_text(json.dumps(asdict(own)))
-            os.link(temporary, path)  # whole, and only where there is none: on network file systems too
+            _new(temporary, path)
             return None
         except FileExistsError:
-            other = alive(path)
-            if other is not None:
-                return other
-            with contextlib.suppress(FileNotFoundError):  # another call was quicker
-                path.rename(temporary)
+            with contextlib.suppress(FileNotFoundError):  # it was given back in the meantime
+                judged = path.read_bytes()
+                other = alive(path)
+                if other is not None:
+                    return other
+                if _replaced(path, judged, temporary):
+                    return None
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def _new(content: Path, path: Path) -> None:
+    """``path`` with what ``content`` holds, whole, on network file systems too. ``FileExistsError`` if there is one."""
+    try:
+        os.link(content, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links
+        with path.open("xb") as file:
+            file.write(content.read_bytes())
+
+
+def _replaced(path: Path, dead: bytes, ours: Path) -> bool:
+    """Put ``ours`` in the place of a dead claim: who has the lock of just that claim does, while it stands there."""
+    with contextlib.suppress(FileNotFoundError):  # another call was quicker
+        lock = path.with_name(f"{path.name}.{hashlib.sha256(dead).hexdigest()[:16]}")
+        try:
+            _new(ours, lock)
+        except FileExistsError:
+            time.sleep(0.01)
+            if _age(lock) > DEAD:  # of one that was killed right there
+                lock.unlink()
+            return False
+        try:
+            if path.read_bytes() == dead:
+                os.replace(ours, path)
+                return True
+        finally:
+            lock.unlink(missing_ok=True)
+    return False
 
 
 def _renew(path: Path, over: threading.Event) -> None:

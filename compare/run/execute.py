@@ -25,6 +25,7 @@ from vanbench.compare.run.references import Reference, reference
 from vanbench.exact import InputError, System, build
 from vanbench.exact.definitions.quantities import DISTRIBUTION, asked, kind_of
 from vanbench.exact.definitions.quantity import NETWORKS, SUMMED
+from vanbench.exact.files import stay_inside
 from vanbench.exact.sparse.propagate import steps_of
 from vanbench.exact.warning import AccuracyWarning, RunWarning
 
@@ -59,7 +60,7 @@ def check(run: Run) -> System:
         asked(task.quantities, (NETWORKS, SUMMED), kind_of(system))
     except InputError as error:
         raise InputError(f"task {task.name!r}: {error}") from error
-    tracker = trackers.make(task.tracker, task.tracker_options)
+    tracker = trackers.make(task.tracker, task.options)
     tracker.variant(task.target)
     _check_finite(f"network {run.architecture.name}", run.architecture.options)
     _check_hyperparameters(run.architecture.name, run.architecture.options)
@@ -75,35 +76,46 @@ def check(run: Run) -> System:
             f"network {run.architecture.label} cannot be built: {type(error).__name__}: {error}."
         ) from error
     trackers.check_network(tracker, task.target, net)
+    neural.architectures.check_dtype(net, task.dtype)
     if not type(net).__module__.startswith("vanbench."):  # those are held to the whole contract by the tests
-        _check_normalised(run, system.local_dim)
+        _check_strange(run, system.local_dim, net.square)
     return system
 
 
-def _check_normalised(run: Run, d: int) -> None:
-    """Sum a stranger's network over all configurations, of a smaller lattice where the run's has too many."""
+def _check_strange(run: Run, d: int, square: bool) -> None:
+    """Hold a stranger's network to what no result shows: normalisation, causality, one density for all batches, copies
+    that train, the start.
+
+    On a smaller lattice where the run's has too many configurations to sum over.
+    """
     from vanbench import neural
-    from vanbench.compare.conform.case import Case, Violation
-    from vanbench.compare.conform.checks import check_normalisation
+    from vanbench.compare.conform.case import Case, Skip, Violation
+    from vanbench.compare.conform.checks import check_causality, check_normalisation, check_product_start
+    from vanbench.compare.conform.program import check_batches, check_copies
 
     def make(shape: tuple[int, ...], local_dim: int) -> neural.Autoregressive:
         return neural.build(run.architecture.name, shape, local_dim, **run.architecture.options)
 
     shape = tuple(run.shape)
     if d ** math.prod(shape) > MAX_CHECKED:
-        shape = ((6 if d == 2 else 4,), (2, 3 if d == 2 else 2), (2, 2, 2))[len(shape) - 1]
-    try:
-        check_normalisation(Case(make, shape, d))
-    except Violation as found:
-        raise InputError(
-            f"network {run.architecture.label} is not normalised on {'x'.join(map(str, shape))} sites: {found.found} "
-            f"({found.likely}) `vanbench conform {run.architecture.name}` runs the whole contract."
-        ) from found
-    except Exception as error:
-        raise InputError(
-            f"network {run.architecture.label} fails on {'x'.join(map(str, shape))} sites: {type(error).__name__}: "
-            f"{error}. `vanbench conform {run.architecture.name}` runs the whole contract."
-        ) from error
+        shape = ((6 if d == 2 else 4,), (2, 3 if d == 2 and not square else 2), (2, 2, 2))[len(shape) - 1]
+    where = f"network {run.architecture.label} on {'x'.join(map(str, shape))} sites"
+    whole = f"`vanbench conform {run.architecture.name}` runs the whole contract."
+    for broken, check in (
+        ("is not normalised", check_normalisation),
+        ("is not causal", check_causality),
+        ("is another one in each batch", check_batches),
+        ("has copies that do not train", check_copies),
+        ("does not start in a product distribution", check_product_start),
+    ):
+        try:
+            check(Case(make, shape, d))
+        except Skip:
+            continue
+        except Violation as found:
+            raise InputError(f"{where} {broken}: {found.found} ({found.likely}) {whole}") from found
+        except Exception as error:
+            raise InputError(f"{where} fails: {type(error).__name__}: {error}. {whole}") from error
 
 
 def _check_finite(what: str, options: dict[str, Any]) -> None:
@@ -153,6 +165,9 @@ def execute(
     from vanbench.neural.trackers import Diverged
 
     task = run.task
+    finished, unfinished = folder / FOLDER / run.path, folder / UNFINISHED / run.path
+    for path in (finished, unfinished):
+        stay_inside(path, folder)
     system = build(task.system, run.shape, **task.params)
     known = reference(task, run.shape, folder) if task.references else Reference(None, None, {})
     restart_peak_memory()
@@ -170,7 +185,7 @@ def execute(
                 architecture=run.architecture.name,
                 architecture_options=run.architecture.options,
                 tracker=task.tracker,
-                tracker_options=task.tracker_options,
+                tracker_options=task.options,
                 target=task.target,
                 seed=run.seed,
                 device=device,
@@ -194,7 +209,6 @@ def execute(
         record.diagnostics["ended"] = how
         record.diagnostics["ended_t"] = float(result.log["t"].max()) if len(result.log) else 0.0
         record.distances = {}  # those at the last time
-    finished, unfinished = folder / FOLDER / run.path, folder / UNFINISHED / run.path
     path = unfinished if ended else finished
     if distributed.rank() == 0:
         record.save(path, folder)

@@ -47,7 +47,9 @@ def expected(suite: Suite, recorded_runs: Sequence[Record]) -> set[Key]:
     pairs = {(task.name, label) for task in suite.tasks for label in others}
     if declared & recorded or not others:
         pairs |= declared
-    return {one for task in suite.tasks for one in _asked(task, {label for name, label in pairs if name == task.name})}
+    return {
+        wanted for task in suite.tasks for wanted in _asked(task, {label for name, label in pairs if name == task.name})
+    }
 
 
 def _asked(task: Task, labels: set[str]) -> Iterable[Key]:

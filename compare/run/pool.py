@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import resource
 import signal
 import sys
 import traceback
@@ -23,6 +24,7 @@ from vanbench.exact.files import fault_of_machine
 PATIENCE = 5.0  # seconds that a process has to end before it is killed
 PRELOAD = ["vanbench.compare.run.warm", "vanbench.neural"]
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+OWN_HANDLES, HANDLES = 64, 8  # of this process, with the libraries' own, and of each process that it starts
 Report = Callable[[int, int, str], None]
 
 
@@ -67,7 +69,18 @@ def run_jobs(
         with one_thread():
             for job in jobs:
                 on_outcome(attempt(job, _reporter(job, on_progress)))
-        return
+    else:
+        run_in_processes(jobs, workers, on_outcome, on_progress)
+
+
+def run_in_processes(
+    jobs: Sequence[Job],
+    workers: int,
+    on_outcome: Callable[[Outcome], None],
+    on_progress: Callable[[Job, int, int, str], None] | None = None,
+) -> None:
+    """The same, each job in a process of its own. Raises ``InputError`` where file handles are too few for that."""
+    _require_handles(workers)
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOAD)
     waiting = list(jobs)
@@ -99,6 +112,17 @@ def run_jobs(
             process.join()
         for name, value in saved.items():
             os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+def _require_handles(workers: int) -> None:
+    """Raise the limit on open files to what ``workers`` processes take, as far as this process may."""
+    wanted = OWN_HANDLES + HANDLES * workers
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    unlimited = resource.RLIM_INFINITY
+    if soft != unlimited and soft < wanted:
+        if hard != unlimited and hard < wanted:
+            raise InputError(f"{hard} file handles are too few for {workers} processes: fewer --jobs, or ulimit -n.")
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 @contextlib.contextmanager

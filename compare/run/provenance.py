@@ -22,7 +22,7 @@ def provenance(device: str) -> dict[str, Any]:
     return {
         **commit(),
         "code": code(),
-        "versions": {"python": platform.python_version(), **_versions()},
+        "versions": versions(),
         "platform": platform.platform(),
         "cpu": _cpu(),
         "device": device,
@@ -72,8 +72,9 @@ def _git(root: Path, *arguments: str) -> str | None:
     return done.stdout.strip() if done.returncode == 0 else None
 
 
-def _versions() -> dict[str, str]:
-    versions = {}
+def versions() -> dict[str, str]:
+    """Of Python and the packages that numbers depend on."""
+    versions = {"python": platform.python_version()}
     for name in PACKAGES:
         try:
             versions[name] = version(name)

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from vanbench.compare.declare.sources import sources
 from vanbench.compare.declare.task import Architecture, Run, Suite, load_suite
 from vanbench.compare.run import execute, references
 from vanbench.compare.run.claims import Claim, claimed, fail
-from vanbench.compare.run.cluster import connect, require_shared, run_jobs_on
+from vanbench.compare.run.cluster import Cluster, connect
 from vanbench.compare.run.parts import expected_cost, share
 from vanbench.compare.run.pool import Job, Outcome, cores, run_jobs
 from vanbench.compare.run.progress import Bars
@@ -73,8 +74,10 @@ def run_suite(
     suite = load_suite(suite) if isinstance(suite, str) else suite
     runs = [run for task in suite.tasks for run in task.runs(seed, list(architectures) if architectures else None)]
     runs = share(runs, expected_cost, *part)
-    for _, same in itertools.groupby(runs, key=lambda r: (r.task.name, r.shape, r.architecture.label)):
-        first = next(same)
+    kinds = [
+        next(same) for _, same in itertools.groupby(runs, key=lambda r: (r.task.name, r.shape, r.architecture.label))
+    ]
+    for first in kinds:
         execute.check(first)
         references.check(first.task)
     if not scheduler:  # whose workers have devices of their own
@@ -89,21 +92,20 @@ def run_suite(
     workers = min(workers or cores(), max(len(todo), 1))
     with closing(connect(scheduler)) if scheduler else nullcontext() as client:
         out.mkdir(parents=True, exist_ok=True)
-        if client is not None:
-            require_shared(client, out)
         write_json(out / "suite.json", suite.model_dump(mode="json"), out)
         sweep(out)
 
-        def go(jobs: list[Job], ended: Ended, moved: Moved) -> None:
-            if client is not None:
-                run_jobs_on(client, jobs, ended)
-            else:
-                run_jobs(jobs, workers, ended, moved)
-
-        failed = _references(todo, out, go, console, summary)
-        todo = [run for run in todo if (run.task.name, run.shape) not in failed]
-        _runs(todo, out, go, device, console, summary)
+        cluster = Cluster(client, kinds, out) if client is not None else None
+        go: Go = cluster.run if cluster else partial(_here, workers)
+        with closing(cluster) if cluster else nullcontext():
+            failed = _references(todo, out, go, console, summary)
+            todo = [run for run in todo if (run.task.name, run.shape) not in failed]
+            _runs(todo, out, go, device, console, summary)
     return summary
+
+
+def _here(workers: int, jobs: list[Job], ended: Ended, moved: Moved) -> None:
+    run_jobs(jobs, workers, ended, moved)
 
 
 def _references(todo: list[Run], out: Path, go: Go, console: Any, summary: Summary) -> set:
@@ -154,7 +156,7 @@ def _name(run: Run) -> str:
 
 def _reference(run: Run, out: Path, progress: Any) -> Claim | None:
     path = references.reference_path(run.task, run.shape, out)
-    with claimed(path, f"exact {run.label}") as other:
+    with claimed(path, f"exact {run.label}", out) as other:
         if other is None:
             references.reference(run.task, run.shape, out)
         return other
@@ -164,7 +166,7 @@ def _execute(run: Run, out: Path, device: str, progress: Any) -> execute.Done | 
     from vanbench.neural import callbacks
 
     path = out / FOLDER / run.path
-    with claimed(path, run.label) as other:
+    with claimed(path, run.label, out) as other:
         if other is not None:
             return other
         if finished(run, out):  # in the meantime, by another call that runs into the same folder
@@ -192,10 +194,12 @@ def finished(run: Run, out: Path) -> bool:
 def _with_bar(title: str, jobs: list[Job], go: Go, console: Console | None, ended: Any) -> None:
     """Run the jobs under one bar that moves with the steps of every job, so that its estimate of the end is fair, and
     counts in the end what was made. Jobs that another call has claimed are asked for again until they are done."""
+    if not jobs:
+        return
     parts: dict[str, float] = {}
     held: dict[str, tuple[Job, Claim]] = {}
-    with Bars(console or Console(quiet=True)) if jobs else nullcontext() as bar:
-        line = bar.add(title, len(jobs)) if bar else None
+    with Bars(console or Console(quiet=True)) as bar:
+        line = bar.add(title, len(jobs))
 
         def moved(job: Job, step: int, total: int, message: str) -> None:
             parts[job.label] = min(step / total, 1.0)
@@ -219,8 +223,7 @@ def _with_bar(title: str, jobs: list[Job], go: Go, console: Console | None, ende
             held.clear()
             if jobs:
                 time.sleep(PATIENCE)
-        if bar:
-            bar.update(line, note="")
+        bar.update(line, note="")
 
 
 OURS = {FOLDER, UNFINISHED, references.FOLDER, "suite.json", "checkpoint", "tensorboard", "tables", "plots"}

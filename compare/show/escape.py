@@ -44,8 +44,8 @@ def address(path: str) -> str:
 
 
 def csv(frame: pd.DataFrame, **options: Any) -> str:
-    """``frame`` as CSV without its index; no spreadsheet takes a text in it for a formula."""
-    words = {name: frame[name].map(no_formula) for name in frame if frame[name].dtype == object}
+    """``frame`` as CSV without its index: a line a row, and no text that a spreadsheet takes for a formula."""
+    words = {name: frame[name].map(no_formula) for name in frame if not pd.api.types.is_numeric_dtype(frame[name])}
     return frame.assign(**words).to_csv(index=False, lineterminator="\n", **options)
 
 
@@ -58,7 +58,9 @@ def label(text: object) -> str:
 
 def no_formula(item: object) -> object:
     """``item``, with a quotation mark before a text that a spreadsheet would take for a formula."""
-    return f"'{item}" if isinstance(item, str) and item[:1] in tuple("=+-@\t\r") and not _number(item) else item
+    if not isinstance(item, str):
+        return item
+    return f"'{printable(item)}" if item[:1] in tuple("=+-@\t\r") and not _number(item) else printable(item)
 
 
 def file_name(text: str) -> str:

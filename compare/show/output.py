@@ -91,13 +91,16 @@ def _csv(table: dict[str, list[Any]]) -> str:
     return text.getvalue()
 
 
+ROUGH = ("stderr", "sampling_stderr", "error_estimate", "score", "bound")  # what two digits say all of
+
+
 def _print_table(table: dict[str, list[Any]], title: str) -> None:
     below: list[str] = []
     if "warning" in table:
         marks, below = marked(table["warning"])
         table = {**table, "warning": marks}
     shown = {name: cells for name, cells in table.items() if any(item not in (None, "") for item in cells)}
-    digits = [ERROR_DIGITS if name in ("stderr", "bound") else VALUE_DIGITS for name in shown]
+    digits = [ERROR_DIGITS if name in ROUGH else VALUE_DIGITS for name in shown]
     every = list(zip(*shown.values()))
     rows = [[_cell(item, count) for item, count in zip(row, digits)] for row in every[:SHOWN_ROWS]]
     if len(every) > SHOWN_ROWS:

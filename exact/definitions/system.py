@@ -88,6 +88,10 @@ class System:
             raise InputError(f"shape {self.shape}: every length must be a positive integer.")
         if self.local_dim < 2:
             raise InputError(f"local dimension {self.local_dim}: it must be at least 2.")
+        if self.local_dim > 128:
+            raise InputError(
+                f"local dimension {self.local_dim}: configurations are bytes, of at most 128 values a site."
+            )
         for term in self.terms:
             if max(term.sites) >= self.n_sites or min(term.sites) < 0:
                 raise InputError(f"a term acts on sites {term.sites}, but there are only {self.n_sites} sites.")

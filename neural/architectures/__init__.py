@@ -62,6 +62,12 @@ def build(name: str, shape: tuple[int, ...], local_dim: int = 2, **options: Any)
     return cls(shape, local_dim=local_dim, **options)
 
 
+def check_dtype(net: Autoregressive, dtype: str) -> None:
+    """Raise ``InputError`` for a type of numbers that the network does not claim."""
+    if dtype not in net.dtypes:
+        raise InputError(f"{type(net).__name__} is for {' or '.join(net.dtypes)}: take dtype {net.dtypes[0]}.")
+
+
 def hyperparameters(cls: type[Autoregressive]) -> dict[str, Any] | None:
     """Names and defaults, or None for a network that takes any keyword."""
     accepted = inspect.signature(cls).parameters

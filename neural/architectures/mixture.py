@@ -110,7 +110,7 @@ class Mixture(Autoregressive):
         leading = (uniforms[:, 0] * count).clamp_max(count - 0.5).floor()
         string = leading.long()
         rest = torch.cat([(uniforms[:, :1] * count - leading[:, None]).clamp(0, 1), uniforms[:, 1:]], 1)
-        z = torch.zeros_like(uniforms, dtype=torch.int8)
+        z = torch.zeros_like(uniforms, dtype=self._pins.dtype)
         y = torch.zeros_like(z)
         cache = self.net.start(rows)
         for k, place in enumerate(self.net.order):

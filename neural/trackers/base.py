@@ -103,10 +103,25 @@ class Tracker(ABC, Generic[S]):
                 return one
         raise InputError(f"{self.name} with these options has no target {target!r}: see vanbench list trackers.")
 
+    def summed(self, problem: Problem) -> bool:
+        """Whether averages are sums over all configurations: as its options say, or where that costs no more."""
+        asked, samples = getattr(self, "full_summation", False), getattr(self, "samples", 0)
+        return problem.derived(_few, samples) if asked is None else asked
+
+    def cost(self, problem: Problem) -> int:
+        """Configurations that a step looks at, at least."""
+        return problem.summed_states().shape[1] if self.summed(problem) else getattr(self, "samples", 0)
+
     @property
     def euler(self) -> bool:
         """Whether steps approximate ``(1 + dt W_s)``."""
         return False
+
+    @property
+    def path(self) -> Literal["", "P", "psi"]:
+        """What the networks are at every step, so that their defects can be measured: ``P``, or the square of
+        ``psi``; empty for what follows neither."""
+        return ""
 
     @property
     def fixed_step(self) -> float | None:
@@ -149,6 +164,7 @@ class Problem:
     generator: torch.Generator
     project: bool = False  # also sum each step's increment over all configurations
     target: Target = "time"
+    opened: float = 0.0  # the time to which a start that is a point was carried exactly (`opening`)
 
     def __post_init__(self) -> None:
         self.connections = Connections(self.system, self.s, self.observable)
@@ -229,6 +245,17 @@ class Problem:
             log_prob = self.log_prob(part)
             total += (log_prob.double().exp() * local(part, log_prob)).sum(1)
         return total
+
+
+def few_states(system: System, most: int = MAX_SUMMED) -> bool:
+    """Whether it has at most ``most`` configurations."""
+    if system.local_dim ** len(system.free_sites) > 16 * MAX_SUMMED:
+        return False
+    return StateSpace(system).size <= most
+
+
+def _few(problem: Problem, most: int) -> bool:
+    return few_states(problem.system, min(most, MAX_SUMMED))
 
 
 def one_configuration(connections: Connections, x: Tensor) -> list[RunWarning]:

@@ -11,6 +11,7 @@ from vanbench.exact import InputError
 
 MOST = 10**9  # of a whole number: more is a slip
 Numbers = tuple[float, ...]
+SUMMED = "sum over all configurations instead of sampling (up to 2^{} states); by default where samples are no fewer"
 
 
 def option(
@@ -45,7 +46,9 @@ def _wrong(one: Field, given: Any) -> str:
     kind, limits = str(one.type), one.metadata
     if kind == "str":
         return "" if given in limits["among"] else f"is one of {', '.join(limits['among'])}"
-    if kind == "bool":
+    if kind == "bool | None" and given is None:
+        return ""
+    if kind.startswith("bool"):
         return "" if isinstance(given, bool) else "is true or false"
     if kind.startswith("Numbers"):
         ok = given is None or all(_number(value) and math.isfinite(value) for value in given)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from vanbench.exact import InputError
+from vanbench.exact import InputError, System
 from vanbench.neural.estimators import Increment
 from vanbench.neural.trackers.base import Observed, Problem, Step, Tracker, Variant
 
@@ -72,6 +72,22 @@ def at_rest(problem: Problem) -> Rest | None:
     Raises ``InputError`` for a start that has nothing on the support.
     """
     system, connections = problem.system, problem.connections
+    begun = starts(system)
+    if begun is None:
+        return None
+    x, start = begun
+    batch = np.broadcast_to(x, (len(problem.s), *x.shape))
+    if connections.n_moves and connections.outgoing_rates(batch).any():
+        return None
+    growth = np.asarray(connections.column_sum(batch), dtype=float)
+    return Rest(x, np.log(start), growth)
+
+
+def starts(system: System) -> tuple[np.ndarray, np.ndarray] | None:
+    """The configurations of the start ``(n, n_sites)`` with their probabilities ``(n,)``; None for more than `MOST`.
+
+    Raises ``InputError`` for a start that has nothing on the support.
+    """
     values = [np.flatnonzero(row) for row in system.initial]
     if math.prod(map(len, values)) > MOST:
         return None
@@ -79,9 +95,5 @@ def at_rest(problem: Problem) -> Rest | None:
     x = x if system.support is None else x[system.support.contains(x)]
     if not len(x):
         raise InputError("the start gives no weight to the allowed support: give another initial.")
-    batch = np.broadcast_to(x, (len(problem.s), *x.shape))
-    if connections.n_moves and connections.outgoing_rates(batch).any():
-        return None
     start = np.asarray(system.initial)[np.arange(system.n_sites), x].prod(1)
-    growth = np.asarray(connections.column_sum(batch), dtype=float)
-    return Rest(x, np.log(start / start.sum()), growth)
+    return x, start / start.sum()

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from vanbench.compare.cli import main
-from vanbench.compare.declare.task import load_suite
+from vanbench.compare.declare.task import Architecture, load_suite
 from vanbench.compare.run import cluster
-from vanbench.compare.run.cluster import run_jobs_on
-from vanbench.compare.run.pool import Job, Outcome
+from vanbench.compare.run.cluster import Cluster
+from vanbench.compare.run.pool import Outcome
 from vanbench.compare.run.record import FOLDER, records
 from vanbench.compare.run.suite import run_suite
 from vanbench.exact import InputError
@@ -57,6 +55,7 @@ def suite(tmp_path: Path) -> str:
     return str(tmp_path / "tiny.toml")
 
 
+@pytest.mark.slow  # a server and its fork server for each worker
 def test_the_records_are_those_of_this_machine(suite: str, tmp_path: Path, address: str) -> None:
     there = run_suite(suite, tmp_path / "there", scheduler=address)
     assert (there.made, there.found, there.failures) == (6, 0, [])
@@ -77,29 +76,75 @@ def test_finished_records_are_not_computed_again(suite: str, tmp_path: Path, add
     assert {path: path.stat().st_mtime_ns for path, _ in records(tmp_path / "out")} == before
 
 
-def _sleep_or_die(name: str, folder: Path, progress: object) -> str:
-    """The job ``victim`` ends its worker the first time."""
-    (folder / f"{name}-{time.time_ns()}").touch()
-    if name == "victim" and len(list(folder.glob("victim-*"))) == 1:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return name
+NET = """
+import torch
+from vanbench.neural import Autoregressive
+
+class Net(Autoregressive):
+    def __init__(self, shape, local_dim=2):
+        super().__init__(shape, local_dim)
+        self.hidden = torch.nn.Linear(1, {width})
+        self.output = torch.nn.Linear({width}, local_dim)
+
+    def logits(self, x):
+        x = x.to(self.output.weight.dtype)
+        before = x.cumsum(1) - x
+        return self.output(torch.tanh(self.hidden(before[..., None])))
+"""
 
 
-def _always_die(progress: object) -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
+@pytest.mark.slow  # workers that live on, and two processes for each of them
+def test_the_code_that_runs_is_the_code_that_is_named(suite, tmp_path, monkeypatch, address: str) -> None:
+    """A file that changes between two calls, and one that is missing on a worker."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    parameters = []
+    for width in (3, 5):
+        (tmp_path / "net.py").write_text(NET.format(width=width))
+        network = [Architecture(name=f"{tmp_path}/net.py:Net")]
+        run_suite(suite, tmp_path / f"out{width}", network, scheduler=address)
+        _, record = next(iter(records(tmp_path / f"out{width}")))
+        parameters.append(record.diagnostics["n_parameters"])
+        assert list(record.provenance["sources"]) == ["net.py"]
+    assert parameters[1] - parameters[0] == 2 * (2 + 2)  # two units more, of two weights in and two out
 
 
-@pytest.mark.slow  # six workers start in turn
-def test_a_lost_worker_costs_only_its_task(tmp_path: Path) -> None:
-    jobs = [Job(name, _sleep_or_die, (name, tmp_path)) for name in ("a", "b", "victim", "c", "d")]
-    jobs.append(Job("fatal", _always_die, ()))
-    ended: list[Outcome] = []
-    with distributed.LocalCluster(**OPTIONS) as local, distributed.Client(local) as client:  # processes, to be killed
-        run_jobs_on(client, jobs, ended.append)
-    assert {outcome.value for outcome in ended} == {"a", "b", "victim", "c", "d", None}
-    (lost,) = [outcome for outcome in ended if outcome.failure]
-    assert lost.job.label == "fatal"
-    assert "was lost" in str(lost.failure)
+@pytest.mark.slow
+def test_workers_that_differ_are_refused_and_those_that_cannot_run_left_out(address, tmp_path, monkeypatch) -> None:
+    own = load_suite(_file(tmp_path))
+    runs = [next(own.tasks[0].runs())]
+    (tmp_path / "out").mkdir()
+    with distributed.Client(address) as client:
+        one, other = client.scheduler_info(n_workers=-1)["workers"]
+        here = cluster.state(runs, tmp_path / "out")
+        held = Cluster(client, runs, tmp_path / "out")
+        assert held._wrong(one, Outcome(None, here)) is None
+        unlike = replace(here, versions={**here.versions, "torch": "0"})
+        with pytest.raises(InputError, match=f"{one} and {other} differ: torch"):
+            held._wrong(other, Outcome(None, unlike))
+        with pytest.raises(InputError, match="another version of vanbench"):
+            held._wrong(other, Outcome(None, replace(here, package="x")))
+        assert "does not see" in str(held._wrong(other, Outcome(None, replace(here, seen=False))))
+        held.here = replace(here, own={"net.py": "x"})
+        assert "another version of net.py" in str(held._wrong(other, Outcome(None, here)))
+        assert held._wrong(other, Outcome(None, failure="no module.")) == "no module."
+
+
+def _file(folder: Path) -> str:
+    (folder / "tiny.toml").write_text(SUITE)
+    return str(folder / "tiny.toml")
+
+
+def test_no_worker_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    monkeypatch.setattr(cluster, "SILENCE", 0.0)
+    nobody = distributed.LocalCluster(**{**OPTIONS, "n_workers": 0}, processes=False, protocol="tcp://")
+    with nobody as local, distributed.Client(local) as client:
+        held = Cluster(client, [], tmp_path)
+        for _ in range(3):
+            held._look(working=False)
+    told = capsys.readouterr().err
+    assert told.count("no worker is connected") == 1
+    assert "dask worker tcp://" in told
 
 
 def test_what_does_not_answer_is_told_before_anything_is_written(

@@ -18,7 +18,7 @@ finite = st.floats(-100, 100)
 
 def rows(**values: float) -> pd.DataFrame:
     return pd.DataFrame(
-        [{"quantity": q, "s": 0.1, "t": 1.0, "value": v, "stderr": 0.5} for q, v in values.items()],
+        [{"quantity": q, "s": 0.1, "t": 1.0, "value": v, "sampling_stderr": 0.5} for q, v in values.items()],
     )
 
 

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from command_line import run
 from example_records import example, folder_of, spread, with_correlations
 
 from vanbench.compare.cli import main
@@ -246,3 +247,20 @@ def test_writing_shows_what_changes(tmp_path: Path, baseline: Path, capsys: pyte
     shown = capsys.readouterr().out
     assert all(word in shown for word in ("changed", "new", "removed"))
     assert code("gate", new, "--baseline", baseline) == 0
+
+
+@pytest.mark.parametrize("place", ["code", "versions", "sources"])
+def test_seeds_of_two_states_of_the_code_are_marked_and_not_judged(tmp_path: Path, capsys, place: str) -> None:
+    folder = folder_of(tmp_path / "run")
+    write_baseline(folder, tmp_path / "baseline.json")
+    assert run("gate", folder, "--baseline", tmp_path / "baseline.json") == 0
+    path = next(folder.rglob("4_*_2.json"))
+    record = Record.load(path)
+    record.provenance[place] = {"code": "x", "versions": {"torch": "0"}, "sources": {"net.py": "x"}}[place]
+    record.save(path)
+    capsys.readouterr()
+    assert run("gate", folder, "--baseline", tmp_path / "baseline.json") == 3
+    assert "seeds were run by 2 states of the code" in capsys.readouterr().err
+    for form in ("md", "latex", "csv"):
+        assert run("table", folder, "--format", form) == 0
+        assert "2 states of the code" in capsys.readouterr().out

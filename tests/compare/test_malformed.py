@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
+from command_line import run as command_line
 from example_records import example, folder_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -16,8 +19,9 @@ from vanbench.compare.declare.task import Task, load_suite
 from vanbench.compare.judge.collect import collect, summarise
 from vanbench.compare.judge.gate import gate, write_baseline
 from vanbench.compare.run.execute import check
+from vanbench.compare.run.record import Record
 from vanbench.compare.run.stored import read_json
-from vanbench.compare.show.tables import render, select
+from vanbench.compare.show.tables import render, select, write_tables
 from vanbench.exact import InputError
 
 numbers = st.integers(-(10**400), 10**400) | st.integers(-3, 3) | st.floats(allow_nan=False, allow_infinity=False)
@@ -153,3 +157,100 @@ def test_any_change_of_a_suite(tmp_path_factory: pytest.TempPathFactory, key: st
             assert len({run.path for run in task.runs()}) >= 1
     except InputError as error:
         one_sentence(error)
+
+
+DAMAGE: list[Any] = [float("inf"), 1e300, -1e300, "x" * 30_000, "\ud800", "../../../evil", "=1+1", "\x1b[31m", "a|b\n"]
+DAMAGE += [
+    None,
+    True,
+    [],
+    {},
+    "",
+    -1,
+    0,
+    10**19,
+    [1] * 2000,
+    [[[[[[3]]]]]],
+    {"a": {"b": {"c": {}}}},
+    "$\\frac$",
+    "many",
+]
+
+
+@st.composite
+def damaged(draw: st.DrawFn) -> str:
+    """A record with a few of its values, at any depth, replaced, taken away or doubled."""
+    content = copy.deepcopy(RECORD)
+    for _ in range(draw(st.integers(1, 3))):
+        inside: Any = content
+        while True:
+            keys = list(range(len(inside))) if isinstance(inside, list) else sorted(inside)
+            if not keys:
+                break
+            key = draw(st.sampled_from(keys))
+            if not isinstance(inside[key], list | dict) or not inside[key] or draw(st.integers(0, 3)) == 0:
+                if draw(st.booleans()):
+                    inside[key] = draw(st.sampled_from(DAMAGE) | anything)
+                else:
+                    del inside[key]
+                break
+            inside = inside[key]
+    return json.dumps(content).replace("Infinity", "1e999")
+
+
+def tree(folder: Path) -> dict[str, Any]:
+    return {
+        str(path.relative_to(folder)): (path.lstat().st_mtime_ns, path.lstat().st_size)
+        for path in sorted(folder.rglob("*"))
+        if "out" not in path.relative_to(folder).parts
+    }
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(damaged(), st.sampled_from(["table", "table", "table", "report", "gate", "status", "goals"]), st.booleans())
+def test_no_record_breaks_a_command(tmp_path_factory, run: Path, text: str, command: str, linked: bool) -> None:
+    """No crash, nothing outside of the folder, and a sentence for what is refused."""
+    place = tmp_path_factory.mktemp("place")
+    out = place / "a" / "b" / "out"
+    (out / "records" / "example").mkdir(parents=True)
+    (place / "outside").mkdir()
+    (out / "records" / "example" / "a.json").write_text(text)
+    (out / "suite.json").write_text(json.dumps({"name": "x", "tasks": [RECORD["run"]["task"]]}))
+    if linked:
+        for name in ("tables", "plots", "report.html", "references"):
+            (out / name).symlink_to(place / "outside")
+    before = tree(place)
+    options = {"gate": ["--baseline", run / "baseline.json"]}
+    assert command_line(command, out, *options.get(command, [])) in (0, 1, 2, 3, 5)
+    if command == "table" and linked:
+        with contextlib.suppress(InputError):
+            write_tables(out)
+    assert tree(place) == before
+
+
+@pytest.mark.parametrize("text", ["x" * (21 << 20), "\ud800"])
+def test_texts_that_are_none(tmp_path: Path, text: str) -> None:
+    (tmp_path / "a.json").write_text(json.dumps({**RECORD, "system": text}))
+    with pytest.raises(InputError, match=r"text of|surrogate"):
+        read_json(tmp_path / "a.json")
+
+
+def test_a_pipe_is_no_record(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.json")
+    with pytest.raises(InputError, match="is no file"):
+        read_json(tmp_path / "a.json")
+
+
+def test_a_number_beyond_all_is_not_infinity(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text('{"value": 1e999}')
+    with pytest.raises(InputError, match="1e999, which is not a number"):
+        read_json(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize("shape", [[1] * 100_000, [10**9, 10**9], [0], []])
+def test_shapes_that_no_lattice_has(tmp_path: Path, shape: list[int]) -> None:
+    content = copy.deepcopy(RECORD)
+    content["run"]["shape"] = shape
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    with pytest.raises(InputError, match="shape"):
+        Record.load(tmp_path / "a.json")

@@ -22,8 +22,22 @@ BASE = {
 }
 
 
+FORMER_HASH = "ef806891481d7a74"
+
+
 def task(**changes: object) -> Task:
     return Task.model_validate({**BASE, **changes})
+
+
+def test_results_that_are_stored_keep_the_defaults_that_they_were_made_with() -> None:
+    """The hash of BASE was this before trackers had other defaults."""
+    former, today = task(tracker_defaults=1), task()
+    assert former.hash == FORMER_HASH != today.hash
+    assert former.options == {"order": 1, "control": "fixed", "full_summation": False, "dt": 0.1, "samples": 100}
+    assert today.options == today.tracker_options
+    assert (former.references, today.references) == (["continuous", "euler"], ["continuous"])
+    gates = {"tracker": "tebd", "tracker_options": {}}
+    assert task(**gates).hash == task(**gates, tracker_defaults=1).hash  # its defaults are the same
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ def test_agrees_with_exact_within_its_errors(name, shape, params):
     for quantity in ("ln_Z", "density"):
         ours = found[found.quantity == quantity].sort_values(["s", "t"])
         want = exact[exact.quantity == quantity].sort_values(["s", "t"]).value.to_numpy()
-        error = np.maximum(ours.stderr.to_numpy(), 1e-9)  # rounding, where nothing is uncertain
+        error = np.maximum(ours.sampling_stderr.to_numpy(), 1e-9)  # rounding, where nothing is uncertain
         assert (np.abs(ours.value.to_numpy() - want) < SIGMAS * error).all()
         assert (error < 0.05 * np.maximum(np.abs(want), 0.3)).all()
 
@@ -40,7 +40,7 @@ def test_standard_error_is_the_spread_over_seeds():
     for seed in range(12):
         found = follow(system, [0.3], [3.0], {"clones": 2000}, seed=seed).records
         rows.append(found[found.quantity == "ln_Z"].iloc[0])
-    spread, told = np.std([r.value for r in rows], ddof=1), np.mean([r.stderr for r in rows])
+    spread, told = np.std([r.value for r in rows], ddof=1), np.mean([r.sampling_stderr for r in rows])
     assert 0.4 < spread / told < 2.5  # 12 runs know a spread to exp(+-0.64) at three sigma, ten populations add as much
 
 
@@ -49,7 +49,7 @@ def test_activity_from_differences():
     found = follow(system, [0.3], [1.0], quantities=("ln_Z", "activity")).records
     row = found[found.quantity == "activity"].iloc[0]
     exact = solve(system, 0.3, [1.0], ["activity"]).value.iloc[0]
-    assert abs(row.value - exact) < SIGMAS * row.stderr + 5e-3 * exact  # the bias of the difference over s
+    assert abs(row.value - exact) < SIGMAS * row.sampling_stderr + 5e-3 * exact  # the bias of the difference over s
 
 
 def test_what_it_tells_and_what_it_refuses():
@@ -71,5 +71,5 @@ def test_the_error_of_the_density_is_its_spread_over_seeds_though_most_clones_ar
     for seed in range(16):
         found = follow(system, [-1.0], [2.0], {"clones": 1000}, seed=seed, quantities=("density",)).records
         rows.append(found[found.quantity == "density"].iloc[0])
-    spread, told = np.std([r.value for r in rows], ddof=1), np.mean([r.stderr for r in rows])
+    spread, told = np.std([r.value for r in rows], ddof=1), np.mean([r.sampling_stderr for r in rows])
     assert 0.55 < spread / told < 1.8  # 16 runs know a spread to exp(+-0.55) at three sigma; measured 1.1

@@ -40,7 +40,7 @@ def values(name: str) -> list[float]:
         if "groups" in name:  # the scores of both fields, 8 each, fit for the share of 50, not for that of 51
             patch.setattr("vanbench.neural.trackers.tangent.regression.KEPT", 2 * 50 * 8 + 1)
         found = track(system, s=[0.1, 0.3], times=[0.2], quantities=["ln_Z", "density"], **options)
-    return [*found.records.value, *found.records.stderr]
+    return [*found.records.value, *found.records.sampling_stderr]
 
 
 def _process(rank: int, folder: str) -> None:
@@ -103,7 +103,7 @@ def test_a_suite_is_not_for_torchrun(monkeypatch: pytest.MonkeyPatch, capsys: py
     assert "--scheduler" in capsys.readouterr().err
 
 
-COMMAND = "track east --shape 3 --s 0.1 --t-final 0.2 --tracker tdvp --samples 60 --format json --out"
+COMMAND = "track east --shape 3 --s 0.1 --t-final 0.2 --tracker tdvp --samples 60 --format json --tensorboard --out"
 
 
 @pytest.mark.slow  # three interpreters start
@@ -115,3 +115,4 @@ def test_torchrun_writes_one_record(tmp_path: Path) -> None:
     assert done.stdout.count('"records"') == 1
     (path,) = (tmp_path / "two" / "records").rglob("*.json")
     assert Record.load(path).diagnostics["processes"] == 2
+    assert len(list((tmp_path / "two" / "tensorboard").iterdir())) == 1

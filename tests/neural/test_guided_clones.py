@@ -103,7 +103,7 @@ def test_independent_spins_have_a_product_as_their_left_vector():
     guided = follow(system, [1.0], [4.0], {**FEW, "every": 0.05}).records.query("quantity == 'ln_Z'")
     settings = {"tracker": "clones", "architecture": "bernoulli", "tracker_options": {"clones": 2000}}
     plain = track(system, [1.0], [4.0], **settings).records.query("quantity == 'ln_Z'")
-    assert guided.stderr.iloc[0] < 0.15 * plain.stderr.iloc[0]
+    assert guided.sampling_stderr.iloc[0] < 0.15 * plain.sampling_stderr.iloc[0]
 
 
 @pytest.mark.parametrize("system", [SYSTEMS[0], build("fa", (2, 3)), build("free", (3,), c=0.2)], ids=lambda v: v.name)
@@ -112,7 +112,7 @@ def test_agrees_with_exact_within_its_errors(system):
     found = follow(system, fields, times, seed=2).records
     ours = found[found.quantity == "ln_Z"].sort_values(["s", "t"])
     want = solve(system, fields, times, ["ln_Z"]).sort_values(["s", "t"]).value.to_numpy()
-    error = ours.stderr.to_numpy()
+    error = ours.sampling_stderr.to_numpy()
     assert (np.abs(ours.value.to_numpy() - want) < SIGMAS * error).all()
     assert (error < 0.005 * np.maximum(np.abs(want), 0.3)).all()
     ours = found[found.quantity == "density"].sort_values(["s", "t"])
@@ -152,5 +152,5 @@ def test_the_standard_error_is_the_spread_over_seeds():
     for seed in range(16):
         found = follow(build("fa", (4,)), [0.4], [2.0], {**FEW, "every": 1.0}, seed=seed).records
         rows.append(found[found.quantity == "ln_Z"].iloc[0])
-    spread, told = np.std([r.value for r in rows], ddof=1), np.sqrt(np.mean([r.stderr**2 for r in rows]))
+    spread, told = np.std([r.value for r in rows], ddof=1), np.sqrt(np.mean([r.sampling_stderr**2 for r in rows]))
     assert 0.55 < spread / told < 1.8  # 16 runs know a spread to exp(+-0.55) at three sigma

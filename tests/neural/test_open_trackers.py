@@ -195,7 +195,7 @@ def test_spins_correlations_and_eigenvalues_are_those_of_the_state():
                     v for k, v in want.items()
                     if k[0] == row["quantity"] and np.array_equal([k[1], k[2]], [site, distance], equal_nan=True)
                 )  # fmt: skip
-            assert abs(row["value"] - value) < 5 * row["stderr"] + 1e-12, row
+            assert abs(row["value"] - value) < 5 * row["sampling_stderr"] + 1e-12, row
 
 
 def test_expected_outcomes_have_less_noise_than_outcomes():
@@ -275,7 +275,7 @@ def test_each_distance_of_a_correlation_meets_its_own_reference():
         "observable": "jumps", "quantities": ["correlation_zz"], "tracker": "tdvp",
     }  # fmt: skip
     exact = compute(Task(**declared), (4,)).continuous
-    rows = exact[exact.quantity == "correlation_zz"].assign(stderr=0.0)
+    rows = exact[exact.quantity == "correlation_zz"].assign(sampling_stderr=0.0)
     assert sorted(rows.distance) == [1, 2]
     assert rows.value.nunique() == 2
     assert (errors(rows, exact, None, 4).error == 0).all()

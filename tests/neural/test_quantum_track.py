@@ -27,7 +27,7 @@ def test_tdvp_with_an_exact_ansatz_follows_the_lindblad_equation():
             architecture="table", tracker="tdvp", tracker_options=options,
         ).records  # fmt: skip
         got = found[found.quantity.isin(SPINS)].sort_values(["quantity", "t"])
-        assert (got.stderr == 0).all()
+        assert (got.sampling_stderr == 0).all()
         worst.append(abs(got.value.to_numpy() - want).max())
     assert worst[1] < 2e-3  # measured 5e-4
     assert worst[1] < 0.45 * worst[0]  # second order would give a quarter

@@ -29,8 +29,8 @@ def test_through_a_transition_within_the_error_told():
     rows = found(system, [0.4], times).records.query("quantity == 'ln_Z'")
     exact = solve(system, 0.4, times, ["ln_Z"]).value.to_numpy()
     # the span is not complete: 3e-3 beside four standard errors; measured 1e-3 or less, se 1e-3
-    assert np.all(np.abs(rows.value - exact) < 3e-3 * np.abs(exact) + 4 * rows.stderr)
-    assert np.all(rows.stderr < 1e-2 * np.abs(exact))
+    assert np.all(np.abs(rows.value - exact) < 3e-3 * np.abs(exact) + 4 * rows.sampling_stderr)
+    assert np.all(rows.sampling_stderr < 1e-2 * np.abs(exact))
 
 
 def test_the_flows_stop_and_the_ritz_value_is_the_limit():
@@ -64,7 +64,7 @@ def test_the_error_of_the_density_is_no_less_than_its_spread_over_seeds():
     for seed in range(1, 13):
         found = track(build("fa", (6,)), [0.1], [0.5], tracker="ritz", seed=seed, project=False, **options).records
         rows.append(found[found.quantity == "middle_density"].iloc[0])
-    spread, told = np.std([r.value for r in rows], ddof=1), np.mean([r.stderr for r in rows])
+    spread, told = np.std([r.value for r in rows], ddof=1), np.mean([r.sampling_stderr for r in rows])
     # measured 0.7; 12 seeds, which are fixed, know a spread to a fifth
     assert 0.4 < spread / told < 1.1
 
@@ -79,7 +79,7 @@ def test_the_standard_error_of_ln_z_is_its_distance_from_the_exact_value():
     for seed in range(24):
         found = track(system, [0.3], [4.0], tracker="ritz", seed=seed, **settings).records
         row = found[found.quantity == "ln_Z"].iloc[0]
-        off.append(abs(row.value - exact) / row.stderr)
+        off.append(abs(row.value - exact) / row.sampling_stderr)
     assert 0.34 < np.median(off) < 1.34  # 24 seeds know a median to a fifth
 
 

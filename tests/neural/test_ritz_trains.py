@@ -39,8 +39,8 @@ def test_cut_bonds_keep_the_phase_that_comes_late():
     rows = follow(system, [0.15], times, 4, growth=2.0, still=5e-3).records.query("quantity == 'ln_Z'")
     off = np.abs(rows.value / exact - 1)
     assert off.max() < 1e-2
-    assert (rows.stderr < 0.1 * np.abs(exact)).all()
-    assert (np.abs(rows.value - exact) < 2 * rows.stderr).all()
+    assert (rows.sampling_stderr < 0.1 * np.abs(exact)).all()
+    assert (np.abs(rows.value - exact) < 2 * rows.sampling_stderr).all()
     alone = track(
         system, [0.15], [100.0], observable="activity", quantities=["ln_Z"], architecture="matrix-product",
         architecture_options={"bond": 4}, tracker="tebd",
@@ -59,7 +59,7 @@ def test_the_standard_error_tells_what_a_tilted_flow_adds():
     )
     more = follow(system, [0.3], [100.0], 2, first=1.0, growth=4.0, still=5e-3).records.query("quantity == 'ln_Z'")
     assert abs(more.value.iloc[0] - exact) < abs(one.value.iloc[0] - exact)
-    assert more.stderr.iloc[0] < one.stderr.iloc[0]
+    assert more.sampling_stderr.iloc[0] < one.sampling_stderr.iloc[0]
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_long_chains_agree_with_the_flow_alone(n, s, t):
     ).records.query("quantity == 'ln_Z'")  # fmt: skip
     off = np.abs(found.value.to_numpy() - alone.value.to_numpy())
     assert (off <= 1e-4 * np.abs(alone.value.to_numpy())).all()
-    assert (off <= 4 * found.stderr + 1e-5 * np.abs(alone.value.to_numpy())).all()
+    assert (off <= 4 * found.sampling_stderr + 1e-5 * np.abs(alone.value.to_numpy())).all()
 
 
 @pytest.mark.slow
@@ -84,7 +84,7 @@ def test_the_weight_of_the_rare_phase_of_very_long_chains(n, t, right):
     """tebd(symmetrised) at bond 24, whose values bond 16 gives too, and TEBD at bond 24 for 100 sites; s = 0.1."""
     row = follow(build("fa", (n,)), [0.1], [t], 16).records.query("quantity == 'ln_Z'").iloc[0]
     assert abs(row.value - right) < 1e-3
-    assert row.stderr < 0.05
+    assert row.sampling_stderr < 0.05
 
 
 def test_the_error_of_a_span_is_what_its_parts_change():
@@ -118,8 +118,8 @@ def test_errors_cover(name, shape, s, bond):
     right = exact[exact.quantity == "ln_Z"].value.to_numpy()
     rows = run.records.query("quantity == 'ln_Z'")
     off = np.abs(rows.value.to_numpy() - right)
-    assert (off <= 2 * rows.stderr + 1e-9).all()
-    assert (rows.stderr < 0.1 * np.abs(right)).all()
+    assert (off <= 2 * rows.sampling_stderr + 1e-9).all()
+    assert (rows.sampling_stderr < 0.1 * np.abs(right)).all()
     last = run.log.iloc[-1]
     limit = exact[exact.quantity == "scgf"].value.iloc[0]
     assert -1e-10 <= limit - last.scgf <= 2 * last.scgf_stderr + 1e-10
@@ -144,7 +144,7 @@ def test_observables_are_those_of_the_middle():
     values, vectors = np.linalg.eigh(h)
     weights = (vectors @ (np.exp(t / 2 * values) * (vectors.T @ np.sqrt(pi)))) ** 2
     row = run.records[run.records.quantity == "middle_density"].iloc[0]
-    assert abs(row.value - weights @ states.mean(1) / weights.sum()) < 5 * row.stderr
+    assert abs(row.value - weights @ states.mean(1) / weights.sum()) < 5 * row.sampling_stderr
 
 
 def test_the_log_holds_the_limit():
@@ -162,9 +162,9 @@ def test_fields_that_stop_at_different_times_are_measured_together():
     assert run.log.networks.nunique() > 1
     exact = solve(system, fields, [20.0], ["ln_Z"]).value.to_numpy()
     assert np.allclose(run.records.query("quantity == 'ln_Z'").value, exact, rtol=2e-4)
-    assert np.isfinite(run.records.stderr).all()
+    assert np.isfinite(run.records.sampling_stderr).all()
     one = follow(build("free", (1,)), [0.3], [1.0, 10.0], 1).records
-    assert (one.stderr >= 0).all()
+    assert (one.sampling_stderr >= 0).all()
 
 
 def test_slow_systems_are_waited_for():

@@ -158,9 +158,9 @@ def test_two_values_are_as_uncertain_as_half_their_distance():
     two = np.array([0.0, 2.0])
     system = build("tfim", (1,))
     outcomes = Outcomes(system, network("bernoulli", (1,), local_dim=4), torch.zeros(2, 1, dtype=torch.int8))
-    assert outcomes.mean(two) == {"value": 1.0, "stderr": pytest.approx(1.0)}
-    assert _mean(torch.as_tensor(two), None) == {"value": 1.0, "stderr": pytest.approx(1.0)}
-    assert _mean(torch.as_tensor(two), torch.tensor([0.25, 0.75]).double()) == {"value": 1.5, "stderr": 0.0}
+    assert outcomes.mean(two) == {"value": 1.0, "sampling_stderr": pytest.approx(1.0)}
+    assert _mean(torch.as_tensor(two), None) == {"value": 1.0, "sampling_stderr": pytest.approx(1.0)}
+    assert _mean(torch.as_tensor(two), torch.tensor([0.25, 0.75]).double()) == {"value": 1.5, "sampling_stderr": 0.0}
     rows = [{f"sigma_{a}": v for a in "xyz"} for v in ("0", "2")]
     assert trajectories.summary(rows) == {f"sigma_{a}": (1.0, pytest.approx(1.0)) for a in "xyz"}
 
@@ -204,7 +204,7 @@ def test_populations_of_clones_scatter_as_the_table_says():
     ln_z, activity, growth = (pd.DataFrame([row[k] for row in rows]) for k in range(3))
     for found, spread in ((ln_z, 0.3), (activity, 0.6 / 6), (growth, np.hypot(0.3, 0.1))):
         error = spread / np.sqrt(10)
-        assert np.sqrt((found.stderr**2).mean()) == pytest.approx(error, rel=0.06)
+        assert np.sqrt((found.sampling_stderr**2).mean()) == pytest.approx(error, rel=0.06)
         assert found.value.std() == pytest.approx(error, rel=6 / np.sqrt(800))
     assert ln_z.bias.mean() == pytest.approx(0.5, abs=0.05)
     assert activity.bias.mean() == pytest.approx(0.5 / 6, abs=0.02)

@@ -46,10 +46,10 @@ def test_trackers_give_the_start_back(name, tracker, variant):
             rows = run.records[(run.records.quantity == quantity) & (run.records.t > 0)]
             assert len(rows) == 2
             assert np.abs(rows.value - right).max() < 1e-12
-            assert (rows.stderr == 0).all()
+            assert (rows.sampling_stderr == 0).all()
         rows = run.records[run.records.quantity.isin(["density", "middle_density"])]
         assert len(rows) == 3
-        assert (np.abs(rows.value - density(system)) <= 5 * rows.stderr + 1e-12).all()
+        assert (np.abs(rows.value - density(system)) <= 5 * rows.sampling_stderr + 1e-12).all()
         assert (run.log.scgf == 0).all()
 
 
@@ -93,7 +93,7 @@ def test_what_waits_weighs():
     last = run.records[run.records.t == t].set_index("quantity")
     assert last.value["ln_Z"] == pytest.approx(np.log(factors).sum(), abs=1e-12)
     up = [p[1] * np.exp(-s * t * b) / f for p, b, f in zip(system.initial, weights, factors)]
-    assert abs(last.value["density"] - np.mean(up)) < 5 * last.stderr["density"]
+    assert abs(last.value["density"] - np.mean(up)) < 5 * last.sampling_stderr["density"]
 
 
 def test_a_start_off_the_support_is_refused():

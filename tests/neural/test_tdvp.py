@@ -18,7 +18,7 @@ torch.set_num_threads(1)
 # the table can follow exactly: what is left is the midpoint rule, of second order in dt
 SUMMED = {"full_summation": True, "damping": 1e-12, "tolerance": 1e9}
 SYMMETRISED = {"picture": "symmetrised"}
-SAMPLED = {"samples": 600, "dt": 0.1}
+SAMPLED = {"samples": 600, "dt": 0.1, "full_summation": False}
 NETWORKS = [("made", {"hidden": 16}), ("sitewise", {"units": 2})]
 
 
@@ -62,8 +62,8 @@ def test_sampled_runs_meet_continuous_time_within_a_permille(picture):
     system = build("east", (6,), c=0.4)
     exact = solve(system, 0.3, 2.0, ["ln_Z"]).value.iloc[0]
     found = ln_z(system, 0.3, 2.0, architecture="made", options={**SAMPLED, "picture": picture})
-    assert abs(found.value - exact) < 1e-3 * abs(exact) + 4 * found.stderr  # measured 2e-4
-    assert 0 < found.stderr < 2e-3 * abs(exact)
+    assert abs(found.value - exact) < 1e-3 * abs(exact) + 4 * found.sampling_stderr  # measured 2e-4
+    assert 0 < found.sampling_stderr < 2e-3 * abs(exact)
 
 
 def test_the_symmetric_flow_refuses_what_it_cannot_do():
@@ -127,21 +127,18 @@ def test_averages_over_the_tilted_mixture_are_averages_over_the_network():
     assert plain < exact - 0.5  # the tilted part alone sits far lower
 
 
-def test_a_step_above_the_stability_bound_is_warned_about_once_and_one_below_it_not():
-    """The all-up state of four sites leaves at rate 4: explicit steps of second order go wrong above dt = 0.5."""
+@pytest.mark.parametrize("tracker", ["tdvp", "log-ratio"])
+def test_steps_stay_below_the_stability_bound(tracker):
+    """The all-up state of four sites leaves at rate 4: explicit steps of second order go wrong above dt = 0.5, with
+    steps of 0.6 by a tenth of ln Z and more."""
     system, exact = build("fa", (4,)), solve(build("fa", (4,)), 0.2, 12.0, ["ln_Z"]).value.iloc[0]
-    told, errors = {}, {}
-    for dt in (0.4, 0.6):
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            row = ln_z(system, 0.2, 12.0, architecture="table", tracker="log-ratio", options={**SUMMED, "dt": dt})
-        told[dt] = [str(w.message) for w in caught if "explicit steps" in str(w.message)]
-        errors[dt] = abs(row.value / exact - 1)
-    assert told[0.4] == []
-    assert errors[0.4] < 1e-3
-    assert len(told[0.6]) == 1
-    assert "take dt below 0.5" in told[0.6][0]
-    assert errors[0.6] > 0.1
+    options = {**SUMMED, "dt": 0.6}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        run = track(system, [0.2], [12.0], architecture="table", tracker=tracker, tracker_options=options)
+    assert run.log.stiffness.max() < 2
+    assert run.log.dt.max() > 0.4
+    assert run.records.query("quantity == 'ln_Z'").value.iloc[0] == pytest.approx(exact, rel=1e-2)
 
 
 def test_the_symmetric_flow_bears_twice_the_step():
@@ -152,54 +149,49 @@ def test_the_symmetric_flow_bears_twice_the_step():
     assert track(build("tfim", (2,)), [0.0], [0.2], **open_system).log.stiffness.max() == 0  # no bound is claimed
 
 
-def test_a_fit_that_follows_the_noise_of_its_samples_is_warned_about_and_a_good_one_not():
-    """South-East 4x4: with 1328 parameters on 500 samples the residual on those stays small, on fresh ones it grows."""
+def test_a_fit_that_follows_the_noise_of_its_samples_is_damped():
+    """South-East 4x4: 1328 parameters on 500 samples explain the noise of those, and put ln Z off by a hundredth."""
     system, options = build("east", (4, 4)), {"samples": 500, "dt": 0.36, "control": "ln_Z", **SYMMETRISED}
-    settings = {"tracker": "tdvp", "tracker_options": options, "quantities": ("ln_Z",), "project": False}
-    wide, small = ({"architecture": name, "architecture_options": sizes} for name, sizes in NETWORKS)
-    with pytest.warns(UserWarning, match="it follows their noise; take more samples than the network has parameters"):
-        noisy = track(system, [0.1], [6.0], **wide, **settings)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        good = track(system, [0.1], [6.0], **small, **settings)
+    (wide, sizes), settings = NETWORKS[0], {"tracker": "tdvp", "quantities": ("ln_Z",), "project": False}
+    run = track(
+        system, [0.1], [6.0], architecture=wide, architecture_options=sizes, tracker_options=options, **settings
+    )
     exact = solve(system, 0.1, 6.0, ["ln_Z"]).value.iloc[0]
-    errors = [abs(run.records.query("quantity == 'ln_Z'").value.iloc[-1] / exact - 1) for run in (noisy, good)]
-    assert errors[1] < 2e-3 < 1e-2 < errors[0]
-    assert noisy.log.unseen.max() > 8 > 8 * noisy.log.residual.max()
+    assert run.records.query("quantity == 'ln_Z'").value.iloc[-1] == pytest.approx(exact, rel=1e-2)
+    assert run.log.unseen.max() <= 8
 
 
 def test_a_stationary_start_has_nothing_to_miss():
     """At s = 0 the local quantity is rounding: no part of it is noise that a fit could follow."""
-    run = track(build("east", (6,), c=0.05), [0.0], [1.0], tracker="tdvp", tracker_options={"samples": 100})
+    few = {"samples": 100, "full_summation": False}
+    run = track(build("east", (6,), c=0.05), [0.0], [1.0], tracker="tdvp", tracker_options=few)
     assert run.log.unseen.max() == 0
 
 
-def test_a_network_that_loses_configurations_is_followed_in_shorter_steps_or_given_up():
+def test_a_network_that_loses_configurations_is_followed_in_shorter_steps():
     """FA chain of 6 at s = -0.2: without a look at ``<(W_s^T 1)(x)>`` the first ended at ln Z = 0.93."""
     system = build("fa", (6,))
     exact = solve(system, -0.2, 2.0, ["ln_Z"]).value.iloc[0]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that the fit follows the noise of 500 samples is told too
-        found = ln_z(system, -0.2, 2.0, architecture="sitewise", options={"samples": 500})
+        found = ln_z(system, -0.2, 2.0, architecture="sitewise", options={"samples": 500, "full_summation": False})
     assert found.value == pytest.approx(exact, rel=1e-2)  # measured 5e-4
-    up = build("fa", (6,), initial="up")  # no sample but one: nothing to go on with, however short the step
-    with pytest.raises(Diverged, match="no longer carry the growth"):
-        ln_z(up, -0.1, 1.0, architecture="made", options={"samples": 200})
 
 
 def test_steps_that_carry_the_growth_are_taken_as_they_are():
     settings = {"architecture": "sitewise", "tracker": "tdvp", "quantities": ("ln_Z",), "project": False}
+    options = {"samples": 300, "control": "ln_Z", "full_summation": False}
     for system, s in ((build("east", (6,), c=0.3), [-0.1, 0.3]), (build("ssep", (6,), boundary="periodic"), [0.3])):
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            log = track(system, s, [1.0], tracker_options={"samples": 300, "control": "ln_Z"}, **settings).log
+            log = track(system, s, [1.0], tracker_options=options, **settings).log
         assert log.dt[log.s == s[0]].iloc[:-2].is_monotonic_increasing  # none was halved; the last two meet the time
 
 
 @pytest.mark.parametrize("tracker", ["tdvp", "log-ratio"])
 def test_fields_regressed_one_after_another_have_the_same_velocities(tracker, monkeypatch):
     def values():
-        options = {"samples": 60, "dt": 0.2}
+        options = {"samples": 60, "dt": 0.2, "full_summation": False}
         found = track(build("east", (5,)), [0.1, 0.2, 0.4], [0.4], tracker=tracker, tracker_options=options)
         return found.records.value.tolist()
 

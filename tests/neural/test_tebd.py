@@ -65,7 +65,7 @@ def test_samples_agree_with_sums():
         follow(system, [0.0], [0.5], SPINS, measure=4000, full_summation=full).records.query("quantity in @SPINS")
         for full in (True, False)
     ]
-    away = (rows[0].value.to_numpy() - rows[1].value.to_numpy()) / rows[1].stderr.to_numpy()
+    away = (rows[0].value.to_numpy() - rows[1].value.to_numpy()) / rows[1].sampling_stderr.to_numpy()
     assert abs(away).max() < 4
 
 

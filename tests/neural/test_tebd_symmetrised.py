@@ -53,7 +53,7 @@ def test_observables_are_those_of_the_middle():
     pi = product(system)
     half = torch.matrix_exp(torch.as_tensor(generator(system, s).toarray()) * t / 2).numpy() @ pi
     weights, x = half**2 / pi, StateSpace(system).configurations()
-    assert abs(row.value - weights @ x.mean(1) / weights.sum()) < 4 * row.stderr
+    assert abs(row.value - weights @ x.mean(1) / weights.sum()) < 4 * row.sampling_stderr
 
 
 def test_the_balance_is_checked():

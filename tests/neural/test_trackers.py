@@ -100,7 +100,7 @@ def test_what_a_tracker_needs_is_asked_for_and_what_it_gives_is_given(name, vari
         run(build("tfim", (2,)), 0.0, "jumps") if PLAIN in variant.needs else run(build("fa", (3,)), 0.1, "activity")
     )
     if variant.noiseless and name == "tebd":
-        assert (result.records.stderr == 0).all()
+        assert (result.records.sampling_stderr == 0).all()
     assert (result.diagnostics["n_parameters"] > 0) == (variant.network != "none")
     assert set(variant.needs) <= set(NEEDS)
 

@@ -32,7 +32,8 @@ def profiles(stored: Sequence[Record]) -> pd.DataFrame:
     parts = [pd.DataFrame({"source": pd.Series(dtype=str), "shape": pd.Series(dtype=str)})]
     for record in stored:
         rows = record.frame("rows")
-        rows = rows[rows.quantity == "density_profile"][["s", "t", "site", "value", "stderr"]]
+        rows = rows[rows.quantity == "density_profile"][["s", "t", "site", "value", "sampling_stderr"]]
+        rows = rows.rename(columns={"sampling_stderr": "stderr"})
         parts.append(rows.assign(source="network", system=record.system, shape=shape_text(record.run.shape)))
     return pd.concat(parts, ignore_index=True)
 

@@ -70,7 +70,7 @@ def curves(record: Record) -> Curves:
     """A run's ``ln Z``, and its derivatives by the spline."""
     rows = record.frame("rows")
     rows = rows[rows.quantity == "ln_Z"]
-    ln_z, stderr = (rows.pivot(index="s", columns="t", values=name) for name in ("value", "stderr"))
+    ln_z, stderr = (rows.pivot(index="s", columns="t", values=name) for name in ("value", "sampling_stderr"))
     s, t = ln_z.index.to_numpy(float), ln_z.columns.to_numpy(float)
     shape = record.run.shape
     source = "network" if record.diagnostics.get("n_parameters") else "clones"

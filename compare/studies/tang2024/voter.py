@@ -41,7 +41,9 @@ def held(stored: Sequence[Record]) -> pd.DataFrame:
             group = group.sort_values("site")
             exact = closed_form(record.run.shape, float(t), **params)
             parts.append(
-                group[["t", "site", "value", "stderr"]].assign(shape=shape_text(record.run.shape), exact=exact)
+                group[["t", "site", "value"]].assign(
+                    stderr=group.sampling_stderr, shape=shape_text(record.run.shape), exact=exact
+                )
             )
     return pd.concat(parts, ignore_index=True)
 

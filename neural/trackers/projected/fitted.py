@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -13,11 +14,13 @@ from vanbench.exact.statistics import effective_fraction, relative_weights
 from vanbench.neural.backend.adam import Moments
 from vanbench.neural.estimators import Increment, from_loss, from_weights
 from vanbench.neural.trackers.base import POSITIVE, Diverged, Observed, Problem, Step, Tracker, one_configuration
-from vanbench.neural.trackers.options import Numbers, option
+from vanbench.neural.trackers.options import SUMMED, Numbers, option
 from vanbench.neural.trackers.projected.target import Average, Euler, averaged
 from vanbench.neural.trackers.proposal import Batch, draw
+from vanbench.neural.trackers.tangent import integrate
 
 Target = Euler | Average
+STABLE = 0.9  # of a configuration, what a stage may take: below 1 no target is negative
 
 
 @dataclass
@@ -27,6 +30,7 @@ class Fitted:
     measured: Tensor
     moments: Moments | None = None
     steps: int = 0
+    now: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -38,17 +42,21 @@ class Projected(Tracker[Fitted]):
     dt: float = option(0.05, "the time step (published: 0.05, in one dimension 0.1)", above=0)
     samples: int = option(1000, "configurations that one step of a fit draws", least=2)
     order: int = option(
-        1,
+        2,
         "1: Euler, as published; 2: SSP-RK2, two fits a step, the second towards the average of the start and two "
         "Euler steps",
         among=(1, 2),
     )
+    control: str = option(
+        "stable", "of order 2: stable takes steps shorter than dt where a rate asks for it; fixed never does",
+        among=("stable", "fixed"),
+    )  # fmt: skip
     tilts: Numbers = option(
         (), "a share of the samples comes from the network tilted towards value 0 by each of these, with weights"
     )
     share: float = option(0.1, "of the samples, those of the tilted networks", above=0, below=1)
     measure: int = option(0, "samples for the observables and the growth of the next step; 0: 4 samples")
-    full_summation: bool = option(False, "sum over all configurations instead of sampling (up to 2^16 states)")
+    full_summation: bool | None = option(None, SUMMED.format(16))
     strict: bool = option(False, "a negative target is an error; it is clamped otherwise, as published")
 
     @property
@@ -56,8 +64,12 @@ class Projected(Tracker[Fitted]):
         return self.order == 1
 
     @property
+    def path(self) -> Literal["", "P", "psi"]:
+        return "P"
+
+    @property
     def fixed_step(self) -> float | None:
-        return self.dt
+        return self.dt if self.order == 1 or self.control == "fixed" else None
 
     @property
     def longest_step(self) -> float:
@@ -72,20 +84,21 @@ class Projected(Tracker[Fitted]):
             raise InputError(f"{self.name} needs {POSITIVE} (no negative rates): take tdvp.")
         if self.measure == 1:
             raise InputError("measure = 1: it must be at least 2.")
-        if self.full_summation:
+        if self.summed(problem):
             problem.summed_states()
-        return Fitted(self._draw(problem))
+        return Fitted(self._draw(problem), now=problem.opened)
 
     def step(self, problem: Problem, state: Fitted, limit: float) -> tuple[Fitted, Step]:
-        before, summed = problem.ensemble.frozen(), self._summed_mass(problem)
+        dt = self._length(problem, state, limit)
+        before, summed = problem.ensemble.frozen(), self._summed_mass(problem, dt)
         states = self._states(problem)
-        first = Euler(problem, self.dt, before, states)
+        first = Euler(problem, dt, before, states)
         target: Target = first
         mass = first.mass(state.measured)
         log_weights, losses = self.fit(problem, state, target)
         if self.order == 2:
-            second = Euler(problem, self.dt, problem.ensemble.frozen(), states)
-            target, middle = Average(first, second, mass), self._summed_mass(problem)
+            second = Euler(problem, dt, problem.ensemble.frozen(), states)
+            target, middle = Average(first, second, mass), self._summed_mass(problem, dt)
             mass = target.mass(self._draw(problem))
             summed = averaged(summed, middle) if summed and middle else None
             log_weights, losses = self.fit(problem, state, target)
@@ -94,37 +107,48 @@ class Projected(Tracker[Fitted]):
             if state.moments:
                 state.moments.forget()  # they are not finite either
             raise Diverged(f"the loss of step {state.steps + 1} is not finite; the last good networks were kept.")
-        step = self._summary(problem, target, mass, log_weights, losses)
+        step = self._summary(problem, dt, target, mass, log_weights, losses)
         if step.negative and self.strict:
-            raise InputError(f"{step.negative_targets(state.steps * self.dt)} (strict).")
+            raise InputError(f"{step.negative_targets(state.now)} (strict).")
         step.summed = summed.value if summed else None
-        after = replace(state, measured=self._draw(problem), steps=state.steps + 1)
+        after = replace(state, measured=self._draw(problem), steps=state.steps + 1, now=state.now + dt)
         step.warnings += one_configuration(problem.connections, after.measured)
         return after, step
 
     def observe(self, problem: Problem, state: Fitted) -> Observed:
-        return problem.everything() if self.full_summation else Observed(state.measured)
+        return problem.everything() if self.summed(problem) else Observed(state.measured)
 
     def batch(self, problem: Problem) -> Batch:
         """Configurations to fit on."""
-        if self.full_summation:
+        if self.summed(problem):
             return Batch.of_all(problem, problem.summed_states())
         return draw(problem, self.samples, self.tilts, self.share)
 
-    def _states(self, problem: Problem) -> Tensor | None:
-        return problem.summed_states() if self.full_summation else None
+    def _length(self, problem: Problem, state: Fitted, limit: float) -> float:
+        """Of the next step: no configuration seen loses more than ``STABLE`` of its weight in one stage, and from a
+        point a step at most doubles the time."""
+        if self.fixed_step is not None:
+            return min(self.dt, limit)
+        fastest = -float(problem.connections.diagonal(state.measured).min())
+        dt = self.dt if fastest <= 0 else min(self.dt, STABLE / fastest)
+        return integrate.cut(min(dt, state.now) if problem.opened else dt, limit)
 
-    def _summed_mass(self, problem: Problem) -> Increment | None:
+    def _states(self, problem: Problem) -> Tensor | None:
+        return problem.summed_states() if self.summed(problem) else None
+
+    def _summed_mass(self, problem: Problem, dt: float) -> Increment | None:
         """``ln`` of the normaliser of an Euler step from here, summed over all configurations."""
         if not problem.project:
             return None
         growth = problem.summed_mean(lambda x, _: problem.connections.column_sum(x))
-        return Increment.certain(torch.log1p(self.dt * growth))
+        return Increment.certain(torch.log1p(dt * growth))
 
     def _draw(self, problem: Problem) -> Tensor:
-        return problem.summed_states() if self.full_summation else problem.sample(self.measure or 4 * self.samples)
+        return problem.summed_states() if self.summed(problem) else problem.sample(self.measure or 4 * self.samples)
 
-    def _summary(self, problem: Problem, target: Target, mass: Increment, log_weights: Tensor, loss: Tensor) -> Step:
+    def _summary(
+        self, problem: Problem, dt: float, target: Target, mass: Increment, log_weights: Tensor, loss: Tensor
+    ) -> Step:
         states = self._states(problem)
         if states is None:
             increments = {"loss": from_loss(log_weights), "log_mean_exp": from_weights(log_weights)}
@@ -144,7 +168,7 @@ class Projected(Tracker[Fitted]):
         assert target.change is not None
         path, left = (_spread(problem, values, states) for values in (target.change, log_weights))
         told = {"loss": loss, "ess": ess, "path": path, "residual": left / path.clamp_min(1e-300)}
-        return Step(self.dt, increments, "log_mean_exp", told, target.negative, target.steepest)
+        return Step(dt, increments, "log_mean_exp", told, target.negative, target.steepest)
 
 
 def _spread(problem: Problem, values: Tensor, states: Tensor | None) -> Tensor:

@@ -53,7 +53,7 @@ class KL(Projected):
             optimiser.rate = self.learning_rate * self.decay ** (epoch / epochs)
             temperature = 1 + (self.anneal - 1) * max(0.0, 1 - 2 * epoch / epochs)
             log_weights, losses = self._epoch(problem, optimiser, target, temperature)
-            if self.full_summation:
+            if self.summed(problem):
                 kept = [log_weights]
             elif epoch >= min(epochs * (1 - self.window), epochs - 1):
                 kept.append(log_weights)
@@ -66,7 +66,7 @@ class KL(Projected):
         own = ensemble.log_prob(mine(x))
         log_prob, aim = whole(own.detach(), x.shape[1]), target(x)
         log_weights = aim - log_prob
-        if self.full_summation:
+        if self.summed(problem):
             surrogate = (own.exp() * (temperature * own - mine(aim))).sum(1)
             loss = total(surrogate.detach())
         else:
@@ -84,7 +84,7 @@ class KL(Projected):
 
     def _samples(self, problem: Problem) -> tuple[Tensor, Tensor, int]:
         """Configurations, their weights in averages over the network, and how many lead that are plain samples."""
-        if self.full_summation:
+        if self.summed(problem):
             states = problem.summed_states()
             return states, torch.ones((), device=states.device), states.shape[1]
         if self.tilts:
@@ -97,7 +97,7 @@ class KL(Projected):
 def _clip(parameters: Iterable[Tensor], most: float) -> None:
     """Shorten the gradient of each field to a norm of at most ``most``."""
     gradients = [p.grad for p in parameters if p.grad is not None]
-    norm = torch.stack([g.flatten(1).square().sum(1) for g in gradients]).sum(0).sqrt()
+    norm = torch.stack([g.reshape(len(g), -1).square().sum(1) for g in gradients]).sum(0).sqrt()
     scale = (most / norm.clamp_min(1e-30)).clamp_max(1.0)
     for g in gradients:
         g.mul_(scale.view(-1, *[1] * (g.ndim - 1)))

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -27,7 +28,7 @@ from vanbench.neural.backend.adam import Moments
 from vanbench.neural.ensemble import Parameters
 from vanbench.neural.estimators import Increment
 from vanbench.neural.trackers.base import PLAIN, Observed, Problem, Step, Tracker, Variant
-from vanbench.neural.trackers.options import option
+from vanbench.neural.trackers.options import SUMMED, option
 from vanbench.neural.trackers.projected.residual import L1Fit, Residual, cooled, table
 
 
@@ -66,7 +67,7 @@ class L1(Tracker[Descent]):
         "all, as published (costly)",
     )  # fmt: skip
     measure: int = option(0, "samples for the observables; 0: 4 samples")
-    full_summation: bool = option(False, "sum over all configurations instead of sampling (up to 2^18 states)")
+    full_summation: bool | None = option(None, SUMMED.format(18))
     dt: float = option(0.016, "the longest time step; a report time is met by equal shorter ones", above=0)
     epochs: int = option(120, "iterations a time step", least=1)
     decay: float = option(
@@ -85,6 +86,10 @@ class L1(Tracker[Descent]):
     refresh: int = option(10, "target steady: iterations after which it starts from the network as it is", least=1)
 
     @property
+    def path(self) -> Literal["", "P", "psi"]:
+        return "P"
+
+    @property
     def longest_step(self) -> float:
         return self.dt
 
@@ -93,7 +98,7 @@ class L1(Tracker[Descent]):
             raise InputError("the L1 objectives follow the plain evolution: take --s 0, or tdvp for a counting field.")
         if problem.target == "steady" and not (self.dynamics or self.iterations):
             raise InputError("iterations = 0: the steady objective needs at least 1.")
-        if self.full_summation:
+        if self.summed(problem):
             problem.derived(table)
         parameters = list(problem.ensemble.parameters.values())
         return Descent(Moments.of(parameters), Moments.of(parameters))
@@ -110,13 +115,13 @@ class L1(Tracker[Descent]):
         return state, self._in_time(problem, state, limit)
 
     def observe(self, problem: Problem, state: Descent) -> Observed:
-        if self.full_summation:
+        if self.summed(problem):
             states = problem.derived(table)
             return Observed(states, problem.log_prob_all(states).double().exp())
         return Observed(problem.sample(self.measure or 4 * self.samples))
 
     def _fit(self, problem: Problem, moments: Moments, rate: float) -> L1Fit:
-        return L1Fit(problem, moments, self.samples, self.neighbours, rate, self.full_summation)
+        return L1Fit(problem, moments, self.samples, self.neighbours, rate, self.summed(problem))
 
     def _in_time(self, problem: Problem, state: Descent, limit: float) -> Step:
         """Whatever stops the iterations, the networks of before come back."""

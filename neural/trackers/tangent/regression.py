@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from scipy.linalg.blas import dsyrk
 from torch import Tensor
-from torch.func import functional_call, grad, vmap
+from torch.func import functional_call, vmap
 
 from vanbench.neural.backend.distributed import mine, size, total, whole
 from vanbench.neural.ensemble import Ensemble
@@ -40,6 +40,7 @@ class Velocity:
 
 
 CHUNK = 512  # configurations whose scores are found in one call, on a CPU
+RANK = 1e-10  # eigenvalues of a singular Fisher matrix, over the largest, that its samples do not tell from zero
 KEPT = 1 << 27  # scores of a group of fields: 1 GB, and up to three times that while they are regressed on
 PRODUCED = 1 << 25  # scores that come out of one call on a GPU, which needs several times their memory
 
@@ -62,17 +63,14 @@ def _scores(ensemble: Ensemble, x: Tensor, group: slice) -> Tensor:
     net = ensemble.net
     own_scores = hasattr(net, "scores") and (net.scores_when_restricted or not net.restricted)
 
-    def one(parameters: dict[str, Tensor], y: Tensor) -> Tensor:
-        return functional_call(net, parameters, (y[None],))[0]
-
     def per_sample(parameters: dict[str, Tensor], batch: Tensor) -> Tensor:
         if own_scores:
             return functional_call(net, parameters, (batch,), {"call": "scores"})
-        gradients = vmap(grad(one), in_dims=(None, 0))(parameters, batch)
-        return torch.cat([gradients[name].flatten(1) for name in parameters], 1)
+        gradients = ensemble.gradients(parameters, batch)
+        return torch.cat([gradients[name].reshape(len(batch), -1) for name in parameters], 1)
 
     parameters = {name: value.detach()[group] for name, value in ensemble.parameters.items()}
-    x, together = x[group], ensemble.batched and x.device.type != "cpu"
+    x, together = x[group], ensemble.batched and x.device.type != "cpu" and (own_scores or ensemble.scores_together)
     rows = ensemble.at_once(CHUNK)
     if x.device.type != "cpu":
         rows = min(rows, max(1, PRODUCED // (ensemble.n_parameters * (len(x) if together else 1))))
@@ -162,12 +160,17 @@ def _gram(a: Tensor) -> Tensor:
 
 
 def _solve(gram: Tensor, force: Tensor, damping: float, parameters: int) -> Tensor:
-    """``(gram + floor)^-1 force`` by Cholesky; the floor is ``damping`` times the trace for each parameter."""
+    """``(gram + floor)^-1 force`` by Cholesky; the floor is ``damping`` times the trace for each parameter.
+
+    What is singular all the same is inverted where it is not.
+    """
     trace = gram.diagonal(dim1=1, dim2=2).sum(1)
     floor = (damping * trace / parameters).clamp_min(1e-300)
     eye = torch.eye(gram.shape[1], dtype=gram.dtype, device=gram.device)
     factor, failed = torch.linalg.cholesky_ex(gram + floor[:, None, None] * eye)
-    if failed.any():
-        message = "a regression is singular or not finite; the last good networks were kept: take more damping or"
+    if not failed.any():
+        return torch.cholesky_solve(force[..., None], factor)[..., 0]
+    if not (torch.isfinite(gram).all() and torch.isfinite(force).all()):
+        message = "a regression is not finite; the last good networks were kept: take more damping or"
         raise Diverged(f"{message} samples, or smaller steps.")
-    return torch.cholesky_solve(force[..., None], factor)[..., 0]
+    return (torch.linalg.pinv(gram + floor[:, None, None] * eye, rtol=RANK, hermitian=True) @ force[..., None])[..., 0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -12,7 +13,7 @@ from vanbench.exact.warning import RunWarning
 from vanbench.neural.ensemble import Parameters
 from vanbench.neural.estimators import Increment
 from vanbench.neural.trackers.base import Diverged, Observed, Problem, Step, Tracker
-from vanbench.neural.trackers.options import Numbers, option
+from vanbench.neural.trackers.options import SUMMED, Numbers, option
 from vanbench.neural.trackers.proposal import Batch, draw
 from vanbench.neural.trackers.tangent import integrate
 from vanbench.neural.trackers.tangent.limit import Recent
@@ -29,6 +30,7 @@ class Flow:
     batch: Batch
     next_dt: float
     ln_z: Tensor
+    damping: float
     ahead: Velocity | None = None
     recent: Recent | None = None
 
@@ -58,7 +60,11 @@ class Tangent(Tracker[Flow]):
         "none where values are measurement outcomes",
     )
     share: float = option(0.1, "of the samples, those of the tilted networks", above=0, below=1)
-    full_summation: bool = option(False, "sum over all configurations instead of sampling (up to 2^16 states)")
+    full_summation: bool | None = option(None, SUMMED.format(16))
+
+    @property
+    def path(self) -> Literal["", "P", "psi"]:
+        return "P"
 
     @property
     def longest_step(self) -> float:
@@ -78,20 +84,21 @@ class Tangent(Tracker[Flow]):
         return integrate.MIDPOINT.stable
 
     def init(self, problem: Problem) -> Flow:
-        if self.full_summation:
+        if self.summed(problem):
             problem.summed_states()
         ln_z = torch.zeros(len(problem.s), device=problem.ensemble.device)
-        return Flow(self.draw(problem), self.dt / integrate.FIRST, ln_z)
+        first = self.dt / integrate.FIRST
+        return Flow(self.draw(problem), min(first, problem.opened / 2) if problem.opened else first, ln_z, self.damping)
 
     def observe(self, problem: Problem, state: Flow) -> Observed:
-        if self.full_summation:
+        if self.summed(problem):
             return problem.everything()
         if self.measure <= state.batch.plain:
             return Observed(state.batch.x[:, : state.batch.plain])
         return Observed(problem.sample(self.measure))
 
     def draw(self, problem: Problem) -> Batch:
-        if self.full_summation:
+        if self.summed(problem):
             return Batch.of_all(problem, problem.summed_states())
         return draw(problem, self.samples, self.tilted(problem), self.share)
 
@@ -118,12 +125,14 @@ class Tangent(Tracker[Flow]):
             problem.ensemble.load(before)
             raise Diverged("the step is not finite; the last good networks were kept: take more damping or samples.")
         stiffness = self._stiffness(problem, state.batch, dt)
-        ess = effective_fraction(state.batch.mean)
+        ess = torch.ones_like(dt * rate.value) if state.batch.exact else effective_fraction(state.batch.mean)
         batch = batch or self.draw(problem)
         increment = Increment(dt * rate.value, dt**2 * rate.covariance)
         ln_z = state.ln_z + increment.value
         if self.control == "ln_Z":
             next_dt = self._next_by_ln_z(problem, ln_z, dt, euler, rate)
+        if (largest := float(stiffness.max())) > 0:
+            next_dt = min(next_dt, integrate.SAFE * self.stable * dt / largest)
         warnings = self._warnings(problem, dt, stiffness, told.get("unseen", ln_z * 0))
         told = {"ess": ess, **told, "dt": torch.full_like(ln_z, dt), "stiffness": stiffness}
         step = Step(dt, {"regression": increment}, "regression", told, warnings=warnings)

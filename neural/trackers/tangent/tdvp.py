@@ -15,6 +15,7 @@ in it: on the chain FA 6 at ``s = 0.3`` the scatter over seeds is three times as
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -28,11 +29,13 @@ from vanbench.neural.trackers.proposal import Batch
 from vanbench.neural.trackers.tangent import amplitude, integrate, limit
 from vanbench.neural.trackers.tangent.limit import Recent
 from vanbench.neural.trackers.tangent.regression import Velocity, regress, scores
-from vanbench.neural.trackers.tangent.tangent import Flow, Tangent, spread
+from vanbench.neural.trackers.tangent.tangent import OVERFIT, Flow, Tangent, spread
 
 ROUNDING = 1e-8  # of the local quantity, in units of the escape rates whose difference it is
 MISSED = 6.0  # standard errors between two estimates of the growth: in healthy runs below 3
 HALVINGS = 6  # of one step whose samples do not carry the growth
+LEAST_DAMPED, MOST_DAMPED = 1e-6, 1e-2  # where a fit follows the noise of its samples, it is damped ten times more
+RELAXED = 0.9  # of that damping, a step later
 SYMMETRISED = {"picture": "symmetrised"}
 MIDDLE = "ln Z and observables of the middle"
 
@@ -72,6 +75,10 @@ class TDVP(Tangent):
     )
 
     @property
+    def path(self) -> Literal["", "P", "psi"]:
+        return "psi" if self.picture == "symmetrised" else "P"
+
+    @property
     def pace(self) -> float:
         return 0.5 if self.picture == "symmetrised" else 1.0
 
@@ -108,10 +115,19 @@ class TDVP(Tangent):
 
     def _flow(self, problem: Problem, state: Flow, until: float) -> tuple[Flow, Step]:
         dt, before = integrate.cut(state.next_dt, until), problem.ensemble.frozen()
-        first = state.ahead or self._velocity(problem, state.batch)
-        halved = 0
+        damping, first, halved = state.damping, state.ahead, 0
         while halved < HALVINGS:
-            stages, batches = self._stages(problem, dt, before, first)
+            try:
+                first = first or self._velocity(problem, state.batch, damping)
+                stages, batches = self._stages(problem, dt, before, first, damping)
+            except Diverged:
+                problem.ensemble.load(before)
+                dt, halved = dt / 2, halved + 1
+                continue
+            if _overfit(stages) and damping < MOST_DAMPED:
+                problem.ensemble.load(before)
+                damping, first = min(MOST_DAMPED, max(10 * damping, LEAST_DAMPED)), None
+                continue
             missed = max(self._missed(problem, *pair) for pair in zip(stages[1:], batches)) > MISSED
             next_dt = dt
             if not missed and self.control == "path":
@@ -122,6 +138,7 @@ class TDVP(Tangent):
                     continue
             if not missed:
                 after, step = self._taken(problem, state, before, dt, stages, next_dt, batches[-1])
+                after = replace(after, damping=max(self.damping, RELAXED * damping))
                 if halved:
                     text = f"the samples did not carry the growth of ln Z, and the step was cut to {dt:.2g}: they miss "
                     text += "configurations that probability flows into; take more samples, or a smaller dt"
@@ -134,7 +151,7 @@ class TDVP(Tangent):
         )
 
     def _stages(
-        self, problem: Problem, dt: float, before: Parameters, first: Velocity
+        self, problem: Problem, dt: float, before: Parameters, first: Velocity, damping: float
     ) -> tuple[list[Velocity], list[Batch]]:
         """Velocities at the stages of a step and where it ends, and the batches of all but the first; moves there."""
         scheme = integrate.SCHEMES[self.order]
@@ -144,7 +161,7 @@ class TDVP(Tangent):
             direction = integrate.weighted(scheme.weights, own) if ends else own[-1]
             problem.ensemble.move(before, direction, node * dt)
             batches.append(self.draw(problem))
-            stages.append(self._velocity(problem, batches[-1], direction))
+            stages.append(self._velocity(problem, batches[-1], damping, direction))
         return stages, batches
 
     def _error(self, problem: Problem, start: Batch, dt: float, stages: list[Velocity]) -> Tensor:
@@ -195,9 +212,13 @@ class TDVP(Tangent):
         error = (noise.diagonal() + unseen.square()).sqrt().clamp_min(1e-300)
         return float(((velocity.mean.value - mean).abs() / error).max())
 
-    def _velocity(self, problem: Problem, batch: Batch, other: Tensor | None = None) -> Velocity:
+    def _velocity(self, problem: Problem, batch: Batch, damping: float, other: Tensor | None = None) -> Velocity:
         local = self.local(problem, batch.x, batch.log_prob)
-        velocity = regress(scores(problem.ensemble, batch.x), local, batch, self.damping, other)
+        velocity = regress(scores(problem.ensemble, batch.x), local, batch, damping, other)
         rounding = local.std(1) <= ROUNDING * problem.connections.diagonal(batch.x).abs().amax(1)
         velocity.unseen[rounding] = 0.0  # the start is stationary: nothing there to explain
         return velocity
+
+
+def _overfit(stages: list[Velocity]) -> bool:
+    return max(float(stage.unseen.max()) for stage in stages[1:]) > OVERFIT

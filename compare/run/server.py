@@ -1,0 +1,35 @@
+"""A process beside a Dask worker that runs one job after another, each in a fresh process of its own."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import sys
+from typing import Any, BinaryIO
+
+from vanbench.compare.run.pool import Job, Outcome, run_in_processes
+from vanbench.compare.run.remote import _send
+
+
+def serve() -> None:
+    """Pickled jobs from stdin, their pickled outcomes to stdout, until stdin ends. Whatever else is printed is dropped:
+    nobody reads it."""
+    answers = os.fdopen(os.dup(1), "wb")
+    errors = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(errors, 1)
+    os.dup2(errors, 2)
+    while (head := sys.stdin.buffer.read(8)) and len(head) == 8:
+        job = pickle.loads(sys.stdin.buffer.read(int.from_bytes(head, "big")))
+        _serve(job, answers)
+
+
+def _serve(job: Job, answers: BinaryIO) -> None:
+    def ended(outcome: Outcome) -> None:
+        answers.write(b"o")
+        _send(answers, pickle.dumps(outcome))
+
+    def moved(job: Job, *message: Any) -> None:
+        answers.write(b"p")
+        _send(answers, pickle.dumps((job.label, *message)))
+
+    run_in_processes([job], 1, ended, moved)

@@ -1,0 +1,1 @@
+"""The error estimates of tracked values against the truth."""

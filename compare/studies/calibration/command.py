@@ -1,0 +1,99 @@
+"""``vanbench study calibration``: the page of the suite ``calibration``, error estimates against the truth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import pandas as pd
+import typer
+
+from vanbench.compare.judge.errors import KEY
+from vanbench.compare.run.record import records
+from vanbench.exact import InputError
+from vanbench.exact.files import write_text
+
+COVERED = 2.0  # estimates within which the truth is to lie, in 95 % of the values
+NEAR = 5.0  # the factor between an estimate and the root-mean-square distance over seeds, in 80 % of the settings
+ROUNDING = 1e-6  # distances below it are those of references
+HEAD = """# How far error estimates hold
+
+`vanbench run calibration --out RUNS && vanbench study calibration page RUNS` made this page and `runs.csv` beside it;
+a run that was cut off goes on where it stopped. An estimate knows no exact reference; a distance is to the exact vector
+in continuous time. Within: the share of values whose distance is at most 2 estimates. Near: the share of settings
+whose root-mean-square estimate is within a factor 5 of the root-mean-square distance over the seeds. Silent: values off
+by more than 5 estimates in runs without a warning. Rank: the rank correlation of the score with the distance of ln Z.
+
+"""
+
+app = typer.Typer(add_completion=False, no_args_is_help=True)
+
+
+@app.callback()
+def _several() -> None:
+    """Commands by name."""
+
+
+@app.command("page")
+def page(
+    runs: Annotated[Path, typer.Argument(help="The folder of vanbench run calibration.")],
+    folder: Annotated[Path, typer.Option(help="Where the page goes.")] = Path("results/calibration"),
+) -> None:
+    """Write ``runs.csv`` and ``README.md`` from the records of ``runs``."""
+    values = collected(runs)
+    write_text(folder / "runs.csv", values.to_csv(index=False, float_format="%.6g"))
+    rows = [_summary(task, group) for task, group in values.groupby("task")]
+    rows.append(_summary("all", values))
+    write_text(folder / "README.md", HEAD + pd.DataFrame(rows).to_markdown(index=False) + "\n")
+
+
+def collected(runs: Path) -> pd.DataFrame:
+    """A row a value: what was run, ``distance``, ``error_estimate``, ``score``, and whether the run had ``warned``.
+
+    Raises ``InputError`` where no value has both an estimate and a reference.
+    """
+    parts = []
+    for _, record in records(runs):
+        frame = record.frame("errors")
+        if "error_estimate" not in frame:
+            continue
+        rows = record.frame("rows")
+        scores = rows[rows.quantity == "ln_Z"].set_index(["s", "t"]).get("score", pd.Series(dtype=float))
+        at = [scores.get((row.s, row.t), np.nan) for row in frame.itertuples()]
+        parts.append(
+            frame[[name for name in KEY if name in frame]].assign(
+                task=record.task.name,
+                tracker=record.task.method,
+                architecture=record.label,
+                shape="x".join(map(str, record.run.shape)),
+                seed=record.run.seed,
+                distance=frame.total.abs(),
+                error_estimate=frame.error_estimate,
+                score=at,
+                warned=bool(record.warnings),
+            )
+        )
+    values = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame({"distance": [], "error_estimate": []})
+    values = values.dropna(subset=["distance", "error_estimate"])
+    values = values[(values.distance > ROUNDING) | (values.error_estimate > ROUNDING)]
+    if values.empty:
+        raise InputError(f"{str(runs)!r} holds no value with an estimate and a reference: run the suite calibration.")
+    return values.reset_index(drop=True)
+
+
+def _summary(name: str, values: pd.DataFrame) -> dict[str, object]:
+    setting = [key for key in ("task", "architecture", "shape", "quantity", "s", "t") if key in values]
+    squares = values.assign(distance=values.distance**2, error_estimate=values.error_estimate**2)
+    means = squares.groupby(setting)[["distance", "error_estimate"]].mean()
+    factor = np.sqrt(means.error_estimate / means.distance.clip(lower=ROUNDING**2))
+    ln_z = values[values.quantity == "ln_Z"]
+    silent = (values.distance > NEAR * values.error_estimate) & ~values.warned
+    return {
+        "task": name,
+        "values": len(values),
+        "within": f"{(values.distance <= COVERED * values.error_estimate).mean():.2f}",
+        "near": f"{factor.between(1 / NEAR, NEAR).mean():.2f}",
+        "silent": int(silent.sum()),
+        "rank": f"{ln_z.score.corr(ln_z.distance, method='spearman'):.2f}" if len(ln_z) > 2 else "",
+    }

@@ -1,0 +1,47 @@
+"""Which tracker a run takes where none is named: what measured best for its kind of system and network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from vanbench.exact import InputError, System
+from vanbench.neural.trackers import TRACKERS
+from vanbench.neural.trackers.base import Target
+
+AUTO = "auto"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A tracker, the options that go with it, and why."""
+
+    tracker: str
+    reason: str
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+def choose(system: System, architecture: str, target: Target, asked: Iterable[str]) -> Choice:
+    """For ``asked``, the names of the options given. Raises ``InputError`` where no tracker has all of them."""
+    choice, wanted = _best(system, architecture, target), set(asked)
+    if wanted <= _options(choice.tracker):
+        return choice
+    for name in TRACKERS:
+        if wanted <= _options(name):
+            return Choice(name, f"it has the options {', '.join(sorted(wanted))}")
+    raise InputError(f"no tracker has all the options {', '.join(sorted(wanted))}: name one with --tracker.")
+
+
+def _best(system: System, architecture: str, target: Target) -> Choice:
+    local = all(len(term.sites) <= 2 for term in system.terms)
+    if architecture == "matrix-product" and local:
+        return Choice("tebd", "a matrix-product network moves by local propagators, without samples")
+    if system.quantum is not None:
+        reason = "signed generators: four stages a step hold for oscillations too"
+        return Choice("tdvp", reason, {"order": 4} if target == "time" else {})
+    return Choice("tdvp", "of those for any network it was the most accurate for its time")
+
+
+def _options(name: str) -> set[str]:
+    return {one.name for one in fields(TRACKERS[name])}  # type: ignore[arg-type]

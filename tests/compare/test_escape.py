@@ -1,0 +1,95 @@
+"""Text of strangers: what it is in a terminal, Markdown, LaTeX, CSV, a figure."""
+
+from __future__ import annotations
+
+import io
+
+import pandas as pd
+import pytest
+from command_line import run
+from example_records import example, of_task
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vanbench.compare.declare.task import Architecture
+from vanbench.compare.run.record import FOLDER
+from vanbench.compare.show import latex
+from vanbench.compare.show.escape import address, csv, file_name, label, markdown_cell, printable
+from vanbench.exact.warning import RunWarning
+
+EVIL = "a|b\n\\input{evil}\r<img src=x onerror=e>\x1b[31m\u202e[x](javascript:y) $\\frac$ `c"
+
+
+@given(st.text())
+def test_one_printable_line(text: str) -> None:
+    line = printable(text)
+    assert (
+        line.isprintable()
+        or not line.replace("\u3000", " ").replace("\xa0", " ").strip()
+        or not set(line) & set("\n\r\x1b")
+    )
+    assert not set(line) & set("\n\r\t\x1b\x9b\u202a\u202b\u202e\u2066\u2067\u2028\u2029\x85\x00")
+    assert printable(line) == line
+
+
+@given(st.text())
+def test_a_comment_of_latex_ends_where_its_line_does(text: str) -> None:
+    escaped = latex.escape(text)
+    assert len(escaped.splitlines()) <= 1
+    for special in "&%$#_":
+        assert escaped.count(special) == escaped.count("\\" + special)
+
+
+@given(st.text(alphabet="a|<>[]()`!:/\\\n "))
+def test_a_cell_of_markdown_stays_one(text: str) -> None:
+    cell = markdown_cell(text)
+    assert "\n" not in cell
+    assert all(cell[k - 1] == "\\" for k, c in enumerate(cell) if c == "|")
+    for start in ("](", "<a", "<!", "</"):
+        assert all(cell[k - 1 : k] == "\\" for k in range(len(cell)) if cell.startswith(start, k))
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+cmd", "-cmd", "@sum", "\tx", "\r=x"])
+def test_no_spreadsheet_takes_text_for_a_formula(text: str) -> None:
+    frame = pd.DataFrame({"name": [text, "plain"], "value": [-1.5, 2.0]})
+    back = pd.read_csv(io.StringIO(csv(frame)))
+    assert back.name.iloc[0].startswith("'")
+    assert back.name.iloc[1] == "plain"
+    assert list(back.value) == [-1.5, 2.0]
+
+
+def test_addresses_and_names_of_files() -> None:
+    assert address("my runs/a(b).json") == "my%20runs/a%28b%29.json"
+    assert "/" not in file_name("../../evil")
+    assert file_name("ln_Z:loss") == "ln_Z:loss"
+    assert len(label("x" * 1000)) == 60
+    assert label("$\\frac$") == "\\$\\frac\\$"
+
+
+def test_a_record_with_evil_text_everywhere(tmp_path, capsys: pytest.CaptureFixture) -> None:
+    for replica in range(3):
+        record = example(replica=replica)
+        record.run = record.run.model_copy(update={"architecture": Architecture(name=EVIL)})
+        record = of_task(record, tracker=EVIL, description=EVIL)
+        record.errors["note"] = [EVIL] * len(record.errors["value"])
+        record.warnings = [RunWarning("kind", EVIL)]
+        record.system = record.estimator = EVIL
+        record.save(tmp_path / "my runs" / FOLDER / "example" / f"{replica}.json")
+    for form in ("md", "latex", "csv"):
+        assert run("table", tmp_path / "my runs", "--format", form) == 0
+        told = capsys.readouterr().out
+        assert not set(told) & set("\x1b\u202e\r")
+        lines = told.splitlines()
+        if form == "latex":
+            begin, end = lines.index(next(line for line in lines if "begin{tabular}" in line)), len(lines)
+            assert not any(line.lstrip().startswith("\\input") for line in lines[begin:end])
+            assert "\\input{" not in told.split("\\end{tabular}")[0]
+        if form == "md":
+            table = [line for line in lines if line.startswith("|")]
+            assert len({line.replace("\\|", "").count("|") for line in table}) == 1
+            assert "<img" not in told.replace("\\<img", "")
+            assert "my%20runs/records" in told
+    assert run("report", tmp_path / "my runs") == 0
+    page = (tmp_path / "my runs" / "report.html").read_text()
+    assert "<img" not in page
+    assert not set(page) & set("\x1b\u202e")

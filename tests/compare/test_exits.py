@@ -1,0 +1,149 @@
+"""Exit codes: 1 is a verdict alone, a machine that refuses is 2, a signal its own; and output that nobody reads."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from command_line import TINY_SUITE, run
+
+from vanbench.compare import exits
+from vanbench.compare.run.record import records
+
+ROOT = Path(__file__).parents[2]
+COMMAND = [sys.executable, "-m", "vanbench"]
+VERDICTS = {"compare/commands/gate.py", "compare/commands/conform.py"}
+
+
+def test_the_table_of_the_docs() -> None:
+    rows = re.findall(r"^\| +(\d+) \| (.*?) +\|$", (ROOT / "docs" / "exit-codes.md").read_text(), re.MULTILINE)
+    assert {int(code): meaning for code, meaning in rows} == exits.MEANINGS
+
+
+def test_one_is_only_a_verdict() -> None:
+    """Whatever the source raises: by its name in two commands, and never as a number."""
+    for path in (ROOT / "compare").rglob("*.py"):
+        text, name = path.read_text(), str(path.relative_to(ROOT))
+        assert not re.search(r"(Exit|exit)\(1\)", text), name
+        assert ("WORSE" in text) <= (name in {*VERDICTS, "compare/exits.py"}), name
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "says"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), 2, "No space left"),
+        (OSError(errno.EMFILE, "Too many open files", "x"), 2, "'x': Too many open files"),
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), 2, "quota"),
+        (PermissionError(errno.EACCES, "Permission denied", "x"), 2, "denied"),
+        (OSError("something else"), 4, "defect of vanbench"),
+        (RuntimeError("x"), 4, "defect of vanbench"),
+        (SystemError("x"), 4, "defect of vanbench"),
+        (KeyboardInterrupt(), 130, ""),
+        (EOFError(), 4, ""),
+    ],
+)
+def test_what_goes_wrong_is_never_one(monkeypatch, capsys, tmp_path: Path, error, code: int, says: str) -> None:
+    def wrong(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr("vanbench.compare.run.suite.run_suite", wrong)
+    assert run("run", "validate", "--out", tmp_path / "x") == code
+    told = capsys.readouterr().err
+    assert says in told
+    if code == 2:
+        assert len(told.splitlines()) == 1
+
+
+@pytest.mark.parametrize("arguments", [[], ["nope"], ["exact"], ["exact", "fa", "--shape", "3", "--nope"], ["--nope"]])
+def test_mistakes_on_the_command_line_are_two(arguments: list[str], capsys: pytest.CaptureFixture) -> None:
+    assert run(*arguments) == 2
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_signals_say_how_it_goes_on(monkeypatch, capsys, tmp_path: Path, number: int, code: int) -> None:
+    def ended(*_: object, **__: object) -> None:
+        os.kill(os.getpid(), number)
+        time.sleep(60)
+
+    before = signal.signal(number, signal.SIG_DFL)  # where the tests run in the background, some are ignored
+    try:
+        monkeypatch.setattr("vanbench.compare.run.suite.run_suite", ended)
+        assert run("run", "validate", "--out", tmp_path / "x") == code
+        assert capsys.readouterr().err == "interrupted: the same command goes on from here.\n"
+        assert signal.getsignal(number) is signal.SIG_DFL
+    finally:
+        signal.signal(number, before)
+
+
+def test_a_signal_that_is_ignored_stays_so(monkeypatch, tmp_path: Path) -> None:
+    """As SIGHUP is under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        monkeypatch.setattr("vanbench.compare.run.suite.run_suite", lambda *_, **__: os.kill(os.getpid(), 1))
+        assert run("run", "validate", "--out", tmp_path / "x") == 4  # a summary that is none: it went on
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def shell(command: str, **more: object) -> subprocess.CompletedProcess:
+    text = command.replace("vanbench", " ".join(COMMAND))
+    return subprocess.run(["bash", "-c", text], capture_output=True, text=True, **more)  # type: ignore[call-overload]
+
+
+@pytest.mark.slow
+def test_output_that_nobody_reads(tmp_path: Path) -> None:
+    done = shell("vanbench list | head -1; echo ${PIPESTATUS[0]}")
+    assert done.stdout.splitlines()[-1] == "0"
+    assert "Traceback" not in done.stderr
+    assert "BrokenPipe" not in done.stderr
+    done = shell("vanbench list > /dev/full; echo $?")
+    assert (done.stdout, done.stderr) == ("2\n", "error: 'standard output': No space left on device.\n")
+    assert shell("vanbench list >&- 2>&-; echo $?").stdout == "0\n"
+    (tmp_path / "tiny.toml").write_text(TINY_SUITE)
+    done = shell("vanbench run tiny.toml --out out -j 2 2>&1 | head -1; echo ${PIPESTATUS[0]}", cwd=tmp_path)
+    assert done.stdout.splitlines()[-1] == "0"
+    assert len(list(records(tmp_path / "out"))) == 6
+
+
+@pytest.mark.slow
+def test_a_disk_that_fills_is_one_line_and_the_same_command_goes_on(tmp_path: Path) -> None:
+    """A limit on the size of a file stands for the disk: no rights are needed for it."""
+    (tmp_path / "tiny.toml").write_text(TINY_SUITE)
+    for workers in ("1", "2"):
+        command = [*COMMAND, "run", "tiny.toml", "--out", "out", "-j", workers, "-q"]
+
+        def limit() -> None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (8000, 8000))
+
+        done = subprocess.run(command, cwd=tmp_path, preexec_fn=limit, capture_output=True, text=True)
+        assert done.returncode == 2
+        assert len(done.stderr.splitlines()) == 1
+        assert "File too large" in done.stderr
+        assert "the same command goes on" in done.stderr
+        assert not list(tmp_path.rglob("*.tmp"))
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0
+    assert len(list(records(tmp_path / "out"))) == 6
+
+
+@pytest.mark.slow
+def test_too_few_file_handles(tmp_path: Path) -> None:
+    (tmp_path / "tiny.toml").write_text(TINY_SUITE)
+    for handles in (8, 16):
+
+        def limit(handles: int = handles) -> None:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (handles, handles))
+
+        command = [*COMMAND, "run", "tiny.toml", "--out", "out", "-j", "9", "-q"]
+        done = subprocess.run(command, cwd=tmp_path, preexec_fn=limit, capture_output=True, text=True)
+        assert done.returncode == 2
+        (line,) = done.stderr.splitlines()
+        assert "file handles are too few for" in line

@@ -1,0 +1,66 @@
+"""Error estimates of tracked values against the truth, where the network, the steps or the samples are bad."""
+
+import warnings
+
+import pytest
+import torch
+
+from vanbench.exact import build, solve
+from vanbench.neural import track
+from vanbench.neural.defect import distance, of_mean
+
+BAD = {  # network, tracker, options, system, s, t, and what makes the error
+    "a product network": ("bernoulli", "tdvp", {}, ("east", (3, 3), {}), 0.3, 10.0),
+    "its amplitude": ("bernoulli", "tdvp", {"picture": "symmetrised"}, ("fa", (3, 3), {}), 0.5, 10.0),
+    "Euler steps": ("sitewise", "natural-gradient", {"order": 1, "dt": 0.1}, ("east", (5,), {}), 0.3, 2.0),
+    "few samples": (
+        "sitewise", "tdvp", {"samples": 100, "full_summation": False}, ("fa", (5,), {"c": 0.3}), 0.3, 3.0,
+    ),
+}  # fmt: skip
+
+
+def _run(network, tracker, options, system, s, t, quantities=("ln_Z", "density")):
+    name, shape, params = system
+    built = build(name, shape, **params)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = track(
+            built, [s], [t], architecture=network, tracker=tracker, tracker_options=options, quantities=quantities
+        )
+    return built, found.records.set_index("quantity")
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_the_estimate_covers_what_is_wrong(case):
+    system, rows = _run(*BAD[case])
+    exact = solve(system, s=[BAD[case][4]], times=[BAD[case][5]], quantities=["ln_Z"]).value.iloc[0]
+    off, estimate = abs(rows.value["ln_Z"] - exact), rows.error_estimate["ln_Z"]
+    assert off < 2.5 * estimate  # one value of each: two estimates are the goal of 95 %
+    assert estimate < 10 * max(off, 1e-4)
+    assert estimate >= rows.sampling_stderr["ln_Z"]
+
+
+def test_a_path_that_solves_the_equation_has_a_small_estimate_and_score():
+    good, bad = ("table", "tdvp", {"tolerance": 1e-5}), BAD["a product network"][:3]
+    system = ("east", (4,), {})
+    (_, fine), (_, poor) = (_run(*which, system, 0.3, 3.0) for which in (good, bad))
+    assert fine.error_estimate["ln_Z"] < 0.1 * poor.error_estimate["ln_Z"]
+    assert fine.score["ln_Z"] < 0.1 * poor.score["ln_Z"]
+
+
+def test_an_open_system_has_estimates_of_its_spins():
+    built, rows = _run("bernoulli", "tdvp", {"order": 4}, ("tfim", (3,), {}), 0.0, 0.5, ("ln_Z", "sigma_z"))
+    exact = solve(built, times=[0.5], quantities=["sigma_z"]).value.iloc[0]
+    assert abs(rows.value["sigma_z"] - exact) < 2 * rows.error_estimate["sigma_z"]
+
+
+def test_sums_of_defects():
+    class Step:
+        def __init__(self, weight, shift):
+            self.weight, self.shift = torch.tensor(weight).numpy(), torch.tensor(shift).numpy()
+
+    assert distance([Step([1.0], [0.3]).shift, Step([1.0], [0.4]).shift]) == pytest.approx(0.7)  # one sample: no noise
+    two = Step([0.5, 0.5], [0.1, 0.3])
+    assert distance([two.shift]) == pytest.approx((0.4**2 + 2 * 0.1**2) ** 0.5)
+    (off,) = of_mean([two], [torch.tensor([1.0, 0.0]).numpy()])
+    assert off == pytest.approx(((0.05 - 0.15) ** 2 + 2 * 0.1**2) ** 0.5)
