@@ -17,7 +17,16 @@ def serve() -> None:
     answers = os.fdopen(os.dup(1), "wb")
     errors = os.open(os.devnull, os.O_WRONLY)
     os.dup2(errors, 1)
+    last = os.dup(2)  # words
     os.dup2(errors, 2)
+    try:
+        _answer(answers)
+    except Exception as error:
+        os.write(last, f"{type(error).__name__}: {error}".encode())
+        raise
+
+
+def _answer(answers: BinaryIO) -> None:
     while (head := sys.stdin.buffer.read(8)) and len(head) == 8:
         job = pickle.loads(sys.stdin.buffer.read(int.from_bytes(head, "big")))
         _serve(job, answers)
