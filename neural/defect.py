@@ -115,7 +115,7 @@ class Defects:
 
     def score(self, r: int, t: float, n_sites: int) -> float:
         """The length in the Fisher metric by which the path misses the equation, a unit of time and root of a site."""
-        return float(np.atleast_1d(self.length)[r]) / (t * np.sqrt(n_sites))
+        return float(np.atleast_1d(self.length)[r] / (t * np.sqrt(n_sites)))
 
     def carried(self, problem: Problem, r: int, t: float) -> list[Carried]:
         """What walkers from the samples of each step of field ``r`` carry to ``t``."""
@@ -141,7 +141,7 @@ class Defects:
 
     def to_dict(self) -> dict[str, Any]:
         """For a checkpoint."""
-        held = [[p.t, *map(torch.from_numpy, (p.x.copy(), p.log_weight.copy(), p.defect.copy()))] for p in self.parts]
+        held = [(float(p.t), *map(torch.tensor, (p.x, p.log_weight, p.defect))) for p in self.parts]
         return {"parts": held, "length": torch.as_tensor(self.length), "steps": self.steps}
 
     def load(self, stored: dict[str, Any]) -> None:

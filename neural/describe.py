@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from vanbench.exact.files import write_text
 from vanbench.exact.registry import entries
 
 STORED = Path(__file__).with_name("described.json")
@@ -59,4 +60,4 @@ def as_json(content: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    STORED.write_text(as_json(tables()), encoding="utf-8")
+    write_text(STORED, as_json(tables()))

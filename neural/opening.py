@@ -62,7 +62,7 @@ def opening(problem: Problem, first: float) -> Opening | None:
         ln_z.append(np.log(p.sum()))
         p = p / p.sum()
         product.append(np.stack([(x == value).T @ p for value in range(system.local_dim)], 1))
-    return Opening(t, np.array(ln_z), np.stack(product))
+    return Opening(float(t), np.array(ln_z), np.stack(product))
 
 
 def _each(problem: Problem, x: np.ndarray) -> np.ndarray:

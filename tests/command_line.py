@@ -14,7 +14,7 @@ s = [0.1]
 times = [0.1, 0.2]
 quantities = ["ln_Z", "density", "distribution"]
 architectures = ["bernoulli"]
-tracker_options = {dt = 0.1, samples = 20, epochs = 5, first_epochs = 5}
+tracker_options = {dt = 0.1, samples = 20, epochs = 5, first_epochs = 5, order = 1, full_summation = false}
 seeds = 3
 """
 SYSTEM_FILE = """

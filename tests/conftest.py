@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,9 @@ from hypothesis import HealthCheck, settings
 # Two workers fill two cores. A numba kernel on several threads also sets the number of OpenMP threads, and so torch's:
 # then four threads wait for each other. `test_threads.py` is about kernels on several threads.
 os.environ |= dict.fromkeys(("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+
+# A shell starts what runs in the background with SIGINT ignored, and then no test could interrupt anything.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # hypothesis times each example, and gives up on a slow machine, unless told not to
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])

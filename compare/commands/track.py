@@ -88,7 +88,6 @@ def track(
         choice = auto.choose(built, architecture, "steady" if target == "steady" else "time", options)
         tracker, options = choice.tracker, {**choice.options, **options}
         chosen = {"tracker_reason": choice.reason}
-        stderr.print(f"tracker: {tracker}: {choice.reason}", markup=False)
     declared: dict[str, Any] = {
         "name": "".join(c if c.isalnum() or c in "-_." else "-" for c in Path(system).name),
         "system": system,
@@ -120,6 +119,8 @@ def track(
         if distributed.rank() == 0:
             typer.echo("this run was finished before; delete its record to do it again.", err=True)
     else:
+        if chosen and first:
+            stderr.print(f"tracker: {tracker}: {chosen['tracker_reason']}", markup=False)
         with (
             common.interruptible("the same command with --resume goes on from here."),
             _alone(run, out) if first else nullcontext(),

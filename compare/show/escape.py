@@ -45,7 +45,9 @@ def address(path: str) -> str:
 
 def csv(frame: pd.DataFrame, **options: Any) -> str:
     """``frame`` as CSV without its index: a line a row, and no text that a spreadsheet takes for a formula."""
-    words = {name: frame[name].map(no_formula) for name in frame if not pd.api.types.is_numeric_dtype(frame[name])}
+    from pandas.api.types import is_numeric_dtype
+
+    words = {name: frame[name].map(no_formula) for name in frame if not is_numeric_dtype(frame[name])}
     return frame.assign(**words).to_csv(index=False, lineterminator="\n", **options)
 
 

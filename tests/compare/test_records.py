@@ -132,7 +132,7 @@ TASK = {
     "s": [0.1, 0.3],
     "times": [0.5, 1.0],
     "quantities": ["ln_Z", "distribution"],
-    "tracker_options": {"dt": 0.1},
+    "tracker_options": {"dt": 0.1, "order": 1},
 }
 
 
@@ -154,7 +154,7 @@ def test_references_are_the_exact_values_and_cached(tmp_path: Path, monkeypatch:
 
 def test_unstable_scheme_is_noted_with_lambda_min(tmp_path: Path) -> None:
     task = Task.model_validate(
-        {**TASK, "tracker_options": {"dt": 1.0}, "times": [1.0], "system": "free", "shapes": [[6]]}
+        {**TASK, "tracker_options": {"dt": 1.0, "order": 1}, "times": [1.0], "system": "free", "shapes": [[6]]}
     )
     found = reference(task, (6,), tmp_path)
     assert found.scheme is None
@@ -164,7 +164,8 @@ def test_unstable_scheme_is_noted_with_lambda_min(tmp_path: Path) -> None:
 
 def test_only_trackers_that_take_euler_steps_are_measured_against_them() -> None:
     assert Task.model_validate(TASK).references == ["continuous", "euler"]
-    assert Task.model_validate({**TASK, "tracker": "tdvp"}).references == ["continuous"]
+    for other in ({"tracker": "tdvp", "tracker_options": {}}, {"tracker_options": {"order": 2}}):
+        assert Task.model_validate({**TASK, **other}).references == ["continuous"]
     assert Task.model_validate({**TASK, "reference": []}).references == []
 
 

@@ -53,7 +53,7 @@ def test_the_clones_tracker():
             quantities=("ln_Z",),
         )  # fmt: skip
         row = run.records[run.records.quantity == "ln_Z"].iloc[0]
-        found.append((row.value, row.stderr))
+        found.append((row.value, row.sampling_stderr))
     assert 0.5 < spread_over_error(found, exact) < 2
 
 

@@ -204,7 +204,7 @@ def test_populations_of_clones_scatter_as_the_table_says():
     ln_z, activity, growth = (pd.DataFrame([row[k] for row in rows]) for k in range(3))
     for found, spread in ((ln_z, 0.3), (activity, 0.6 / 6), (growth, np.hypot(0.3, 0.1))):
         error = spread / np.sqrt(10)
-        assert np.sqrt((found.sampling_stderr**2).mean()) == pytest.approx(error, rel=0.06)
+        assert np.sqrt((found.stderr**2).mean()) == pytest.approx(error, rel=0.06)
         assert found.value.std() == pytest.approx(error, rel=6 / np.sqrt(800))
     assert ln_z.bias.mean() == pytest.approx(0.5, abs=0.05)
     assert activity.bias.mean() == pytest.approx(0.5 / 6, abs=0.02)

@@ -186,7 +186,8 @@ def test_a_network_that_collapses_on_what_is_excluded_leaves_the_last_good_state
 
 def test_what_ends_a_run_while_it_measures_leaves_what_there_is(tmp_path, monkeypatch):
     plain = Problem.sample
-    options = {"architecture": "made", "tracker": "tdvp", "tracker_options": {"samples": 50, "measure": 60}}
+    choices = {"samples": 50, "measure": 60, "full_summation": False}
+    options = {"architecture": "made", "tracker": "tdvp", "tracker_options": choices}
 
     def sample(problem, n):
         if n == 60 and (tmp_path / "seen").exists():
