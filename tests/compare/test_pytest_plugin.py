@@ -26,7 +26,8 @@ s = [0.5]
 times = [0.2]
 quantities = ["ln_Z", "distribution"]
 architectures = ["bernoulli"]
-tracker_options = {dt = 0.1, samples = 500, epochs = 20, first_epochs = 20, learning_rate = 0.01, order = 1, full_summation = false}
+tracker_defaults = 1
+tracker_options = {dt = 0.1, samples = 500, epochs = 20, first_epochs = 20, learning_rate = 0.01}
 seeds = 6
 [[tasks]]
 name = "east"
