@@ -138,7 +138,8 @@ def test_steps_stay_below_the_stability_bound(tracker):
         run = track(system, [0.2], [12.0], architecture="table", tracker=tracker, tracker_options=options)
     assert run.log.stiffness.max() < 2
     assert run.log.dt.max() > 0.4
-    assert run.records.query("quantity == 'ln_Z'").value.iloc[0] == pytest.approx(exact, rel=1e-2)
+    value = run.records.query("quantity == 'ln_Z'").value.iloc[0]
+    assert value == pytest.approx(exact, rel={"tdvp": 1e-4, "log-ratio": 1e-2}[tracker])  # measured: 2e-6 and 4e-3
 
 
 def test_the_symmetric_flow_bears_twice_the_step():
