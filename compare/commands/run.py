@@ -13,6 +13,7 @@ from vanbench.compare.declare import parse
 from vanbench.compare.exits import CRASH, INCOMPLETE
 from vanbench.compare.show.escape import printable
 from vanbench.exact.errors import InputError
+from vanbench.exact.files import fault_of_machine
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -84,7 +85,12 @@ def run(
         typer.echo(f"part {part}: {summary.made} records made, {summary.found} were there.")
         typer.echo(f"`vanbench status {out}` says what is left; the command without --part, then, writes the tables.")
     elif summary.made + summary.found:
-        written = [*write_tables(out), *write_plots(out)]
+        try:
+            written = [*write_tables(out), *write_plots(out)]
+        except OSError as error:
+            if fault := fault_of_machine(error):
+                raise InputError(f"{fault} Nothing half-written is left; the same command goes on.") from error
+            raise
         cases = table(out, "size")
         typer.echo(render(cases, "md", growth_of(out, cases)))
         typer.echo(f"{summary.made} records made, {summary.found} were there; {len(written)} tables and plots.")
