@@ -1,4 +1,4 @@
-"""Which tracker a run takes where none is named: what measured best for its kind of system and network."""
+"""Which tracker a run takes where none is named, by the kind of its system and network."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _best(system: System, architecture: str, target: Target) -> Choice:
     if system.quantum is not None:
         reason = "signed generators: four stages a step hold for oscillations too"
         return Choice("tdvp", reason, {"order": 4} if target == "time" else {})
-    return Choice("tdvp", "of those for any network it was the most accurate for its time")
+    return Choice("tdvp", "it takes any network, and its steps are controlled by their error")
 
 
 def _options(name: str) -> set[str]:
