@@ -30,6 +30,7 @@ COMMANDS = (
     "learn",
     "cycles",
     "run",
+    "import_",
     "status",
     "table",
     "gate",

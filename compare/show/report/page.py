@@ -113,7 +113,7 @@ def _section(number: int, name: str, rows: pd.DataFrame, record: Record, network
     held = {k: v for k, v in record.task.model_dump(mode="json").items() if v not in (None, "", {}, [])}
     params = ", ".join(f"{k} = {v}" for k, v in record.params.items() if v not in ({}, [], None))
     shapes = ", ".join(dict.fromkeys(rows.sort_values("n_sites")["shape"]))
-    tilt, tracker = record.task.observable, record.task.method
+    tilt, tracker = record.task.observable, record.method
     question = f"{record.system}, {params}; shapes {shapes}; {tilt} tilted by s; tracker {tracker}"
     panels = list(task_panels(rows, networks, f"f{number}"))
     return Section(f"task-{number}", name, question, json.dumps(held, indent=2, ensure_ascii=False), panels)
