@@ -127,7 +127,7 @@ class _Runner:
     def run(self, task: Task | Suite, architecture: str | None = None, seed: int | None = None, **options: Any) -> Path:
         """The folder with the records of ``task``. Raises ``NoVerdict`` for a run that left none."""
         from vanbench.compare.declare.task import Suite
-        from vanbench.compare.run.suite import run_suite
+        from vanbench.compare.run.suite import NothingMade, run_suite
         from vanbench.exact import InputError
 
         option = self.config.getoption
@@ -136,6 +136,8 @@ class _Runner:
         try:
             networks = _architectures(architecture, options) if architecture else self.networks()
             done = run_suite(suite, self.out, networks, seed, option("--vanbench-jobs"))
+        except NothingMade as nothing:
+            done = nothing.summary
         except InputError as error:
             raise NoVerdict(f"bad input: {error}") from error
         if done.failures:

@@ -133,6 +133,16 @@ class Task(Model):
         items = value if isinstance(value, list) else [value]
         return [{"name": item} if isinstance(item, str) else item for item in items]
 
+    @field_validator("shapes", mode="before")
+    @classmethod
+    def _chains(cls, value: Any) -> Any:
+        return [(item,) if type(item) is int else item for item in value] if isinstance(value, list | tuple) else value
+
+    @field_validator("s", "times", "quantities", mode="before")
+    @classmethod
+    def _several(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str | int | float) else value
+
     @field_validator("tracker")
     @classmethod
     def _today(cls, value: str) -> str:

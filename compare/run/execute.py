@@ -31,7 +31,7 @@ from vanbench.exact.warning import AccuracyWarning, RunWarning
 
 if TYPE_CHECKING:
     from vanbench.neural.callbacks import Callback
-    from vanbench.neural.runner import Track
+    from vanbench.neural.result import Track
 
 MAX_CHECKED = 1 << 12  # configurations; the check of a network must not be felt
 

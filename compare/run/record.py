@@ -72,6 +72,11 @@ class Record(BaseModel):
             raise ValueError("its columns differ in length")
         return value
 
+    def __repr__(self) -> str:
+        return f"Record({self.run.label}: {len(self.rows.get('value', ()))} values, {len(self.warnings)} warnings)"
+
+    __str__ = __repr__
+
     @property
     def task(self) -> Task:
         return self.run.task
@@ -134,8 +139,9 @@ class Record(BaseModel):
         return record
 
 
-def records(folder: Path) -> Iterator[tuple[Path, Record]]:
+def records(folder: str | Path) -> Iterator[tuple[Path, Record]]:
     """Every record under ``folder``, in the order of their paths. Raises ``InputError`` where there is none."""
+    folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"{str(folder)!r} is not a folder: give the folder that `vanbench run --out` wrote.")
     paths = sorted(record_files(folder))
