@@ -31,6 +31,7 @@ COMMANDS = (
     "cycles",
     "run",
     "import_",
+    "evaluate",
     "status",
     "table",
     "gate",

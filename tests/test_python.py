@@ -207,7 +207,7 @@ def test_processes_do_not_run_the_script_again():
 
 def test_a_file_that_runs_a_suite_while_it_is_read_is_told(tmp_path):
     (tmp_path / "own.py").write_text(SCRIPT + RUNS.replace("NETWORKS", "[Net]"))
-    with pytest.raises(InputError, match="own.py calls run_suite while it is read .* put the call under"):
+    with pytest.raises(InputError, match=r"own.py calls run_suite while it is read .* put the call under"):
         track(build("east", 3), architecture=f"{tmp_path / 'own.py'}:Net")
 
 

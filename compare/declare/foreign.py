@@ -157,15 +157,10 @@ def read_samples(path: Path) -> Samples:
     weights = np.asarray(held.get("weights", np.ones(len(x))), float)
     if weights.shape != (len(x),) or not np.isfinite(weights).all() or (weights < 0).any() or not weights.any():
         raise InputError(f"{where}: weights must be {len(x)} finite numbers, none negative and not all zero.")
-    return Samples(
-        where,
-        x.reshape(len(x), -1),
-        weights / weights.sum(),
-        shape,
-        *(_scalar(where, name, held[name]) if name in held else None for name in ("s", "t")),
-        _whole(where, "seed", held["seed"]) if "seed" in held else 1,
-        str(held["task"]) if "task" in held else None,
-    )
+    s, t = (_scalar(where, name, held[name]) if name in held else None for name in ("s", "t"))
+    seed = _whole(where, "seed", held["seed"]) if "seed" in held else 1
+    task = str(held["task"]) if "task" in held else None
+    return Samples(where, x.reshape(len(x), -1), weights / weights.sum(), shape, s, t, seed, task)
 
 
 def _scalar(where: str, name: str, value: Any) -> float:

@@ -47,7 +47,7 @@ ARCHITECTURES: dict[str, type[Autoregressive]] = {
 
 
 def _checked(name: str, cls: Any) -> type[Autoregressive]:
-    kind = cls if isinstance(cls, type) else type(cls)
+    kind: type = cls if isinstance(cls, type) else type(cls)
     if issubclass(kind, nn.Module) and not issubclass(kind, Autoregressive):
         raise InputError(
             f"{kind.__name__} is a plain torch module: say what goes in and what comes out, as in "
@@ -55,7 +55,7 @@ def _checked(name: str, cls: Any) -> type[Autoregressive]:
         )
     if kind is not cls or not issubclass(kind, Autoregressive):
         raise InputError(f"architecture {name!r} must be a subclass of neural.Autoregressive.")
-    return cls
+    return kind
 
 
 REGISTRY = Registry("architecture", "architectures", ARCHITECTURES, _checked)
