@@ -17,13 +17,11 @@ BOUNDARIES = ("up", "down", "open", "periodic")
 def lengths(shape: Any) -> tuple[int, ...]:
     """A shape as a tuple; a chain may be its length. Raises ``InputError`` for what is no shape."""
     given = (shape,) if isinstance(shape, Real) else tuple(shape) if np.iterable(shape) else ()
-    whole = all(
-        isinstance(n, Real) and not isinstance(n, bool) and float(n).is_integer() and float(n) >= 1 for n in given
-    )
-    if not given or not whole:
+    numbers = [float(n) if isinstance(n, Real) and not isinstance(n, bool) else 0.0 for n in given]
+    if not numbers or not all(n.is_integer() and n >= 1 for n in numbers):
         told = f"shape {given}" if given and not isinstance(shape, str) else f"shape {shape!r}"
         raise InputError(f"{told}: every length must be a positive integer, as in 8 or (4, 4).")
-    return tuple(int(n) for n in given)
+    return tuple(int(n) for n in numbers)
 
 
 def lower_bonds(shape: tuple[int, ...], periodic: bool) -> list[tuple[int, int, int]]:

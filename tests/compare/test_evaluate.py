@@ -1,9 +1,9 @@
-"""`vanbench evaluate`: a network with known probabilities against the exact distribution, and files that are no state."""
+"""`vanbench evaluate`: networks of known probabilities against the exact distribution; files that are no state."""
 
 from __future__ import annotations
 
 import json
-import sys
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -49,7 +49,7 @@ def test_distances_averages_and_what_ln_z_is_put_off_by(name):
     assert held.exact["density"] == pytest.approx(p @ x.mean(1))
     assert held.value["ln_Z_rate"] == pytest.approx((w @ q).sum())
     assert held.exact["ln_Z_rate"] == pytest.approx((w @ p).sum())
-    late = expm(60 * w)
+    late = expm(300 * w)
     assert held.value["ln_Z_later"] == pytest.approx(np.log((late @ q).sum() / (late @ p).sum()), abs=1e-6)
 
 
@@ -66,7 +66,7 @@ def test_nothing_is_wrong_with_the_exact_distribution_itself():
 
     def loss() -> torch.Tensor:
         fitted.zero_grad()
-        value = -(torch.from_numpy(p) * net.log_prob(x)).sum()
+        value = -(torch.tensor(p) * net.log_prob(x)).sum()
         value.backward()
         return value
 
@@ -117,7 +117,7 @@ def test_the_state_of_a_plain_module_fits_what_wraps_it(tmp_path, monkeypatch, c
     x = torch.from_numpy(StateSpace(build("east", 3)).configurations()).double()
     up = torch.sigmoid(plain(2 * x - 1))
     q = torch.where(x == 1, up, 1 - up).prod(1)
-    assert records["density"]["value"] == pytest.approx(float(q @ x.mean(1)))
+    assert records["density"]["value"] == pytest.approx(float((q @ x.mean(1)).detach()))
 
 
 def test_a_checkpoint_gives_the_networks_of_each_field(tmp_path):
@@ -169,15 +169,15 @@ def test_a_state_that_does_not_fit_is_named(tmp_path, change, told):
         networks(build("east", 3), "made", tmp_path / "net.pt", {"hidden": 4})(S)
 
 
-def test_files_that_are_none(tmp_path, monkeypatch):
+def test_files_that_are_none(tmp_path):
     (tmp_path / "net.pt").write_bytes(b"nonsense")
     with pytest.raises(InputError, match="weights_only=True"):
         weights.read(tmp_path / "net.pt")
     with pytest.raises(InputError, match="is no file"):
         weights.read(tmp_path / "none.pt")
     (tmp_path / "net.safetensors").write_bytes(b"nonsense")
-    monkeypatch.setitem(sys.modules, "safetensors", None)
-    with pytest.raises(InputError, match="pip install safetensors"):
+    told = "pip install safetensors" if find_spec("safetensors") is None else "no readable safetensors"
+    with pytest.raises(InputError, match=told):
         weights.read(tmp_path / "net.safetensors")
 
 
