@@ -35,6 +35,7 @@ class Track:
     fields: Fields
     warnings: list[RunWarning]
     ended: str | None = None
+    begun: bool = False  # in a network's distribution, not the system's
 
     def __repr__(self) -> str:
         times = self.records["t"] if len(self.records) else pd.Series([0.0])
@@ -98,6 +99,8 @@ class Track:
         from vanbench.exact.definitions.quantity import LINDBLAD, VECTORS
 
         system = self.problem.system
+        if self.begun:
+            raise InputError("this run began in a network's distribution: give the exact table of that start.")
         by = LINDBLAD if kind_of(system) == QUANTUM else VECTORS
         names = [name for name in self.quantities if by in row_of(name).by]
         asked(names, (by,), kind_of(system))

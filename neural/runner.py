@@ -25,7 +25,7 @@ from vanbench.exact.warning import AccuracyWarning, RunWarning
 from vanbench.neural import architectures, checks, quantum, trackers
 from vanbench.neural.asked import DTYPES, check, check_times, names, numbers
 from vanbench.neural.autoregressive import FLOOR, Autoregressive, Collapsed
-from vanbench.neural.backend import checkpoint, distributed
+from vanbench.neural.backend import checkpoint, distributed, weights
 from vanbench.neural.callbacks import Callback, Checkpoint, Moment
 from vanbench.neural.defect import Carried, Defects, distance, of_mean
 from vanbench.neural.ensemble import Ensemble, Parameters
@@ -52,6 +52,7 @@ def track(
     dtype: str = "float64",
     out: str | Path | None = None,
     resume: bool = False,
+    start_from: str | Path | None = None,
     project: bool = True,
     callbacks: Sequence[Callback] = (),
 ) -> Track:
@@ -67,6 +68,8 @@ def track(
     checkpoint, and ``resume`` goes on from it with the same numbers.
     ``architecture``: a name, a class, or a network, of which a copy is taken (its weights stay, but for the last layer,
     which the start decides).
+    ``start_from``: a file with trained parameters (`backend.weights`), or a checkpoint: the evolution begins in the
+    distribution of that network instead of the system's start, and ``ln_Z`` counts from there.
     ``callbacks`` are called after each step and may end the run (see `callbacks`). What `checks` finds on the way
     stands in ``warnings`` of the result, and is told as an ``AccuracyWarning``.
 
@@ -96,9 +99,13 @@ def track(
     generator = torch.Generator(torch_device).manual_seed(seed)
     ensemble, summed = Ensemble(net, len(fields.trained)), project and few_states(system)
     problem = Problem(system, fields.trained, observable, ensemble, generator, summed, target)
-    runner = trackers.moving(method, problem)
+    runner = trackers.moving(method, problem) if start_from is None else method
     log = RunLog(fields.trained)
-    if runner.path == "P" and target == "time" and (begun := opening(problem, float(grid[grid > 0].min(initial=1.0)))):
+    if start_from is not None:
+        _begin(problem, runner, Path(start_from))
+    elif (
+        runner.path == "P" and target == "time" and (begun := opening(problem, float(grid[grid > 0].min(initial=1.0))))
+    ):
         problem.ensemble.start_from(begun.product)
         problem.opened = log.t = begun.t
         log.opened = begun.ln_z
@@ -120,6 +127,7 @@ def track(
         "device": torch_device.type,
         "seed": seed,
         "dtype": dtype,
+        **({"start_from": weights.digest(Path(start_from))} if start_from is not None else {}),
     }
     if out is not None and resume:
         stored = checkpoint.load(out, config, torch_device, [*trackers.saved(), *runner.saved])
@@ -141,7 +149,18 @@ def track(
     except trackers.Diverged as error:
         error.so_far = _result(problem, log, fields, grid, variant.network != "none")
         raise
-    return _result(problem, log, fields, grid, variant.network != "none", ended)
+    result = _result(problem, log, fields, grid, variant.network != "none", ended)
+    result.begun = start_from is not None
+    return result
+
+
+def _begin(problem: Problem, runner: trackers.Tracker, path: Path) -> None:
+    """Put the parameters in ``path`` into the networks. Raises ``InputError``."""
+    if runner.path != "P":
+        raise InputError(f"{runner.name} with these options starts from the system's own distribution alone.")
+    held = weights.read(path)
+    for r, s in enumerate(problem.s):
+        problem.ensemble.put(r, weights.put(problem.ensemble.copy_of(r), weights.of_field(held, s)))
 
 
 @dataclass

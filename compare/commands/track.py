@@ -56,6 +56,9 @@ def track(
     dtype: Annotated[str, typer.Option(help="float64 or float32.")] = "float64",
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Live logs in OUT/tensorboard.")] = False,
     resume: Annotated[bool, typer.Option(help="Go on from the checkpoint in --out.")] = False,
+    start_from: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Begin in the distribution of these trained parameters.")
+    ] = None,
     form: common.Format = "table",
     quiet: common.Quiet = False,
 ) -> None:
@@ -103,6 +106,7 @@ def track(
         "tracker_options": options,
         "target": target,
         "dtype": dtype,
+        "start_from": start_from,
         "seeds": 1,
     }
     task = checked(Task, declared, "track")

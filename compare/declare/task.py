@@ -104,6 +104,8 @@ class Task(Model):
 
     ``tracker_defaults``: 2, the tracker's own; 1, those in ``FORMER`` (first-order steps of kl and natural-gradient,
     sums over all configurations only where asked for), as of results stored before, whose hashes stay.
+
+    ``start_from``: a file with trained parameters, in whose distribution the evolution begins; no reference fits it.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
@@ -123,6 +125,7 @@ class Task(Model):
     tracker_defaults: Literal[1, 2] = 2
     target: Literal["time", "steady"] = "time"
     dtype: Literal["float32", "float64"] = "float64"
+    start_from: str | None = None
     seeds: Whole = Field(3, ge=1, le=10_000)
     budget: Budget = Budget()
     goal: Goal | None = None
@@ -174,8 +177,8 @@ class Task(Model):
     @property
     def references(self) -> list[str]:
         """``reference``, or by default the vectors that fit the tracker."""
-        if self.reference is not None:
-            return list(self.reference)
+        if self.reference is not None or self.start_from is not None:
+            return list(self.reference or [])
         from vanbench.neural import trackers
 
         euler = trackers.make(self.tracker, self.options).euler
@@ -201,6 +204,8 @@ class Task(Model):
         content["quantities"] = sorted(self.quantities)
         if self.tracker_defaults == 1 or self.tracker not in FORMER:
             del content["tracker_defaults"]
+        if self.start_from is None:
+            del content["start_from"]
         return digest(content)
 
     def runs(self, seed: int = 1, architectures: list[Architecture] | None = None) -> Iterator[Run]:

@@ -192,6 +192,7 @@ def execute(
                 dtype=task.dtype,
                 out=checkpoint,
                 resume=resume,
+                start_from=task.start_from,
                 callbacks=[call.budget(task.budget.seconds, task.budget.cpu_seconds), *callbacks],
             )
             ended, how = result.ended, "out of budget"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -79,10 +80,11 @@ def _require_end(path: Path, config: Mapping[str, Any]) -> None:
 
 
 def of_field(state: Mapping[str, Any], s: float) -> dict[str, Tensor]:
-    """The parameters for a counting field. Raises ``InputError`` where a checkpoint has no networks for it."""
+    """The parameters for a counting field, or the only ones. Raises ``InputError`` where a checkpoint has several, and
+    none for it."""
     if "parameters" not in state:
         return dict(state)
-    near = [r for r, trained in enumerate(state["s"]) if abs(trained - s) < 1e-9]
+    near = [r for r, trained in enumerate(state["s"]) if abs(trained - s) < 1e-9 or len(state["s"]) == 1]
     if not near:
         raise InputError(f"the checkpoint has no networks for s = {s:g}: it has {', '.join(map(str, state['s']))}.")
     return {name: value[near[0]] for name, value in state["parameters"].items()}
@@ -115,6 +117,13 @@ def put(net: Autoregressive, state: Mapping[str, Tensor]) -> Autoregressive:
         net.site_bias.zero_()
     target.load_state_dict(dict(state), strict=False)
     return net
+
+
+def digest(path: Path) -> str:
+    """16 hex digits of a file. Raises ``InputError`` where there is none."""
+    if not path.is_file():
+        raise InputError(f"state {str(path)!r} is no file.")
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 
 def _own(module: nn.Module) -> list[str]:
