@@ -25,7 +25,8 @@ from vanbench.exact.warning import AccuracyWarning, RunWarning
 from vanbench.neural import architectures, checks, quantum, trackers
 from vanbench.neural.asked import DTYPES, check, check_times, names, numbers
 from vanbench.neural.autoregressive import FLOOR, Autoregressive, Collapsed
-from vanbench.neural.backend import checkpoint, distributed, weights
+from vanbench.neural.backend import checkpoint, distributed
+from vanbench.neural.backend import weights as trained
 from vanbench.neural.callbacks import Callback, Checkpoint, Moment
 from vanbench.neural.defect import Carried, Defects, distance, of_mean
 from vanbench.neural.ensemble import Ensemble, Parameters
@@ -127,7 +128,7 @@ def track(
         "device": torch_device.type,
         "seed": seed,
         "dtype": dtype,
-        **({"start_from": weights.digest(Path(start_from))} if start_from is not None else {}),
+        **({"start_from": trained.digest(Path(start_from))} if start_from is not None else {}),
     }
     if out is not None and resume:
         stored = checkpoint.load(out, config, torch_device, [*trackers.saved(), *runner.saved])
@@ -158,9 +159,9 @@ def _begin(problem: Problem, runner: trackers.Tracker, path: Path) -> None:
     """Put the parameters in ``path`` into the networks. Raises ``InputError``."""
     if runner.path != "P":
         raise InputError(f"{runner.name} with these options starts from the system's own distribution alone.")
-    held = weights.read(path)
+    held = trained.read(path)
     for r, s in enumerate(problem.s):
-        problem.ensemble.put(r, weights.put(problem.ensemble.copy_of(r), weights.of_field(held, s)))
+        problem.ensemble.put(r, trained.put(problem.ensemble.copy_of(r), trained.of_field(held, s)))
 
 
 @dataclass

@@ -51,7 +51,7 @@ def test_a_checkpoint_goes_on_where_it_ended(tmp_path):
     exact = solve(system, [0.1, 0.3], 0.6, "ln_Z").value.to_numpy()
     together = first.pivot().loc[0.3] + second.pivot().loc[0.3]
     np.testing.assert_allclose(together, exact, atol=1e-3)
-    with pytest.raises(InputError, match="no networks for s = 0.2"):
+    with pytest.raises(InputError, match=r"no networks for s = 0.2"):
         track(system, **asked | {"s": 0.2}, start_from=tmp_path / "checkpoint.pt")
 
 
