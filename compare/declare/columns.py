@@ -6,8 +6,6 @@ import math
 from collections.abc import Iterable
 from typing import Any, Protocol
 
-import numpy as np
-
 Columns = dict[str, list[float | int | str | None]]
 
 
@@ -40,6 +38,6 @@ def columns(table: Tabular) -> Columns:
 
 
 def _plain(item: Any) -> Any:
-    if isinstance(item, np.generic):
+    if "generic" in (base.__name__ for base in type(item).__mro__):  # a scalar of NumPy, which need not be loaded
         item = item.item()
     return None if type(item).__name__ in ("NAType", "NaTType") else item  # of pandas, which need not be loaded

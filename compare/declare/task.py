@@ -39,7 +39,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError, field_validator
 
-from vanbench.compare.declare.parse import shape_text
+from vanbench.compare.declare.parse import architecture, shape_text
 from vanbench.exact import InputError
 from vanbench.exact.errors import unknown
 from vanbench.exact.registry import Registry
@@ -69,6 +69,12 @@ class Architecture(Model):
 
     name: str
     options: dict[str, Any] = {}
+
+    @classmethod
+    def of(cls, text: str, more: Sequence[str] = ()) -> Architecture:
+        """As on the command line: ``gru``, ``gru:width=12``, and ``more`` like ``layers=2``."""
+        name, options = architecture(text, more)
+        return cls(name=name, options=options)
 
     @property
     def label(self) -> str:
@@ -131,7 +137,7 @@ class Task(Model):
     @classmethod
     def _names(cls, value: Any) -> Any:
         items = value if isinstance(value, list) else [value]
-        return [{"name": item} if isinstance(item, str) else item for item in items]
+        return [Architecture.of(item) if isinstance(item, str) else item for item in items]
 
     @field_validator("tracker")
     @classmethod
