@@ -132,7 +132,7 @@ class _Runner:
 
     def run(self, task: Task | Suite, architecture: str | None = None, seed: int | None = None, **options: Any) -> Path:
         """The folder with the records of ``task``. Raises ``NoVerdict`` for a run that left none."""
-        from vanbench.compare.declare.task import Suite
+        from vanbench.compare.declare.task import Architecture, Suite
         from vanbench.compare.run.suite import run_suite
         from vanbench.exact import InputError
 
@@ -140,7 +140,8 @@ class _Runner:
         suite = task if isinstance(task, Suite) else Suite(name=task.name, tasks=[task])
         seed = option("--vanbench-seed") if seed is None else seed
         try:
-            networks = _architectures(architecture, options) if architecture else self.networks()
+            own = [Architecture(name=architecture, options=options)] if architecture else None
+            networks = own or self.networks()
             done = run_suite(suite, self.out, networks, seed, option("--vanbench-jobs"))
         except InputError as error:
             raise NoVerdict(f"bad input: {error}") from error

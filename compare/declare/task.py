@@ -39,7 +39,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError, field_validator
 
-from vanbench.compare.declare.parse import architecture, shape_text
+from vanbench.compare.declare import parse
 from vanbench.exact import InputError
 from vanbench.exact.errors import unknown
 from vanbench.exact.registry import Registry
@@ -73,7 +73,7 @@ class Architecture(Model):
     @classmethod
     def of(cls, text: str, more: Sequence[str] = ()) -> Architecture:
         """As on the command line: ``gru``, ``gru:width=12``, and ``more`` like ``layers=2``."""
-        name, options = architecture(text, more)
+        name, options = parse.architecture(text, more)
         return cls(name=name, options=options)
 
     @property
@@ -245,11 +245,13 @@ class Run(Model):
         """Where its record stands under the folder ``records``."""
         short = self.architecture.name.rpartition("/")[2]  # of file.py:Class; the digest is of the whole
         name = "".join(c if c.isalnum() or c in "-_." else "-" for c in short)
-        return Path(self.task.name) / f"{shape_text(self.shape)}_{name}_{self.replica}_{digest(self.key)[:8]}.json"
+        return (
+            Path(self.task.name) / f"{parse.shape_text(self.shape)}_{name}_{self.replica}_{digest(self.key)[:8]}.json"
+        )
 
     @property
     def label(self) -> str:
-        return f"{self.task.name} {shape_text(self.shape)} {self.architecture.label} #{self.replica + 1}"
+        return f"{self.task.name} {parse.shape_text(self.shape)} {self.architecture.label} #{self.replica + 1}"
 
 
 class Suite(Model):
@@ -384,7 +386,7 @@ def digest(content: Any) -> str:
 
 
 def derived_seed(name: str, shape: tuple[int, ...], seed: int, replica: int) -> int:
-    text = f"{name}/{shape_text(shape)}/{seed}/{replica}"
+    text = f"{name}/{parse.shape_text(shape)}/{seed}/{replica}"
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1
 
 
