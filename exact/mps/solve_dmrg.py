@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from vanbench.exact.definitions.quantity import DMRG as DMRG_METHOD
 from vanbench.exact.definitions.system import Excluding
 from vanbench.exact.errors import InputError
 from vanbench.exact.matrixfree.local import Local, tilted
@@ -36,7 +37,7 @@ class Leading:
 
     def __init__(self, ask: Asked):
         self.ask, system = ask, ask.system
-        self.how, self.free = "dmrg", list(system.free_sites)
+        self.how, self.free = DMRG_METHOD, list(system.free_sites)
         if system.support is not None and not isinstance(system.support, Excluding):
             raise InputError("method 'dmrg' has no conserved sums: take an exact method, or cloning.")
         pi = equilibrium(system, ask.s, ask.observable)

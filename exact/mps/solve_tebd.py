@@ -19,6 +19,7 @@ import numpy as np
 
 from vanbench.exact.definitions.field import occupation
 from vanbench.exact.definitions.quantities import evolved, order_of, row_of
+from vanbench.exact.definitions.quantity import MPS
 from vanbench.exact.definitions.system import System
 from vanbench.exact.errors import InputError
 from vanbench.exact.matrixfree.local import Local
@@ -32,12 +33,13 @@ STEPS = {False: 0.2, True: 0.8}  # forward, symmetrised: small for rates of orde
 CUTOFFS = 1e-13, 1e-2  # squares that the smallest bond does without, and what each doubling makes of them
 MARGIN = 4.0  # calibrated on random systems whose exact vectors are known
 STEPPED = 1 / 8  # what is left of the change by the last halving of a step; of fourth order it would be 1/15
-HALVINGS = 3  # of the time step, at most
+HALVINGS = 4  # of the longest step, at most
 ROUNDING = 1e-14  # of ln Z, for each unit of time, rate and site
 LEAST = 0.1  # changes of a smaller ln Z, or rate, are compared with the tolerance as they are
 FIELD = 2.0**-6  # first step of differences in a field
 FLATTEST = 2.0**-14
 BENT = 24.0  # error of the fourth order over the square of the second's, both relative: 4 for a simple pole
+PASSES, OVERHEAD, FLOPS, SPEED = 12, 3e-4, 30, 2e9  # of a step of fourth order; of a gate, in seconds and flops
 Values = dict[str, np.ndarray]  # by quantity: (n_times,) or (n_times, m)
 
 
@@ -58,7 +60,7 @@ class Evolved:
     """One counting field. Raises ``InputError`` for what matrix product states cannot hold, before any work."""
 
     def __init__(self, ask: Asked):
-        self.ask, self.symmetrised = ask, True
+        self.ask, self.how, self.symmetrised = ask, MPS, True
         try:
             start = self._begin(ask.s)
         except InputError:  # no detailed balance, or nothing at all
@@ -93,30 +95,29 @@ class Evolved:
 
     def solved(self) -> tuple[Values, Values]:
         """Values and their errors."""
-        accuracy = self.ask.accuracy
-        dt = accuracy.dt or min(STEPS[self.symmetrised], self.longest / 2)
+        accuracy, halved = self.ask.accuracy, 1
         level, bonds = 0, accuracy.bonds
-        before, last = None, self._attempt(0, dt)
+        before, last = None, self._attempt(0, halved)
         while level + 1 < len(bonds):
-            level, before, last = level + 1, last, self._attempt(level + 1, dt)
+            level, before, last = level + 1, last, self._attempt(level + 1, halved)
             if self._agree(before, last):
                 break
         if last is None or before is None:
             raise ArithmeticError(f"bonds of {bonds[level]} leave no positive total: take a larger bond.")
-        longer, halvings = self._attempt(level - 1, 2 * dt), 0
-        while not accuracy.dt and halvings < HALVINGS and not self._agree(longer, before, STEPPED):
-            dt, halvings = dt / 2, halvings + 1
-            shorter = self._attempt(level - 1, dt)
+        longer, most = self._attempt(level - 1, halved - 1), 1 if accuracy.dt else HALVINGS
+        while halved < most and not self._agree(longer, before, STEPPED):
+            halved += 1
+            shorter = self._attempt(level - 1, halved)
             if shorter is None:
                 break
             longer, before = before, shorter
-        if halvings:
-            last = self._attempt(level, dt) or last
+        if halved > 1:
+            last = self._attempt(level, halved) or last
         return self._judged(longer, before, last)
 
-    def _attempt(self, level: int, dt: float) -> Values | None:
+    def _attempt(self, level: int, halved: int) -> Values | None:
         try:
-            return self.measured(level, dt)
+            return self.measured(level, halved)
         except ArithmeticError:
             return None
 
@@ -140,18 +141,23 @@ class Evolved:
             errors[name] = errors[name] + least.reshape(-1, *[1] * (value.ndim - 1))
         return last, errors
 
-    def measured(self, level: int, dt: float) -> Values:
+    @property
+    def first_step(self) -> float:
+        """The longest time step, which is halved at least once."""
+        return 2 * (self.ask.accuracy.dt or min(STEPS[self.symmetrised], self.longest / 2))
+
+    def measured(self, level: int, halved: int) -> Values:
         """All that is asked, by one bond and one step. Raises ``ArithmeticError`` where cuts leave no distribution."""
         ask, times = self.ask, self.ask.times
         bond, cutoff = ask.accuracy.bonds[level], CUTOFFS[0] * CUTOFFS[1] ** level
         if ask.progress:
-            ask.progress(f"s = {ask.s:g}: bond {bond}, dt = {dt:.3g}")
+            ask.progress(f"s = {ask.s:g}: bond {bond}, dt = {self.first_step / 2**halved:.3g}")
         ends = 2 * times if self.symmetrised else times  # where the state is that of the time
         marks = np.unique([*times, *(ends if self.averages else ())])
         grown: dict[float, float] = {}
         seen: dict[float, dict[str, np.ndarray]] = {}
         evolution = self._begin(ask.s, bond, cutoff)
-        for mark, ln_z in follow(evolution, marks, dt):
+        for mark, ln_z in self._follow(evolution, marks, halved):
             grown[mark] = ln_z
             if self.averages and mark in ends:
                 p = evolution.probability()
@@ -164,7 +170,7 @@ class Evolved:
             if h == 0:
                 return out["ln_Z"]
             other = self._begin(h if occupied else ask.s + h, bond, cutoff, occupied)
-            return np.array([ln_z for _, ln_z in follow(other, times, dt)])
+            return np.array([ln_z for _, ln_z in self._follow(other, times, halved)])
 
         scale = ask.system.n_sites * np.where(times > 0, times, 1.0)
         if order_of(ask.quantities):
@@ -178,6 +184,16 @@ class Evolved:
             out["trajectory_density"] = np.where(times > 0, -value / scale, start.mean())
             out["trajectory_density~"] = np.where(times > 0, error / scale, 0.0)
         return out
+
+    def _follow(self, evolution: Evolution, marks: Sequence[float], halved: int) -> Iterator[tuple[float, float]]:
+        """Each of the rising ``marks`` in time, met by equal steps, with ``ln Z`` there."""
+        now, ln_z = 0.0, 0.0
+        for mark in map(float, marks):
+            steps = math.ceil((mark - now) / self.first_step - 1e-9) << halved
+            for _ in range(steps):
+                ln_z += evolution.step((mark - now) / steps)
+            now = mark
+            yield mark, ln_z
 
     def _differences(self, f: Callable[[float], np.ndarray], field: str) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
         """First and second derivative at 0, each with the error of its formula, of fourth order.
@@ -205,16 +221,21 @@ class Evolved:
         return -total(LocalOperatorSum(parts, ask.system.n_sites, ask.system.local_dim), start) / ask.system.n_sites
 
 
+def expected_seconds(
+    system: System, s: float, times: Sequence[float], quantities: Sequence[str], observable: str, bond: int
+) -> float:
+    """CPU seconds that the rows of one counting field take, within a factor of a few; the gates of bond ``bond``.
+
+    Raises ``InputError`` for what matrix product states cannot hold.
+    """
+    ask = Asked(system, s, np.unique(times), quantities, observable, Accuracy(bond))
+    solver = Evolved(ask)
+    distances = [max(part.sites) - min(part.sites) for part in solver._begin(s).generator.parts]
+    gates = PASSES * sum(max(1, 2 * distance - 1) for distance in distances)
+    steps = max(times) * (2 if solver.symmetrised and solver.averages else 1) / (solver.longest / 2)
+    runs = 1 + 4 * (order_of(quantities) > 0) + 4 * ("trajectory_density" in quantities)
+    return 2 * runs * steps * gates * (OVERHEAD + FLOPS * (bond * system.local_dim) ** 3 / SPEED)
+
+
 def _occupied(ask: Asked) -> System:
     return occupation(ask.system, ask.s, ask.observable)
-
-
-def follow(evolution: Evolution, marks: Sequence[float], dt: float) -> Iterator[tuple[float, float]]:
-    """Each of the rising ``marks`` in time, met by equal steps of ``dt`` or less, with ``ln Z`` there."""
-    now, ln_z = 0.0, 0.0
-    for mark in map(float, marks):
-        steps = math.ceil((mark - now) / dt - 1e-9)
-        for _ in range(steps):
-            ln_z += evolution.step((mark - now) / steps)
-        now = mark
-        yield mark, ln_z

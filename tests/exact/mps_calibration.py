@@ -52,9 +52,9 @@ def compared(seed: int, derived: bool = False) -> list[dict[str, Any]]:
     quantities = QUANTUM if system.quantum else CLASSICAL + (DERIVED if derived else ())
     accuracy = Accuracy(int(rng.choice([4, 6, 8, 12, 16])), float(rng.choice([1e-2, 1e-3, 1e-5])))
     rows = list(Evolved(Asked(system, s, times, quantities, observable, accuracy)).rows())
-    exact = solve(system, s, times, quantities, observable=observable).reset_index()
-    keys = ["quantity", "t", *(name for name in ("site", "distance") if name in exact)]
-    frame = pd.DataFrame(rows).merge(exact[[*keys, "value"]], on=keys, suffixes=("", "_exact"), how="left")
+    exact, frame = solve(system, s, times, quantities, observable=observable), pd.DataFrame(rows)
+    keys = ["quantity", "t", *(name for name in ("site", "distance") if name in frame)]
+    frame = frame.merge(exact[[*keys, "value"]], on=keys, suffixes=("", "_exact"), how="left")
     frame["off"] = (frame.value - frame.value_exact).abs()
     told = {"system": system.name, "shape": str(system.shape), "seed": seed, "bond": accuracy.bond, "s": s}
     return frame.assign(tolerance=accuracy.tolerance, **told).to_dict("records")
