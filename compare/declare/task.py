@@ -103,7 +103,8 @@ class Task(Model):
     ``neural.track``.
 
     ``reference`` names the exact vectors that errors are measured against (empty where none fits); left out, it is
-    continuous time, and the Euler steps too for a tracker that takes them (of first order). ``target``: whether the
+    continuous time, and the Euler steps too for a tracker that takes them (of first order). ``"auto"`` is the same, and
+    beyond exact vectors matrix products, then clones, with their uncertainty (`run.ladder`). ``target``: whether the
     tracker follows time, or goes for the steady state, which its reports are then compared with. The hash covers
     everything that the numbers depend on; not ``shapes``, ``architectures`` and ``seeds`` (they stand in each run), nor
     the description, the budget, the goal and the references.
@@ -122,7 +123,7 @@ class Task(Model):
     times: list[Number] = Field(min_length=1)
     observable: str = "activity"
     quantities: list[str] = Field(["ln_Z"], min_length=1)
-    reference: list[Literal["continuous", "euler"]] | None = None
+    reference: list[Literal["continuous", "euler"]] | Literal["auto"] | None = None
     architectures: list[Architecture] = Field([Architecture(name="made")], min_length=1)
     tracker: str = "kl"
     tracker_options: dict[str, Any] = {}
@@ -168,9 +169,14 @@ class Task(Model):
         return [_lattice(shape) for shape in value]
 
     @property
+    def climbs(self) -> bool:
+        """Whether references go on beyond exact vectors."""
+        return self.reference == "auto"
+
+    @property
     def references(self) -> list[str]:
         """``reference``, or by default the vectors that fit the tracker."""
-        if self.reference is not None:
+        if self.reference is not None and not self.climbs:
             return list(self.reference)
         from vanbench.neural import trackers
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from vanbench.compare.judge.collect import collect, last_times, scalars, summarise, task_names
-from vanbench.compare.judge.errors import PARTS
+from vanbench.compare.judge.errors import PARTS, VECTORS
 from vanbench.compare.judge.growth import laws
 from vanbench.compare.show import escape, latex
 from vanbench.compare.show.grid import Grid
@@ -22,6 +22,10 @@ AXES = ("size", "time", "s", "architecture", "tracker")
 FORMATS = ("md", "csv", "latex")
 MISSING = "–"
 MEASURED = ("value", "exact", "s", "t")  # as they are; errors are written in scientific notation
+REFERENCED = (
+    "reference is what the exact column is from, with its own error, which ± of the error includes; ≤ stands where the "
+    "distance is smaller than that."
+)
 SUFFIX = {"md": "md", "csv": "csv", "latex": "tex"}
 HEADINGS = {
     "task": "task",
@@ -35,6 +39,8 @@ HEADINGS = {
     "seeds": "seeds",
     "value": "value",
     "exact": "exact",
+    "source": "reference",
+    "uncertainty": "ref. error",
     "error": "error",
     "error_per_site": "error/site",
     **{name: name for name in PARTS},
@@ -46,7 +52,7 @@ HEADINGS = {
     "mark": "warning",
     "record": "record",
 }
-TEXT = ("task", "tracker", "architecture", "shape", "mark")
+TEXT = ("task", "tracker", "architecture", "shape", "source", "mark")
 COUNTED = ("site", "distance", "seeds", "parameters", "negative")
 CASE = ("task", "shape", "s", "t")
 ACROSS = ("architecture", "tracker")
@@ -222,9 +228,17 @@ def scientific(value: float, stderr: float = math.nan) -> str:
     return f"{value:.2e} ± {stderr:.1e}" if known else f"{value:.2e}"
 
 
+def at_most(row: dict) -> float:
+    """What an error is certainly below where it is smaller than that of its reference, on the same scale; else NaN."""
+    own = row.get("uncertainty", math.nan) / row.get("scale", math.nan)
+    return row["error"] + own if row["error"] < own else math.nan
+
+
 def cell(name: str, row: dict, form: str, records: str | None = None) -> str:
     """One value as text in ``form``, with its standard error."""
     value, stderr = row[name], row.get(f"{name}_se", math.nan)
+    if name == "error" and math.isfinite(limit := at_most(row)):
+        return rf"$\leq$ \num{{{limit:.1e}}}" if form == "latex" else f"≤ {limit:.1e}"
     if name == "record":
         return f"[json]({escape.address(f'{records}{value}')})"
     if name in TEXT:
@@ -253,6 +267,7 @@ def _footnotes(cases: pd.DataFrame, warnings: list[str], form: str, growth: pd.D
         *(f"warning {text}" for text in warnings),
         "± is the standard error over seeds; error is the total against continuous time, divided by |exact| where the "
         "quantity is relative; the parts are on the same scale.",
+        *([REFERENCED] if (cases["source"] != VECTORS).any() else []),
         *(f"{law.task}, {law.architecture}, s = {law.s:g}, t = {law.t:g}: {law.growth}." for law in _laws(growth)),
         *notes,
     ]
@@ -273,6 +288,8 @@ def _worth(name: str, cases: pd.DataFrame) -> bool:
         return cases["tracker"].nunique() > 1
     if name == "record":
         return False  # asked for by ``records``
+    if name in ("source", "uncertainty"):
+        return bool((cases["source"] != VECTORS).any())  # elsewhere all are exact vectors
     if name == "network" and cases["projection"].notna().all():
         return False  # it is their sum
     if name == "error_per_site" and cases["error"].notna().all():
