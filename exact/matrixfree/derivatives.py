@@ -89,7 +89,7 @@ def _stencil(points: list[Values], h: float) -> tuple[Derivatives, np.ndarray]:
         apart, before = np.abs(high - low), np.abs(low - lowest)
         ratio = apart / np.maximum(np.maximum(np.abs(high), apart), 1e-300)  # at most 1
         lucky = LUCK * apart
-            falling = apart * (lucky / np.maximum(np.maximum(before, lucky), 1e-300))  # at most apart
+        falling = apart * (lucky / np.maximum(np.maximum(before, lucky), 1e-300))  # at most apart
         truncation = np.maximum(SAFETY * ratio ** (4 / 3) * np.abs(high), falling)
         out += [high, noise + np.where(apart < noise, apart, truncation)]
         worst = np.maximum(worst, np.where(apart < noisy * noise, 0.0, ratio))
