@@ -133,7 +133,7 @@ class _Runner:
     def run(self, task: Task | Suite, architecture: str | None = None, seed: int | None = None, **options: Any) -> Path:
         """The folder with the records of ``task``. Raises ``NoVerdict`` for a run that left none."""
         from vanbench.compare.declare.task import Architecture, Suite
-        from vanbench.compare.run.suite import run_suite
+        from vanbench.compare.run.suite import NothingMade, run_suite
         from vanbench.exact import InputError
 
         option = self.config.getoption
@@ -143,6 +143,8 @@ class _Runner:
             own = [Architecture(name=architecture, options=options)] if architecture else None
             networks = own or self.networks()
             done = run_suite(suite, self.out, networks, seed, option("--vanbench-jobs"))
+        except NothingMade as nothing:
+            done = nothing.summary
         except InputError as error:
             raise NoVerdict(f"bad input: {error}") from error
         if done.failures:

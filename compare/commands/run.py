@@ -59,7 +59,7 @@ def run(
     from rich.console import Console
 
     from vanbench.compare.declare.task import Architecture, load_suite
-    from vanbench.compare.run.suite import require_empty_or_run_folder, run_suite
+    from vanbench.compare.run.suite import NothingMade, require_empty_or_run_folder, run_suite
     from vanbench.compare.show.figures import write_plots
     from vanbench.compare.show.tables import growth_of, render, table, write_tables
 
@@ -78,7 +78,10 @@ def run(
     asked = parse.part(part) if part is not None else (1, 1)
     stderr = common.console(quiet)
     with common.interruptible("the same command goes on from here."):
-        summary = run_suite(declared, out, networks or None, seed, jobs, device, stderr, scheduler, asked)
+        try:
+            summary = run_suite(declared, out, networks or None, seed, jobs, device, stderr, scheduler, asked)
+        except NothingMade as nothing:
+            summary = nothing.summary
     _report(summary, Console(stderr=True, highlight=False, soft_wrap=True, emoji=False))
     if part is not None:
         typer.echo(f"part {part}: {summary.made} records made, {summary.found} were there.")

@@ -59,6 +59,9 @@ def track(
     resume: Annotated[
         bool | None, typer.Option(help="Go on from the checkpoint in --out, as is done anyway where there is one.")
     ] = None,
+    start_from: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Begin in the distribution of these trained parameters.")
+    ] = None,
     form: common.Format = "table",
     quiet: common.Quiet = False,
 ) -> None:
@@ -107,6 +110,7 @@ def track(
         "tracker_options": options,
         "target": target,
         "dtype": dtype,
+        "start_from": start_from,
         "seeds": 1,
     }
     task = checked(Task, declared, "track")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable
 from typing import Any, Protocol
@@ -35,6 +36,11 @@ def columns(table: Tabular) -> Columns:
     if noted or any(notes):
         held["note"] = [note if isinstance(note, str) else "" for note in notes]
     return held
+
+
+def jsonable(content: dict[str, Any]) -> dict[str, Any]:
+    """``content`` as JSON gives it back: tuples as lists, numbers of NumPy as floats."""
+    return json.loads(json.dumps(content, default=float))
 
 
 def _plain(item: Any) -> Any:

@@ -111,6 +111,8 @@ class Task(Model):
 
     ``tracker_defaults``: 2, the tracker's own; 1, those in ``FORMER`` (first-order steps of kl and natural-gradient,
     sums over all configurations only where asked for), as of results stored before, whose hashes stay.
+
+    ``start_from``: a file with trained parameters, in whose distribution the evolution begins; no reference fits it.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
@@ -130,6 +132,7 @@ class Task(Model):
     tracker_defaults: Literal[1, 2] = 2
     target: Literal["time", "steady"] = "time"
     dtype: Literal["float32", "float64"] = "float64"
+    start_from: str | None = None
     seeds: Whole = Field(3, ge=1, le=10_000)
     budget: Budget = Budget()
     goal: Goal | None = None
@@ -139,6 +142,16 @@ class Task(Model):
     def _names(cls, value: Any) -> Any:
         items = value if isinstance(value, list) else [value]
         return [Architecture.of(item) if isinstance(item, str) else item for item in items]
+
+    @field_validator("shapes", mode="before")
+    @classmethod
+    def _chains(cls, value: Any) -> Any:
+        return [(item,) if type(item) is int else item for item in value] if isinstance(value, list | tuple) else value
+
+    @field_validator("s", "times", "quantities", mode="before")
+    @classmethod
+    def _several(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str | int | float) else value
 
     @field_validator("tracker")
     @classmethod
@@ -178,6 +191,8 @@ class Task(Model):
         """``reference``, or by default the vectors that fit the tracker."""
         if self.reference is not None and not self.climbs:
             return list(self.reference)
+        if self.start_from is not None:  # the references begin where the system does
+            return []
         from vanbench.neural import trackers
 
         euler = trackers.make(self.tracker, self.options).euler
@@ -203,6 +218,8 @@ class Task(Model):
         content["quantities"] = sorted(self.quantities)
         if self.tracker_defaults == 1 or self.tracker not in FORMER:
             del content["tracker_defaults"]
+        if self.start_from is None:
+            del content["start_from"]
         return digest(content)
 
     def runs(self, seed: int = 1, architectures: list[Architecture] | None = None) -> Iterator[Run]:

@@ -115,7 +115,7 @@ def _section(number: int, name: str, rows: pd.DataFrame, record: Record, network
     held = {k: v for k, v in record.task.model_dump(mode="json").items() if v not in (None, "", {}, [])}
     params = ", ".join(f"{k} = {v}" for k, v in record.params.items() if v not in ({}, [], None))
     shapes = ", ".join(dict.fromkeys(rows.sort_values("n_sites")["shape"]))
-    tilt, tracker = record.task.observable, record.task.method
+    tilt, tracker = record.task.observable, record.method
     question = f"{record.system}, {params}; shapes {shapes}; {tilt} tilted by s; tracker {tracker}"
     panels = list(task_panels(rows, networks, f"f{number}"))
     drawn = "".join(panel.svg for panel in panels)
