@@ -39,7 +39,9 @@ def drawn(seed: int) -> tuple[System, float, str]:
         observable = "jumps"
     else:
         shape = ((4,), (2, 2))[rng.integers(2)]
-        system = build("heisenberg", shape, Jx=float(rng.uniform(0.5, 2)), boundary=str(rng.choice(["open", "periodic"])))
+        system = build(
+            "heisenberg", shape, Jx=float(rng.uniform(0.5, 2)), boundary=str(rng.choice(["open", "periodic"]))
+        )
         observable = "jumps"
     return system, s, observable
 

@@ -59,7 +59,9 @@ class Case:
 
 def _cases() -> list[Case]:
     chains = [Case(f"{name}-{n}", name, (n,)) for n in (40, 100, 200) for name in ("fa", "east")]
-    squares = [Case(f"{name}-{n}x{n}", of, (n, n)) for n in (6, 8) for name, of in (("south-east", "east"), ("fa", "fa"))]
+    squares = [
+        Case(f"{name}-{n}x{n}", of, (n, n)) for n in (6, 8) for name, of in (("south-east", "east"), ("fa", "fa"))
+    ]
     large = [Case(f"{name}-16x16", of, (16, 16)) for name, of in (("south-east", "east"), ("fa", "fa"))]
     cubes = [Case(f"south-east-front-{n}x{n}x{n}", "east", (n,) * 3) for n in (4, 5)]
     currents = {"quantities": ("ln_Z", "activity", "density"), "observable": "current", "steady": False}
