@@ -65,6 +65,8 @@ class Registry(Generic[T]):
         if ":" in name:
             return self.check(name, _load(self.kind, name))
         entry = self._entries().get(name)
+        if entry is None and name.endswith(".py"):
+            raise InputError(f"{self.kind} {name!r}: say which of its names, like {name}:{self._in_file(name)}.")
         if entry is None:
             raise unknown(self.kind, name, self.names())
         return self._loaded(entry)
@@ -85,6 +87,10 @@ class Registry(Generic[T]):
             except InputError as error:
                 warnings.warn(str(error), PluginWarning, stacklevel=2)
         return out
+
+    def _in_file(self, name: str) -> str:
+        """One that the file defines and that could be meant, for an example."""
+        return next(iter(imports.defined(Path(name))), "NAME")
 
     def _entries(self) -> Mapping[str, EntryPoint]:
         return entries(self.kinds)

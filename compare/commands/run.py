@@ -38,7 +38,7 @@ def run(
     architecture: Annotated[
         list[str] | None, typer.Option(help=f"{common.OUTSIDE} Instead of the suite's own.")
     ] = None,
-    arch_option: Annotated[list[str] | None, typer.Option(help="NAME=VALUE, a hyperparameter of that network.")] = None,
+    architecture_option: common.ArchitectureOption = None,
     task: Annotated[
         list[str] | None,
         typer.Option(help="Only this task of the suite, or those of a pattern like 'ring-*'; may be given again."),
@@ -72,10 +72,9 @@ def run(
         raise InputError(f"--jobs {jobs}: at least one process must run.")
     if jobs is not None and scheduler is not None:
         raise InputError("--jobs is for this machine: the cluster at --scheduler has its own workers.")
-    if arch_option and not architecture:
-        raise InputError("--arch-option needs --architecture.")
-    options = parse.options(arch_option or [], "--arch-option")
-    networks = [Architecture(name=name, options=options) for name in architecture or []]
+    if architecture_option and not architecture:
+        raise InputError(f"{parse.ARCHITECTURE_OPTION} needs --architecture.")
+    networks = [Architecture.of(name, architecture_option or []) for name in architecture or []]
     asked = parse.part(part) if part is not None else (1, 1)
     stderr = common.console(quiet)
     with common.interruptible("the same command goes on from here."):

@@ -7,8 +7,6 @@ import math
 from collections.abc import Iterable
 from typing import Any, Protocol
 
-import numpy as np
-
 Columns = dict[str, list[float | int | str | None]]
 
 
@@ -46,6 +44,6 @@ def jsonable(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def _plain(item: Any) -> Any:
-    if isinstance(item, np.generic):
+    if "generic" in (base.__name__ for base in type(item).__mro__):  # a scalar of NumPy, which need not be loaded
         item = item.item()
     return None if type(item).__name__ in ("NAType", "NaTType") else item  # of pandas, which need not be loaded

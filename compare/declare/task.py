@@ -39,7 +39,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError, field_validator
 
-from vanbench.compare.declare.parse import shape_text
+from vanbench.compare.declare import parse
 from vanbench.exact import InputError
 from vanbench.exact.errors import unknown
 from vanbench.exact.registry import Registry
@@ -70,6 +70,12 @@ class Architecture(Model):
     name: str
     options: dict[str, Any] = {}
 
+    @classmethod
+    def of(cls, text: str, more: Sequence[str] = ()) -> Architecture:
+        """As on the command line: ``gru``, ``gru:width=12``, and ``more`` like ``layers=2``."""
+        name, options = parse.architecture(text, more)
+        return cls(name=name, options=options)
+
     @property
     def label(self) -> str:
         """``made``, ``made(hidden=64)``: how tables call it."""
@@ -97,7 +103,8 @@ class Task(Model):
     ``neural.track``.
 
     ``reference`` names the exact vectors that errors are measured against (empty where none fits); left out, it is
-    continuous time, and the Euler steps too for a tracker that takes them (of first order). ``target``: whether the
+    continuous time, and the Euler steps too for a tracker that takes them (of first order). ``"auto"`` is the same, and
+    beyond exact vectors matrix products, then clones, with their uncertainty (`run.ladder`). ``target``: whether the
     tracker follows time, or goes for the steady state, which its reports are then compared with. The hash covers
     everything that the numbers depend on; not ``shapes``, ``architectures`` and ``seeds`` (they stand in each run), nor
     the description, the budget, the goal and the references.
@@ -118,7 +125,7 @@ class Task(Model):
     times: list[Number] = Field(min_length=1)
     observable: str = "activity"
     quantities: list[str] = Field(["ln_Z"], min_length=1)
-    reference: list[Literal["continuous", "euler"]] | None = None
+    reference: list[Literal["continuous", "euler"]] | Literal["auto"] | None = None
     architectures: list[Architecture] = Field([Architecture(name="made")], min_length=1)
     tracker: str = "kl"
     tracker_options: dict[str, Any] = {}
@@ -134,7 +141,7 @@ class Task(Model):
     @classmethod
     def _names(cls, value: Any) -> Any:
         items = value if isinstance(value, list) else [value]
-        return [{"name": item} if isinstance(item, str) else item for item in items]
+        return [Architecture.of(item) if isinstance(item, str) else item for item in items]
 
     @field_validator("shapes", mode="before")
     @classmethod
@@ -175,10 +182,17 @@ class Task(Model):
         return [_lattice(shape) for shape in value]
 
     @property
+    def climbs(self) -> bool:
+        """Whether references go on beyond exact vectors."""
+        return self.reference == "auto"
+
+    @property
     def references(self) -> list[str]:
         """``reference``, or by default the vectors that fit the tracker."""
-        if self.reference is not None or self.start_from is not None:
-            return list(self.reference or [])
+        if self.reference is not None and not self.climbs:
+            return list(self.reference)
+        if self.start_from is not None:  # the references begin where the system does
+            return []
         from vanbench.neural import trackers
 
         euler = trackers.make(self.tracker, self.options).euler
@@ -254,11 +268,13 @@ class Run(Model):
         """Where its record stands under the folder ``records``."""
         short = self.architecture.name.rpartition("/")[2]  # of file.py:Class; the digest is of the whole
         name = "".join(c if c.isalnum() or c in "-_." else "-" for c in short)
-        return Path(self.task.name) / f"{shape_text(self.shape)}_{name}_{self.replica}_{digest(self.key)[:8]}.json"
+        return (
+            Path(self.task.name) / f"{parse.shape_text(self.shape)}_{name}_{self.replica}_{digest(self.key)[:8]}.json"
+        )
 
     @property
     def label(self) -> str:
-        return f"{self.task.name} {shape_text(self.shape)} {self.architecture.label} #{self.replica + 1}"
+        return f"{self.task.name} {parse.shape_text(self.shape)} {self.architecture.label} #{self.replica + 1}"
 
 
 class Suite(Model):
@@ -393,7 +409,7 @@ def digest(content: Any) -> str:
 
 
 def derived_seed(name: str, shape: tuple[int, ...], seed: int, replica: int) -> int:
-    text = f"{name}/{shape_text(shape)}/{seed}/{replica}"
+    text = f"{name}/{parse.shape_text(shape)}/{seed}/{replica}"
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1
 
 

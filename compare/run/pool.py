@@ -176,8 +176,14 @@ def _child(job: Job, pipe: Connection) -> None:
     import torch
 
     torch.set_num_threads(1)
-    with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the parent was killed
-        pipe.send(("outcome", attempt(job, lambda *message: pipe.send(("progress", message)))))
+
+    def tell(kind: str, content: Any) -> None:
+        try:
+            pipe.send((kind, content))
+        except (BrokenPipeError, ConnectionResetError):  # the parent was killed: its claims are given back
+            sys.exit(128 + signal.SIGPIPE)
+
+    tell("outcome", attempt(job, lambda *message: tell("progress", message)))
 
 
 def attempt(job: Job, progress: Report) -> Outcome:

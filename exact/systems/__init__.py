@@ -82,6 +82,12 @@ def parameters(name: str) -> dict[str, Any]:
     return defaults
 
 
+def about(name: str) -> str:
+    """The first sentence of what a system says of itself; empty where it says nothing."""
+    text = " ".join((inspect.getdoc(REGISTRY.find(name)) or "").partition("\n\n")[0].split())
+    return text.replace("``", "")
+
+
 def _typed(name: str, known: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:
     """``params``, numbers where the defaults are numbers; a number in place of a name is told as an unknown name."""
     out = dict(params)
