@@ -12,8 +12,6 @@ from vanbench.compare.declare import parse
 from vanbench.exact.errors import InputError
 
 EXAMPLE = """Example: vanbench equilibrium --shape 4x4 --temperatures 2,3 --architecture made --architecture gru"""
-    """Example: vanbench equilibrium --shape 4x4 --temperatures 2,3 --architecture made --architecture nets.py:Net"""
-)
 
 
 def register(app: typer.Typer) -> None:

@@ -35,7 +35,7 @@ def compare(
     """A row for each network, temperature, seed and quantity: ``value, stderr, exact, error, effective, cpu_s``.
 
     All per site, of the periodic lattice with ``couplings`` ``J, h, plaquette``. ``free_energy`` is the network's own,
-    an upper bound in expectation whose excess is ``T KL(q | p) / N``; ``free_energy_reweighted`` corrects it by weights.
+    an upper bound in expectation whose excess is ``T KL(q | p) / N``; ``free_energy_reweighted`` corrects it.
     Where no exact method reaches, Monte Carlo stands in for energy and magnetisation. Raises ``InputError``, before
     anything is trained, for a network or a lattice that does not fit.
     """
