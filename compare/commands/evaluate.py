@@ -23,7 +23,7 @@ def evaluate(
     system: common.System,
     shape: common.Shape,
     state: Annotated[
-        Path, typer.Option(help="Trained parameters: .safetensors, torch.save(net.state_dict()), or a checkpoint.")
+        Path, typer.Option(help="Trained parameters: .safetensors, a state_dict as torch saves it, or a checkpoint.")
     ],
     s: Annotated[str, typer.Option("--s", help="Counting fields, like 0.1,0.2.")],
     times: Annotated[str, typer.Option(help="Of the exact distributions, like 1,10 or 0.5:5:0.5.")],
