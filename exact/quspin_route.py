@@ -31,7 +31,6 @@ DUAL = {"I": np.eye(2) / 2, "z": np.diag([-1.0, 1.0]), "+": UP, "-": DOWN}
 def check(system: System) -> None:
     """Raise ``InputError`` without QuSpin, for more than two values a site, and for what does not fit memory."""
     optional("quspin.basis", WHAT)
-    optional("quspin.basis", WHAT)
     if system.local_dim != 2:
         raise InputError(f"{WHAT} takes two values a site, {system.name} has {system.local_dim}.")
     if system.n_sites > 30:
