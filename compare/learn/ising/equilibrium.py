@@ -26,7 +26,7 @@ def compare(
     shape: tuple[int, ...],
     temperatures: Sequence[float],
     networks: Sequence[Architecture],
-    couplings: dict[str, float] | None = None,
+    couplings: dict[str, Any] | None = None,
     schedule: Schedule = Schedule(),  # noqa: B008 (frozen)
     seeds: int = 1,
     seed: int = 1,
@@ -66,7 +66,7 @@ def compare(
 
 
 def _rows(
-    found: Minimum, known: dict[tuple, float], shape: tuple[int, ...], given: dict[str, float]
+    found: Minimum, known: dict[tuple, float], shape: tuple[int, ...], given: dict[str, Any]
 ) -> list[dict[str, Any]]:
     n = found.x.shape[1]
     values = {
