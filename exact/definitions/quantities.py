@@ -81,7 +81,9 @@ def _classical() -> list[Quantity]:
         Quantity("instantaneous_activity", st, "exp(-s) <r>/N at t.", by=CONFIGURATIONS, observe=_rate, **rate),
         Quantity("trajectory_density", st, "Density averaged along the s-ensemble.", by=(*LEADING, MPS)),
         Quantity(DISTRIBUTION, (*st, "state"), "Probabilities at t.", ANY, (VECTORS, LINDBLAD, QUTIP, SUMMED)),
-        Quantity("scgf", ("s",), "theta(s), leading eigenvalue of W_s.", ANY, (*LEADING, CLONING, LINDBLAD), extensive=True),
+        Quantity(
+            "scgf", ("s",), "theta(s), leading eigenvalue of W_s.", ANY, (*LEADING, CLONING, LINDBLAD), extensive=True
+        ),
         Quantity("scgf_lower", ("s",), "A number that theta(s) is certainly not below.", by=(DMRG,), extensive=True),
         Quantity("gap", ("s",), "From theta(s) to the next real part.", ANY, (*LEADING, LINDBLAD)),
         Quantity("rate_function", ("s",), "-theta - s N k at k(s).", ANY, LEADING, extensive=True),

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from vanbench.exact import System, build, solve
-from vanbench.exact.mps.accuracy import Accuracy
-from vanbench.exact.mps.solve_tebd import Asked, Evolved
+from vanbench.exact.mps.accuracy import Accuracy, Asked
+from vanbench.exact.mps.solve_tebd import Evolved
 
 CLASSICAL = ("ln_Z", "density", "instantaneous_activity")
 DERIVED = ("activity", "susceptibility", "trajectory_density")
@@ -39,7 +39,9 @@ def drawn(seed: int) -> tuple[System, float, str]:
         observable = "jumps"
     else:
         shape = ((4,), (2, 2))[rng.integers(2)]
-        system = build("heisenberg", shape, Jx=float(rng.uniform(0.5, 2)), boundary=str(rng.choice(["open", "periodic"])))
+        system = build(
+            "heisenberg", shape, Jx=float(rng.uniform(0.5, 2)), boundary=str(rng.choice(["open", "periodic"]))
+        )
         observable = "jumps"
     return system, s, observable
 

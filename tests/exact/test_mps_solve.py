@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from vanbench.exact import InputError, System, build, jumps, solve
+from vanbench.exact.mps.solve_tebd import Evolved
 
 QUICK = (11, 15, 18, 20, 22, 48, 49, 55)  # of the random systems, those that take below a second
 PAIR = -0.68468304  # ln Z of two more sites of a long FA chain, s = 0.1, t = 8: exact vectors of 18, 20 and 22 sites
@@ -83,3 +84,16 @@ def test_what_it_cannot_do_is_refused(system, options, message):
 def test_the_bond_is_for_matrix_products_alone():
     with pytest.raises(InputError, match="mps and dmrg"):
         solve(build("fa", (4,)), 0.1, 1.0, bond=8)
+
+
+def test_a_phase_that_bonds_have_cut_is_told(monkeypatch):
+    """Where both bonds agree on a value that lacks it, the leading eigenvector shows that it does."""
+    system, exact = build("fa", (10,)), solve(build("fa", (10,)), 0.1, 60.0, "ln_Z").value[0]
+    lacking = ({"ln_Z": np.array([exact - 5])}, {"ln_Z": np.array([1e-6])})
+    monkeypatch.setattr(Evolved, "solved", lambda self: lacking)
+    row = solve(system, 0.1, 60.0, "ln_Z", method="mps").iloc[0]
+    assert row.bound == pytest.approx(5, abs=0.1)
+    assert "take a larger bond" in row.note
+    lacking[0]["ln_Z"] += 5
+    row = solve(system, 0.1, 60.0, "ln_Z", method="mps").iloc[0]
+    assert (row.bound, row.note) == (1e-6, "")

@@ -1,8 +1,8 @@
 """The library ``results/references/``: systems that no vector holds, each value with its source and error.
 
 ``vanbench study references compute [CASE ...]`` fills a CSV file a system, one method and counting field after the
-other; what was cut off goes on where it stopped. Parts that would take longer than asked are left out, and the page that
-``status`` writes says what is missing.
+other; what was cut off goes on where it stopped. Parts that would take longer than asked are left out, and the page
+that ``status`` writes says what is missing.
 """
 
 from __future__ import annotations
@@ -59,7 +59,9 @@ class Case:
 
 def _cases() -> list[Case]:
     chains = [Case(f"{name}-{n}", name, (n,)) for n in (40, 100, 200) for name in ("fa", "east")]
-    squares = [Case(f"{name}-{n}x{n}", of, (n, n)) for n in (6, 8) for name, of in (("south-east", "east"), ("fa", "fa"))]
+    squares = [
+        Case(f"{name}-{n}x{n}", of, (n, n)) for n in (6, 8) for name, of in (("south-east", "east"), ("fa", "fa"))
+    ]
     large = [Case(f"{name}-16x16", of, (16, 16)) for name, of in (("south-east", "east"), ("fa", "fa"))]
     cubes = [Case(f"south-east-front-{n}x{n}x{n}", "east", (n,) * 3) for n in (4, 5)]
     currents = {"quantities": ("ln_Z", "activity", "density"), "observable": "current", "steady": False}
