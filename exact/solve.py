@@ -213,5 +213,5 @@ def _accuracy(scheme: str, dt: float | None, bond: int | None, tolerance: float 
 
     if scheme != "continuous":
         raise InputError("matrix products are of continuous time: leave the scheme out; dt is then their own step.")
-    given_values = {"bond": bond, "tolerance": tolerance, "dt": dt}
+    given_values: dict[str, Any] = {"bond": bond, "tolerance": tolerance, "dt": dt}
     return Accuracy(**{name: value for name, value in given_values.items() if value is not None})

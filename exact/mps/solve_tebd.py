@@ -194,10 +194,10 @@ class Evolved:
             out["trajectory_density~"] = np.where(times > 0, error / scale, 0.0)
         return out
 
-    def _follow(self, evolution: Evolution, marks: Sequence[float], halved: int) -> Iterator[tuple[float, float]]:
+    def _follow(self, evolution: Evolution, marks: np.ndarray, halved: int) -> Iterator[tuple[float, float]]:
         """Each of the rising ``marks`` in time, met by equal steps, with ``ln Z`` there."""
         now, ln_z = 0.0, 0.0
-        for mark in map(float, marks):
+        for mark in marks.tolist():
             steps = math.ceil((mark - now) / self.first_step - 1e-9) << halved
             for _ in range(steps):
                 ln_z += evolution.step((mark - now) / steps)
