@@ -27,7 +27,8 @@ class Stopped(KeyboardInterrupt):
 def raised() -> Iterator[list[int]]:
     """Inside, the first ending signal raises `Stopped`, and a second one ends this process at once, with its children.
 
-    Yields the list that its number comes into. What is ignored, as SIGHUP under ``nohup``, stays so.
+    Yields the list that its number comes into. What is ignored, as SIGHUP under ``nohup``, stays so. After a signal,
+    Ctrl-C ends the process without a word.
     """
     if threading.current_thread() is not threading.main_thread():
         yield []
@@ -49,12 +50,14 @@ def raised() -> Iterator[list[int]]:
         yield came
     finally:
         for number in heard:
-            signal.signal(number, before[number])
+            python = bool(came) and before[number] is signal.default_int_handler  # whose traceback would end the output
+            signal.signal(number, signal.SIG_DFL if python else before[number])
 
 
 def _second(number: int, frame: FrameType | None) -> None:
-    for child in multiprocessing.active_children():
-        child.kill()
+    with contextlib.suppress(Exception):  # the first came in the middle of starting or ending one
+        for child in multiprocessing.active_children():
+            child.kill()
     with contextlib.suppress(OSError):
         os.write(2, b"stopped at once; what was finished is kept.\n")
     os._exit(SIGNAL + number)

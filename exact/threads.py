@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from functools import cache
 from types import FunctionType
 from typing import Any
 
-from numba import get_num_threads, njit
+import numpy as np
+from numba import get_num_threads, njit, prange
 
 PARALLEL_FROM = 1 << 16
 
@@ -23,6 +26,31 @@ def both(function: Callable, fastmath: bool = True) -> tuple[Any, Any]:
     return njit(fastmath=fastmath, cache=True)(function), njit(parallel=True, fastmath=fastmath, cache=True)(threaded)
 
 
+def threads() -> int:
+    """That compiled loops run on."""
+    count = get_num_threads()
+    if count > 1:
+        _begin()
+    return count
+
+
+@cache
+def _begin() -> None:
+    """The first loop of a process on threads sets the number of OpenMP threads, torch's too where it is loaded: that is
+    put back."""
+    torch = sys.modules.get("torch")
+    before = torch and torch.get_num_threads()
+    _first(np.empty(1))
+    if torch:
+        torch.set_num_threads(before)
+
+
+@njit(parallel=True, cache=True)
+def _first(x: Any) -> None:
+    for i in prange(len(x)):
+        x[i] = 0.0
+
+
 def pick(compiled: tuple[Any, Any], size: int) -> Any:
     """The variant for vectors of ``size``."""
-    return compiled[size >= PARALLEL_FROM and get_num_threads() > 1]
+    return compiled[size >= PARALLEL_FROM and threads() > 1]

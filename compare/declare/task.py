@@ -39,7 +39,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError, field_validator
 
-from vanbench.compare.declare.parse import shape_text
+from vanbench.compare.declare import parse
 from vanbench.exact import InputError
 from vanbench.exact.errors import unknown
 from vanbench.exact.registry import Registry
@@ -69,6 +69,12 @@ class Architecture(Model):
 
     name: str
     options: dict[str, Any] = {}
+
+    @classmethod
+    def of(cls, text: str, more: Sequence[str] = ()) -> Architecture:
+        """As on the command line: ``gru``, ``gru:width=12``, and ``more`` like ``layers=2``."""
+        name, options = parse.architecture(text, more)
+        return cls(name=name, options=options)
 
     @property
     def label(self) -> str:
@@ -105,6 +111,8 @@ class Task(Model):
 
     ``tracker_defaults``: 2, the tracker's own; 1, those in ``FORMER`` (first-order steps of kl and natural-gradient,
     sums over all configurations only where asked for), as of results stored before, whose hashes stay.
+
+    ``start_from``: a file with trained parameters, in whose distribution the evolution begins; no reference fits it.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
@@ -124,6 +132,7 @@ class Task(Model):
     tracker_defaults: Literal[1, 2] = 2
     target: Literal["time", "steady"] = "time"
     dtype: Literal["float32", "float64"] = "float64"
+    start_from: str | None = None
     seeds: Whole = Field(3, ge=1, le=10_000)
     budget: Budget = Budget()
     goal: Goal | None = None
@@ -132,7 +141,17 @@ class Task(Model):
     @classmethod
     def _names(cls, value: Any) -> Any:
         items = value if isinstance(value, list) else [value]
-        return [{"name": item} if isinstance(item, str) else item for item in items]
+        return [Architecture.of(item) if isinstance(item, str) else item for item in items]
+
+    @field_validator("shapes", mode="before")
+    @classmethod
+    def _chains(cls, value: Any) -> Any:
+        return [(item,) if type(item) is int else item for item in value] if isinstance(value, list | tuple) else value
+
+    @field_validator("s", "times", "quantities", mode="before")
+    @classmethod
+    def _several(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str | int | float) else value
 
     @field_validator("tracker")
     @classmethod
@@ -172,6 +191,8 @@ class Task(Model):
         """``reference``, or by default the vectors that fit the tracker."""
         if self.reference is not None and not self.climbs:
             return list(self.reference)
+        if self.start_from is not None:  # the references begin where the system does
+            return []
         from vanbench.neural import trackers
 
         euler = trackers.make(self.tracker, self.options).euler
@@ -197,6 +218,8 @@ class Task(Model):
         content["quantities"] = sorted(self.quantities)
         if self.tracker_defaults == 1 or self.tracker not in FORMER:
             del content["tracker_defaults"]
+        if self.start_from is None:
+            del content["start_from"]
         return digest(content)
 
     def runs(self, seed: int = 1, architectures: list[Architecture] | None = None) -> Iterator[Run]:
@@ -245,11 +268,13 @@ class Run(Model):
         """Where its record stands under the folder ``records``."""
         short = self.architecture.name.rpartition("/")[2]  # of file.py:Class; the digest is of the whole
         name = "".join(c if c.isalnum() or c in "-_." else "-" for c in short)
-        return Path(self.task.name) / f"{shape_text(self.shape)}_{name}_{self.replica}_{digest(self.key)[:8]}.json"
+        return (
+            Path(self.task.name) / f"{parse.shape_text(self.shape)}_{name}_{self.replica}_{digest(self.key)[:8]}.json"
+        )
 
     @property
     def label(self) -> str:
-        return f"{self.task.name} {shape_text(self.shape)} {self.architecture.label} #{self.replica + 1}"
+        return f"{self.task.name} {parse.shape_text(self.shape)} {self.architecture.label} #{self.replica + 1}"
 
 
 class Suite(Model):
@@ -384,7 +409,7 @@ def digest(content: Any) -> str:
 
 
 def derived_seed(name: str, shape: tuple[int, ...], seed: int, replica: int) -> int:
-    text = f"{name}/{shape_text(shape)}/{seed}/{replica}"
+    text = f"{name}/{parse.shape_text(shape)}/{seed}/{replica}"
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1
 
 

@@ -87,8 +87,9 @@ def _stencil(points: list[Values], h: float) -> tuple[Derivatives, np.ndarray]:
         lowest, low, high = (WEIGHTS[order, reach] @ values / h**order for reach in range(REACH - 2, REACH + 1))
         noise = np.abs(WEIGHTS[order, REACH]) @ errors / h**order
         apart, before = np.abs(high - low), np.abs(low - lowest)
-        ratio = np.minimum(apart / np.maximum(np.abs(high), 1e-300), 1.0)
-        falling = apart * np.minimum(1.0, LUCK * apart / np.maximum(before, 1e-300))
+        ratio = apart / np.maximum(np.maximum(np.abs(high), apart), 1e-300)  # at most 1
+        lucky = LUCK * apart
+        falling = apart * (lucky / np.maximum(np.maximum(before, lucky), 1e-300))  # at most apart
         truncation = np.maximum(SAFETY * ratio ** (4 / 3) * np.abs(high), falling)
         out += [high, noise + np.where(apart < noise, apart, truncation)]
         worst = np.maximum(worst, np.where(apart < noisy * noise, 0.0, ratio))

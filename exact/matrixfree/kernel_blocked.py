@@ -16,10 +16,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-from numba import get_num_threads, njit, prange
+from numba import njit, prange
 
 from vanbench.exact.matrixfree.local import Local
-from vanbench.exact.threads import both, pick
+from vanbench.exact.threads import both, pick, threads
 
 LOW_BITS = 11
 MAX_PATTERN_BITS = 8  # high bits that one move may look at: its 2**8 numbers are still nothing beside a block
@@ -66,7 +66,7 @@ class BlockedKernel:
     def nbytes(self) -> int:
         """Memory of the compiled form; no vector is stored."""
         arrays = [self.diag_high, self.tables, self.flips, *self.diag, *self.moves]
-        return sum(array.nbytes for array in arrays) + get_num_threads() * (8 << self.low)
+        return sum(array.nbytes for array in arrays) + threads() * (8 << self.low)
 
     def apply(self, v: np.ndarray, out: np.ndarray, a: float = 1.0, b: float = 0.0) -> float:
         """Writes ``a * A v + b * out`` to ``out`` and returns ``<v|A v>``."""

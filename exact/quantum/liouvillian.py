@@ -17,13 +17,13 @@ from math import comb
 
 import numpy as np
 import scipy.sparse as sp
-from numba import get_num_threads, prange
+from numba import prange
 from scipy.sparse.linalg import eigsh
 
 from vanbench.exact.definitions.lindblad import Jump, Lindblad
 from vanbench.exact.definitions.pauli import embed, total
 from vanbench.exact.definitions.states import require_memory
-from vanbench.exact.threads import both
+from vanbench.exact.threads import both, threads
 
 TILE = 32
 PARALLEL_FROM = 64  # rows; below, starting threads costs more than they save
@@ -50,7 +50,7 @@ class Liouvillian:
 
     def apply(self, rho: np.ndarray, s_order: int = 0) -> np.ndarray:
         """``L_s rho`` of a Hermitian ``rho``; ``s_order > 0``: that derivative of ``L_s`` in ``s``."""
-        parallel = self.dim >= PARALLEL_FROM and get_num_threads() > 1
+        parallel = self.dim >= PARALLEL_FROM and threads() > 1
         out = np.zeros_like(rho)
         if s_order == 0:
             k = self.effective

@@ -34,3 +34,21 @@ def _values(command: str, threads: int) -> dict[str, float]:
     assert done.returncode == 0, done.stderr
     rows = json.loads(done.stdout)["records"]
     return {f"{row['quantity']} {row.get('t')} {row.get('site')}": row["value"] for row in rows}
+
+
+def test_torch_keeps_its_number_of_threads(tmp_path):
+    """The first loop on threads sets it for every library that shares OpenMP."""
+    (tmp_path / "loop.py").write_text("""
+import numpy, torch
+torch.set_num_threads(1)
+from vanbench.exact.threads import both, pick
+from numba import prange
+def double(x):
+    for i in prange(len(x)):
+        x[i] *= 2
+pick(both(double), 1 << 16)(numpy.ones(1 << 16))
+print(torch.get_num_threads())
+""")
+    environment = {**os.environ, "NUMBA_NUM_THREADS": "3"}
+    done = subprocess.run([sys.executable, tmp_path / "loop.py"], env=environment, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("1\n", "")

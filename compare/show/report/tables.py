@@ -130,7 +130,12 @@ def run_table(named: Sequence[tuple[str, Path, Record]], address: Callable[[Path
         Column("seed", "of the run", lambda r: _number(r["record"].run.seed)),
         Column("commit", "of the code; * has changes on top", lambda r: Cell(commit_text(r["record"])), numeric=False),
         _name("device", "device", "where the network ran"),
-        Column("precision", "of the network", lambda r: Cell(r["record"].task.dtype), numeric=False),
+        Column(
+            "precision",
+            "of the network",
+            lambda r: Cell("" if r["record"].imported else r["record"].task.dtype),
+            numeric=False,
+        ),
         Column("wall (s)", "time passed", lambda r: _number(r["record"].wall_s)),
         Column("CPU (s)", "processor time", lambda r: _number(r["record"].cpu_s)),
         Column("memory (MiB)", "peak, resident", lambda r: _number(r["record"].peak_memory_mib)),

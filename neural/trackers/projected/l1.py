@@ -135,7 +135,10 @@ class L1(Tracker[Descent]):
             problem.ensemble.load(before)
             raise
         last = max(1, round(self.window * self.epochs))
-        return _conserved(dt, problem, torch.stack(losses[-last:]).mean(0))
+        loss, path = torch.stack(losses[-last:]).mean(0), losses[0]  # |dt L p|_1: nothing was done yet
+        step = _conserved(dt, problem, loss)
+        step.diagnostics |= {"path": path, "residual": loss / path.clamp_min(1e-300)}
+        return step
 
     def _descend(self, problem: Problem, state: Descent, iterations: int) -> tuple[Descent, Tensor]:
         """Iterations towards the steady state, and the objective before the last of them."""
