@@ -189,7 +189,7 @@ class Evolved:
                 out[f"{name}~"] = np.where(times > 0, error / scale, 0.0)
         if "trajectory_density" in ask.quantities:
             (value, error), _ = self._differences(lambda h: shifted(h, True), "occupation")
-            start = np.arange(ask.system.local_dim) @ ask.system.initial.T
+            start = self._begin(ask.s).probability().marginals() @ np.arange(ask.system.local_dim)
             out["trajectory_density"] = np.where(times > 0, -value / scale, start.mean())
             out["trajectory_density~"] = np.where(times > 0, error / scale, 0.0)
         return out

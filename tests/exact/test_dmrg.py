@@ -108,3 +108,8 @@ def test_a_long_chain_has_the_theta_of_its_ends():
 def test_what_it_cannot_do_is_refused(system, message):
     with pytest.raises(InputError, match=message):
         solve(system, 0.1, [], ["scgf"], method="dmrg")
+
+
+def test_it_takes_no_time_steps():
+    with pytest.raises(InputError, match="leave dt out"):
+        solve(build("fa", (4,)), 0.1, [], ["scgf"], method="dmrg", dt=0.1)
