@@ -96,7 +96,7 @@ def compute(case: Case, folder: Path = FOLDER, seconds: float = 600.0) -> None:
             continue
         table = pd.concat([read(path), rows.assign(source=method)], ignore_index=True).reindex(columns=COLUMNS)
         table = table.sort_values(["source", "quantity", "s", "t", "site"], kind="stable")
-        table["bound"] = table.bound.map(lambda b: f"{b:.1e}")
+        table["bound"] = table.bound.map(lambda b: "" if pd.isna(b) else f"{b:.1e}")
         write_text(path, table.to_csv(index=False, float_format="%.12g"))
         spent = time.process_time() - began
         print(f"{case.name}: {method} at s = {s:g} in {spent:.1f} CPU s", file=sys.stderr, flush=True)
