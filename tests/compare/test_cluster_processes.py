@@ -35,7 +35,8 @@ class Processes:
             # a terminal or not, what a log gets now and then is told each time
             self.call = self._start("run", suite, "--out", "out", "--scheduler", self._address(),
                                     command=[sys.executable, "-c", OFTEN], stdout=subprocess.DEVNULL, stderr=told)  # fmt: skip
-        until(lambda: len(began(folder)) == 2, self.call)
+        until(lambda: len(began(folder)) == 2 or self.call.poll() is not None)
+        assert self.call.poll() is None, self.told()
 
     def _dask(self, kind: str, *options: str) -> subprocess.Popen:
         command = [sys.executable, "-m", f"distributed.cli.dask_{kind}", "--scheduler-file", "scheduler.json"]
