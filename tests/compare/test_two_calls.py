@@ -34,7 +34,9 @@ def test_two_calls_share_a_folder_and_take_over_what_a_killed_one_had(tmp_path: 
     told = [process.communicate() for process in two]
     assert [process.returncode for process in two] == [0, 0], told
     assert len(list(records(tmp_path / "out"))) == 6
-    assert len(began(tmp_path, "a")) + len(began(tmp_path, "b")) <= 6  # each once; a worker of the killed may end its own
+    assert (
+        len(began(tmp_path, "a")) + len(began(tmp_path, "b")) <= 6
+    )  # each once; a worker of the killed may end its own
     assert not list((tmp_path / "out").rglob(claims.PATTERN))
     assert not list((tmp_path / "out").rglob("*.tmp"))
 
