@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from vanbench.compare.declare.task import Architecture, Run, Suite, Task, load_suite
+    from vanbench.compare.judge.evaluation import evaluate
     from vanbench.compare.run.record import Record, records
     from vanbench.compare.run.suite import run_suite
 
@@ -16,12 +17,13 @@ __all__ = [
     "Run",
     "Suite",
     "Task",
+    "evaluate",
     "load_suite",
     "records",
     "run_suite",
 ]
 # Imported at first use: pytest loads ``compare.pytest_plugin`` in every project of the environment.
-PLACES = {"Record": "run.record", "records": "run.record", "run_suite": "run.suite"}
+PLACES = {"evaluate": "judge.evaluation", "Record": "run.record", "records": "run.record", "run_suite": "run.suite"}
 
 
 def __getattr__(name: str) -> Any:

@@ -30,6 +30,8 @@ COMMANDS = (
     "learn",
     "cycles",
     "run",
+    "import_",
+    "evaluate",
     "status",
     "table",
     "gate",

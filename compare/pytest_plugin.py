@@ -45,7 +45,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add = group.addoption
     add("--vanbench-suite", metavar="SUITE", help="One test a task of this suite (a name, or FILE.toml).")
     add("--vanbench-architecture", metavar="NAME", help="Instead of the suite's own: a name, or package.module:MyNet.")
-    add("--vanbench-arch-option", metavar="NAME=VALUE", action="append", default=[], help="A hyperparameter of it.")
+    add(
+        "--vanbench-architecture-option",
+        metavar="NAME=VALUE",
+        action="append",
+        default=[],
+        help="A hyperparameter of it.",
+    )
     add("--vanbench-baseline", metavar="FILE", help="Fail where an error is worse than in this stored baseline.")
     add("--vanbench-out", metavar="DIR", help="Folder of the records; what stands in it is not run again.")
     add("--vanbench-seed", metavar="N", type=int, default=1, help="Every run's seed derives from it (default: 1).")
@@ -126,16 +132,19 @@ class _Runner:
 
     def run(self, task: Task | Suite, architecture: str | None = None, seed: int | None = None, **options: Any) -> Path:
         """The folder with the records of ``task``. Raises ``NoVerdict`` for a run that left none."""
-        from vanbench.compare.declare.task import Suite
-        from vanbench.compare.run.suite import run_suite
+        from vanbench.compare.declare.task import Architecture, Suite
+        from vanbench.compare.run.suite import NothingMade, run_suite
         from vanbench.exact import InputError
 
         option = self.config.getoption
         suite = task if isinstance(task, Suite) else Suite(name=task.name, tasks=[task])
         seed = option("--vanbench-seed") if seed is None else seed
         try:
-            networks = _architectures(architecture, options) if architecture else self.networks()
+            own = [Architecture(name=architecture, options=options)] if architecture else None
+            networks = own or self.networks()
             done = run_suite(suite, self.out, networks, seed, option("--vanbench-jobs"))
+        except NothingMade as nothing:
+            done = nothing.summary
         except InputError as error:
             raise NoVerdict(f"bad input: {error}") from error
         if done.failures:
@@ -146,14 +155,14 @@ class _Runner:
 
     def networks(self) -> list[Architecture] | None:
         """The networks of --vanbench-architecture; None for the suite's own."""
-        from vanbench.compare.declare.parse import options
+        from vanbench.compare.declare.task import Architecture
         from vanbench.exact import InputError
 
         name = self.config.getoption("--vanbench-architecture")
-        given = options(self.config.getoption("--vanbench-arch-option"), "--vanbench-arch-option")
+        given = self.config.getoption("--vanbench-architecture-option")
         if given and name is None:
-            raise InputError("--vanbench-arch-option needs --vanbench-architecture.")
-        return _architectures(name, given) if name else None
+            raise InputError("--vanbench-architecture-option needs --vanbench-architecture.")
+        return [Architecture.of(name, given)] if name else None
 
     def judge(self, task: Task, baseline: Path | None) -> Any:
         """The gate's ``Verdict`` on this task alone; without a baseline only values that are not finite fail."""
@@ -182,12 +191,6 @@ class _Runner:
                 f"--write {baseline}` replaces it by the cases of a folder DIR that holds all of its runs."
             )
         return verdict
-
-
-def _architectures(name: str, options: dict[str, Any]) -> list[Architecture]:
-    from vanbench.compare.declare.task import Architecture
-
-    return [Architecture(name=name, options=options)]
 
 
 _RUNNER = pytest.StashKey[_Runner]()

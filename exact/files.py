@@ -46,6 +46,17 @@ def write_file(path: Path, fill: Callable[[Path], object], root: Path | None = N
     return path
 
 
+def require_writable(folder: Path) -> None:
+    """Raise ``InputError`` where nothing can be written into ``folder``, which is made: before work whose end is."""
+    probe = folder / f".{uuid4().hex}{TEMPORARY}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise InputError(f"{str(folder)!r} takes no files: {error.strerror or error}.") from error
+
+
 def stay_inside(path: Path, root: Path) -> None:
     """Raise ``InputError`` where links or dots lead from ``root`` out of it on the way to ``path``."""
     if not path.parent.resolve().is_relative_to(root.resolve()):

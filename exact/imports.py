@@ -33,6 +33,16 @@ def closure(files: Iterable[Path]) -> set[Path]:
     return known
 
 
+def defined(file: Path) -> list[str]:
+    """The public functions and classes of a Python file; none where it cannot be read."""
+    try:
+        tree = ast.parse(file.read_bytes())
+    except (OSError, SyntaxError, ValueError):
+        return []
+    nodes = (node for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef))
+    return [node.name for node in nodes if not node.name.startswith("_")]
+
+
 def _installed(file: Path) -> bool:
     return any(part in INSTALLED for part in file.parts) or file.is_relative_to(STANDARD)
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
 T = TypeVar("T")
+LOADING: list[str] = []  # modules that are being read now
 OURS = "vanbench"  # the commit says which version it is
 
 
@@ -64,6 +65,8 @@ class Registry(Generic[T]):
         if ":" in name:
             return self.check(name, _load(self.kind, name))
         entry = self._entries().get(name)
+        if entry is None and name.endswith(".py"):
+            raise InputError(f"{self.kind} {name!r}: say which of its names, like {name}:{self._in_file(name)}.")
         if entry is None:
             raise unknown(self.kind, name, self.names())
         return self._loaded(entry)
@@ -85,6 +88,10 @@ class Registry(Generic[T]):
                 warnings.warn(str(error), PluginWarning, stacklevel=2)
         return out
 
+    def _in_file(self, name: str) -> str:
+        """One that the file defines and that could be meant, for an example."""
+        return next(iter(imports.defined(Path(name))), "NAME")
+
     def _entries(self) -> Mapping[str, EntryPoint]:
         return entries(self.kinds)
 
@@ -97,6 +104,8 @@ class Registry(Generic[T]):
         try:
             with _no_arguments(entry.value):
                 thing = entry.load()
+        except InputError:
+            raise
         except (Exception, SystemExit) as error:  # whatever somebody's module does while it is imported
             raise InputError(
                 f"{self.kind} {entry.name!r} of {_giver(entry)} cannot be loaded: {type(error).__name__}: {error}."
@@ -178,10 +187,21 @@ def _load(kind: str, name: str) -> Any:
 def _no_arguments(source: str) -> Iterator[None]:
     """Inside, ``sys.argv`` is that of a script without arguments: those of this command are not for others to parse."""
     held, sys.argv = sys.argv, [source]
+    LOADING.append(source)
     try:
         yield
     finally:
+        LOADING.pop()
         sys.argv = held
+
+
+def require_no_loading(call: str) -> None:
+    """Raise ``InputError`` where a module that is read for what it defines makes this ``call``."""
+    if LOADING:
+        raise InputError(
+            f"{LOADING[-1]} calls {call} while it is read for what it defines: put the call under "
+            "`if __name__ == '__main__':`."
+        )
 
 
 def _from_file(path: Path) -> ModuleType:

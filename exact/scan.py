@@ -19,7 +19,7 @@ from vanbench.exact.definitions.system import System
 from vanbench.exact.errors import InputError, Unstable
 from vanbench.exact.files import write_text
 from vanbench.exact.registry import digests
-from vanbench.exact.solve import asked_of, by_field, require_values
+from vanbench.exact.solve import MATRIX_PRODUCTS, asked_of, by_field, require_values
 from vanbench.exact.tidy import Table
 
 if TYPE_CHECKING:
@@ -143,6 +143,8 @@ def _affordable(system: System, processes: int, order: int, method: str) -> int:
         raise InputError("a scan needs at least one process.")
     if processes == 1:
         return 1
+    if method in MATRIX_PRODUCTS:  # which are small
+        return processes
     from vanbench.exact.matrixfree.kernel import Layout
     from vanbench.exact.method import needed
 

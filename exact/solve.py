@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vanbench.exact.definitions.quantities import EXACT_DEFAULT, QUANTITIES, asked, given, kind_of, order_of, row_of
-from vanbench.exact.definitions.quantity import CLASSICAL, LINDBLAD, QUANTUM, VECTORS, Quantity
+from vanbench.exact.definitions.quantity import CLASSICAL, DMRG, LINDBLAD, MPS, QUANTUM, VECTORS, Quantity
 from vanbench.exact.definitions.system import System
 from vanbench.exact.errors import InputError, Unstable, unknown
 from vanbench.exact.tidy import Row, Table
@@ -18,7 +18,8 @@ from vanbench.exact.tidy import Row, Table
 if TYPE_CHECKING:
     import pandas as pd
 
-METHODS = ("auto", "dense", "sparse", "lanczos", "krylov")
+MATRIX_PRODUCTS = (MPS, DMRG)
+METHODS = ("auto", "dense", "sparse", "lanczos", "krylov", *MATRIX_PRODUCTS)
 LATEST = 1e9  # time units (errors of ln Z grow like t |W| 1e-16), and Euler steps
 
 
@@ -33,6 +34,8 @@ def solve(
     method: str = "auto",
     progress: Callable[[str], None] | None = None,
     folder: Path | None = None,
+    bond: int | None = None,
+    tolerance: float | None = None,
 ) -> pd.DataFrame:
     """Exact values, tidy: columns ``quantity, s, t, value, bound, bound_kind, note`` (``site``, ``state``, ``k``
     where they apply).
@@ -52,6 +55,11 @@ def solve(
     ``estimated`` for all else; a row without a bound has no known error.
     ``folder``: where long Lanczos runs are saved, and resumed from.
 
+    At any size, by matrix products: ``mps`` evolves (TEBD), ``dmrg`` finds the leading eigenvector where detailed
+    balance holds, with ``scgf_lower``, a ``certified`` lower bound. ``bond`` (64), ``tolerance`` (1e-5) and, of
+    ``mps``, the time step ``dt`` are those of `exact.mps.accuracy`. Every bound is ``estimated`` from what smaller
+    bonds and longer steps change.
+
     In a scan over ``s`` a row whose Euler scheme is unstable holds no value and says
     so in ``note``; where every ``s`` is unstable, ``Unstable`` is raised.
 
@@ -63,11 +71,11 @@ def solve(
     """
     quantities = (quantities,) if isinstance(quantities, str) else quantities
     fields = np.atleast_1d(np.asarray(s, float)).tolist()
-    options = (scheme, dt, observable, method, progress, folder)
+    options = (scheme, dt, observable, method, progress, folder, bond, tolerance)
     if is_lindblad(system, method):
         from vanbench.exact.quantum.solve import quantum_table
 
-        return quantum_table(system, fields, times, quantities, *options[:-1]).frame()
+        return quantum_table(system, fields, times, quantities, *options[:5]).frame()
     table = Table.joined(found for _, found in by_field(system, fields, times, quantities, *options))
     require_values(table, scheme, dt)
     return table.frame()
@@ -84,6 +92,8 @@ def by_field(
     method: str = "auto",
     progress: Callable[[str], None] | None = None,
     folder: Path | None = None,
+    bond: int | None = None,
+    tolerance: float | None = None,
 ) -> Iterator[tuple[float, Table]]:
     """What ``solve`` tells of each of the ``fields``, as it comes.
 
@@ -97,6 +107,14 @@ def by_field(
         return
     names = [row.name for row in asked_of(system, quantities, method)]
     grid = _checked(system, fields, times, scheme, dt, observable, method)
+    if method in MATRIX_PRODUCTS:
+        from vanbench.exact.mps.solve import by_field as by_matrix_products
+
+        accuracy = _accuracy(scheme, dt, bond, tolerance)
+        yield from by_matrix_products(system, fields, grid, names, observable, method, accuracy, progress)
+        return
+    if bond is not None or tolerance is not None:
+        raise InputError(f"bond and tolerance are for the methods {' and '.join(MATRIX_PRODUCTS)}.")
     # the solvers, loaded where something is solved
     from vanbench.exact.matrixfree.kernel import Layout
     from vanbench.exact.matrixfree.solve_lanczos import Question
@@ -144,6 +162,12 @@ def asked_of(system: System, names: Sequence[str] | None, method: str) -> list[Q
     kind = kind_of(system)
     if kind == QUANTUM and method not in METHODS[1:]:
         return asked(names or EXACT_DEFAULT[QUANTUM], (LINDBLAD,), QUANTUM)
+    if method in MATRIX_PRODUCTS:
+        known = given(method, kind)
+        for name in (name for name in names or () if name in QUANTITIES and name not in known):
+            raise InputError(f"method {method!r} gives {', '.join(known) or 'nothing'} of {system.name}, no {name}.")
+        defaults = [name for name in EXACT_DEFAULT[kind] if name in known] if method == MPS else known
+        return asked(names or defaults, (method,), kind)
     if names is None:
         return [row for row in map(row_of, EXACT_DEFAULT[CLASSICAL]) if kind in row.systems]
     if kind == QUANTUM:
@@ -182,3 +206,12 @@ def _checked(
 
         steps_of(grid, dt)
     return grid
+
+
+def _accuracy(scheme: str, dt: float | None, bond: int | None, tolerance: float | None) -> Any:
+    from vanbench.exact.mps.accuracy import Accuracy
+
+    if scheme != "continuous":
+        raise InputError("matrix products are of continuous time: leave the scheme out; dt is then their own step.")
+    given_values = {"bond": bond, "tolerance": tolerance, "dt": dt}
+    return Accuracy(**{name: value for name, value in given_values.items() if value is not None})

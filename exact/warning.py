@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from vanbench.exact.definitions.quantities import row_of
-
 
 class AccuracyWarning(UserWarning):
     """How `neural.track` tells a `RunWarning` to who calls it from Python."""
@@ -31,6 +29,8 @@ class RunWarning:
 
     def applies(self, row: Mapping[str, Any]) -> bool:
         """Whether it is about a row with ``quantity, s, t``; ``t`` is None or NaN for what has no time."""
+        from vanbench.exact.definitions.quantities import row_of  # loads NumPy, which help does without
+
         name = str(row["quantity"])
         made_of_it = self.quantity == "ln_Z" and row_of(name).order is not None
         if not (self.quantity in (None, name) or made_of_it):

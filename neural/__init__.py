@@ -9,7 +9,8 @@ if TYPE_CHECKING:
     from vanbench.neural.architectures import ARCHITECTURES, build
     from vanbench.neural.autoregressive import Autoregressive
     from vanbench.neural.ensemble import Ensemble
-    from vanbench.neural.runner import Track, track
+    from vanbench.neural.result import Track
+    from vanbench.neural.runner import track
     from vanbench.neural.trackers import TRACKERS
     from vanbench.neural.wrapped import wrap
 
@@ -20,7 +21,7 @@ PLACES = {
     "TRACKERS": "trackers",
     "Autoregressive": "autoregressive",
     "Ensemble": "ensemble",
-    "Track": "runner",
+    "Track": "result",
     "build": "architectures",
     "track": "runner",
     "wrap": "wrapped",  # a module named wrap would take the place of the function

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from vanbench.exact import InputError, System
-from vanbench.exact.definitions.quantities import asked, kind_of
+from vanbench.exact.definitions.quantities import TRACK_DEFAULT, asked, kind_of
 from vanbench.exact.definitions.quantity import NETWORKS
 from vanbench.exact.errors import unknown
 from vanbench.neural import quantum, trackers
@@ -24,6 +24,23 @@ def check_times(times: np.ndarray, log: RunLog) -> None:
     for t in times[times <= log.t]:
         if not np.isclose(list(recorded), t, rtol=1e-9).any():
             raise InputError(f"the checkpoint is at t = {log.t:g} and has no values at t = {t:g}: take another folder.")
+
+
+def numbers(name: str, given: object) -> np.ndarray:
+    """One number or several, ``(n,)``. Raises ``InputError`` for anything else."""
+    try:
+        return np.atleast_1d(np.asarray(given, float)).ravel()
+    except (TypeError, ValueError):
+        raise InputError(f"{name} = {given!r}: give a number, or several.") from None
+
+
+def names(system: System, quantities: str | Sequence[str] | None) -> tuple[str, ...]:
+    """Of quantities: one, several, or by default those of this kind of systems. Raises ``InputError``."""
+    if not isinstance(system, System):
+        raise InputError(f"{system!r} is no System: vanbench.build('east', (4, 4)) makes one of a name.")
+    if quantities is None:
+        return TRACK_DEFAULT[kind_of(system)]
+    return (quantities,) if isinstance(quantities, str) else tuple(quantities)
 
 
 def check(

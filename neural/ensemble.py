@@ -75,8 +75,13 @@ class Ensemble:
         """Each copy becomes the product distribution of its own ``(R, n_sites, d)``, as by `initialise`."""
         for r, product in enumerate(products):
             self.net.initialise(product)
-            for name, value in self.parameters.items():
-                value[r].copy_(self.net.get_parameter(name))
+            self.put(r, self.net)
+
+    @torch.no_grad()
+    def put(self, replica: int, net: Autoregressive) -> None:
+        """One member becomes ``net``."""
+        for name, value in self.parameters.items():
+            value[replica].copy_(net.get_parameter(name))
 
     @torch.no_grad()
     def move(self, start: Parameters, direction: Tensor, span: float = 1.0) -> None:

@@ -17,57 +17,33 @@ import torch
 from torch import Tensor
 
 from vanbench.exact import InputError, System
-from vanbench.exact.definitions.quantities import TRACK_DEFAULT, evolved, kind_of, middle
 from vanbench.exact.definitions.quantities import asked as rows_of
-from vanbench.exact.definitions.quantity import CLASSICAL, NETWORKS, Quantity
-from vanbench.exact.files import write_text
+from vanbench.exact.definitions.quantities import evolved, kind_of, middle
+from vanbench.exact.definitions.quantity import NETWORKS, Quantity
+from vanbench.exact.files import require_writable, write_text
 from vanbench.exact.warning import AccuracyWarning, RunWarning
 from vanbench.neural import architectures, checks, quantum, trackers
-from vanbench.neural.asked import DTYPES, check, check_times
+from vanbench.neural.asked import DTYPES, check, check_times, names, numbers
 from vanbench.neural.autoregressive import FLOOR, Autoregressive, Collapsed
 from vanbench.neural.backend import checkpoint, distributed
+from vanbench.neural.backend import weights as trained
 from vanbench.neural.callbacks import Callback, Checkpoint, Moment
 from vanbench.neural.defect import Carried, Defects, distance, of_mean
 from vanbench.neural.ensemble import Ensemble, Parameters
 from vanbench.neural.fields import Fields
 from vanbench.neural.log import Row, RunLog
 from vanbench.neural.opening import opening
+from vanbench.neural.result import Track
 from vanbench.neural.trackers.base import Problem, few_states
-
-
-@dataclass
-class Track:
-    """The outcome of a run: tidy ``records``, a ``log`` row for each step and ``s``, ``warnings`` of what may be wrong
-    with them, and the networks at the end. ``ended``: why a callback ended it before its last time, else None."""
-
-    records: pd.DataFrame
-    log: pd.DataFrame
-    estimator: str
-    diagnostics: dict[str, Any]
-    problem: Problem
-    fields: Fields
-    warnings: list[RunWarning]
-    ended: str | None = None
-
-    def network(self, index: int = 0) -> Autoregressive:
-        """The network at the end, for the counting field ``fields.asked[index]``."""
-        return self.problem.ensemble.copy_of(self.fields.trained_index(index))
-
-    def distribution(self, index: int = 0) -> np.ndarray | None:
-        """Its probabilities in ``StateSpace`` order, ``(n_states,)``; None beyond 2^16 states and without a network."""
-        if not self.diagnostics["n_parameters"] or not few_states(self.problem.system):
-            return None
-        log_prob = self.problem.log_prob(self.problem.all_states())
-        return log_prob[self.fields.trained_index(index)].double().exp().cpu().numpy()
 
 
 def track(
     system: System,
-    s: Sequence[float] = (0.0,),
-    times: Sequence[float] = (1.0,),
+    s: float | Sequence[float] = 0.0,
+    times: float | Sequence[float] = 1.0,
     observable: str = "activity",
-    quantities: Sequence[str] = TRACK_DEFAULT[CLASSICAL],
-    architecture: str = "made",
+    quantities: str | Sequence[str] | None = None,
+    architecture: str | type[Autoregressive] | Autoregressive = "made",
     architecture_options: dict[str, Any] | None = None,
     tracker: str = "kl",
     tracker_options: dict[str, Any] | None = None,
@@ -75,8 +51,9 @@ def track(
     seed: int = 1,
     device: str = "auto",
     dtype: str = "float64",
-    out: Path | None = None,
+    out: str | Path | None = None,
     resume: bool = False,
+    start_from: str | Path | None = None,
     project: bool = True,
     callbacks: Sequence[Callback] = (),
 ) -> Track:
@@ -88,8 +65,12 @@ def track(
     over all configurations (``project``, up to 2^16 states), and the observables of the tracked distribution. Trackers
     of the symmetrised amplitude have those of the middle of the trajectory in the s-ensemble, and call them so
     (``middle_density``). ``activity`` and ``susceptibility`` train two more networks at ``s -+ h`` (`fields.spacing`).
-    With ``out``, a checkpoint, and
-    ``resume`` goes on from it with the same numbers.
+    By default ``ln_Z`` and the density, or the three spins of an open quantum system. With ``out``, a folder, a
+    checkpoint, and ``resume`` goes on from it with the same numbers.
+    ``architecture``: a name, a class, or a network, of which a copy is taken (its weights stay, but for the last layer,
+    which the start decides).
+    ``start_from``: a file with trained parameters (`backend.weights`), or a checkpoint: the evolution begins in the
+    distribution of that network instead of the system's start, and ``ln_Z`` counts from there.
     ``callbacks`` are called after each step and may end the run (see `callbacks`). What `checks` finds on the way
     stands in ``warnings`` of the result, and is told as an ``AccuracyWarning``.
 
@@ -97,11 +78,11 @@ def track(
     before any training; ``Diverged`` when a step turns non-finite: it carries what there is ``so_far``, and with
     ``out``, the networks and the log before it are kept there.
     """
-    options, grid = dict(tracker_options or {}), np.unique(np.asarray(times, float))
+    options, grid, asked_s = dict(tracker_options or {}), np.unique(numbers("times", times)), numbers("s", s).tolist()
     method = trackers.make(tracker, options)
     variant = method.variant(target)
-    asked_s: list[float] = np.atleast_1d(np.asarray(s, float)).tolist()
-    seed = int(seed)
+    seed, out = int(seed), None if out is None else Path(out)
+    quantities = names(system, quantities)
     check(system, asked_s, grid, observable, quantities, method, target, dtype)
     distributed.start()
     torch_device = distributed.chosen(device)
@@ -114,12 +95,18 @@ def track(
     net = net.to(device=torch_device, dtype=DTYPES[dtype]).restrict(system.pinned, system.support)
     trackers.check_network(method, target, net)
     net.initialise(system.initial)
+    if out is not None and distributed.rank() == 0:
+        require_writable(out)
     generator = torch.Generator(torch_device).manual_seed(seed)
     ensemble, summed = Ensemble(net, len(fields.trained)), project and few_states(system)
     problem = Problem(system, fields.trained, observable, ensemble, generator, summed, target)
-    runner = trackers.moving(method, problem)
+    runner = trackers.moving(method, problem) if start_from is None else method
     log = RunLog(fields.trained)
-    if runner.path == "P" and target == "time" and (begun := opening(problem, float(grid[grid > 0].min(initial=1.0)))):
+    if start_from is not None:
+        _begin(problem, runner, Path(start_from))
+    elif (
+        runner.path == "P" and target == "time" and (begun := opening(problem, float(grid[grid > 0].min(initial=1.0))))
+    ):
         problem.ensemble.start_from(begun.product)
         problem.opened = log.t = begun.t
         log.opened = begun.ln_z
@@ -133,7 +120,7 @@ def track(
         "quantities": sorted(quantities),
         "s": list(map(float, fields.trained)),
         "observable": observable,
-        "architecture": architecture,
+        "architecture": architectures.name_of(architecture),
         "architecture_options": json.loads(json.dumps(architecture_options)),
         "tracker": tracker,
         "tracker_options": json.loads(json.dumps(options)),
@@ -141,6 +128,7 @@ def track(
         "device": torch_device.type,
         "seed": seed,
         "dtype": dtype,
+        **({"start_from": trained.digest(Path(start_from))} if start_from is not None else {}),
     }
     if out is not None and resume:
         stored = checkpoint.load(out, config, torch_device, [*trackers.saved(), *runner.saved])
@@ -162,7 +150,18 @@ def track(
     except trackers.Diverged as error:
         error.so_far = _result(problem, log, fields, grid, variant.network != "none")
         raise
-    return _result(problem, log, fields, grid, variant.network != "none", ended)
+    result = _result(problem, log, fields, grid, variant.network != "none", ended)
+    result.begun = start_from is not None
+    return result
+
+
+def _begin(problem: Problem, runner: trackers.Tracker, path: Path) -> None:
+    """Put the parameters in ``path`` into the networks. Raises ``InputError``."""
+    if runner.path != "P":
+        raise InputError(f"{runner.name} with these options starts from the system's own distribution alone.")
+    held = trained.read(path)
+    for r, s in enumerate(problem.s):
+        problem.ensemble.put(r, trained.put(problem.ensemble.copy_of(r), trained.of_field(held, s)))
 
 
 @dataclass
@@ -392,7 +391,9 @@ def _result(
     return Track(pd.DataFrame(records), asked, log.default, diagnostics, problem, fields, list(log.warnings), ended)
 
 
-def _with_edges(architecture: str, system: System, options: dict[str, Any]) -> dict[str, Any]:
+def _with_edges(architecture: Any, system: System, options: dict[str, Any]) -> dict[str, Any]:
     """A network that works along edges gets those of the system, unless others were asked for."""
+    if isinstance(architecture, Autoregressive):
+        return options
     known = architectures.hyperparameters(architectures.find(architecture)) or {}
     return {"edges": system.edges.tolist(), **options} if "edges" in known and len(system.edges) else options

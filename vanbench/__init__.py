@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from vanbench.compare import Task, records, run_suite
+    from vanbench.compare import Task, evaluate, records, run_suite
     from vanbench.exact import System, build, jumps, solve
     from vanbench.neural import Autoregressive, track, wrap
 
@@ -21,6 +21,7 @@ __all__ = [
     "Task",
     "__version__",
     "build",
+    "evaluate",
     "jumps",
     "records",
     "run_suite",
@@ -32,7 +33,7 @@ __all__ = [
 HOMES = {
     "exact": ("System", "build", "jumps", "solve"),
     "neural": ("Autoregressive", "track", "wrap"),
-    "compare": ("Task", "records", "run_suite"),
+    "compare": ("Task", "evaluate", "records", "run_suite"),
 }
 
 

@@ -23,6 +23,14 @@ Params = Annotated[
     list[str] | None,
     typer.Option("-p", "--param", help="NAME=VALUE, a parameter of the system; edges=FILE reads a CSV edge list."),
 ]
+ArchitectureOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        parse.ARCHITECTURE_OPTION,
+        "--arch-option",
+        help="NAME=VALUE, a hyperparameter of the network; or in its name, like gru:width=12,layers=2.",
+    ),
+]
 Initial = Annotated[str | None, typer.Option(help="Start: stationary, up, down, bernoulli:0.3, +x, ...")]
 Observable = Annotated[str, typer.Option(help="The counter that s tilts.")]
 Format = Annotated[str, typer.Option("--format", help="table, json or csv.")]

@@ -27,7 +27,7 @@ def register(app: typer.Typer) -> None:
 def conform(
     architecture: Annotated[str, typer.Argument(help=common.OUTSIDE)],
     shape: Annotated[str | None, typer.Option(help="This lattice alone; by default a small one a dimension.")] = None,
-    arch_option: Annotated[list[str] | None, typer.Option(help="NAME=VALUE, a hyperparameter of the network.")] = None,
+    architecture_option: common.ArchitectureOption = None,
     form: Annotated[str, typer.Option("--format", help="table or json.")] = "table",
     quiet: common.Quiet = False,
 ) -> None:
@@ -35,7 +35,7 @@ def conform(
     if form not in FORMATS:
         raise unknown("format", form, list(FORMATS))
     lattice = None if shape is None else parse.shape(shape)
-    options = parse.options(arch_option or [], "--arch-option")
+    architecture, options = parse.architecture(architecture, architecture_option or [])
     from rich.markup import escape
 
     from vanbench.compare.conform.contract import Result

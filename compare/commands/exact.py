@@ -17,11 +17,13 @@ Many fields, kept and resumed: vanbench exact east --shape 4x4 --s 0.01:1:0.01 -
 
 Any size, with error bars: vanbench exact east --shape 8x8 --s 0.1 --times 10 --method cloning --clones 1e5
 
+Any size by matrix products: vanbench exact fa --shape 100 --s 0.1 --times 1,10 --method mps --bond 32
+
 Temperature axis: vanbench exact ising --shape 4x4 --temperatures 1:4:0.5"""
 
 METHODS = (
-    "How to compute it; auto chooses. Others: dense, sparse, lanczos, krylov, cloning; open quantum systems: "
-    "liouvillian, povm, qutip."
+    "How to compute it; auto chooses. Others: dense, sparse, lanczos, krylov; open quantum systems: liouvillian, povm, "
+    "qutip; of any size: mps (all times), dmrg (theta), cloning."
 )
 
 
@@ -37,11 +39,15 @@ def exact(
     times: Annotated[str, typer.Option(help="Times, like 1,10,100 or 0:5:0.5.")] = "1",
     quantities: Annotated[str | None, typer.Option(help="Names joined by commas.")] = None,
     scheme: Annotated[str, typer.Option(help="continuous, or euler with --dt.")] = "continuous",
-    dt: Annotated[float | None, typer.Option(help="Time step of the Euler scheme.")] = None,
+    dt: Annotated[float | None, typer.Option(help="Time step of the Euler scheme, or of --method mps.")] = None,
     method: Annotated[str, typer.Option(help=METHODS)] = "auto",
     observable: common.Observable = "activity",
     initial: common.Initial = None,
     temperatures: Annotated[str | None, typer.Option(help="Equilibrium Ising: temperatures, like 1:4:0.1.")] = None,
+    bond: Annotated[int | None, typer.Option(help="Largest bond of --method mps and dmrg; 64.")] = None,
+    tolerance: Annotated[
+        float | None, typer.Option(help="What a larger bond or shorter step may still change; mps, dmrg: 1e-5.")
+    ] = None,
     clones: Annotated[float, typer.Option(help="Clones in all, for --method cloning, like 1e5.")] = 1e5,
     processes: Annotated[int, typer.Option(help="Counting fields worked on at once.")] = 1,
     out: Annotated[Path | None, typer.Option(help="Folder for the values; the same command resumes there.")] = None,
@@ -71,6 +77,8 @@ def exact(
     advice = "the same command goes on from here." if out else "nothing was kept; --out FOLDER keeps what is done."
     with common.interruptible(advice), progress.status(stderr, f"{system} {shape}") as tell:
         if method == "cloning":
+            if bond is not None or tolerance is not None:
+                raise InputError("--bond and --tolerance are for --method mps and dmrg.")
             _require_plain(asked, scheme, out, processes)
             if not 0 < clones < 1e12:
                 raise InputError(f"--clones {clones:g}: give a number of clones, like 1e5.")
@@ -81,6 +89,7 @@ def exact(
         else:
             options: dict[str, Any] = {"scheme": scheme, "dt": dt, "observable": observable, "method": method}
             options["quantities"] = asked
+            options |= {k: v for k, v in {"bond": bond, "tolerance": tolerance}.items() if v is not None}
             found = scanned(built, fields, grid, out, processes, tell, **options)
             table, taken = found.columns(), found.method
     head = {"system": built.name, "shape": list(lengths), "params": dict(built.params), "observable": observable}

@@ -40,7 +40,7 @@ def learn_ising(
     p: Annotated[list[str] | None, typer.Option("-p", help="True J, h, plaquette, e.g. -p J=1.")] = None,
     coarse: Annotated[int, typer.Option(help="Measure 2x2 block sums with this stride (1 or 2); 0: spins.")] = 0,
     architecture: Annotated[str, typer.Option(help="A registered network or my_module:MyNet.")] = "made",
-    arch_option: Annotated[list[str] | None, typer.Option(help="e.g. hidden=180,120; made's default here.")] = None,
+    architecture_option: common.ArchitectureOption = None,
     batches: Annotated[int, typer.Option(help="Batches an epoch.")] = 128,
     epochs: Annotated[int, typer.Option(help="At most.")] = 40,
     learning_rate: Annotated[float, typer.Option(help="Peak of the one-cycle schedule.")] = 2e-3,
@@ -72,7 +72,7 @@ def learn_ising(
         symmetries=tuple(parse.names(symmetries)) if symmetries else (),
         seed=seed,
     )
-    options = parse.options(arch_option or [], "--arch-option")
+    architecture, options = parse.architecture(architecture, architecture_option or [])
     spec = Spec(
         shape=parse.shape(shape),
         T0=temperature,

@@ -9,7 +9,7 @@ import typer
 from vanbench.exact.errors import unknown
 
 KINDS = ("systems", "architectures", "trackers", "quantities", "suites")
-ISING = ("ising", "J, h, plaquette; with --temperatures: the equilibrium model")
+ISING = ("ising", "The equilibrium Ising model, with --temperatures.", "J, h, plaquette")
 
 
 def register(app: typer.Typer) -> None:
@@ -58,8 +58,11 @@ def _systems() -> tuple[list[str], list[list[str]]]:
 
     also = {name: [alias for alias, of in systems.ALIASES.items() if of == name] for name in SYSTEMS}
     names = [*SYSTEMS, *systems.REGISTRY.installed()]
-    rows = [[", ".join([name, *also.get(name, [])]), defaults(systems.parameters(name))] for name in names]
-    return ["system", "parameters and defaults"], [*rows, list(ISING)]
+    rows = [
+        [", ".join([name, *also.get(name, [])]), systems.about(name), defaults(systems.parameters(name))]
+        for name in names
+    ]
+    return ["system", "what it is", "parameters and defaults"], [*rows, list(ISING)]
 
 
 def _architectures() -> tuple[list[str], list[list[str]]]:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-EXAMPLE = """Example: vanbench report runs/validate"""
+EXAMPLE = """Example: vanbench report runs/validate --figures pdf"""
 
 
 def register(app: typer.Typer) -> None:
@@ -17,9 +17,16 @@ def register(app: typer.Typer) -> None:
 def report(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a run.")],
     out: Annotated[Path | None, typer.Option(help="The page; by default DIR/report.html.")] = None,
+    figures: Annotated[
+        str | None, typer.Option(help="Figures for print as well, in DIR/plots: png, pdf, svg, joined by commas.")
+    ] = None,
 ) -> None:
     """One self-contained HTML page: the verdict, sortable tables, every figure, where the numbers come from."""
+    from vanbench.compare.declare import parse
+    from vanbench.compare.show.figures import write_plots
     from vanbench.compare.show.report.page import write_report
 
+    for path in write_plots(folder, parse.names(figures)) if figures else ():
+        typer.echo(path)
     path = write_report(folder, out)
     typer.echo(f"{path.resolve()} ({path.stat().st_size / 2**20:.1f} MiB)")

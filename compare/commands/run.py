@@ -38,7 +38,7 @@ def run(
     architecture: Annotated[
         list[str] | None, typer.Option(help=f"{common.OUTSIDE} Instead of the suite's own.")
     ] = None,
-    arch_option: Annotated[list[str] | None, typer.Option(help="NAME=VALUE, a hyperparameter of that network.")] = None,
+    architecture_option: common.ArchitectureOption = None,
     task: Annotated[
         list[str] | None,
         typer.Option(help="Only this task of the suite, or those of a pattern like 'ring-*'; may be given again."),
@@ -59,7 +59,7 @@ def run(
     from rich.console import Console
 
     from vanbench.compare.declare.task import Architecture, load_suite
-    from vanbench.compare.run.suite import require_empty_or_run_folder, run_suite
+    from vanbench.compare.run.suite import NothingMade, require_empty_or_run_folder, run_suite
     from vanbench.compare.show.figures import write_plots
     from vanbench.compare.show.tables import growth_of, render, table, write_tables
 
@@ -72,14 +72,16 @@ def run(
         raise InputError(f"--jobs {jobs}: at least one process must run.")
     if jobs is not None and scheduler is not None:
         raise InputError("--jobs is for this machine: the cluster at --scheduler has its own workers.")
-    if arch_option and not architecture:
-        raise InputError("--arch-option needs --architecture.")
-    options = parse.options(arch_option or [], "--arch-option")
-    networks = [Architecture(name=name, options=options) for name in architecture or []]
+    if architecture_option and not architecture:
+        raise InputError(f"{parse.ARCHITECTURE_OPTION} needs --architecture.")
+    networks = [Architecture.of(name, architecture_option or []) for name in architecture or []]
     asked = parse.part(part) if part is not None else (1, 1)
     stderr = common.console(quiet)
     with common.interruptible("the same command goes on from here."):
-        summary = run_suite(declared, out, networks or None, seed, jobs, device, stderr, scheduler, asked)
+        try:
+            summary = run_suite(declared, out, networks or None, seed, jobs, device, stderr, scheduler, asked)
+        except NothingMade as nothing:
+            summary = nothing.summary
     _report(summary, Console(stderr=True, highlight=False, soft_wrap=True, emoji=False))
     if part is not None:
         typer.echo(f"part {part}: {summary.made} records made, {summary.found} were there.")

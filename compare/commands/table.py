@@ -7,7 +7,11 @@ from typing import Annotated
 
 import typer
 
-EXAMPLE = """Example: vanbench table runs/validate --by size --format latex > table.tex"""
+from vanbench.compare.declare import parse
+
+EXAMPLE = """Example: vanbench table runs/validate --by size --format latex > table.tex
+
+Networks side by side: vanbench table runs/validate --across architecture --columns error,cpu_s"""
 
 
 def register(app: typer.Typer) -> None:
@@ -19,6 +23,12 @@ def table(
     by: Annotated[str, typer.Option(help="size, time, s, architecture or tracker.")] = "size",
     quantity: Annotated[str, typer.Option(help="Which quantity.")] = "ln_Z",
     form: Annotated[str, typer.Option("--format", help="md, csv or latex.")] = "md",
+    columns: Annotated[
+        str | None, typer.Option(help="Which, in this order, like shape,value,error; the headings of the md table.")
+    ] = None,
+    across: Annotated[
+        str | None, typer.Option(help="architecture or tracker: these side by side, each with its --columns (error).")
+    ] = None,
 ) -> None:
     """Errors with standard errors over seeds, split into their parts, and what they cost."""
     from vanbench.compare.run import missing
@@ -27,7 +37,8 @@ def table(
 
     cases = tables.table(folder, by, quantity)
     laws = tables.growth_of(folder, cases) if by == "size" and form != "csv" else None
-    typer.echo(tables.render(cases, form, laws, f"{folder}/"), nl=False)
+    names = None if columns is None else [tables.column(name) for name in parse.names(columns)]
+    typer.echo(tables.render(cases, form, laws, f"{folder}/", names, across), nl=False)
     lacking = missing.sentence(folder, [record for _, record in records(folder)])
     if lacking:
         typer.echo(lacking, err=True)

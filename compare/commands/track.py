@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -29,8 +30,8 @@ def register(app: typer.Typer) -> None:
 def track(
     system: common.System,
     shape: common.Shape,
-    s: Annotated[str, typer.Option("--s", help="Counting fields, trained side by side, like 0.1,0.2.")],
     out: Annotated[Path, typer.Option(help="Folder for the record and the checkpoint.")],
+    s: Annotated[str, typer.Option("--s", help="Counting fields, trained side by side, like 0.1,0.2.")] = "0",
     param: common.Params = None,
     t_final: Annotated[
         float | None, typer.Option(help="Last time, the only one reported; --times gives several.")
@@ -40,7 +41,7 @@ def track(
         str | None, typer.Option(help="Names joined by commas; by default ln_Z and the density, or the three spins.")
     ] = None,
     architecture: Annotated[str, typer.Option(help=common.OUTSIDE)] = "made",
-    arch_option: Annotated[list[str] | None, typer.Option(help="NAME=VALUE, a hyperparameter of the network.")] = None,
+    architecture_option: common.ArchitectureOption = None,
     tracker: Annotated[str, typer.Option(help=f"auto, which says what it takes; {common.OUTSIDE}")] = AUTO,
     tracker_option: Annotated[list[str] | None, typer.Option(help="NAME=VALUE, an option of the tracker.")] = None,
     target: Annotated[str, typer.Option(help="time, or the steady state.")] = "time",
@@ -55,12 +56,17 @@ def track(
     device: common.Device = "auto",
     dtype: Annotated[str, typer.Option(help="float64 or float32.")] = "float64",
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Live logs in OUT/tensorboard.")] = False,
-    resume: Annotated[bool, typer.Option(help="Go on from the checkpoint in --out.")] = False,
+    resume: Annotated[
+        bool | None, typer.Option(help="Go on from the checkpoint in --out, as is done anyway where there is one.")
+    ] = None,
+    start_from: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Begin in the distribution of these trained parameters.")
+    ] = None,
     form: common.Format = "table",
     quiet: common.Quiet = False,
 ) -> None:
     """Train networks along the tilted evolution; values with standard errors, no exact reference needed."""
-    from vanbench.compare.declare.task import Run, Task, checked
+    from vanbench.compare.declare.task import Architecture, Run, Task, checked
     from vanbench.compare.run import execute
     from vanbench.compare.run.progress import Bars
     from vanbench.compare.run.record import FOLDER, Record
@@ -82,10 +88,11 @@ def track(
     options.update({name: True for name, on in (("full_summation", full_summation), ("strict", strict)) if on})
     params = common.parameters(param, initial)
     built, stderr = build(system, lengths, **params), common.console(quiet)
+    network = Architecture.of(architecture, architecture_option or [])
     asked = parse.names(quantities) if quantities else TRACK_DEFAULT[kind_of(built)]
     chosen: dict[str, str] = {}
     if tracker == AUTO:
-        choice = auto.choose(built, architecture, "steady" if target == "steady" else "time", options)
+        choice = auto.choose(built, network.name, "steady" if target == "steady" else "time", options)
         tracker, options = choice.tracker, {**choice.options, **options}
         chosen = {"tracker_reason": choice.reason}
     declared: dict[str, Any] = {
@@ -98,11 +105,12 @@ def track(
         "observable": observable,
         "quantities": list(asked),
         "reference": [],
-        "architectures": [{"name": architecture, "options": parse.options(arch_option or [], "--arch-option")}],
+        "architectures": [network],
         "tracker": tracker,
         "tracker_options": options,
         "target": target,
         "dtype": dtype,
+        "start_from": start_from,
         "seeds": 1,
     }
     task = checked(Task, declared, "track")
@@ -115,14 +123,16 @@ def track(
         stay_inside(out / "tensorboard" / "events", out)
     live = [callbacks.tensorboard(out / "tensorboard")] if tensorboard and first else []
     path = out / FOLDER / run.path
-    if finished(run, out):
-        if distributed.rank() == 0:
-            typer.echo("this run was finished before; delete its record to do it again.", err=True)
+    if finished(run, out) and resume is not False:
+        if first:
+            typer.echo("this run was finished before; --no-resume does it again.", err=True)
     else:
+        if resume is None and first and _has_checkpoint(run, out):
+            resume = _going_on(out)
         if chosen and first:
             stderr.print(f"tracker: {tracker}: {chosen['tracker_reason']}", markup=False)
         with (
-            common.interruptible("the same command with --resume goes on from here."),
+            common.interruptible("the same command goes on from here."),
             _alone(run, out) if first else nullcontext(),
             Bars(stderr) as bar,
         ):
@@ -131,7 +141,9 @@ def track(
             def moved(step: int, total: int, message: str) -> None:
                 bar.update(line, completed=step, total=total, note=message)
 
-            done = execute.execute(run, out, device, out / "checkpoint", resume, [callbacks.progress(moved), *live])
+            done = execute.execute(
+                run, out, device, out / "checkpoint", bool(resume), [callbacks.progress(moved), *live]
+            )
         if done.ended:
             warned.tell(warning.sentence for warning in done.warnings)
             raise InputError(done.ended)
@@ -146,6 +158,22 @@ def track(
     }
     emit(form, record.frame("rows"), head, run.label, record.warnings)
     stderr.print(f"record: {path}", markup=False)
+
+
+def _has_checkpoint(run: Run, out: Path) -> bool:
+    """Whether ``out`` holds a checkpoint of this very run."""
+    from vanbench.compare.run.stored import read_json
+
+    note = out / "checkpoint" / "run.json"
+    return (note.parent / "checkpoint.pt").exists() and note.exists() and read_json(note).get("path") == str(run.path)
+
+
+def _going_on(out: Path) -> bool:
+    """That a run goes on, said. Raises ``InputError`` under ``torchrun``, whose processes must all be told."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise InputError(f"{str(out)!r} holds a checkpoint of this run: give --resume, or --no-resume to begin again.")
+    typer.echo("going on from the checkpoint in --out; --no-resume begins again.", err=True)
+    return True
 
 
 @contextmanager
@@ -166,8 +194,8 @@ def _alone(run: Run, out: Path) -> Iterator[None]:
         ended = any((out / name / str(before.get("path"))).exists() for name in (FOLDER, UNFINISHED))
         if before.get("path") != str(run.path) and (folder / "checkpoint.pt").exists() and not ended:
             raise InputError(
-                f"{str(out)!r} holds the checkpoint of another run, {before.get('label')}: finish that one with "
-                "--resume, give another --out, or delete it."
+                f"{str(out)!r} holds the checkpoint of another run, {before.get('label')}: finish that one, "
+                "give another --out, or delete it."
             )
         write_json(note, {"path": str(run.path), "label": run.label}, out)
         yield

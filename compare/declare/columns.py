@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable
 from typing import Any, Protocol
-
-import numpy as np
 
 Columns = dict[str, list[float | int | str | None]]
 
@@ -39,7 +38,12 @@ def columns(table: Tabular) -> Columns:
     return held
 
 
+def jsonable(content: dict[str, Any]) -> dict[str, Any]:
+    """``content`` as JSON gives it back: tuples as lists, numbers of NumPy as floats."""
+    return json.loads(json.dumps(content, default=float))
+
+
 def _plain(item: Any) -> Any:
-    if isinstance(item, np.generic):
+    if "generic" in (base.__name__ for base in type(item).__mro__):  # a scalar of NumPy, which need not be loaded
         item = item.item()
     return None if type(item).__name__ in ("NAType", "NaTType") else item  # of pandas, which need not be loaded

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from vanbench.exact import InputError
 
+ARCHITECTURE_OPTION = "--architecture-option"
 MAX_POINTS = 100_000  # of a range a:b:step; more is a slip of the finger
 
 
@@ -76,6 +75,21 @@ def options(items: Sequence[str], flag: str = "-p") -> dict[str, Any]:
     return parsed
 
 
+def architecture(text: str, more: Sequence[str] = ()) -> tuple[str, dict[str, Any]]:
+    """``"gru:width=12,layers=2"`` -> ``("gru", {"width": 12, "layers": 2})``; a name alone has no options, and may hold
+    colons itself (``file.py:Net``, ``package.module:Net:width=12``). ``more`` are those of --architecture-option."""
+    name, colon, given = text.rpartition(":")
+    if not (colon and "=" in given):
+        return text, options(more, ARCHITECTURE_OPTION)
+    items: list[str] = []
+    for piece in given.split(","):
+        if "=" in piece or not items:
+            items.append(piece)
+        else:  # of a list, as in hidden=180,120
+            items[-1] += f",{piece}"
+    return name, options([*items, *more], f"architecture {text!r}:")
+
+
 def value(text: str) -> Any:
     """A boolean, a whole number, a number, a comma list of numbers (as a list), or the text itself."""
     if text.lower() in ("true", "false"):
@@ -99,6 +113,8 @@ def seed(number: int) -> int:
 
 def edges(path: Path) -> list[list[int]]:
     """An edge list from a CSV file: two site numbers a line, an optional header, ``#`` comments."""
+    import numpy as np  # here, since help does without it
+
     try:
         lines = path.read_text().splitlines()
     except (OSError, UnicodeDecodeError) as error:

@@ -39,7 +39,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError, field_validator
 
-from vanbench.compare.declare.parse import shape_text
+from vanbench.compare.declare import parse
 from vanbench.exact import InputError
 from vanbench.exact.errors import unknown
 from vanbench.exact.registry import Registry
@@ -70,6 +70,12 @@ class Architecture(Model):
     name: str
     options: dict[str, Any] = {}
 
+    @classmethod
+    def of(cls, text: str, more: Sequence[str] = ()) -> Architecture:
+        """As on the command line: ``gru``, ``gru:width=12``, and ``more`` like ``layers=2``."""
+        name, options = parse.architecture(text, more)
+        return cls(name=name, options=options)
+
     @property
     def label(self) -> str:
         """``made``, ``made(hidden=64)``: how tables call it."""
@@ -97,13 +103,16 @@ class Task(Model):
     ``neural.track``.
 
     ``reference`` names the exact vectors that errors are measured against (empty where none fits); left out, it is
-    continuous time, and the Euler steps too for a tracker that takes them (of first order). ``target``: whether the
+    continuous time, and the Euler steps too for a tracker that takes them (of first order). ``"auto"`` is the same, and
+    beyond exact vectors matrix products, then clones, with their uncertainty (`run.ladder`). ``target``: whether the
     tracker follows time, or goes for the steady state, which its reports are then compared with. The hash covers
     everything that the numbers depend on; not ``shapes``, ``architectures`` and ``seeds`` (they stand in each run), nor
     the description, the budget, the goal and the references.
 
     ``tracker_defaults``: 2, the tracker's own; 1, those in ``FORMER`` (first-order steps of kl and natural-gradient,
     sums over all configurations only where asked for), as of results stored before, whose hashes stay.
+
+    ``start_from``: a file with trained parameters, in whose distribution the evolution begins; no reference fits it.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
@@ -116,13 +125,14 @@ class Task(Model):
     times: list[Number] = Field(min_length=1)
     observable: str = "activity"
     quantities: list[str] = Field(["ln_Z"], min_length=1)
-    reference: list[Literal["continuous", "euler"]] | None = None
+    reference: list[Literal["continuous", "euler"]] | Literal["auto"] | None = None
     architectures: list[Architecture] = Field([Architecture(name="made")], min_length=1)
     tracker: str = "kl"
     tracker_options: dict[str, Any] = {}
     tracker_defaults: Literal[1, 2] = 2
     target: Literal["time", "steady"] = "time"
     dtype: Literal["float32", "float64"] = "float64"
+    start_from: str | None = None
     seeds: Whole = Field(3, ge=1, le=10_000)
     budget: Budget = Budget()
     goal: Goal | None = None
@@ -131,7 +141,17 @@ class Task(Model):
     @classmethod
     def _names(cls, value: Any) -> Any:
         items = value if isinstance(value, list) else [value]
-        return [{"name": item} if isinstance(item, str) else item for item in items]
+        return [Architecture.of(item) if isinstance(item, str) else item for item in items]
+
+    @field_validator("shapes", mode="before")
+    @classmethod
+    def _chains(cls, value: Any) -> Any:
+        return [(item,) if type(item) is int else item for item in value] if isinstance(value, list | tuple) else value
+
+    @field_validator("s", "times", "quantities", mode="before")
+    @classmethod
+    def _several(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str | int | float) else value
 
     @field_validator("tracker")
     @classmethod
@@ -162,10 +182,17 @@ class Task(Model):
         return [_lattice(shape) for shape in value]
 
     @property
+    def climbs(self) -> bool:
+        """Whether references go on beyond exact vectors."""
+        return self.reference == "auto"
+
+    @property
     def references(self) -> list[str]:
         """``reference``, or by default the vectors that fit the tracker."""
-        if self.reference is not None:
+        if self.reference is not None and not self.climbs:
             return list(self.reference)
+        if self.start_from is not None:  # the references begin where the system does
+            return []
         from vanbench.neural import trackers
 
         euler = trackers.make(self.tracker, self.options).euler
@@ -191,6 +218,8 @@ class Task(Model):
         content["quantities"] = sorted(self.quantities)
         if self.tracker_defaults == 1 or self.tracker not in FORMER:
             del content["tracker_defaults"]
+        if self.start_from is None:
+            del content["start_from"]
         return digest(content)
 
     def runs(self, seed: int = 1, architectures: list[Architecture] | None = None) -> Iterator[Run]:
@@ -239,11 +268,13 @@ class Run(Model):
         """Where its record stands under the folder ``records``."""
         short = self.architecture.name.rpartition("/")[2]  # of file.py:Class; the digest is of the whole
         name = "".join(c if c.isalnum() or c in "-_." else "-" for c in short)
-        return Path(self.task.name) / f"{shape_text(self.shape)}_{name}_{self.replica}_{digest(self.key)[:8]}.json"
+        return (
+            Path(self.task.name) / f"{parse.shape_text(self.shape)}_{name}_{self.replica}_{digest(self.key)[:8]}.json"
+        )
 
     @property
     def label(self) -> str:
-        return f"{self.task.name} {shape_text(self.shape)} {self.architecture.label} #{self.replica + 1}"
+        return f"{self.task.name} {parse.shape_text(self.shape)} {self.architecture.label} #{self.replica + 1}"
 
 
 class Suite(Model):
@@ -378,7 +409,7 @@ def digest(content: Any) -> str:
 
 
 def derived_seed(name: str, shape: tuple[int, ...], seed: int, replica: int) -> int:
-    text = f"{name}/{shape_text(shape)}/{seed}/{replica}"
+    text = f"{name}/{parse.shape_text(shape)}/{seed}/{replica}"
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1
 
 

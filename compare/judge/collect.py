@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from vanbench.compare.declare.parse import shape_text
-from vanbench.compare.judge.errors import PARTS
+from vanbench.compare.judge.errors import PARTS, VECTORS
 from vanbench.compare.run.record import records
 from vanbench.compare.show.warned import BETWEEN, of_row, over_seeds
 from vanbench.exact import InputError
@@ -44,7 +44,7 @@ def collect(folder: Path) -> pd.DataFrame:
                 task_hash=record.task_hash,
                 system=record.system,
                 architecture=record.label,
-                tracker=record.task.method,
+                tracker=record.method,
                 shape=shape_text(record.run.shape),
                 n_sites=record.n_sites,
                 seed=record.run.seed,
@@ -66,8 +66,11 @@ def collect(folder: Path) -> pd.DataFrame:
         "ess",
         "parameters",
         "negative",
+        "wall_s",
         "cpu_s",
+        "memory_mib",
         "exact",
+        "uncertainty",
         "scheme",
         "summed",
         "error",
@@ -79,6 +82,7 @@ def collect(folder: Path) -> pd.DataFrame:
             both[name] = np.nan
     if "note" not in both:
         both["note"] = ""
+    both["source"] = both.get("source", pd.Series(index=both.index, dtype=object)).fillna(VECTORS)
     return both
 
 
@@ -98,7 +102,7 @@ def summarise(frame: pd.DataFrame) -> pd.DataFrame:
     for name in averaged:
         out[f"{name}_se"] = spread[name]
     out["seeds"] = groups["seed"].nunique()
-    for name in ("exact", "scheme", "scale", "parameters"):
+    for name in ("exact", "source", "uncertainty", "scheme", "scale", "parameters"):
         out[name] = groups[name].first()
     out["stderr"] = groups["stderr"].agg(lambda v: float(np.sqrt((v**2).mean())))
     out["negative"] = groups["negative"].sum()
@@ -106,6 +110,8 @@ def summarise(frame: pd.DataFrame) -> pd.DataFrame:
         if name in work:
             out[name] = groups[name].first()
     out["note"] = groups["note"].agg(lambda notes: "; ".join(sorted({n for n in notes if isinstance(n, str) and n})))
+    own = (out["uncertainty"] / out["scale"]).where(out["source"] != VECTORS)  # of the reference, on the error's scale
+    out["error_se"] = np.hypot(out["error_se"].fillna(own * 0), own).fillna(out["error_se"])
     if "warning" in work:
         out["warning"] = groups["warning"].agg(over_seeds)
     if "code" in work:

@@ -12,12 +12,15 @@ Where ``v_s`` is not affordable the last two are one number, ``network = v - v_d
 units of the quantity. The reported ``error`` divides ``|v - v_c|`` by the scale of the quantity's row
 (`exact.definitions.quantities`): ``ln_Z`` by ``|ln_Z_c|``, as published. Where the reference passes zero (s = 0) there
 is no relative error, and ``error_per_site = |v - v_c| / N`` stands beside it always.
+
+Where ``v_c`` is no exact vector's, ``source`` says what it is from, and ``uncertainty`` is its own error in the units
+of the quantity: of an error that is smaller, only that it is no larger than both together is known.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -53,6 +56,7 @@ def part_label(name: str) -> str:
     return {"error": "total", "network": "projection + sampling"}.get(name, name)
 
 
+VECTORS = "vectors"
 KEY = ["quantity", "s", "t", "site", "distance"]
 
 
@@ -72,6 +76,7 @@ def errors(
     """
     summed = _lookup(rows[rows.quantity == "ln_Z_summed"].assign(quantity="ln_Z"))
     exact, stepped = _lookup(continuous), _lookup(scheme)
+    bounds, sources = _lookup(continuous, "bound"), _lookup(continuous, "source")
     scored = rows[~rows.quantity.str.contains(":") & (rows.quantity != "ln_Z_summed")]
     out = []
     for row in scored.to_dict("records"):
@@ -88,6 +93,8 @@ def errors(
                 "stderr": row.get("sampling_stderr", np.nan),
                 "error_estimate": _number(row.get("error_estimate")),
                 "exact": reference,
+                "source": sources.get(key, VECTORS) if np.isfinite(reference) else "",
+                "uncertainty": bounds.get(key, np.nan),
                 "scheme": stepped.get(key, np.nan),
                 "summed": summed.get(key, np.nan),
                 "error": abs(total) / scale,
@@ -116,10 +123,10 @@ def _note(total: float, scale: float, parts: Mapping[str, float], scheme_note: s
     return "; ".join(notes)
 
 
-def _lookup(frame: pd.DataFrame | None) -> dict[tuple, float]:
-    if frame is None or frame.empty:
+def _lookup(frame: pd.DataFrame | None, column: str = "value") -> dict[tuple, Any]:
+    if frame is None or frame.empty or column not in frame:
         return {}
-    return {_key(row): float(row["value"]) for row in frame.to_dict("records")}
+    return {_key(row): row[column] for row in frame.to_dict("records")}
 
 
 def _key(row: Mapping) -> tuple:

@@ -92,8 +92,8 @@ def _row(record: Record, clones: Record | None) -> dict[str, Any]:
         "task": record.task.name,
         "shape": shape_text(record.run.shape),
         "t": errors.t.max(),
-        "tracker": record.task.method,
-        "network": record.label if record.diagnostics.get("n_parameters") else "–",
+        "tracker": record.method,
+        "network": record.label if record.imported or record.diagnostics.get("n_parameters") else "–",
         "parameters": record.diagnostics.get("n_parameters"),
         "ended": _ended(record.diagnostics),
         "error": error,
@@ -184,30 +184,37 @@ def cross(table: pd.DataFrame) -> str:
 
 
 def plot(table: pd.DataFrame, path: Path) -> None:
-    """Error against CPU seconds: a marker a tracker, a colour a network, hollow where the run ended early.
+    """Error against CPU seconds, a panel a tracker: its own points in colour, each with the name of its network, those
+    of the other trackers in grey behind; hollow where the run ended early.
 
     What has no error (ended before the first report time) stands in the table alone.
     """
     from matplotlib.lines import Line2D
-    from matplotlib.ticker import LogLocator, NullFormatter
 
-    trackers, networks = (list(dict.fromkeys(table[name])) for name in ("tracker", "network"))
-    markers = dict(zip(trackers, itertools.cycle("osD^vP*X<>ph")))
-    colours = {**dict(zip(networks, itertools.cycle(COLOURS))), "–": "black"}
-    figure, ((axis,),) = canvas.new(1, width=8, height=5.5, dpi=120)
-    for row in table[table.error > 0].to_dict("records"):
-        face = "none" if row["ended"] else colours[row["network"]]
-        axis.loglog(row["cpu_s"], row["error"], markers[row["tracker"]], color=colours[row["network"]], mfc=face, ms=7)
-    axis.set(xlabel="CPU time (s)", ylabel="largest error")
-    axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axis.xaxis.set_major_formatter("{x:g}")
-    axis.xaxis.set_minor_formatter(NullFormatter())
-    axis.grid(alpha=0.3)
-    shown = [Line2D([], [], ls="", marker=markers[name], color="grey", label=name) for name in trackers]
-    if (table.ended != "").any():
-        shown.append(Line2D([], [], ls="", marker="o", color="grey", mfc="none", label="hollow: ended early"))
-    shown += [
-        Line2D([], [], ls="-", lw=5, color=colours[name], label=name.replace("–", "no network")) for name in networks
+    drawn = table[table.error > 0]
+    trackers, networks = (list(dict.fromkeys(drawn[name])) for name in ("tracker", "network"))
+    looks = dict(zip(networks, zip(itertools.cycle("os^Dv"), itertools.cycle(COLOURS))))
+    columns = min(4, len(trackers))
+    figure, axes = canvas.new(columns, -(-len(trackers) // columns), 2.7, 2.5, 120, sharex=True, sharey=True)
+    for axis in axes.flat[len(trackers) :]:
+        axis.set_visible(False)
+    for k, (axis, tracker) in enumerate(zip(axes.flat, trackers)):
+        axis.set_title(tracker, fontsize=9)
+        if k % columns == 0:
+            axis.set_ylabel("largest error")
+        if k + columns >= len(trackers):
+            axis.set_xlabel("CPU time (s)")
+            axis.tick_params(labelbottom=True)
+        axis.loglog(drawn.cpu_s, drawn.error, ".", color="0.85", ms=5)
+        for row in drawn[drawn.tracker == tracker].to_dict("records"):
+            marker, colour = looks[row["network"]]
+            axis.plot(row["cpu_s"], row["error"], marker, color=colour, mfc="none" if row["ended"] else colour, ms=5.5)
+    shown = [
+        Line2D([], [], ls="", marker=marker, color=colour, label=name.replace("–", "no network"))
+        for name, (marker, colour) in looks.items()
     ]
-    figure.legend(handles=shown, loc="outside right upper", fontsize=8)
+    shown.append(Line2D([], [], ls="", marker=".", color="0.85", label="the other trackers"))
+    if (drawn.ended != "").any():
+        shown.append(Line2D([], [], ls="", marker="o", color="0.4", mfc="none", label="hollow: ended early"))
+    figure.legend(handles=shown, loc="outside lower center", ncols=max(1, columns - 1), fontsize=8)
     canvas.save(figure, path)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from vanbench.compare.declare.columns import columns
+from vanbench.compare.declare.columns import columns, jsonable
 from vanbench.compare.declare.sources import sources
 from vanbench.compare.declare.task import Run
 from vanbench.compare.judge import checks
@@ -31,7 +31,7 @@ from vanbench.exact.warning import AccuracyWarning, RunWarning
 
 if TYPE_CHECKING:
     from vanbench.neural.callbacks import Callback
-    from vanbench.neural.runner import Track
+    from vanbench.neural.result import Track
 
 MAX_CHECKED = 1 << 12  # configurations; the check of a network must not be felt
 
@@ -192,6 +192,7 @@ def execute(
                 dtype=task.dtype,
                 out=checkpoint,
                 resume=resume,
+                start_from=task.start_from,
                 callbacks=[call.budget(task.budget.seconds, task.budget.cpu_seconds), *callbacks],
             )
             ended, how = result.ended, "out of budget"
@@ -227,12 +228,12 @@ def assemble(run: Run, system: System, result: Track, known: Reference, cost: di
         run=run,
         task_hash=task.hash,
         system=system.name,
-        params=_plain(dict(system.params)),
+        params=jsonable(dict(system.params)),
         rows=columns(result.records),
         errors=columns(compared),
         distances=columns(pd.DataFrame(_distances(run, result, known))),
         log=columns(_at_times(result.log, task.times)),
-        diagnostics=_plain(result.diagnostics),
+        diagnostics=jsonable(result.diagnostics),
         estimator=result.estimator,
         provenance={**provenance(str(result.diagnostics.get("device", "cpu"))), "sources": sources(run)},
         **cost,
@@ -258,9 +259,3 @@ def _at_times(log: pd.DataFrame, times: list[float]) -> pd.DataFrame:
         return log
     near = [any(abs(t - wanted) < 1e-9 * max(1.0, wanted) for wanted in times) for t in log["t"]]
     return log[near].reset_index(drop=True)
-
-
-def _plain(content: dict[str, Any]) -> dict[str, Any]:
-    import json
-
-    return json.loads(json.dumps(content, default=float))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-WORDS = {"quantity", "note", "estimator", "reference"}  # columns of text; every other holds numbers
+WORDS = {"quantity", "note", "estimator", "reference", "source"}  # columns of text; every other holds numbers
 KEYS = ("quantity", "s", "t")
 NEEDED = {
     "rows": (*KEYS, "value"),

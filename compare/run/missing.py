@@ -17,9 +17,10 @@ def sentence(folder: Path, recorded_runs: Sequence[Record]) -> str:
     """How many runs are missing; empty where none is, or where the folder has no suite.
 
     A network that the suite does not name (`vanbench run --architecture`) is expected in all of its tasks, and where
-    only such have left records, the suite's own are not.
+    only such have left records, the suite's own are not. What was imported is no run.
     """
     suite = suite_of(folder)
+    recorded_runs = [record for record in recorded_runs if not record.imported]
     if suite is None:
         return ""
     asked = expected(suite, recorded_runs)

@@ -16,6 +16,7 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
+from types import ModuleType
 from typing import Any
 
 from vanbench.exact import InputError
@@ -93,7 +94,8 @@ def run_in_processes(
                 job = waiting.pop(0)
                 ours, theirs = context.Pipe(duplex=False)
                 process = context.Process(target=_child, args=(job, theirs), daemon=True)
-                process.start()
+                with _no_script():
+                    process.start()
                 theirs.close()
                 running[ours] = (job, process)
             for pipe in wait(list(running)):
@@ -112,6 +114,17 @@ def run_in_processes(
             process.join()
         for name, value in saved.items():
             os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+@contextlib.contextmanager
+def _no_script() -> Iterator[None]:
+    """Inside, a process that starts does not run the script of this one: no job needs it, and one that calls
+    `run_suite` outside ``if __name__ == "__main__"`` would begin anew in each."""
+    held, sys.modules["__main__"] = sys.modules["__main__"], ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = held
 
 
 def _require_handles(workers: int) -> None:

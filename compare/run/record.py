@@ -28,6 +28,7 @@ SCHEMA = 2
 FOLDER = "records"
 UNFINISHED = "_unfinished"  # records of runs that were cut off or diverged; no task can have this name
 VISIBLE = "[!.]*.json"  # skips the files that file systems add, like ._x.json of macOS
+IMPORTED = "imported"  # no tracker has this name
 LIBRARIES = ("vanbench", "torch", "numpy")
 TABLES = ("rows", "errors", "distances", "log")
 
@@ -42,7 +43,7 @@ class Record(BaseModel):
     ``task_hash``: that of the task when it ran; ``system``, ``params``: the system's own name and all its parameters;
     ``rows``: the network's values; ``errors``: against the references; ``distances``: between whole distributions at
     the last time; ``log``: the tracker's own figures at the report times; ``warnings``: which of its numbers may be
-    wrong, and why.
+    wrong, and why. What another code computed has the cost that it gives, or none.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -59,9 +60,9 @@ class Record(BaseModel):
     diagnostics: dict[str, float | int | str | bool | None]
     estimator: str | None
     provenance: dict[str, Any]
-    wall_s: float
-    cpu_s: float
-    peak_memory_mib: float
+    wall_s: float | None
+    cpu_s: float | None
+    peak_memory_mib: float | None
     warnings: list[RunWarning]
 
     @field_validator(*TABLES)
@@ -71,14 +72,30 @@ class Record(BaseModel):
             raise ValueError("its columns differ in length")
         return value
 
+    def __repr__(self) -> str:
+        return f"Record({self.run.label}: {len(self.rows.get('value', ()))} values, {len(self.warnings)} warnings)"
+
+    __str__ = __repr__
+
     @property
     def task(self) -> Task:
         return self.run.task
 
     @property
+    def imported(self) -> bool:
+        """Whether another code computed its values (`vanbench import`): how, its task does not say."""
+        return bool(self.diagnostics.get("imported"))
+
+    @property
     def label(self) -> str:
         """How tables call what was judged: the network, or the tracker where it used none."""
-        return self.run.architecture.label if self.diagnostics.get("n_parameters") else self.task.method
+        named = self.imported or self.diagnostics.get("n_parameters")
+        return self.run.architecture.label if named else self.task.method
+
+    @property
+    def method(self) -> str:
+        """How tables call the way it was computed."""
+        return IMPORTED if self.imported else self.task.method
 
     @property
     def code(self) -> str:
@@ -122,8 +139,9 @@ class Record(BaseModel):
         return record
 
 
-def records(folder: Path) -> Iterator[tuple[Path, Record]]:
+def records(folder: str | Path) -> Iterator[tuple[Path, Record]]:
     """Every record under ``folder``, in the order of their paths. Raises ``InputError`` where there is none."""
+    folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"{str(folder)!r} is not a folder: give the folder that `vanbench run --out` wrote.")
     paths = sorted(record_files(folder))

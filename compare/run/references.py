@@ -1,4 +1,4 @@
-"""The exact vectors that errors are measured against, cached by hash."""
+"""What errors are measured against, cached by hash: exact vectors, or with ``reference = "auto"`` what `ladder` has."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pandas as pd
 from vanbench.compare.declare.columns import columns
 from vanbench.compare.declare.sources import reference_sources
 from vanbench.compare.declare.task import Task, digest
+from vanbench.compare.run import ladder
 from vanbench.compare.run.stored import read_json
 from vanbench.exact import InputError, System, build, solve
 from vanbench.exact.definitions.quantities import DISTRIBUTION, QUANTITIES, REGISTRY
@@ -26,7 +27,10 @@ LOCAL = 1e-9  # a time this close to the last one is the last one
 
 @dataclass(frozen=True)
 class Reference:
-    """Exact tables (``quantity, s, t, value, site, state``) or None, and why a value of ``s`` has no scheme."""
+    """Tables (``quantity, s, t, value, bound, source, site, state``) or None, and why a value of ``s`` has no scheme.
+
+    ``source``: what the value is from (see `ladder`), exact vectors where the column is missing; ``bound``: its error.
+    """
 
     continuous: pd.DataFrame | None
     scheme: pd.DataFrame | None
@@ -52,6 +56,7 @@ def reference_path(task: Task, shape: tuple[int, ...], folder: Path) -> Path:
         "reference": sorted(task.references),
         "quantities": sorted(task.quantities),
         "dt": _dt(task),
+        **({"ladder": ladder.SETTINGS} if task.climbs else {}),
         **({"stationary": True} if _stationary(task) else {}),
         **({"source": source} if (source := reference_sources(task)) else {}),
     }
@@ -76,6 +81,10 @@ def compute(task: Task, shape: tuple[int, ...]) -> Reference:
     common: dict[str, Any] = {"quantities": moving, "observable": task.observable}
     at_end = {**common, "quantities": [DISTRIBUTION]} if DISTRIBUTION in task.quantities else None
     continuous, scheme, notes = None, None, {}
+    if task.climbs and not ladder.fits(system):
+        beyond = ladder.climbed(system, task.s, task.times, moving, task.observable)
+        steps = "euler" in task.references
+        return Reference(beyond, None, dict.fromkeys(task.s, ladder.NO_STEPS) if steps else {})
     if "continuous" in task.references:
         frames = [solve(system, s=task.s, times=task.times, **common)]
         if at_end:

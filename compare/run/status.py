@@ -39,6 +39,7 @@ def status(folder: Path) -> list[Status]:
     if suite is None:
         raise InputError(f"{str(folder)!r} holds no suite: give the folder that `vanbench run SUITE --out` wrote.")
     held = [Record.load(path) for path in sorted(record_files(folder))] if (folder / FOLDER).is_dir() else []
+    held = [record for record in held if not record.imported]
     done, early = {key(record): record for record in held}, {key(record): record for record in unfinished(folder)}
     networks = {record.run.architecture.label: record.run.architecture for record in held}
     networks |= {network.label: network for task in suite.tasks for network in task.architectures}
@@ -55,7 +56,7 @@ def status(folder: Path) -> list[Status]:
         row.runs += 1
         if wanted in done:
             row.done += 1
-            row.spent += done[wanted].cpu_s
+            row.spent += done[wanted].cpu_s or 0.0
             continue
         if run.label in working:
             row.running += 1
@@ -76,7 +77,7 @@ Prices = dict[tuple, list[tuple[float, float]]]  # (CPU seconds, expected cost) 
 def _prices(held: list[Record]) -> Prices:
     out: Prices = {}
     for record in held:
-        paid = record.cpu_s, expected_cost(record.run)
+        paid = record.cpu_s or 0.0, expected_cost(record.run)
         for alike in _alike(key(record)):
             out.setdefault(alike, []).append(paid)
     return out

@@ -9,6 +9,7 @@ OUT/tables/  OUT/plots/
 from __future__ import annotations
 
 import itertools
+import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing, nullcontext
@@ -30,6 +31,7 @@ from vanbench.compare.run.progress import Bars
 from vanbench.compare.run.record import FOLDER, UNFINISHED, Record
 from vanbench.exact import InputError
 from vanbench.exact.files import sweep, write_json
+from vanbench.exact.registry import require_no_loading
 from vanbench.exact.warning import RunWarning
 
 PATIENCE = 2.0  # seconds between two looks at what other calls work on
@@ -49,10 +51,19 @@ class Summary:
     warnings: list[tuple[str, int, RunWarning]] = field(default_factory=list)  # run without its seed, seed
 
 
+class NothingMade(InputError):
+    """No run left a record; ``summary`` has why each failed."""
+
+    def __init__(self, summary: Summary):
+        first = summary.failures[0]
+        super().__init__(f"all {len(summary.failures)} runs failed; {first.job.label}: {first.failure}")
+        self.summary = summary
+
+
 def run_suite(
     suite: str | Suite,
-    out: Path,
-    architectures: Sequence[Architecture] | None = None,
+    out: str | Path,
+    architectures: Sequence[Architecture | str | type] | None = None,
     seed: int = 1,
     workers: int | None = None,
     device: str = "auto",
@@ -60,19 +71,22 @@ def run_suite(
     scheduler: str | None = None,
     part: tuple[int, int] = (1, 1),
 ) -> Summary:
-    """Run every task of ``suite`` into the folder ``out`` (with other ``architectures``, if given).
+    """Run every task of ``suite`` into the folder ``out`` (with other ``architectures``, if given: names, classes that
+    stand in a file, or `Architecture` with hyperparameters).
 
     ``workers``: processes at once, by default one a core; with ``scheduler``, the address of a dask.distributed
     cluster, everything runs there instead. ``part``: ``(k, n)``, the k-th of n shares of the runs alone (`parts`).
     ``console``: where the progress bar goes, None for none.
     Everything is checked before anything is computed: raises ``InputError``. A run that fails leaves no record, is told
-    in the summary, and stops no other; what another call works on is waited for. Where the machine refuses (a full
-    disk), nothing more is begun: ``InputError``.
+    in the summary, and stops no other; where all fail, ``NothingMade`` is raised. What another call works on is waited
+    for. Where the machine refuses (a full disk), nothing more is begun: ``InputError``.
     """
     from vanbench.neural.backend import distributed
 
-    suite = load_suite(suite) if isinstance(suite, str) else suite
-    runs = [run for task in suite.tasks for run in task.runs(seed, list(architectures) if architectures else None)]
+    require_no_loading("run_suite")
+    suite, out = load_suite(suite) if isinstance(suite, str) else suite, Path(out)
+    networks = [declared(network) for network in architectures or []]
+    runs = [run for task in suite.tasks for run in task.runs(seed, networks or None)]
     runs = share(runs, expected_cost, *part)
     kinds = [
         next(same) for _, same in itertools.groupby(runs, key=lambda r: (r.task.name, r.shape, r.architecture.label))
@@ -101,7 +115,28 @@ def run_suite(
             failed = _references(todo, out, go, console, summary)
             todo = [run for run in todo if (run.task.name, run.shape) not in failed]
             _runs(todo, out, go, device, console, summary)
+    if summary.failures and not summary.made + summary.found:
+        raise NothingMade(summary)
     return summary
+
+
+def declared(network: Architecture | str | type) -> Architecture:
+    """A network as records name it. Raises ``InputError`` for a class that other processes cannot find."""
+    if isinstance(network, Architecture):
+        return network
+    if isinstance(network, str):
+        return Architecture(name=network)
+    if not isinstance(network, type):
+        raise InputError(f"a suite makes its own networks: give the class, not {type(network).__name__}(...).")
+    home = sys.modules.get(network.__module__)
+    file = getattr(home, "__file__", None)
+    if "." in network.__qualname__ or file is None or getattr(home, network.__qualname__, None) is not network:
+        raise InputError(f"{network.__qualname__} stands in no file: a suite needs file.py:{network.__name__}.")
+    path, here = Path(file).resolve(), Path.cwd().resolve()
+    script = str(path.relative_to(here) if path.is_relative_to(here) else path)
+    home_name = network.__module__
+    by_file = home_name == "__main__" or "@" in home_name  # of `exact.registry`
+    return Architecture(name=f"{script if by_file else home_name}:{network.__qualname__}")
 
 
 def _here(workers: int, jobs: list[Job], ended: Ended, moved: Moved) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +14,27 @@ from vanbench.compare.judge.collect import collect, summarise, task_names
 from vanbench.compare.judge.errors import PARTS, part_label
 from vanbench.compare.show import canvas
 from vanbench.compare.show.escape import label as shown
+from vanbench.exact.errors import unknown
 
 MOST_SHAPES = 4  # columns of one figure; the largest ones are drawn
 PART_COLOURS = dict(zip(("error", *PARTS), ("k", "tab:blue", "tab:red", "tab:green", "tab:purple")))
 STYLES = ["-", "--", ":", "-."]
 
 
-def write_plots(folder: Path) -> list[Path]:
-    """``plots/<task>_ln_Z.png`` and ``plots/<task>_error.png`` for every task of the records under ``folder``."""
+def write_plots(folder: Path, formats: Sequence[str] = ("png",)) -> list[Path]:
+    """``plots/<task>_ln_Z.png`` and ``plots/<task>_error.png`` for every task of the records under ``folder``, or in
+    other ``formats``: pdf, svg. Raises ``InputError`` for a format that is none of these."""
+    if wrong := [form for form in formats if form not in canvas.FORMATS]:
+        raise unknown("format of a figure", wrong[0], list(canvas.FORMATS))
     summary = summarise(collect(folder))
     summary = summary[summary.quantity == "ln_Z"]
     written = []
     with matplotlib.rc_context(rc=canvas.STYLE):  # type: ignore[arg-type]
         for task, rows in summary.groupby(task_names(summary)):
             for name, draw in (("ln_Z", ln_z_over_time), ("error", error_over_size)):
-                written.append(canvas.save(draw(rows, str(task)), folder / "plots" / f"{task}_{name}.png", folder))
+                figure = draw(rows, str(task))
+                paths = [folder / "plots" / f"{task}_{name}.{form}" for form in formats]
+                written += [canvas.save(figure, path, folder) for path in paths]
     return written
 
 

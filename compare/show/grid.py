@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from vanbench.compare.show.escape import printable
-from vanbench.compare.show.latex import escape
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,9 +37,9 @@ class Grid:
         return tabulate(self.rows, self.headings, tablefmt="pipe", disable_numparse=True)
 
     def latex(self, numeric: Sequence[bool]) -> str:
-        """A booktabs table of cells that are LaTeX already; ``numeric`` columns are set flush right."""
+        """A booktabs table of headings and cells that are LaTeX already; ``numeric`` columns are set flush right."""
         columns = "".join("r" if right else "l" for right in numeric)
-        head, *lines = (" & ".join(cells) + r" \\" for cells in ([escape(h) for h in self.headings], *self.rows))
+        head, *lines = (" & ".join(cells) + r" \\" for cells in (self.headings, *self.rows))
         lines = [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", head, r"\midrule", *lines, r"\bottomrule"]
         return "\n".join([r"% \usepackage{booktabs,siunitx}", *lines, r"\end{tabular}"])
 

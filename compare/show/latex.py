@@ -21,6 +21,17 @@ MAX_PLACES = 12  # an uncertainty below it is rounding of one number, not a spre
 PLAIN_DIGITS = 6  # of a number without an uncertainty
 
 
+MATHEMATICS = {
+    "s": "$s$", "t": "$t$", "ln_Z": r"$\ln Z$", "activity": "$k$", "susceptibility": r"$\chi$", "scgf": r"$\theta$",
+    **{f"sigma_{a}": rf"$\langle\sigma^{a}\rangle$" for a in "xyz"},
+}  # fmt: skip
+
+
+def heading(name: str) -> str:
+    """Of a column: a symbol where there is one."""
+    return MATHEMATICS.get(name) or escape(name)
+
+
 def measured(value: float, stderr: float = math.nan) -> str:
     r"""``\num{-0.61950(12)}``; six digits without an uncertainty, a dash without a value."""
     if not math.isfinite(value):

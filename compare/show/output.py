@@ -16,7 +16,6 @@ from vanbench.compare.declare.columns import Tabular, columns
 from vanbench.compare.show import escape
 from vanbench.compare.show.grid import Grid
 from vanbench.compare.show.warned import marked, with_warnings
-from vanbench.exact.definitions.quantity import COUNTED
 from vanbench.exact.errors import unknown
 from vanbench.exact.warning import RunWarning
 
@@ -55,6 +54,8 @@ def print_json(content: Mapping[str, Any]) -> None:
 
 def _whole(name: str, item: Any) -> Any:
     """A plain value, None where there is none; numbers of sites and states, which empty cells make floats, whole."""
+    from vanbench.exact.definitions.quantity import COUNTED  # loads NumPy, which help does without
+
     if item is None or item != item:
         return None
     item = item.item() if hasattr(item, "item") else item

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from vanbench.compare.judge.collect import collect, last_times, scalars, summarise, task_names
-from vanbench.compare.judge.errors import PARTS
+from vanbench.compare.judge.errors import PARTS, VECTORS
 from vanbench.compare.judge.growth import laws
 from vanbench.compare.show import escape, latex
 from vanbench.compare.show.grid import Grid
@@ -21,6 +22,10 @@ AXES = ("size", "time", "s", "architecture", "tracker")
 FORMATS = ("md", "csv", "latex")
 MISSING = "–"
 MEASURED = ("value", "exact", "s", "t")  # as they are; errors are written in scientific notation
+REFERENCED = (
+    "reference is what the exact column is from, with its own error, which ± of the error includes; ≤ stands where the "
+    "distance is smaller than that."
+)
 SUFFIX = {"md": "md", "csv": "csv", "latex": "tex"}
 HEADINGS = {
     "task": "task",
@@ -34,6 +39,8 @@ HEADINGS = {
     "seeds": "seeds",
     "value": "value",
     "exact": "exact",
+    "source": "reference",
+    "uncertainty": "ref. error",
     "error": "error",
     "error_per_site": "error/site",
     **{name: name for name in PARTS},
@@ -45,8 +52,11 @@ HEADINGS = {
     "mark": "warning",
     "record": "record",
 }
-TEXT = ("task", "tracker", "architecture", "shape", "mark")
+TEXT = ("task", "tracker", "architecture", "shape", "source", "mark")
 COUNTED = ("site", "distance", "seeds", "parameters", "negative")
+CASE = ("task", "shape", "s", "t")
+ACROSS = ("architecture", "tracker")
+FITTING = ("task", "tracker", "architecture", "shape", "s", "t", "value", "exact", "error", "error_per_site", "mark")
 ALWAYS = ("task", "architecture", "shape", "s", "t", "seeds", "value", "exact", "error", "cpu_s")
 
 
@@ -88,29 +98,99 @@ def growth_of(folder: Path, cases: pd.DataFrame) -> pd.DataFrame:
 
 
 def render(
-    cases: pd.DataFrame, form: str = "md", growth: pd.DataFrame | None = None, records: str | None = None
+    cases: pd.DataFrame,
+    form: str = "md",
+    growth: pd.DataFrame | None = None,
+    records: str | None = None,
+    columns: Sequence[str] | None = None,
+    across: str | None = None,
 ) -> str:
     """``cases`` as text, and the laws ``growth`` below it.
 
     CSV keeps every number in full, and the column ``warning``; elsewhere rows have marks, and the sentences stand
     below. Markdown shows ``value ± standard error``; LaTeX has siunitx numbers, ``-0.61950(12)``. ``records``: the
     run's folder as seen from the text; each row of Markdown then links its record.
+
+    columns
+        names of ``HEADINGS``, in the order that is wished; by default what tells something, in LaTeX what fits a page.
+    across
+        ``architecture`` or ``tracker``: these stand side by side, one row a case, with the measured ``columns`` of each
+        (by default the error).
     """
     if form not in FORMATS:
         raise unknown("format", form, list(FORMATS))
     if form == "csv":
-        return escape.csv(cases)
+        return escape.csv(cases[_csv_columns(cases, columns)] if columns else cases)
     marks, warnings = marked(cases["warning"] if "warning" in cases else [""] * len(cases))
     cases = cases.assign(mark=marks)
-    shown = [name for name in HEADINGS if name in cases and (name in ALWAYS or _worth(name, cases))]
-    shown += ["record"] if records is not None and form == "md" else []
-    rows = [[_cell(name, row, form, records) for name in shown] for row in cases.to_dict("records")]
-    headings = [HEADINGS[name] for name in shown]
-    if form == "md":
-        grid = Grid(headings, rows).markdown()
+    if across:
+        grid, numeric = side_by_side(cases, across, columns or ["error"], form)
     else:
-        grid = Grid(headings, rows).latex([name not in TEXT for name in shown])
-    return grid + "\n" + _footnotes(cases, warnings, form, growth)
+        shown = list(columns or (_fitting(cases) if form == "latex" else _telling(cases)))
+        shown += ["record"] if records is not None and form == "md" and not columns else []
+        rows = [[cell(name, row, form, records) for name in shown] for row in cases.to_dict("records")]
+        grid, numeric = Grid([_heading(name, cases, form) for name in shown], rows), [n not in TEXT for n in shown]
+    text = grid.markdown() if form == "md" else grid.latex(numeric)
+    return text + "\n" + _footnotes(cases, warnings, form, growth)
+
+
+def column(name: str) -> str:
+    """The column that goes by ``name``: as tables head it, or as CSV does. Raises ``InputError``."""
+    by_heading = {heading: key for key, heading in HEADINGS.items()}
+    if name not in by_heading and name not in HEADINGS:
+        raise unknown("column", name, list(by_heading))
+    return by_heading.get(name, name)
+
+
+def side_by_side(cases: pd.DataFrame, across: str, measured: Sequence[str], form: str) -> tuple[Grid, list[bool]]:
+    """A row a case, and for each network (or tracker) its ``measured`` columns; what varies not at all is left out."""
+    if across not in ACROSS:
+        raise unknown("axis", across, list(ACROSS))
+    if wrong := [name for name in measured if name in TEXT or name in CASE]:
+        raise InputError(f"--columns {wrong[0]}: with --across, columns are what is measured, like error,cpu_s.")
+    keys = [name for name in (*CASE, *ACROSS) if name != across and cases[name].nunique() > 1] or ["shape"]
+    each = list(dict.fromkeys(cases[across]))
+    rows = []
+    for _, group in cases.groupby(keys, sort=False, dropna=False):
+        of = {row[across]: row for row in group.to_dict("records")}
+        first = next(iter(of.values()))
+        cells = [_marked(name, of[one], form) if one in of else "" for one in each for name in measured]
+        rows.append([*(cell(name, first, form) for name in keys), *cells])
+    several = len(measured) > 1
+    heads = [f"{one}: {HEADINGS[name]}" if several else str(one) for one in each for name in measured]
+    heads = [latex.escape(head) if form == "latex" else escape.markdown_cell(head) for head in heads]
+    grid = Grid([*(_heading(name, cases, form) for name in keys), *heads], rows)
+    return grid, [name not in TEXT for name in keys] + [True] * len(heads)
+
+
+def _marked(name: str, row: dict, form: str) -> str:
+    return f"{cell(name, row, form)} {row['mark']}".rstrip()
+
+
+def _heading(name: str, cases: pd.DataFrame, form: str) -> str:
+    if form != "latex":
+        return HEADINGS[name]
+    return latex.heading(str(cases["quantity"].iloc[0]) if name == "value" and len(cases) else HEADINGS[name])
+
+
+def _csv_columns(cases: pd.DataFrame, columns: Sequence[str]) -> list[str]:
+    """With the standard error of each beside it."""
+    return [name for column in columns for name in (column, f"{column}_se") if name in cases]
+
+
+def _telling(cases: pd.DataFrame) -> list[str]:
+    return [name for name in HEADINGS if name in cases and (name in ALWAYS or _worth(name, cases))]
+
+
+def _fitting(cases: pd.DataFrame) -> list[str]:
+    """What fits the width of a page: which case, its value and error; what is the same in every row is left out."""
+    return [name for name in _telling(cases) if name in FITTING and name not in _same(cases)]
+
+
+def _same(cases: pd.DataFrame) -> dict[str, str]:
+    """What every row says of its case, by the name of the column."""
+    same = [name for name in (*CASE, *ACROSS) if len(cases) > 1 and cases[name].nunique() == 1]
+    return {name: cell(name, cases.iloc[0].to_dict(), "md") for name in same}
 
 
 def write_tables(folder: Path) -> list[Path]:
@@ -148,8 +228,17 @@ def scientific(value: float, stderr: float = math.nan) -> str:
     return f"{value:.2e} ± {stderr:.1e}" if known else f"{value:.2e}"
 
 
-def _cell(name: str, row: dict, form: str, records: str | None) -> str:
+def at_most(row: dict) -> float:
+    """What an error is certainly below where it is smaller than that of its reference, on the same scale; else NaN."""
+    own = row.get("uncertainty", math.nan) / row.get("scale", math.nan)
+    return row["error"] + own if row["error"] < own else math.nan
+
+
+def cell(name: str, row: dict, form: str, records: str | None = None) -> str:
+    """One value as text in ``form``, with its standard error."""
     value, stderr = row[name], row.get(f"{name}_se", math.nan)
+    if name == "error" and math.isfinite(limit := at_most(row)):
+        return rf"$\leq$ \num{{{limit:.1e}}}" if form == "latex" else f"≤ {limit:.1e}"
     if name == "record":
         return f"[json]({escape.address(f'{records}{value}')})"
     if name in TEXT:
@@ -178,9 +267,12 @@ def _footnotes(cases: pd.DataFrame, warnings: list[str], form: str, growth: pd.D
         *(f"warning {text}" for text in warnings),
         "± is the standard error over seeds; error is the total against continuous time, divided by |exact| where the "
         "quantity is relative; the parts are on the same scale.",
+        *([REFERENCED] if (cases["source"] != VECTORS).any() else []),
         *(f"{law.task}, {law.architecture}, s = {law.s:g}, t = {law.t:g}: {law.growth}." for law in _laws(growth)),
         *notes,
     ]
+    if form == "latex" and (same := _same(cases)):
+        lines.insert(0, "every row: " + ", ".join(f"{HEADINGS[name]} {text}" for name, text in same.items()))
     if form == "latex":  # in comments, which end with the line
         return "\n" + "".join(f"% {escape.printable(line)}\n" for line in lines)
     return "\n" + "".join(f"{escape.markdown(line)}\n\n" for line in lines)
@@ -196,6 +288,8 @@ def _worth(name: str, cases: pd.DataFrame) -> bool:
         return cases["tracker"].nunique() > 1
     if name == "record":
         return False  # asked for by ``records``
+    if name in ("source", "uncertainty"):
+        return bool((cases["source"] != VECTORS).any())  # elsewhere all are exact vectors
     if name == "network" and cases["projection"].notna().all():
         return False  # it is their sum
     if name == "error_per_site" and cases["error"].notna().all():

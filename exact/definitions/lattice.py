@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from numbers import Real
+from typing import Any
+
 import numpy as np
 
 from vanbench.exact.errors import InputError, unknown
 
+Shape = int | Sequence[int]  # a chain by its length
 BOUNDARIES = ("up", "down", "open", "periodic")
+
+
+def lengths(shape: Any) -> tuple[int, ...]:
+    """A shape as a tuple; a chain may be its length. Raises ``InputError`` for what is no shape."""
+    given = (shape,) if isinstance(shape, Real) else tuple(shape) if np.iterable(shape) else ()
+    numbers = [float(n) if isinstance(n, Real) and not isinstance(n, bool) else 0.0 for n in given]
+    if not numbers or not all(n.is_integer() and n >= 1 for n in numbers):
+        told = f"shape {given}" if given and not isinstance(shape, str) else f"shape {shape!r}"
+        raise InputError(f"{told}: every length must be a positive integer, as in 8 or (4, 4).")
+    return tuple(int(n) for n in numbers)
 
 
 def lower_bonds(shape: tuple[int, ...], periodic: bool) -> list[tuple[int, int, int]]:

@@ -16,12 +16,14 @@ from vanbench.exact.definitions.connections import Connections
 from vanbench.exact.definitions.quantity import (
     CLASSICAL,
     CLONING,
+    DMRG,
     ENUMERATION,
     EQUILIBRIUM,
     KAUFMAN,
     LANCZOS,
     LINDBLAD,
     MONTECARLO,
+    MPS,
     NETWORKS,
     QUANTUM,
     QUTIP,
@@ -43,9 +45,10 @@ EXACT_DEFAULT = {CLASSICAL: ("ln_Z", "activity", "density", "scgf"), QUANTUM: ("
 TRACK_DEFAULT = {CLASSICAL: ("ln_Z", "density"), QUANTUM: ("ln_Z", *SPINS)}
 
 ANY = (CLASSICAL, QUANTUM)
-ALL = (VECTORS, LANCZOS, CLONING, LINDBLAD, NETWORKS)
-CONFIGURATIONS = (VECTORS, LANCZOS, NETWORKS)
-STATES = (LINDBLAD, QUTIP, NETWORKS)
+ALL = (VECTORS, LANCZOS, MPS, CLONING, LINDBLAD, NETWORKS)
+CONFIGURATIONS = (VECTORS, LANCZOS, MPS, NETWORKS)
+STATES = (LINDBLAD, MPS, QUTIP, NETWORKS)
+LEADING = (VECTORS, LANCZOS, DMRG)
 ISING = (ENUMERATION, KAUFMAN, TRANSFER, MONTECARLO)
 # ln_Z of a probability-conserving generator is zero up to rounding, about 1e-12 after 1e4 steps: 1e-8 is clear of it.
 CLEAR = 1e-8
@@ -76,11 +79,14 @@ def _classical() -> list[Quantity]:
         Quantity("density", st, "Fraction of up-spins at t.", by=CONFIGURATIONS, floor=1e-3, observe=_up),
         Quantity("density_profile", by_site, "Density of each site at t.", by=CONFIGURATIONS, observe=_up_by_site),
         Quantity("instantaneous_activity", st, "exp(-s) <r>/N at t.", by=CONFIGURATIONS, observe=_rate, **rate),
-        Quantity("trajectory_density", st, "Density averaged along the s-ensemble.", by=(VECTORS, LANCZOS)),
+        Quantity("trajectory_density", st, "Density averaged along the s-ensemble.", by=(*LEADING, MPS)),
         Quantity(DISTRIBUTION, (*st, "state"), "Probabilities at t.", ANY, (VECTORS, LINDBLAD, QUTIP, SUMMED)),
-        Quantity("scgf", ("s",), "theta(s), leading eigenvalue of W_s.", ANY, ALL[:-1], extensive=True),
-        Quantity("gap", ("s",), "From theta(s) to the next real part.", ANY, (VECTORS, LANCZOS, LINDBLAD)),
-        Quantity("rate_function", ("s",), "-theta - s N k at k(s).", ANY, (VECTORS, LANCZOS), extensive=True),
+        Quantity(
+            "scgf", ("s",), "theta(s), leading eigenvalue of W_s.", ANY, (*LEADING, CLONING, LINDBLAD), extensive=True
+        ),
+        Quantity("scgf_lower", ("s",), "A number that theta(s) is certainly not below.", by=(DMRG,), extensive=True),
+        Quantity("gap", ("s",), "From theta(s) to the next real part.", ANY, (*LEADING, LINDBLAD)),
+        Quantity("rate_function", ("s",), "-theta - s N k at k(s).", ANY, LEADING, extensive=True),
     ]
 
 

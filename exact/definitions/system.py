@@ -11,10 +11,13 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from vanbench.exact.definitions.lattice import lengths
 from vanbench.exact.definitions.povm import OpenQuantum
 from vanbench.exact.definitions.terms import Term
 from vanbench.exact.definitions.tolerance import close
 from vanbench.exact.errors import InputError
+
+MOST_SHOWN = 20  # characters of a parameter in the text for people
 
 
 class Support(Protocol):
@@ -49,7 +52,7 @@ def _like(rows: np.ndarray, x: Any) -> Any:
     return rows if isinstance(x, np.ndarray) else x.new_tensor(rows)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class System:
     """Continuous-time dynamics ``dP/dt = W P`` on configurations ``x in {0..d-1}^n_sites`` (row-major sites).
 
@@ -84,8 +87,7 @@ class System:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "initial", np.asarray(self.initial, dtype=float))
-        if not self.shape or any(length < 1 for length in self.shape):
-            raise InputError(f"shape {self.shape}: every length must be a positive integer.")
+        object.__setattr__(self, "shape", lengths(self.shape))
         if self.local_dim < 2:
             raise InputError(f"local dimension {self.local_dim}: it must be at least 2.")
         if self.local_dim > 128:
@@ -104,6 +106,16 @@ class System:
                 raise InputError(f"pinned site {site} = {value}: no such site or value.")
         if self.initial.ndim == 2:
             self._check_product()
+
+    def __repr__(self) -> str:
+        told = [
+            f"{self.name!r}",
+            "x".join(map(str, self.shape)),
+            *([f"d={self.local_dim}"] if self.local_dim > 2 else []),
+        ]
+        plain = {key: value for key, value in self.params.items() if isinstance(value, int | float | str)}
+        told += [f"{key}={value!r}" for key, value in plain.items() if len(str(value)) < MOST_SHOWN]
+        return f"System({', '.join(told)}; {len(self.terms)} terms)"
 
     def _check_product(self) -> None:
         if self.initial.shape != (self.n_sites, self.local_dim):

@@ -7,7 +7,9 @@ has reached its largest size is the only other error. Signed generators will do.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
+from functools import cache
 
 import numpy as np
 from scipy.linalg import expm
@@ -63,8 +65,14 @@ class TEBD:
         """``exp(dt A)``, group after group."""
         key = round(dt, 15)
         if key not in self._propagators:
+
+            @cache
+            def propagator(matrix: bytes, fraction: float) -> np.ndarray:  # terms of a lattice are mostly the same
+                square = np.frombuffer(matrix)
+                return expm(fraction * dt * square.reshape(math.isqrt(square.size), -1))
+
             self._propagators[key] = [
-                [Local(part.sites, expm(fraction * dt * part.matrix)) for part in self._groups[k]]
+                [Local(part.sites, propagator(part.matrix.tobytes(), fraction)) for part in self._groups[k]]
                 for k, fraction in _passes(len(self._groups), FRACTIONS[self.order])
             ]
         return self._propagators[key]

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from vanbench.exact.definitions.connections import Connections
+from vanbench.exact.definitions.lattice import Shape, lengths
 from vanbench.exact.definitions.system import System
-from vanbench.exact.errors import InputError, number, unknown
+from vanbench.exact.errors import InputError, unknown
 from vanbench.exact.registry import Registry
 from vanbench.exact.systems.exclusion import asep, ssep
 from vanbench.exact.systems.kcm import east, fa, free
@@ -46,8 +47,8 @@ REGISTRY = Registry(
 )
 
 
-def build(name: str, shape: tuple[int, ...], /, **params: Any) -> System:
-    """The system ``name`` on a lattice of ``shape``.
+def build(name: str, shape: Shape, /, **params: Any) -> System:
+    """The system ``name`` on a lattice of ``shape``, ``(4, 4)``, or on a chain of ``shape`` sites.
 
     Raises ``InputError`` for a name or a parameter that does not exist, a value of the wrong type, and a function from
     outside that fails, returns no system, or one that does not conserve probability.
@@ -56,15 +57,13 @@ def build(name: str, shape: tuple[int, ...], /, **params: Any) -> System:
     for key in params:
         if key not in known:
             raise unknown(f"parameter of {name}", key, list(known))
-    if not shape or any(not number("shape", length).is_integer() or length < 1 for length in shape):
-        raise InputError(f"shape {tuple(shape)}: every length must be a positive integer.")
-    if (sites := math.prod(int(length) for length in shape)) > MAX_SITES:
+    shape = lengths(shape)
+    if (sites := math.prod(shape)) > MAX_SITES:
         raise InputError(f"shape {'x'.join(map(str, shape))}: {sites} sites, more than the {MAX_SITES} that are taken.")
-    lengths = tuple(int(length) for length in shape)
     if name not in REGISTRY.builtin:
-        return _from_outside(name, make, lengths, params)
+        return _from_outside(name, make, shape, params)
     try:
-        return make(lengths, **_typed(name, known, params))
+        return make(shape, **_typed(name, known, params))
     except TypeError as error:
         raise InputError(f"a parameter of {name} has the wrong type: {error}.") from error
 
@@ -81,6 +80,12 @@ def parameters(name: str) -> dict[str, Any]:
         defaults = {**parameters("asep"), **defaults}
         defaults.pop("q")
     return defaults
+
+
+def about(name: str) -> str:
+    """The first sentence of what a system says of itself; empty where it says nothing."""
+    text = " ".join((inspect.getdoc(REGISTRY.find(name)) or "").partition("\n\n")[0].split())
+    return text.replace("``", "")
 
 
 def _typed(name: str, known: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:

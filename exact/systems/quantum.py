@@ -24,7 +24,7 @@ def tfim(
     povm: str = "tetrahedral",
     initial: str = "up",
 ) -> System:
-    """``H = V/4 sum_<ij> z_i z_j + g/2 sum_i x_i`` with decay."""
+    """Transverse-field Ising model, ``H = V/4 sum_<ij> z_i z_j + g/2 sum_i x_i``, with decay."""
     return _system("tfim", shape, povm, initial, V=V, g=g, gamma=gamma, boundary=boundary)
 
 
@@ -39,7 +39,7 @@ def heisenberg(
     povm: str = "tetrahedral",
     initial: str = "up",
 ) -> System:
-    """``H = sum_<ij> (Jx xx + Jy yy + Jz zz) + B sum_i z_i`` with decay."""
+    """Heisenberg model, ``H = sum_<ij> (Jx xx + Jy yy + Jz zz) + B sum_i z_i``, with decay."""
     return _system("heisenberg", shape, povm, initial, Jx=Jx, Jy=Jy, Jz=Jz, B=B, gamma=gamma, boundary=boundary)
 
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
+from torch import nn
+
 from vanbench.exact import InputError
+from vanbench.exact.definitions.lattice import lengths
 from vanbench.exact.errors import unknown
 from vanbench.exact.registry import Registry
 from vanbench.neural.architectures.bernoulli import Bernoulli
@@ -23,6 +26,7 @@ from vanbench.neural.architectures.sitewise import Sitewise
 from vanbench.neural.architectures.table import Table
 from vanbench.neural.architectures.transformer import Transformer
 from vanbench.neural.autoregressive import Autoregressive
+from vanbench.neural.copies import duplicate
 
 ARCHITECTURES: dict[str, type[Autoregressive]] = {
     "bernoulli": Bernoulli,
@@ -43,23 +47,54 @@ ARCHITECTURES: dict[str, type[Autoregressive]] = {
 
 
 def _checked(name: str, cls: Any) -> type[Autoregressive]:
-    if not (isinstance(cls, type) and issubclass(cls, Autoregressive)):
+    kind: type = cls if isinstance(cls, type) else type(cls)
+    if issubclass(kind, nn.Module) and not issubclass(kind, Autoregressive):
+        raise InputError(
+            f"{kind.__name__} is a plain torch module: say what goes in and what comes out, as in "
+            "vanbench.wrap(MyNet, input='spins', output='logits'), and give what wrap returns."
+        )
+    if kind is not cls or not issubclass(kind, Autoregressive):
         raise InputError(f"architecture {name!r} must be a subclass of neural.Autoregressive.")
-    return cls
+    return kind
 
 
 REGISTRY = Registry("architecture", "architectures", ARCHITECTURES, _checked)
 find = REGISTRY.find
 
 
-def build(name: str, shape: tuple[int, ...], local_dim: int = 2, **options: Any) -> Autoregressive:
-    """A network with its hyperparameters; an unknown one is answered with those that exist."""
+def build(
+    name: str | type[Autoregressive] | Autoregressive, shape: int | tuple[int, ...], local_dim: int = 2, **options: Any
+) -> Autoregressive:
+    """A network by name or class with its hyperparameters, or a copy of one; an unknown hyperparameter is answered with
+    those that exist. Raises ``InputError``."""
+    shape = lengths(shape)
+    if isinstance(name, Autoregressive):
+        return _fitting(name, shape, local_dim, options)
     cls = find(name)
     known = hyperparameters(cls)
     for key in options:
         if known is not None and key not in known:
-            raise unknown(f"option of {name}", key, list(known))
+            raise unknown(f"option of {name_of(name)}", key, list(known))
     return cls(shape, local_dim=local_dim, **options)
+
+
+def _fitting(net: Autoregressive, shape: tuple[int, ...], local_dim: int, options: dict[str, Any]) -> Autoregressive:
+    if (net.shape, net.local_dim) != (shape, local_dim):
+        raise InputError(
+            f"this {type(net).__name__} is for shape {net.shape} and local dimension {net.local_dim}, the system has "
+            f"{shape} and {local_dim}."
+        )
+    if options:
+        raise InputError(f"{', '.join(options)}: a network that is made takes no options; give its class.")
+    return duplicate(net)
+
+
+def name_of(architecture: str | type[Autoregressive] | Autoregressive) -> str:
+    """How checkpoints and sentences call it."""
+    if isinstance(architecture, str):
+        return architecture
+    cls = architecture if isinstance(architecture, type) else type(architecture)
+    return f"{cls.__module__}:{cls.__qualname__}"
 
 
 def check_dtype(net: Autoregressive, dtype: str) -> None:

@@ -159,7 +159,10 @@ def test_exact_on_the_temperature_axis(capsys: pytest.CaptureFixture) -> None:
             ],
             "multiple",
         ),
-        (["run", "tiny", "--architecture", "gru", "--arch-option", "width=wide"], "whole number"),
+        (["run", "tiny", "--architecture", "gru", "--architecture-option", "width=wide"], "whole number"),
+        (["run", "tiny", "--architecture", "gru:width=wide"], "whole number"),
+        (["conform", "gru:width=4", "--architecture-option", "width=4"], "given twice"),
+        (["exact", "own.py", "--shape", "4"], "say which of its names, like own.py:"),
         (
             ["track", "east", "--shape", "4", "--s", "0", "--times", "1", "--tracker-option", "dt=x", "--out", "x"],
             "number",
@@ -190,6 +193,12 @@ def test_a_defect_is_a_crash(capsys: pytest.CaptureFixture, monkeypatch: pytest.
     assert "ZeroDivisionError" in capsys.readouterr().err
 
 
+def test_every_system_says_what_it_is() -> None:
+    from vanbench.exact import SYSTEMS, systems
+
+    assert all(systems.about(name).endswith(".") for name in SYSTEMS)
+
+
 def test_list_names_everything(capsys: pytest.CaptureFixture) -> None:
     assert run("list") == 0
     shown = capsys.readouterr().out
@@ -208,6 +217,20 @@ COMMANDS = ["exact", "track", "run", "table", "gate", "list", "learn", "predict"
 def test_help_has_an_example(capsys: pytest.CaptureFixture, command: str) -> None:
     assert run(command, "--help") == 0
     assert "Example" in capsys.readouterr().out
+
+
+def test_a_network_holds_its_hyperparameters_in_its_name(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    options = ["track", "tfim", "--shape", "2", "--times", "0.01", "--samples", "20", "-q", "--tracker", "log-ratio"]
+    assert run(*options, "--architecture", "made:hidden=4", "--out", tmp_path / "short", "--format", "json") == 0
+    assert json.loads(capsys.readouterr().out)["architecture"] == "made(hidden=4)"
+    assert run(*options, "--architecture-option", "hidden=4", "--out", tmp_path / "long", "--format", "json") == 0
+    assert json.loads(capsys.readouterr().out)["architecture"] == "made(hidden=4)"
+
+
+def test_a_file_without_a_name_is_answered_with_one_of_its_names(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    (tmp_path / "mine.py").write_text("def _hidden(): ...\ndef spins(shape): ...\n")
+    assert run("exact", str(tmp_path / "mine.py"), "--shape", "3") == 2
+    assert "mine.py:spins" in capsys.readouterr().err
 
 
 # -- parsing -----------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from vanbench.compare.show.grid import Grid
-from vanbench.compare.show.latex import escape, measured, scientific
+from vanbench.compare.show.latex import escape, heading, measured, scientific
 
 NAN = float("nan")
 NUMBER = re.compile(r"\\num\{(-?\d+)(?:\.(\d+))?(?:\((\d+)\))?(?:e(-?\d+))?\}")
@@ -59,7 +59,9 @@ def test_value_and_uncertainty_are_read_back(value: float, stderr: float) -> Non
 
 
 def test_table() -> None:
-    text = Grid(["a_task", "error"], [[escape("50 % & more"), measured(0.5, 0.01)]]).latex([False, True])
+    text = Grid([heading("a_task"), heading("error")], [[escape("50 % & more"), measured(0.5, 0.01)]]).latex(
+        [False, True]
+    )
     assert r"\begin{tabular}{lr}" in text
     assert r"a\_task & error \\" in text
     assert r"50 \% \& more & \num{0.500(10)} \\" in text

@@ -134,7 +134,19 @@ def test_commands(tmp_path):
     common = ["learn", "ising", "--shape", "3x3", "--temperature", "2.5", "--quiet"]
     done = runner.invoke(
         app,
-        [*common, "--generate", "500", "--epochs", "2", "--arch-option", "hidden=8", "-p", "J=0.5", "--out", folder],
+        [
+            *common,
+            "--generate",
+            "500",
+            "--epochs",
+            "2",
+            "--architecture-option",
+            "hidden=8",
+            "-p",
+            "J=0.5",
+            "--out",
+            folder,
+        ],
     )
     assert done.exit_code == 0, done.output
     assert json.loads(done.stdout)["configurations"] == 500
@@ -175,7 +187,7 @@ def test_quiet_commands_still_warn(tmp_path):
     commands.register(app)
     runner, folder = CliRunner(), str(tmp_path / "run")
     learn = ["learn", "ising", "--shape", "3x3", "--temperature", "4", "--generate", "12", "--epochs", "1"]
-    done = runner.invoke(app, [*learn, "--arch-option", "hidden=4", "--out", folder, "--quiet"])
+    done = runner.invoke(app, [*learn, "--architecture-option", "hidden=4", "--out", folder, "--quiet"])
     assert done.exit_code == 0, done.output
     (told,) = json.loads(done.stdout)["warnings"]
     assert done.stderr == f"warning: {told['kind']}: {told['text']}.\n"

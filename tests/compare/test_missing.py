@@ -25,7 +25,7 @@ def test_a_folder_that_lacks_runs_says_so(tmp_path, suite, capsys):
 def test_other_networks_than_the_suite_names_are_expected_everywhere(tmp_path, suite):
     out = tmp_path / "out"
     suite.write_text(suite.read_text() + suite.read_text().split("version = 1\n")[1].replace('"tiny"', '"again"'))
-    mine = ["--architecture", "made", "--arch-option", "hidden=4"]
+    mine = ["--architecture", "made", "--architecture-option", "hidden=4"]
     assert run("run", suite, "--out", out, "--quiet", "--jobs", 1, *mine) == 0
     every = [record for _, record in records(out)]
     assert missing.sentence(out, every) == ""

@@ -10,6 +10,7 @@ from example_records import EXACT, folder_of, spread
 
 from vanbench.compare.judge.collect import collect, summarise
 from vanbench.compare.show.figures import error_over_size, ln_z_over_time, write_plots
+from vanbench.exact import InputError
 
 
 @pytest.fixture
@@ -52,3 +53,11 @@ def test_points_are_the_errors(folder: Path) -> None:
 def test_records_without_references_are_drawn_too(tmp_path: Path) -> None:
     folder = folder_of(tmp_path, spread(1e-3), lengths=(4,), s=0.0)
     assert len(write_plots(folder)) == 2
+
+
+def test_figures_for_print(folder: Path) -> None:
+    written = write_plots(folder, ("pdf", "svg"))
+    assert [path.suffix for path in written] == [".pdf", ".svg"] * 2
+    assert all(path.read_bytes().lstrip()[:5] in (b"%PDF-", b"<?xml") for path in written)
+    with pytest.raises(InputError, match="unknown format of a figure 'jpg'"):
+        write_plots(folder, ("jpg",))

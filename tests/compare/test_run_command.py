@@ -62,7 +62,17 @@ def test_run_with_a_network_of_ones_own(
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     code = run(
-        "run", suite, "--out", "o", "-j", "1", "-q", "--architecture", "ones_own:Mine", "--arch-option", "scale=2"
+        "run",
+        suite,
+        "--out",
+        "o",
+        "-j",
+        "1",
+        "-q",
+        "--architecture",
+        "ones_own:Mine",
+        "--architecture-option",
+        "scale=2",
     )
     assert code == 0
     assert "ones_own:Mine(scale=2)" in capsys.readouterr().out
@@ -130,9 +140,10 @@ def test_a_killed_track_goes_on_from_its_checkpoint(tmp_path: Path, monkeypatch,
         patched.setattr("vanbench.neural.callbacks.CHECKPOINT_SECONDS", 0.0)
         patched.setattr("vanbench.neural.log.RunLog.frame", _interrupted)
         assert run(*options, "--out", tmp_path / "killed") == 130
-    assert "with --resume goes on" in capsys.readouterr().err
+    assert "the same command goes on" in capsys.readouterr().err
     assert [path.name for path in (tmp_path / "killed").iterdir()] == ["checkpoint"]
-    assert run(*options, "--out", tmp_path / "killed", "--resume") == 0
+    assert run(*options, "--out", tmp_path / "killed") == 0
+    assert "going on from the checkpoint" in capsys.readouterr().err
     (whole,), (resumed,) = ([one.rows for _, one in records(tmp_path / name)] for name in ("whole", "killed"))
     assert resumed == whole
 

@@ -14,7 +14,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from vanbench.compare.run.record import Record
-from vanbench.compare.show.tables import AXES, growth_of, render, scientific, table, with_error, write_tables
+from vanbench.compare.show.tables import AXES, column, growth_of, render, scientific, table, with_error, write_tables
 from vanbench.exact import InputError
 from vanbench.exact.files import write_json
 
@@ -58,11 +58,47 @@ def test_markdown_shows_value_and_standard_error(folder: Path) -> None:
 
 
 def test_latex_is_booktabs_with_escaped_names(tmp_path: Path) -> None:
-    text = render(table(folder_of(tmp_path, spread(1e-3), task="a_task"), "size"), "latex")
+    text = render(table(folder_of(tmp_path, spread(1e-3), task="a_task"), "size"), "latex", columns=["task", "value"])
     assert r"\toprule" in text
     assert r"a\_task" in text
     assert re.search(r"\\num\{-0\.41\d+\(\d\d\)\}", text)  # siunitx: the uncertainty in units of the last places
     assert "±" not in text.split(r"\end{tabular}")[0]
+
+
+def test_latex_fits_a_page(folder: Path) -> None:
+    head = render(table(folder, "size"), "latex").split(r"\midrule")[0].splitlines()[-1]
+    assert head == r"network & shape & $\ln Z$ & exact & error \\"  # one task, one s, one t: not in every row
+
+
+def test_columns_are_chosen_by_their_headings(folder: Path) -> None:
+    cases = table(folder, "size")
+    columns = [column(name) for name in ("network", "error", "cpu_s")]
+    assert columns == ["architecture", "error", "cpu_s"]
+    assert [cell.strip() for cell in render(cases, "md", columns=columns).splitlines()[0].split("|")[1:-1]] == [
+        "network", "error", "CPU (s)",
+    ]  # fmt: skip
+    assert list(pd.read_csv(io.StringIO(render(cases, "csv", columns=columns)))) == [
+        "architecture", "error", "error_se", "cpu_s", "cpu_s_se",
+    ]  # fmt: skip
+    with pytest.raises(InputError, match="did you mean 'error'"):
+        column("eror")
+
+
+@pytest.mark.parametrize("form", ["md", "latex"])
+def test_networks_side_by_side(folder: Path, form: str) -> None:
+    cases = table(folder, "size")
+    text = render(cases, form, across="architecture", columns=["error"])
+    lines = [re.split(r"[|&]", line) for line in text.splitlines() if re.match(r"\|? ?(shape|[468]) ", line)]
+    cells = [[cell.strip(" \\") for cell in line if cell.strip(" \\")] for line in lines]
+    assert cells[0] == ["shape", "gru", "made"]
+    for shape, *errors in cells[1:]:
+        of = cases[cases["shape"] == shape].set_index("architecture")
+        for name, shown in zip(["gru", "made"] if len(errors) == 2 else ["made"], errors):
+            mantissa = re.search(r"(\d\.\d+)(?:\(\d+\))?e(-?\d+)", shown)
+            assert mantissa
+            assert float(f"{mantissa[1]}e{mantissa[2]}") == pytest.approx(of.error[name], rel=5e-3)
+    with pytest.raises(InputError, match="what is measured"):
+        render(cases, form, across="architecture", columns=["shape"])
 
 
 def test_zero_reference_shows_the_error_per_site_instead(tmp_path: Path) -> None:

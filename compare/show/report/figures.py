@@ -219,6 +219,8 @@ def _aside(times: pd.Series, index: int, present: Sequence[str]) -> pd.Series:
 
 def _time_axis(axis: Any, times: pd.Series) -> None:
     axis.set_xlabel("time t (inverse rates)")
+    if times.nunique() == 1:  # ticks beside it would suggest a scale
+        axis.set_xticks([times.iloc[0]])
     if times.min() > 0 and times.max() / times.min() > LOG_SPAN:
         axis.set_xscale("log")
 

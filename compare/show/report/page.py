@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import quote
@@ -28,7 +28,8 @@ from vanbench.exact import InputError
 from vanbench.exact.files import write_text
 
 NAME = "report.html"
-PART_MARKS = [(glyph, name, part_label(name)) for glyph, name in zip("○■◆▲▼", ("error", *PARTS))]
+Mark = tuple[str, int | str, str]  # glyph, number or name of its colour, what it stands for
+PART_MARKS: list[Mark] = [(glyph, name, part_label(name)) for glyph, name in zip("○■◆▲▼", ("error", *PARTS))]
 MOST_ROWS = 5000  # of one table; a browser sorts as many at once
 ORDER = ["task", "quantity", "s", "n_sites", "architecture", "t", "distance"]
 Named = tuple[str, Path, Record]  # the task's name on the page, the record's file, the record
@@ -43,6 +44,8 @@ class Section:
     question: str
     config: str
     panels: list[Panel]
+    marks: list[Mark]  # of the networks and the parts of an error that the panels show
+    part_marks: list[Mark]
 
 
 def write_report(folder: Path, out: Path | None = None) -> Path:
@@ -77,8 +80,7 @@ def render(folder: Path, stored: Sequence[tuple[Path, Record]], out: Path) -> st
         "title": _title(folder),
         "counts": _counts(summary, stored),
         "verdict": verdict(summary, [record for _, record in stored], missing.sentence(folder, [r for _, r in stored])),
-        "marks": [(GLYPHS[k % len(GLYPHS)], k % len(GLYPHS), name) for k, name in enumerate(networks)],
-        "part_marks": PART_MARKS,
+        "marks": _marks(networks, networks),
         "last": _capped(error_table(last, _links(named, address))),
         "every": _capped(error_table(scalar)) if len(scalar) > len(last) else None,
         "growth": growth_table(summary),
@@ -113,10 +115,20 @@ def _section(number: int, name: str, rows: pd.DataFrame, record: Record, network
     held = {k: v for k, v in record.task.model_dump(mode="json").items() if v not in (None, "", {}, [])}
     params = ", ".join(f"{k} = {v}" for k, v in record.params.items() if v not in ({}, [], None))
     shapes = ", ".join(dict.fromkeys(rows.sort_values("n_sites")["shape"]))
-    tilt, tracker = record.task.observable, record.task.method
+    tilt, tracker = record.task.observable, record.method
     question = f"{record.system}, {params}; shapes {shapes}; {tilt} tilted by s; tracker {tracker}"
     panels = list(task_panels(rows, networks, f"f{number}"))
-    return Section(f"task-{number}", name, question, json.dumps(held, indent=2, ensure_ascii=False), panels)
+    drawn = "".join(panel.svg for panel in panels)
+    marks = _marks(networks, set(rows.architecture))
+    parts = [mark for mark in PART_MARKS if f"var(--part-{mark[1]})" in drawn]
+    config = json.dumps(held, indent=2, ensure_ascii=False)
+    return Section(f"task-{number}", name, question, config, panels, marks, parts)
+
+
+def _marks(networks: Sequence[str], shown: Collection[str]) -> list[Mark]:
+    """Of those ``shown``; their place among all ``networks`` gives the glyph and the colour."""
+    n = len(GLYPHS)
+    return [(GLYPHS[k % n], k % n, name) for k, name in enumerate(networks) if name in shown]
 
 
 def _title(folder: Path) -> str:

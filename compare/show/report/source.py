@@ -25,11 +25,14 @@ def origins(stored: Sequence[Record]) -> list[tuple[str, str]]:
         versions = held.get("versions")
         if isinstance(versions, dict):
             add("versions", ", ".join(f"{k} {v}" for k, v in versions.items()))
-        add("precision", record.task.dtype)
+        add("imported from", held.get("imported_from"))
+        add("precision", None if record.imported else record.task.dtype)
         add("seeds", record.run.seed)
         add("task hash", f"{record.task.name}: {record.task_hash}")
         add("estimator of ln Z", record.estimator)
     lines = [(name, "; ".join(sorted(set(values)))) for name, values in described.items()]
-    hours = sum(record.wall_s for record in stored) / 3600
-    peak = max(record.peak_memory_mib for record in stored)
-    return [*lines, ("together", f"{hours:.2g} h of wall time, at most {peak:.0f} MiB a run")]
+    hours = sum(record.wall_s or 0.0 for record in stored) / 3600
+    peak = max(record.peak_memory_mib or 0.0 for record in stored)
+    if peak:  # else all were imported without their cost
+        lines.append(("together", f"{hours:.2g} h of wall time, at most {peak:.0f} MiB a run"))
+    return lines

@@ -14,7 +14,7 @@ from vanbench.compare.declare.parse import shape_text
 from vanbench.compare.judge.errors import PARTS
 from vanbench.compare.judge.growth import laws
 from vanbench.compare.run.record import Record
-from vanbench.compare.show.tables import scientific, with_error
+from vanbench.compare.show.tables import at_most, scientific, with_error
 from vanbench.compare.show.warned import marked
 from vanbench.exact.definitions.quantity import AXES
 
@@ -71,11 +71,13 @@ def error_table(rows: pd.DataFrame, links: dict[tuple, tuple[tuple[str, str], ..
         _plain("s", "s", AXES["s"]),
         _plain("t", "t", AXES["t"]),
         _plain("seeds", "seeds", "runs that differ in the seed alone"),
-        _part("error", "error", "the total against continuous time; relative where the quantity is"),
+        Column("error", "the total against continuous time; relative where the quantity is", _error),
         *(_part("network part" if name == "network" else name, name, part.meaning) for name, part in PARTS.items()),
         _part("error/site", "error_per_site", "|ln Z − exact| / N"),
         Column("value", "mean over seeds ± standard error", lambda r: _pair(r, "value", with_error)),
-        _plain("exact", "exact", "the exact vector in continuous time"),
+        _plain("exact", "exact", "the reference in continuous time"),
+        _name("reference", "source", "what the exact value is from"),
+        _part("ref. error", "uncertainty", "of the reference; an error below it reads ≤"),
         _plain("ESS", "ess", "effective sample size, as a fraction of the samples"),
         _plain("CPU (s)", "cpu_s", "of one run"),
         _plain("parameters", "parameters", "of the network"),
@@ -128,7 +130,12 @@ def run_table(named: Sequence[tuple[str, Path, Record]], address: Callable[[Path
         Column("seed", "of the run", lambda r: _number(r["record"].run.seed)),
         Column("commit", "of the code; * has changes on top", lambda r: Cell(commit_text(r["record"])), numeric=False),
         _name("device", "device", "where the network ran"),
-        Column("precision", "of the network", lambda r: Cell(r["record"].task.dtype), numeric=False),
+        Column(
+            "precision",
+            "of the network",
+            lambda r: Cell("" if r["record"].imported else r["record"].task.dtype),
+            numeric=False,
+        ),
         Column("wall (s)", "time passed", lambda r: _number(r["record"].wall_s)),
         Column("CPU (s)", "processor time", lambda r: _number(r["record"].cpu_s)),
         Column("memory (MiB)", "peak, resident", lambda r: _number(r["record"].peak_memory_mib)),
@@ -198,6 +205,11 @@ def _plain(heading: str, field: str, hint: str) -> Column:
 
 def _part(heading: str, field: str, hint: str) -> Column:
     return Column(heading, hint, lambda r: _pair(r, field, scientific))
+
+
+def _error(row: dict[str, Any]) -> Cell:
+    limit = at_most(row) if "uncertainty" in row else math.nan
+    return Cell(f"≤ {limit:.1e}", limit) if math.isfinite(limit) else _pair(row, "error", scientific)
 
 
 def _number(value: Any) -> Cell:

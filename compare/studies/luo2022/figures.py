@@ -17,6 +17,12 @@ from vanbench.exact.definitions.quantities import SPINS
 COLOURS = dict(zip(SPINS, ("tab:blue", "tab:orange", "tab:green")))
 LABELS = {f"sigma_{a}": rf"$\langle\sigma^{a}\rangle$" for a in "xyz"}
 MARKERS = "osD^vP*X<>"
+WIDTH = r"-(wide-long|wide)$"  # what tells tasks of one method apart: the network, which has a marker of its own
+METHODS = {
+    "steady-var": "variational", "steady-mix": "variational, two norms", "steady-dyn": "dynamics",
+    "steady-var-dyn": "variational, then dynamics", "steady-mix-dyn": "two norms, then dynamics",
+    "steady-gates": "matrix products",
+}  # fmt: skip
 CURVES = {"ring": "exact-ring.csv", "lattice": "exact-lattice.csv", "large-energy": "exact-large-energy.csv"}
 STEADY_CURVES = {"3x3": "exact-lattice-steady.csv"}
 LINE = Line2D([], [], color="k", lw=1.2, label="lines: exact")
@@ -71,30 +77,30 @@ def _exact_curve(task: str, group: pd.DataFrame, references: Path) -> pd.DataFra
 
 
 def steady(frame: pd.DataFrame, path: Path, references: Path) -> Path:
-    """A panel for each size and spin: the end of each run against the varied parameter, a marker for each method."""
+    """A panel for each size and method: the three spins at the end of each run against the varied parameter."""
     end = last_only(frame[frame.parameter.notna()])
-    methods = list(end.groupby(["task", "network"]).groups)
-    looks = {method: (MARKERS[(i + 5 * (i // 10)) % 10], f"C{i % 10}") for i, method in enumerate(methods)}
-    shapes = end.sort_values("n_sites")["shape"].unique()
-    kinds = [(shape, spin) for shape in shapes for spin in SPINS]
-    figure, axes = _canvas(len(kinds), columns=len(SPINS))
-    for (shape, spin), axis in zip(kinds, axes):
-        here = end[(end["shape"] == shape) & (end.quantity == spin)]
-        known = _exact_steady(here, spin, references)
-        axis.errorbar(known.index, known.exact, known.exact_stderr, fmt="k-", lw=1, capsize=2)
-        for (task, network), curve in here.groupby(["task", "network"]):
-            marker, colour = looks[(task, network)]
-            mean = curve.groupby("parameter").agg(value=("value", "mean"), stderr=("stderr", "mean"))
-            axis.errorbar(
-                mean.index, mean.value, mean.stderr, fmt=marker, color=colour, ms=4.5, mfc="none",
-                label=f"{task}, {network}",
-            )  # fmt: skip
-        axis.set_title(f"{LABELS[spin]}, {shape}", fontsize=9)
-        axis.set_xlabel(here.varied.iloc[0])
-        axis.set_ylabel(LABELS[spin])
-    handles = {label: handle for axis in axes for handle, label in zip(*axis.get_legend_handles_labels())}
-    line = "lines: exact" + (" (16 spins: quantum trajectories)" if "16" in shapes else "")
-    return _finish(figure, path, [Line2D([], [], color="k", lw=1, label=line), _points(), *handles.values()])
+    end = end.assign(method=end.task.str.replace(WIDTH, "", regex=True))
+    panels = list(end.sort_values("n_sites").groupby(["n_sites", "shape", "method"], sort=True))
+    looks = dict(zip(sorted(end.network.unique()), MARKERS))
+    figure, axes = _canvas(len(panels), columns=3)
+    for ((_, shape, method), group), axis in zip(panels, axes):
+        for spin, values in group.groupby("quantity"):
+            known = _exact_steady(values, str(spin), references)
+            axis.errorbar(known.index, known.exact, known.exact_stderr, color=COLOURS[str(spin)], lw=1.2, capsize=2)
+            for network, curve in values.groupby("network"):
+                mean = curve.groupby("parameter").agg(value=("value", "mean"), stderr=("stderr", "mean"))
+                axis.errorbar(
+                    mean.index, mean.value, mean.stderr, fmt=looks[str(network)], ms=4.5, mfc="none", lw=1,
+                    color=COLOURS[str(spin)],
+                )  # fmt: skip
+        axis.set_title(f"{shape}: {METHODS.get(str(method), method)}", fontsize=8)
+        axis.set_xlabel(group.varied.iloc[0])
+        axis.set_ylabel("spin average")
+        axis.set_ylim(-1.05, max(0.7, *axis.get_ylim()))
+    line = "lines: exact" + (" (16 spins: quantum trajectories)" if "16" in set(end["shape"]) else "")
+    spins = [Line2D([], [], color=colour, lw=2, label=LABELS[spin]) for spin, colour in COLOURS.items()]
+    networks = [Line2D([], [], color="k", ls="", marker=m, mfc="none", ms=4, label=name) for name, m in looks.items()]
+    return _finish(figure, path, [Line2D([], [], color="k", lw=1, label=line), _points(), *spins, *networks])
 
 
 def _exact_steady(here: pd.DataFrame, spin: str, references: Path) -> pd.DataFrame:
@@ -109,22 +115,22 @@ def _exact_steady(here: pd.DataFrame, spin: str, references: Path) -> pd.DataFra
 
 
 def strings(frame: pd.DataFrame, path: Path) -> Path:
-    """A panel for each size: the three spins at the end against the number of strings."""
+    """A panel for each size and spin: its average at the end against the number of strings, a point for each seed."""
     end = last_only(frame)
     end = end.assign(strings=end.network.str.extract(r"strings=(\d+)", expand=False).astype(int))
-    shapes = list(end.groupby("shape"))
-    figure, axes = _canvas(len(shapes))
+    panels = [(shape, group) for (_, shape), group in end.groupby(["n_sites", "shape"])]
+    figure, axes = _canvas(len(panels) * len(SPINS), columns=len(SPINS))
     counts = sorted(end.strings.unique())
-    for (shape, group), axis in zip(shapes, axes):
-        for spin, curve in group.sort_values("strings").groupby("quantity"):
-            axis.axhline(curve.exact.iloc[0], color=COLOURS[str(spin)], lw=1.2)
-            axis.plot([counts.index(k) for k in curve.strings], curve.value, "o", ms=4, color=COLOURS[str(spin)])
-        axis.set_xticks(range(len(counts)), [str(k) for k in counts])
-        axis.set_title(f"{shape}, {group.task.iloc[0]}", fontsize=9)
+    for k, ((shape, group), spin) in enumerate((panel, spin) for panel in panels for spin in SPINS):
+        axis, curve = axes[k], group[group.quantity == spin]
+        axis.axhline(curve.exact.iloc[0], color=COLOURS[spin], lw=1.2)
+        x = [counts.index(n) for n in curve.strings]
+        axis.errorbar(x, curve.value, curve.stderr, fmt="o", ms=4, color=COLOURS[spin], mfc="none", lw=1)
+        axis.set_xticks(range(len(counts)), [str(n) for n in counts])
+        axis.set_ylim(-0.75, 0.75)
+        axis.set_title(f"{shape}: {LABELS[spin]}", fontsize=9)
         axis.set_xlabel("strings (0: the raster path)")
-        axis.set_ylabel("spin average")
-    spins = [Line2D([], [], color=colour, marker="o", ms=4, label=LABELS[spin]) for spin, colour in COLOURS.items()]
-    return _finish(figure, path, [LINE, *spins, _points()])
+    return _finish(figure, path, [LINE, _points()])
 
 
 def curves(frame: pd.DataFrame, path: Path) -> Path:

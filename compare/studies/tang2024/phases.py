@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import matplotlib
 import numpy as np
 import pandas as pd
+from matplotlib.patches import Patch
 
 from vanbench.compare.declare.parse import shape_text
 from vanbench.compare.run.exact_tables import PUBLISHED_LAST
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SHOWN_TIMES = 6  # lines of a panel of curves
+MISSING = "lightgrey"
 
 
 def grouped(curves: Sequence[Curves]) -> list[dict[str, Curves]]:
@@ -56,15 +58,18 @@ def heat_maps(groups: Sequence[dict[str, Curves]]) -> Figure:
             else:
                 axis.set_axis_off()
         bar = figure.colorbar(images[-1], ax=used[-1], pad=0.02)
-        bar.ax.set_title("k")
+        bar.set_label("activity k, events per site and time")
         _lines(row[2], known, network)
+    clones = any(reference(sources).source == "clones" for sources in groups)
+    label = "grey: not run" + (", or too noisy" if clones else "")
+    figure.legend(handles=[Patch(facecolor=MISSING, hatch="//", edgecolor="w", label=label)], loc="outside lower left")
     return figure
 
 
 def _map(axis: Any, curve: Curves, top: float) -> Any:
     inside = (curve.t >= 1) & (curve.t <= 1000) & ~np.isclose(curve.t, PUBLISHED_LAST)
-    missing = "lightgrey" if curve.source == "clones" else "white"  # too noisy, or not run
-    colours = matplotlib.colormaps["viridis"].with_extremes(bad=missing)
+    colours = matplotlib.colormaps["viridis"].with_extremes(bad="none")
+    axis.patch.set(facecolor=MISSING, hatch="//", edgecolor="w")
     s, t = _edges(curve.s), _edges(curve.t[inside])
     image = axis.pcolormesh(
         s, t, np.ma.masked_invalid(curve.k[:, inside].T), vmin=0, vmax=top, cmap=colours, rasterized=True

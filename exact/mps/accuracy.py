@@ -1,0 +1,43 @@
+"""How far matrix products are to go: bonds that double until two of them agree, up to the largest."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from vanbench.exact.errors import InputError
+
+FIRST_BOND = 8  # below it nothing takes long
+LARGEST_BOND = 4096
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """bond
+        largest size between two sites.
+    tolerance
+        change of a value from half the bond to the whole, or from twice the time step to one, that is small enough:
+        relative for quantities whose errors are, absolute for the others.
+    dt
+        the time step; None: one that suits the rates.
+
+    Raises ``InputError`` for what is no bond, tolerance or time step.
+    """
+
+    bond: int = 64
+    tolerance: float = 1e-5
+    dt: float | None = None
+
+    def __post_init__(self) -> None:
+        if not 2 <= self.bond <= LARGEST_BOND:
+            raise InputError(f"bond = {self.bond}: give a whole number from 2 to {LARGEST_BOND}.")
+        if not 0 < self.tolerance < 1:
+            raise InputError(f"tolerance = {self.tolerance:g}: it must lie between 0 and 1.")
+        if self.dt is not None and not 0 < self.dt < math.inf:
+            raise InputError(f"dt = {self.dt:g}: the time step must be positive.")
+
+    @property
+    def bonds(self) -> list[int]:
+        """Two or more, each twice the one before, or nearly, up to the largest."""
+        halvings = max(1, math.ceil(math.log2(self.bond / FIRST_BOND)))
+        return [max(1, self.bond >> k) for k in range(halvings, -1, -1)]

@@ -1,0 +1,135 @@
+"""Trained parameters of a network, read from a file that may hold tensors and plain data but never code."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vanbench.exact import InputError
+from vanbench.exact.errors import optional
+from vanbench.neural.autoregressive import Autoregressive
+
+INSIDE = ("state_dict", "model_state_dict", "model")  # where training scripts keep it, beside an optimiser's
+BIAS = "site_bias"
+WALKING = ("clones", "guided-clones")  # whose networks, if any, steer
+
+
+def read(path: Path) -> dict[str, Any]:
+    """A state by the names of its parameters: ``.safetensors``, or what ``torch.save`` wrote (``weights_only``).
+
+    Of a checkpoint of `neural.track`, ``{"s": [...], "parameters": {name: (R, ...)}}``. Raises ``InputError``.
+    """
+    if not path.is_file():
+        raise InputError(f"state {str(path)!r} is no file.")
+    if path.suffix == ".safetensors":
+        torch_of = optional("safetensors.torch", "a .safetensors file")
+        try:
+            return torch_of.load_file(path)
+        except Exception as error:  # of the library's own kind
+            raise InputError(f"state {str(path)!r} is no readable safetensors file: {error}.") from error
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except MemoryError:
+        raise
+    except Exception as error:  # damaged bytes make torch raise all kinds
+        content = _checkpoint(path)
+        if content is None:
+            raise InputError(
+                f"state {str(path)!r} is nothing that torch.load(weights_only=True) takes: save net.state_dict()."
+            ) from error
+    return _state(path, content)
+
+
+def _checkpoint(path: Path) -> Any:
+    """A checkpoint of ours, which holds classes of trackers too."""
+    from vanbench.neural import trackers
+    from vanbench.neural.backend.checkpoint import ARRAYS
+
+    try:
+        with torch.serialization.safe_globals([*ARRAYS, *trackers.saved()]):
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception:
+        return None
+
+
+def _state(path: Path, content: Any) -> dict[str, Any]:
+    if isinstance(content, Mapping) and {"version", "config", "parameters"} <= content.keys():
+        _require_end(path, content["config"])
+        return {"s": content["config"]["s"], "parameters": dict(content["parameters"])}
+    for name in INSIDE:
+        if isinstance(content, Mapping) and isinstance(content.get(name), Mapping):
+            content = content[name]
+    tensors = isinstance(content, Mapping) and content and all(isinstance(v, Tensor) for v in content.values())
+    if not tensors:
+        raise InputError(f"state {str(path)!r} holds no tensors by name: save net.state_dict().")
+    return dict(content)
+
+
+def _require_end(path: Path, config: Mapping[str, Any]) -> None:
+    """Raise ``InputError`` for networks that are not the distribution at the end."""
+    from vanbench.neural import trackers
+
+    method = trackers.make(config["tracker"], config["tracker_options"])
+    if method.variant(config["target"]).middle or method.name in WALKING:
+        raise InputError(f"the networks in {str(path)!r}, by {method.name}, are not the distribution at the last time.")
+
+
+def of_field(state: Mapping[str, Any], s: float) -> dict[str, Tensor]:
+    """The parameters for a counting field, or the only ones. Raises ``InputError`` where a checkpoint has several, and
+    none for it."""
+    if "parameters" not in state:
+        return dict(state)
+    near = [r for r, trained in enumerate(state["s"]) if abs(trained - s) < 1e-9 or len(state["s"]) == 1]
+    if not near:
+        raise InputError(f"the checkpoint has no networks for s = {s:g}: it has {', '.join(map(str, state['s']))}.")
+    return {name: value[near[0]] for name, value in state["parameters"].items()}
+
+
+@torch.no_grad()
+def put(net: Autoregressive, state: Mapping[str, Tensor]) -> Autoregressive:
+    """Set the parameters of ``net``, or of the module that it wraps where the names are that one's.
+
+    Without ``site_bias``, the base's own bias of each site, it is zero. Raises ``InputError`` that names what is
+    missing, left over, or of another shape.
+    """
+    inner = getattr(net, "net", None)
+    target: nn.Module = net
+    if isinstance(inner, nn.Module) and set(state) <= set(inner.state_dict()) and not set(state) <= set(_own(net)):
+        target = inner
+    known, own = dict(target.state_dict()), _own(target)
+    missing = [name for name in own if name not in state and name != BIAS]
+    left = [name for name in state if name not in known]
+    if missing or left:
+        told = [f"lacks {_few(missing)}"] * bool(missing) + [f"has {_few(left)} beside it"] * bool(left)
+        raise InputError(f"the state is not of this {type(net).__name__}: it {' and '.join(told)}.")
+    for name, value in state.items():
+        if value.shape != known[name].shape:
+            here, there = tuple(known[name].shape), tuple(value.shape)
+            raise InputError(f"{name} has shape {there} in the state and {here} in this {type(net).__name__}.")
+        if not torch.isfinite(value).all():
+            raise InputError(f"{name} holds numbers that are not finite.")
+    if BIAS not in state or target is not net:
+        net.site_bias.zero_()
+    target.load_state_dict(dict(state), strict=False)
+    return net
+
+
+def digest(path: Path) -> str:
+    """16 hex digits of a file. Raises ``InputError`` where there is none."""
+    if not path.is_file():
+        raise InputError(f"state {str(path)!r} is no file.")
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+
+
+def _own(module: nn.Module) -> list[str]:
+    """What a state must have: parameters; buffers are made with the network."""
+    return [name for name, _ in module.named_parameters()]
+
+
+def _few(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
