@@ -31,7 +31,7 @@ class Processes:
     def begin(self) -> None:
         """Until each worker has begun a run."""
         self.scheduler = self._dask("scheduler", "--port", "0", "--no-dashboard", "--host", "127.0.0.1")
-        until((self.folder / "scheduler.json").exists, self.scheduler)
+        until(self._address, self.scheduler)
         self.workers = [self._dask("worker", "--no-nanny", "--nthreads", "1", "--no-dashboard") for _ in range(2)]
         arguments = "run", waiting_suite(self.folder), "--out", "out", "--scheduler", self._address()
         with self.errors.open("w") as told:
@@ -49,7 +49,9 @@ class Processes:
         return self.all[-1]
 
     def _address(self) -> str:
-        return re.findall(r"tcp://[\d.:]+", (self.folder / "scheduler.json").read_text())[0]
+        """Of the scheduler; empty as long as it has told none."""
+        file = self.folder / "scheduler.json"
+        return "".join(re.findall(r"tcp://[\d.:]+(?=\")", file.read_text())[:1]) if file.exists() else ""
 
     def told(self) -> str:
         return self.errors.read_text()
