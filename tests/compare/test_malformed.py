@@ -217,7 +217,7 @@ def test_no_record_breaks_a_command(tmp_path_factory, run: Path, text: str, comm
 
 
 @pytest.mark.slow  # a tenth of a second each
-@settings(max_examples=2000, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=1000, deadline=None, suppress_health_check=list(HealthCheck))
 @given(damaged(), commands, st.booleans())
 def test_none_of_many_records_breaks_a_command(tmp_path_factory, run: Path, text: str, command: str, linked: bool):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
