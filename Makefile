@@ -6,7 +6,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 OUT ?= validation
 
-.PHONY: validate test test-slow lint benchmark mutation clean
+.PHONY: validate test test-slow lint docs benchmark mutation clean
 
 validate: .venv/.base
 	$(BIN)/vanbench run validate --out $(OUT)
@@ -29,8 +29,11 @@ lint: .venv/.test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+docs: .venv/.docs
+	$(BIN)/mkdocs build --quiet
+
 clean:
-	rm -rf .venv validation runs .mutation
+	rm -rf .venv validation runs site .mutation
 
 # The command line needs less than the tests do, so that a first validation does not wait for QuTiP and QuSpin.
 .venv/.base: pyproject.toml constraints.txt
@@ -42,6 +45,10 @@ clean:
 
 .venv/.test: .venv/.base
 	$(PIP) -e '.[test]'
+	@touch $@
+
+.venv/.docs: .venv/.base
+	$(PIP) -e '.[docs]'
 	@touch $@
 
 .venv/.mutation: .venv/.test

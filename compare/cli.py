@@ -28,6 +28,7 @@ COMMANDS = (
     "exact",
     "track",
     "learn",
+    "equilibrium",
     "cycles",
     "run",
     "import_",

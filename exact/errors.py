@@ -23,7 +23,7 @@ def optional(module: str, what: str) -> Any:
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        if error.name != package:
+        if (error.name or "").partition(".")[0] != package:
             raise
         raise InputError(f"{what} needs {package}: python -m pip install {package}.") from None
 

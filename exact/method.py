@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from vanbench.exact.definitions.connections import Connections
 from vanbench.exact.definitions.quantities import given
-from vanbench.exact.definitions.quantity import CLASSICAL, LANCZOS
+from vanbench.exact.definitions.quantity import CLASSICAL, LANCZOS, QUSPIN
 from vanbench.exact.definitions.states import SAMPLED, available_memory, require_memory
 from vanbench.exact.definitions.system import System
 from vanbench.exact.errors import InputError
@@ -39,6 +39,11 @@ def choose(
         )
     if method == "auto":
         method = _auto(system, layout, balanced, order)
+    if method == QUSPIN:
+        from vanbench.exact import quspin_route
+
+        quspin_route.check(system)
+        return method
     advice = "the method 'auto'" if method == "sparse" else SAMPLED
     require_memory(needed(system, layout, order, method), f"method {method!r} on {layout.size} states", advice)
     return method

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vanbench.exact.definitions.quantities import EXACT_DEFAULT, QUANTITIES, asked, given, kind_of, order_of, row_of
-from vanbench.exact.definitions.quantity import CLASSICAL, DMRG, LINDBLAD, MPS, QUANTUM, VECTORS, Quantity
+from vanbench.exact.definitions.quantity import CLASSICAL, DMRG, LINDBLAD, MPS, QUANTUM, QUSPIN, VECTORS, Quantity
 from vanbench.exact.definitions.system import System
 from vanbench.exact.errors import InputError, Unstable, unknown
 from vanbench.exact.tidy import Row, Table
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MATRIX_PRODUCTS = (MPS, DMRG)
-METHODS = ("auto", "dense", "sparse", "lanczos", "krylov", *MATRIX_PRODUCTS)
+METHODS = ("auto", "dense", "sparse", "lanczos", "krylov", QUSPIN, *MATRIX_PRODUCTS)
 LATEST = 1e9  # time units (errors of ln Z grow like t |W| 1e-16), and Euler steps
 
 
@@ -50,9 +50,10 @@ def solve(
     leads may be one that the start never reaches, and ``ln_Z / t`` then tends to a smaller value than ``scgf``.
 
     ``method``: ``lanczos`` (certified, where detailed balance holds), ``sparse``, ``krylov`` (matrix-free), ``dense``,
-    or ``auto``; what was taken stands in ``frame.attrs["method"]``. ``bound`` is an error bound where the method gives
-    one, which Lanczos does; ``bound_kind`` is ``certified`` for ``ln_Z``, whose error never exceeds it, and
-    ``estimated`` for all else; a row without a bound has no known error.
+    ``quspin`` (built and evolved by that package: an independent check), or ``auto``; what was taken stands in
+    ``frame.attrs["method"]``. ``bound`` is an error bound where the method gives one, which Lanczos does;
+    ``bound_kind`` is ``certified`` for ``ln_Z``, whose error never exceeds it, and ``estimated`` for all else; a row
+    without a bound has no known error.
     ``folder``: where long Lanczos runs are saved, and resumed from.
 
     At any size, by matrix products: ``mps`` evolves (TEBD), ``dmrg`` finds the leading eigenvector where detailed
@@ -144,7 +145,7 @@ def _rows(system: System, layout: Any, ask: Any, how: str) -> Iterator[Row]:
 
 def is_lindblad(system: System, method: str) -> bool:
     """Whether density matrices answer, not the vectors over outcomes."""
-    return system.quantum is not None and method not in METHODS[1:]
+    return system.quantum is not None and (method not in METHODS[1:] or method == QUSPIN)
 
 
 def require_values(table: Table, scheme: str, dt: float | None) -> None:
@@ -160,13 +161,13 @@ def asked_of(system: System, names: Sequence[str] | None, method: str) -> list[Q
     Raises ``InputError`` for what the method does not give.
     """
     kind = kind_of(system)
-    if kind == QUANTUM and method not in METHODS[1:]:
+    if is_lindblad(system, method):
         return asked(names or EXACT_DEFAULT[QUANTUM], (LINDBLAD,), QUANTUM)
-    if method in MATRIX_PRODUCTS:
+    if method in (QUSPIN, *MATRIX_PRODUCTS):
         known = given(method, kind)
         for name in (name for name in names or () if name in QUANTITIES and name not in known):
             raise InputError(f"method {method!r} gives {', '.join(known) or 'nothing'} of {system.name}, no {name}.")
-        defaults = [name for name in EXACT_DEFAULT[kind] if name in known] if method == MPS else known
+        defaults = [name for name in EXACT_DEFAULT[kind] if name in known] if method != DMRG else known
         return asked(names or defaults, (method,), kind)
     if names is None:
         return [row for row in map(row_of, EXACT_DEFAULT[CLASSICAL]) if kind in row.systems]
@@ -198,6 +199,8 @@ def _checked(
     if scheme not in ("continuous", "euler"):
         raise unknown("scheme", scheme, ["continuous", "euler"])
     if scheme == "euler":
+        if method == QUSPIN:
+            raise InputError("method 'quspin' evolves in continuous time: take 'sparse' for Euler steps.")
         if dt is None or not 0 < dt < np.inf:
             raise InputError("the Euler scheme needs a positive time step: give dt (--dt).")
         if grid.max(initial=0.0) / dt > LATEST:

@@ -23,12 +23,12 @@ def evaluate(
     system: common.System,
     shape: common.Shape,
     state: Annotated[
-        Path, typer.Option(help="Trained parameters: .safetensors, torch.save(net.state_dict()), or a checkpoint.")
+        Path, typer.Option(help="Trained parameters: .safetensors, a state_dict as torch saves it, or a checkpoint.")
     ],
     s: Annotated[str, typer.Option("--s", help="Counting fields, like 0.1,0.2.")],
     times: Annotated[str, typer.Option(help="Of the exact distributions, like 1,10 or 0.5:5:0.5.")],
     architecture: Annotated[str, typer.Option(help=common.OUTSIDE)] = "made",
-    arch_option: Annotated[list[str] | None, typer.Option(help="NAME=VALUE, a hyperparameter of the network.")] = None,
+    architecture_option: common.ArchitectureOption = None,
     param: common.Params = None,
     quantities: Annotated[str | None, typer.Option(help="Averages to compare, names joined by commas.")] = None,
     observable: common.Observable = "activity",
@@ -44,7 +44,7 @@ def evaluate(
 
     check_format(form)
     built = build(system, parse.shape(shape), **common.parameters(param, initial))
-    options = parse.options(arch_option or [], "--arch-option")
+    architecture, options = parse.architecture(architecture, architecture_option or [])
     names = parse.names(quantities) if quantities else None
     trained = networks(built, architecture, state, options)
     table = judged(built, trained, parse.numbers(s, "--s"), parse.numbers(times, "--times"), names, observable)

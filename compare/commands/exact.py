@@ -22,8 +22,8 @@ Any size by matrix products: vanbench exact fa --shape 100 --s 0.1 --times 1,10 
 Temperature axis: vanbench exact ising --shape 4x4 --temperatures 1:4:0.5"""
 
 METHODS = (
-    "How to compute it; auto chooses. Others: dense, sparse, lanczos, krylov; open quantum systems: liouvillian, povm, "
-    "qutip; of any size: mps (all times), dmrg (theta), cloning."
+    "How to compute it; auto chooses. Others: dense, sparse, lanczos, krylov, quspin; open quantum systems: "
+    "liouvillian, povm, qutip, quspin; of any size: mps (all times), dmrg (theta), cloning."
 )
 
 

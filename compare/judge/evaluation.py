@@ -73,8 +73,9 @@ def probabilities(system: System, network: Autoregressive) -> np.ndarray:
     """Of all configurations, in ``StateSpace`` order. Raises ``InputError`` for a network of another shape."""
     if (network.shape, network.local_dim) != (tuple(system.shape), system.local_dim):
         raise InputError(f"the network is for shape {network.shape} and d = {network.local_dim}, not for {system!r}.")
-    chunks = (torch.from_numpy(np.ascontiguousarray(x)) for _, x in StateSpace(system).chunks(1 << 12))
-    return np.concatenate([network.log_prob(x).double().exp().numpy() for x in chunks])
+    device = network.site_bias.device
+    chunks = (torch.from_numpy(np.ascontiguousarray(x)).to(device) for _, x in StateSpace(system).chunks(1 << 12))
+    return np.concatenate([network.log_prob(x).double().exp().cpu().numpy() for x in chunks])
 
 
 def _left(system: System, s: float, observable: str) -> np.ndarray:

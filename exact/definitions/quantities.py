@@ -26,6 +26,7 @@ from vanbench.exact.definitions.quantity import (
     MPS,
     NETWORKS,
     QUANTUM,
+    QUSPIN,
     QUTIP,
     SUMMED,
     TRANSFER,
@@ -45,8 +46,8 @@ EXACT_DEFAULT = {CLASSICAL: ("ln_Z", "activity", "density", "scgf"), QUANTUM: ("
 TRACK_DEFAULT = {CLASSICAL: ("ln_Z", "density"), QUANTUM: ("ln_Z", *SPINS)}
 
 ANY = (CLASSICAL, QUANTUM)
-ALL = (VECTORS, LANCZOS, MPS, CLONING, LINDBLAD, NETWORKS)
-CONFIGURATIONS = (VECTORS, LANCZOS, MPS, NETWORKS)
+ALL = (VECTORS, LANCZOS, QUSPIN, MPS, CLONING, LINDBLAD, NETWORKS)
+CONFIGURATIONS = (VECTORS, LANCZOS, QUSPIN, MPS, NETWORKS)
 STATES = (LINDBLAD, MPS, QUTIP, NETWORKS)
 LEADING = (VECTORS, LANCZOS, DMRG)
 ISING = (ENUMERATION, KAUFMAN, TRANSFER, MONTECARLO)
@@ -80,7 +81,7 @@ def _classical() -> list[Quantity]:
         Quantity("density_profile", by_site, "Density of each site at t.", by=CONFIGURATIONS, observe=_up_by_site),
         Quantity("instantaneous_activity", st, "exp(-s) <r>/N at t.", by=CONFIGURATIONS, observe=_rate, **rate),
         Quantity("trajectory_density", st, "Density averaged along the s-ensemble.", by=(*LEADING, MPS)),
-        Quantity(DISTRIBUTION, (*st, "state"), "Probabilities at t.", ANY, (VECTORS, LINDBLAD, QUTIP, SUMMED)),
+        Quantity(DISTRIBUTION, (*st, "state"), "Probabilities at t.", ANY, (VECTORS, LINDBLAD, QUTIP, QUSPIN, SUMMED)),
         Quantity(
             "scgf", ("s",), "theta(s), leading eigenvalue of W_s.", ANY, (*LEADING, CLONING, LINDBLAD), extensive=True
         ),

@@ -26,7 +26,8 @@ COUNTED = ("site", "state", "distance")  # axes that are whole numbers
 CLASSICAL, QUANTUM, EQUILIBRIUM = "classical", "open quantum", "equilibrium"
 # What gives a quantity. VECTORS: the methods dense, sparse and krylov; LINDBLAD: liouvillian and povm; SUMMED: networks
 # summed over all configurations; UNASKED: networks, whatever they are asked.
-VECTORS, LANCZOS, CLONING, LINDBLAD, QUTIP = "vectors", "lanczos", "cloning", "lindblad", "qutip"
+VECTORS, LANCZOS, CLONING, LINDBLAD = "vectors", "lanczos", "cloning", "lindblad"
+QUTIP, QUSPIN = "qutip", "quspin"
 MPS, DMRG = "mps", "dmrg"
 NETWORKS, SUMMED, UNASKED = "networks", "networks (summed)", "networks (unasked)"
 ENUMERATION, KAUFMAN, TRANSFER, MONTECARLO = "enumeration", "kaufman", "transfer", "montecarlo"

@@ -10,6 +10,7 @@ import numpy as np
 
 from vanbench.exact.definitions.field import occupation
 from vanbench.exact.definitions.quantities import order_of
+from vanbench.exact.definitions.quantity import QUSPIN
 from vanbench.exact.definitions.system import System
 from vanbench.exact.errors import InputError
 from vanbench.exact.matrixfree import krylov
@@ -29,8 +30,7 @@ SHARED = "the largest eigenvalue is degenerate: classes of states that no moves 
 
 def rows(system: System, layout: Layout, ask: Question, how: str) -> Iterator[Row]:
     """One row a quantity and time from the evolved vectors themselves, by the method ``how``."""
-    matrix_free = how == "krylov"
-    stored = None if matrix_free else generator(system, ask.s, ask.observable, space=layout.space)
+    stored = None if how in ("krylov", QUSPIN) else generator(system, ask.s, ask.observable, space=layout.space)
     note = _unstable(stored, system, layout, ask)
     if note:
         yield from _no_value(ask, ask.times.tolist(), note)
@@ -54,8 +54,14 @@ def _path(system: System, layout: Layout, ask: Question, order: int, how: str) -
     if how == "krylov":
         yield from krylov.evolve(system, ask.s, ask.times, ask.observable, order, ask.dt, layout, ask.progress)
         return
-    dense = how == "dense"
-    for now in evolve(system, ask.s, ask.times, ask.observable, order, ask.dt, layout.space, dense, ask.progress):
+    if how == QUSPIN:
+        from vanbench.exact import quspin_route
+
+        path = quspin_route.evolve(system, ask.s, ask.times, ask.observable, order)
+    else:
+        dense = how == "dense"
+        path = evolve(system, ask.s, ask.times, ask.observable, order, ask.dt, layout.space, dense, ask.progress)
+    for now in path:
         yield Evolved(now.t, now.logs, np.stack([layout.from_states(p) for p in now.derivatives]))
 
 

@@ -1,4 +1,4 @@
-"""The same models in QuTiP and QuSpin, built by them from Pauli matrices: independent references. Imported lazily."""
+"""The same models in QuTiP, built by it from Pauli matrices: an independent reference. Imported lazily."""
 
 from __future__ import annotations
 
@@ -54,21 +54,6 @@ def tilted_qutip(model: Lindblad, s: float) -> np.ndarray:
     for g in jumps:
         out = out + np.expm1(-s) * qutip.sprepost(g, g.dag())
     return out.full()
-
-
-def hamiltonian_quspin(model: Lindblad) -> np.ndarray:
-    """``H`` as QuSpin builds it from Pauli strings, dense ``(2**N, 2**N)``, index 0 = all up."""
-    spin_basis_1d = optional("quspin.basis", "the Hamiltonian by QuSpin").spin_basis_1d
-    hamiltonian = optional("quspin.operators", "the Hamiltonian by QuSpin").hamiltonian
-
-    basis = spin_basis_1d(model.n_sites, pauli=1)  # 1: the operators are Pauli matrices, not spins 1/2
-    static = []
-    for part in model.hamiltonian:
-        for letters, c in pauli_strings(part.matrix).items():
-            sites = [site for site, letter in zip(part.sites, letters) if letter != "i"]
-            static.append([letters.replace("i", "") or "I", [[c.real, *(sites or [0])]]])
-    quiet = {"check_herm": False, "check_symm": False, "check_pcon": False}
-    return hamiltonian(static, [], basis=basis, dtype=np.complex128, **quiet).toarray()
 
 
 def _hermitian(rho: np.ndarray) -> np.ndarray:

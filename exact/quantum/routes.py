@@ -13,7 +13,7 @@ import scipy.sparse as sp
 from scipy.sparse.linalg import norm, spsolve
 
 from vanbench.exact.definitions.povm import OpenQuantum
-from vanbench.exact.definitions.quantity import QUTIP, Quantity
+from vanbench.exact.definitions.quantity import QUSPIN, QUTIP, Quantity
 from vanbench.exact.definitions.states import StateSpace, require_memory
 from vanbench.exact.definitions.system import System
 from vanbench.exact.errors import InputError
@@ -29,7 +29,8 @@ from vanbench.exact.sparse.propagate import evolve
 from vanbench.exact.sparse.signed import resolved
 from vanbench.exact.sparse.spectrum import top_and_gap
 
-METHODS = ("auto", "liouvillian", "povm", "qutip")
+FOREIGN = (QUTIP, QUSPIN)  # other packages: states of the plain evolution
+METHODS = ("auto", "liouvillian", "povm", *FOREIGN)
 DIRECT_SPINS = 6  # a sparse factorisation of 4^7 unknowns takes minutes and gigabytes
 LEADING = ("scgf", "gap")  # from the leading eigenvalues
 
@@ -55,10 +56,14 @@ def check(system: System, method: str, rows: Sequence[Quantity], order: int) -> 
     wants_steady = any(row.steady_of for row in rows)
     if wants_steady:
         steady.require_decay(model)
+        if method == QUSPIN:
+            raise InputError("method 'quspin' evolves states and finds no steady ones: take 'auto', 'povm' or 'qutip'.")
         if method in ("povm", "qutip") and model.n_sites > DIRECT_SPINS:
             raise InputError(f"method {method!r} finds steady states of up to {DIRECT_SPINS} spins: take 'auto'.")
-    if method == "qutip" and (others := [row.name for row in rows if QUTIP not in row.by and not row.observe]):
-        raise InputError(f"method 'qutip' gives states, no {others[0]}: take 'auto' or 'povm'.")
+    if method in FOREIGN and (others := [row.name for row in rows if QUTIP not in row.by and not row.observe]):
+        raise InputError(f"method {method!r} gives states, no {others[0]}: take 'auto' or 'povm'.")
+    if method == QUSPIN:
+        require_memory(16.0 * 40 * 4.0**model.n_sites, f"QuSpin's Liouvillian of {model.n_sites} spins")
     copies = [6 * (order + 1)]
     copies += [steady.STEADY_COPIES] if wants_steady else []
     copies += [steady.LEADING_COPIES] if any(row.name in LEADING for row in rows) else []
@@ -76,6 +81,11 @@ def states(
         from vanbench.exact.quantum.qutip_route import evolve_qutip
 
         for t, rho in zip(times, evolve_qutip(origin.model, origin.states, times)):
+            yield Seen(float(t), rho, np.zeros(0))
+    elif method == QUSPIN:
+        from vanbench.exact.quspin_route import evolve_lindblad
+
+        for t, rho in zip(times, evolve_lindblad(origin.model, origin.states, times)):
             yield Seen(float(t), rho, np.zeros(0))
     elif method == "povm":
         for seen in _povm_states(system, origin, s, times, order, dt if scheme == "euler" else None):

@@ -27,7 +27,7 @@ from vanbench.exact.quantum import routes
 from vanbench.exact.quantum.evolve import SCHEMES, check_scheme
 from vanbench.exact.quantum.liouvillian import Liouvillian
 from vanbench.exact.quantum.observables import one_site, pairs_by_distance, purity, spin_averages, two_point
-from vanbench.exact.quantum.routes import LEADING, METHODS, Seen, origin_of
+from vanbench.exact.quantum.routes import FOREIGN, LEADING, METHODS, Seen, origin_of
 from vanbench.exact.tidy import Row, Table
 
 COUNTERS = ("jumps", "activity")  # one and the same: the activity of an open quantum system is its jump count
@@ -52,14 +52,15 @@ def quantum_table(
     ``ln_Z``, ``activity``, ``susceptibility``, ``scgf``, ``gap`` of the quantum-jump count. Steady states have an
     estimated ``bound``: of rounding, over the slowest decay.
 
-    ``method``: ``liouvillian`` (what ``auto`` takes), ``povm`` (the real generator over outcomes) or ``qutip``
-    (``mesolve`` and ``steadystate``, at ``s = 0``). Schemes: ``continuous``, ``euler``, ``trapezoid``.
+    ``method``: ``liouvillian`` (what ``auto`` takes), ``povm`` (the real generator over outcomes), ``qutip``
+    (``mesolve`` and ``steadystate``) or ``quspin`` (states alone), both at ``s = 0``. Schemes: ``continuous``,
+    ``euler``, ``trapezoid``.
 
     Raises ``InputError`` for unknown names, bad times, a missing ``dt``, or more spins than memory holds.
     """
     origin, taken = origin_of(system), "liouvillian" if method == "auto" else method
     if quantities is None:
-        quantities = [name for name in EXACT_DEFAULT[QUANTUM] if method != "qutip" or QUTIP in row_of(name).by]
+        quantities = [name for name in EXACT_DEFAULT[QUANTUM] if method not in FOREIGN or QUTIP in row_of(name).by]
     asked_for = asked(quantities, (LINDBLAD,), QUANTUM)
     order = max((row.order or 0 for row in asked_for), default=0)
     fields, grid = _checked(system, origin.model.n_sites, s, times, asked_for, order, scheme, dt, observable, method)
@@ -114,8 +115,8 @@ def _checked(
     if not np.isfinite(grid).all() or (grid < 0).any():
         raise InputError("times must be finite and not negative.")
     check_scheme(scheme, dt, grid, order)
-    if method == "qutip" and (fields.any() or scheme != "continuous"):
-        raise InputError("method 'qutip' gives the states of the plain evolution: s = 0 in continuous time.")
+    if method in FOREIGN and (fields.any() or scheme != "continuous"):
+        raise InputError(f"method {method!r} gives the states of the plain evolution: s = 0 in continuous time.")
     if method == "povm" and scheme == "trapezoid":
         raise InputError("method 'povm' steps by the euler scheme or continuously: take 'auto' for the trapezoid.")
     return fields, grid

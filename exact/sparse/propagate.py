@@ -80,7 +80,7 @@ def evolve(
     """
     space = space or StateSpace(system)
     w = [generator(system, s, observable, k, space) for k in range(order + 1)]
-    stacked = _stack(w)
+    stacked = stack(w)
     growth = max(float(np.abs(part.sum(axis=0)).max()) for part in w[:2])
     powers, long = _Powers(w, dt), None
     state = np.zeros((order + 1, space.size))
@@ -212,7 +212,7 @@ def steps_of(times: np.ndarray, dt: float) -> np.ndarray:
     return steps
 
 
-def _stack(w: list[sp.csr_array]) -> sp.csr_array:
+def stack(w: list[sp.csr_array]) -> sp.csr_array:
     """``d/dt (p, p', p'') = [[W, 0, 0], [W', W, 0], [W'', 2 W', W]] (p, p', p'')`` (Leibniz)."""
     n = len(w)
     blocks = [[comb(i, j) * w[i - j] if i >= j else None for j in range(n)] for i in range(n)]

@@ -210,7 +210,21 @@ def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture) -> No
     assert capsys.readouterr().out == f"vanbench {version('vanbench')}\n"
 
 
-COMMANDS = ["exact", "track", "run", "table", "gate", "list", "learn", "predict", "cycles", "conform", "report"]
+COMMANDS = [
+    "exact",
+    "track",
+    "run",
+    "import",
+    "evaluate",
+    "table",
+    "gate",
+    "list",
+    "learn",
+    "predict",
+    "equilibrium",
+    "cycles",
+]
+COMMANDS += ["conform", "report"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

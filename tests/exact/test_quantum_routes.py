@@ -9,7 +9,7 @@ import pytest
 import qutip
 from scipy.linalg import expm
 
-from vanbench.exact import StateSpace, build, generator, solve
+from vanbench.exact import StateSpace, build, generator, quspin_route, solve
 from vanbench.exact.matrixfree.kernel import operator
 from vanbench.exact.quantum import (
     Jump,
@@ -32,7 +32,7 @@ from vanbench.exact.quantum.observables import (
     spin_averages,
     two_point,
 )
-from vanbench.exact.quantum.qutip_route import evolve_qutip, hamiltonian_quspin, operators, steady_qutip, tilted_qutip
+from vanbench.exact.quantum.qutip_route import evolve_qutip, operators, steady_qutip, tilted_qutip
 from vanbench.exact.quantum.steady import steady_state
 from vanbench.exact.sparse.propagate import evolve
 
@@ -73,7 +73,9 @@ def test_dynamics(case):
 @pytest.mark.parametrize("model", [tfim_model((3, 2), g=1.3), heisenberg_model((5,), Jx=0.9, Jy=1.8, B=0.4)])
 def test_hamiltonian_three_ways(model):
     own = Liouvillian(model).hamiltonian.toarray()
-    np.testing.assert_allclose(own, hamiltonian_quspin(model), atol=1e-13)  # sums of at most 18 couplings
+    parts = [(part.sites, part.matrix[::-1, ::-1]) for part in model.hamiltonian]  # up is index 1 there
+    theirs = quspin_route.operator(parts, model.n_sites, np.complex128).toarray()[::-1, ::-1]
+    np.testing.assert_allclose(own, theirs, atol=1e-13)  # sums of at most 18 couplings
     np.testing.assert_allclose(own, operators(model)[0].full(), atol=1e-13)
 
 

@@ -132,7 +132,7 @@ BAD = [
     (lambda: build("fa", ()), "positive integer"),
     (lambda: build("fa", (4, 0)), "positive integer"),
     (lambda: build("fa", (2.5,)), "positive integer"),
-    (lambda: build("fa", ("x",)), "shape = 'x'"),
+    (lambda: build("fa", ("x",)), "positive integer"),
     (lambda: build("fa", (float("nan"),)), "positive integer"),
     (lambda: build("fa", (4,), c=0.0), "between 0 and 1"),
     (lambda: build("fa", (4,), c=1.0), "between 0 and 1"),

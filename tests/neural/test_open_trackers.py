@@ -23,7 +23,7 @@ from vanbench.neural import build as network
 from vanbench.neural.backend.adam import Moments
 from vanbench.neural.quantum import Outcomes
 from vanbench.neural.trackers import Problem
-from vanbench.neural.trackers.projected.l1 import interpolated
+from vanbench.neural.trackers.projected.l1 import interpolated, ramped, step_residual
 from vanbench.neural.trackers.projected.residual import L1Fit, Residual
 
 SPINS = ["sigma_x", "sigma_y", "sigma_z"]
@@ -103,7 +103,7 @@ def test_the_sampled_gradient_is_that_of_the_summed_norm(neighbours):
         for p in net.parameters():
             p.add_(0.3 * torch.randn_like(p))
     problem = Problem(system, [0.0], "jumps", Ensemble(net), torch.Generator().manual_seed(2))
-    residuals = [Residual(0.7, 2.0, -0.5, -1.9, -0.4), Residual(0.3, 0.0, 1.0)]
+    residuals = [Residual(0.7, 2.0, -0.5, -1.9, -0.4), Residual(0.3, 0.0, 1.0, signs=-0.4)]
     before = {name: value + 0.1 for name, value in problem.ensemble.frozen().items()}
 
     moments = Moments.of(problem.ensemble.parameters.values())
@@ -119,6 +119,39 @@ def test_the_sampled_gradient_is_that_of_the_summed_norm(neighbours):
     stderr = found.std(0, ddof=1) / np.sqrt(len(found)) + 1e-12
     assert (abs(found.mean(0) - exact) / stderr).max() < 6  # Student's t, 11 degrees of freedom: 1e-4 each
     assert np.linalg.norm(found.mean(0) - exact) < 0.1 * np.linalg.norm(exact)
+
+
+def test_at_a_numerical_fixed_point_a_step_has_the_gradient_of_signs():
+    """The supplement's S24: ``grad C = tau d|L p|_1 - sum_x dp(x) sgn (L p)(x)`` where ``p`` is ``p_0``."""
+    torch.manual_seed(1)
+    system, tau = two_spins(), 0.03
+    net = network("made", (2,), 4, hidden=4).double().initialise(system.initial)
+    with torch.no_grad():
+        for p in net.parameters():
+            p.add_(0.3 * torch.randn_like(p))
+    problem = Problem(system, [0.0], "jumps", Ensemble(net), torch.Generator().manual_seed(2))
+    fit = L1Fit(problem, Moments.of(problem.ensemble.parameters.values()), 10, 0, 1e-2, full_summation=True)
+    gradients = []
+    for residuals in ([step_residual(2 * tau)], interpolated(1 / (1 + tau), "signs", 0.1)):
+        fit.optimiser.zero_grad()
+        fit._summed(residuals, problem.ensemble.frozen())
+        gradients.append(torch.cat([p.grad.flatten() for p in problem.ensemble.parameters.values()]).numpy())
+    np.testing.assert_allclose(gradients[0], (1 + tau) * gradients[1], atol=1e-12)
+    assert np.abs(gradients[0]).max() > 1e-3
+
+
+def test_a_ramp_ends_in_the_steady_state():
+    """S23 from the norm of ``L p`` to that of steps."""
+    assert [part.weight for part in ramped(0.1, 0.25)] == [0.25, 0.75]
+    assert ramped(0.1, 1.0) == [step_residual(0.1)]
+    found = follow(
+        "l1", [1.0, 3.0], "steady", dynamics=True, iterations=0, ramp=1.5, dt=0.1, epochs=80, learning_rate=0.01,
+        decay=1e-2,
+    )  # fmt: skip
+    want = solve(two_spins(), quantities=[f"steady_{name}" for name in SPINS]).sort_values("quantity").value.to_numpy()
+    assert abs(spins(found.records).reshape(3, 2)[:, 1] - want).max() < 4 * ADAM
+    with pytest.raises(InputError, match="dynamics = true"):
+        follow("l1", [1.0], "steady", ramp=1.0)
 
 
 def test_the_interpolations_end_in_both_objectives():

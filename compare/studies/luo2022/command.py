@@ -45,7 +45,7 @@ PARTS = {
     ),
     "repeats": (
         "(f) Repeated runs, their average, and interpolated objectives",
-        ("objective", "objective-norms", "objective-residuals"),
+        ("objective", "objective-ramp", "objective-signs", "objective-norms", "objective-residuals"),
     ),
 }
 PICTURES = {

@@ -4,14 +4,21 @@ In time ("dyn"): ``(1 - dt L/2) p_{t+dt} = (1 + dt L/2) p_t``, implicit trapezoi
 any step; ``dt`` is twice the published ``tau``. The steady state ("var"): ``min |L p|_1``, whose time counts
 iterations; or that first, and from its network steps in time ("var+dyn").
 
-With ``mix = w > 0`` the steady objective lies between that and a trapezoidal step of length ``span`` from ``p_0``, the
-network as it was at the last multiple of ``refresh`` iterations:
+Of the supplement's interpolations, with ``C = |p - p_0 - dt L (p + p_0)/2|_1`` of a step from ``p_0``:
 
-- ``between = "norms"``: ``(1 - w) |L p|_1 + w |p - p_0 - span L (p + p_0)/2|_1 / span``
-- ``between = "residuals"``: ``|(w/span) (p - p_0) - L ((1 - w/2) p + (w/2) p_0)|_1``
+- S23: ``lambda C + (1 - lambda) |L p|_1``, ``lambda`` raised from 0 to 1 over the time ``ramp`` while the dynamics
+  go on (``dynamics``, ``iterations = 0``): wrong on the way, accurate in the steady state. To change at once is
+  "var+dyn".
+- S25: ``lambda |L p|_1 - (1 - lambda) sum_x p(x) sgn (L p)(x)``, the sign held constant in the gradient: ``between =
+  "signs"``, ``lambda = 1 - mix``. Where ``p = p_0``, the gradient of ``C`` is of this form (S24), ``lambda / (1 -
+  lambda) = dt / 2``.
 
-Both are ``|L p|_1`` at ``w = 0`` and the step at ``w = 1``, and zero at the steady state for all ``w``. (The supplement
-of the publication interpolates too, S23 and S25; its text could not be consulted, and these two are our own.)
+With the other values of ``between``, ours, ``mix = w`` lies between the steady objective, ``w = 0``, and a step of
+length ``span``, ``w = 1``, from ``p_0``, the network as it was at the last multiple of ``refresh`` iterations; both
+are zero in the steady state:
+
+- ``"norms"``: ``(1 - w) |L p|_1 + w C / span``, which is S23 at a constant ``lambda = w / (w + (1 - w) span)``;
+- ``"residuals"``: ``|(w/span) (p - p_0) - L ((1 - w/2) p + (w/2) p_0)|_1``.
 """
 
 from __future__ import annotations
@@ -34,12 +41,13 @@ from vanbench.neural.trackers.projected.residual import L1Fit, Residual, cooled,
 
 @dataclass
 class Descent:
-    """Moments of Adam in time steps; for the steady state its own, its iterations so far, and ``p_0``."""
+    """Moments of Adam in time steps; for the steady state its own, its iterations so far, and ``p_0``; the time."""
 
     moments: Moments
     steady: Moments
     iterations: int = 0
     before: Parameters | None = None
+    t: float = 0.0  # of the steps in time so far
 
 
 @dataclass(frozen=True)
@@ -80,8 +88,15 @@ class L1(Tracker[Descent]):
     steady_decay: float = option(
         0.02, "target steady: the rate falls to this fraction in the second half of the iterations", above=0, most=1
     )
-    mix: float = option(0.0, "target steady: 0 minimises the norm of L p, 1 that of a time step", least=0, most=1)
-    between: str = option("norms", "target steady: how the two are mixed", among=("norms", "residuals"))
+    ramp: float = option(
+        0.0, "with dynamics: the time over which the objective turns from the steady state's to that of a step (S23)",
+        least=0,
+    )  # fmt: skip
+    mix: float = option(0.0, "target steady: 0 minimises the norm of L p, 1 what `between` says", least=0, most=1)
+    between: str = option(
+        "norms", "target steady: mixed with the norm of a step, in one norm with it, or with signs of L p (S25)",
+        among=("norms", "residuals", "signs"),
+    )  # fmt: skip
     span: float = option(0.1, "target steady: the length of that time step", above=0)
     refresh: int = option(10, "target steady: iterations after which it starts from the network as it is", least=1)
 
@@ -96,6 +111,8 @@ class L1(Tracker[Descent]):
     def init(self, problem: Problem) -> Descent:
         if list(problem.s) != [0.0]:
             raise InputError("the L1 objectives follow the plain evolution: take --s 0, or tdvp for a counting field.")
+        if self.ramp and not self.dynamics:
+            raise InputError("ramp is of steps in time towards the steady state: give dynamics = true as well.")
         if problem.target == "steady" and not (self.dynamics or self.iterations):
             raise InputError("iterations = 0: the steady objective needs at least 1.")
         if self.summed(problem):
@@ -105,14 +122,13 @@ class L1(Tracker[Descent]):
 
     def step(self, problem: Problem, state: Descent, limit: float) -> tuple[Descent, Step]:
         """In time, or one iteration towards the steady state."""
-        if problem.target == "time":
-            return state, self._in_time(problem, state, limit)
-        if not self.dynamics:
+        if problem.target == "steady" and not self.dynamics:
             state, loss = self._descend(problem, state, 1)
             return state, _conserved(1.0, problem, loss)
-        if state.iterations < self.iterations:
+        if problem.target == "steady" and state.iterations < self.iterations:
             state, _ = self._descend(problem, state, self.iterations)
-        return state, self._in_time(problem, state, limit)
+        step = self._in_time(problem, state, limit)
+        return replace(state, t=state.t + step.dt), step
 
     def observe(self, problem: Problem, state: Descent) -> Observed:
         if self.summed(problem):
@@ -127,10 +143,10 @@ class L1(Tracker[Descent]):
         """Whatever stops the iterations, the networks of before come back."""
         dt = limit / max(1, math.ceil(limit / self.dt - 1e-9))
         before, fit = problem.ensemble.frozen(), self._fit(problem, state.moments, self.learning_rate)
-        losses = []
+        residuals, losses = ramped(dt, min(1.0, state.t / self.ramp) if self.ramp else 1.0), []
         try:
             for epoch in range(self.epochs):
-                losses.append(fit.iterate([step_residual(dt)], before, cooled(epoch / self.epochs, self.decay)))
+                losses.append(fit.iterate(residuals, before, cooled(epoch / self.epochs, self.decay)))
         except Exception:
             problem.ensemble.load(before)
             raise
@@ -157,10 +173,18 @@ def step_residual(dt: float) -> Residual:
     return Residual(weight=1.0, own=1.0, flow=-dt / 2, old=-1.0, old_flow=-dt / 2)
 
 
+def ramped(dt: float, share: float) -> list[Residual]:
+    """``share`` of the objective of a step, the rest that of the steady state (S23)."""
+    parts = [replace(step_residual(dt), weight=share), Residual(weight=1 - share, own=0.0, flow=1.0)]
+    return [part for part in parts if part.weight]
+
+
 def interpolated(mix: float, between: str, span: float) -> list[Residual]:
-    """The objective between ``|L p|_1`` (``mix`` 0) and a step (1)."""
+    """The objective between ``|L p|_1`` (``mix`` 0) and a step, or signs (1)."""
     if mix == 0:
         return [Residual(weight=1.0, own=0.0, flow=1.0)]
+    if between == "signs":
+        return [Residual(weight=1 - mix, own=0.0, flow=1.0, signs=-mix)]
     if between == "norms":
         step = Residual(weight=mix, own=1 / span, flow=-0.5, old=-1 / span, old_flow=-0.5)
         return [Residual(weight=1 - mix, own=0.0, flow=1.0), step] if mix < 1 else [step]

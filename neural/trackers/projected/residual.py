@@ -31,13 +31,15 @@ GRADIENT_CHUNK = 1 << 13  # configurations whose activations are kept for one ba
 
 @dataclass(frozen=True)
 class Residual:
-    """``r(x) = own p(x) + flow (L p)(x) + old p_0(x) + old_flow (L p_0)(x)`` and its ``weight`` in the objective."""
+    """``r(x) = own p(x) + flow (L p)(x) + old p_0(x) + old_flow (L p_0)(x)`` and the ``weight`` of its norm in the
+    objective; with ``signs``, that times ``sum_x p(x) sgn r(x)`` as well, whose signs the gradient holds constant."""
 
     weight: float
     own: float
     flow: float
     old: float = 0.0
     old_flow: float = 0.0
+    signs: float = 0.0
 
 
 @dataclass
@@ -59,8 +61,8 @@ class _Terms:
             terms = abs(part.own) + abs(part.flow) * turnover + (part.old * self.old).abs()
             terms = terms + (part.old_flow * self.old_flow).abs()
             sign = torch.where(r.abs() > ROUNDING * torch.finfo(r.dtype).eps * terms, r.sign(), 0.0)
-            size += part.weight * r.abs()
-            own += part.weight * part.own * sign
+            size += part.weight * r.abs() + part.signs * sign
+            own += (part.weight * part.own + part.signs) * sign
             flow += part.weight * part.flow * sign
         return size, own, flow
 
@@ -110,11 +112,10 @@ class L1Fit:
         p = self.problem.ensemble.log_prob_all(self.states)[0].exp()
         flow = self.problem.derived(_generator)(p)
         old, old_flow = self._earlier(residuals, before)
-        parts = [
-            part.weight * (part.own * p + part.flow * flow + part.old * old + part.old_flow * old_flow).abs().sum()
-            for part in residuals
-        ]
-        loss = torch.stack(parts).sum()
+        loss = torch.zeros((), dtype=p.dtype, device=p.device)
+        for part in residuals:
+            r = part.own * p + part.flow * flow + part.old * old + part.old_flow * old_flow
+            loss = loss + part.weight * r.abs().sum() + part.signs * (p * r.detach().sign()).sum()
         loss.backward()
         return loss.detach()[None]
 

@@ -1,0 +1,83 @@
+"""Networks that minimise the Ising free energy, beside the exact one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from vanbench.compare.declare.task import Architecture, derived_seed
+from vanbench.exact import InputError
+from vanbench.exact.ising import solve
+from vanbench.exact.ising.lattice import abs_magnetization, check_couplings, check_temperatures, energy, sides
+from vanbench.neural import architectures
+from vanbench.neural.learning.free_energy import Minimum, Schedule, minimise
+
+QUANTITIES = ("free_energy", "energy", "abs_magnetization")
+REWEIGHTED = "free_energy_reweighted"
+
+
+def compare(
+    shape: tuple[int, ...],
+    temperatures: Sequence[float],
+    networks: Sequence[Architecture],
+    couplings: dict[str, Any] | None = None,
+    schedule: Schedule = Schedule(),  # noqa: B008 (frozen)
+    seeds: int = 1,
+    seed: int = 1,
+    report: Callable[[str], None] = lambda text: None,
+) -> pd.DataFrame:
+    """A row for each network, temperature, seed and quantity: ``value, stderr, exact, error, effective, cpu_s``.
+
+    All per site, of the periodic lattice with ``couplings`` ``J, h, plaquette``. ``free_energy`` is the network's own,
+    an upper bound in expectation whose excess is ``T KL(q | p) / N``; ``free_energy_reweighted`` corrects it.
+    Where no exact method reaches, Monte Carlo stands in for energy and magnetisation. Raises ``InputError``, before
+    anything is trained, for a network or a lattice that does not fit.
+    """
+    given = couplings or {}
+    sides(shape)
+    check_couplings(**given)
+    ts = check_temperatures(temperatures).tolist()
+    if seeds < 1:
+        raise InputError("at least one seed is needed.")
+    make = {one.label: partial(architectures.build, one.name, shape, 2, **one.options) for one in networks}
+    for net in make.values():
+        architectures.check_dtype(net(), "float64")
+    exact = solve(shape, ts, **given, quantities=QUANTITIES, seed=seed)
+    known = {(row["quantity"], row["T"]): row["value"] for row in exact.to_dict("records")}
+    rows = []
+    for label, net in make.items():
+        for T in ts:
+            for replica in range(seeds):
+                report(f"{label}: T = {T:g}, seed {replica + 1} of {seeds}")
+                own = derived_seed(f"ising/{T!r}", shape, seed, replica)
+                torch.manual_seed(own)
+                began = time.process_time()
+                found = minimise(net().double(), partial(energy, shape=shape, **given), T, schedule, own)
+                head = {"network": label, "T": T, "seed": replica + 1}
+                cost = {"effective": found.effective, "cpu_s": time.process_time() - began}
+                rows += [{**head, **row, **cost} for row in _rows(found, known, shape, given)]
+    return pd.DataFrame(rows)
+
+
+def _rows(
+    found: Minimum, known: dict[tuple, float], shape: tuple[int, ...], given: dict[str, Any]
+) -> list[dict[str, Any]]:
+    n = found.x.shape[1]
+    values = {
+        "free_energy": (found.free_energy(), n, "free_energy"),
+        REWEIGHTED: (found.reweighted(), n, "free_energy"),
+        "energy": (found.average(energy(found.x, shape, **given)), n, "energy"),
+        "abs_magnetization": (found.average(abs_magnetization(found.x)), 1, "abs_magnetization"),
+    }
+    rows = []
+    for name, ((value, stderr), per, of) in values.items():
+        exact = known.get((of, found.T), np.nan)
+        value, stderr = value / per, stderr / per
+        rows.append({"quantity": name, "value": value, "stderr": stderr, "exact": exact, "error": value - exact})
+    return rows

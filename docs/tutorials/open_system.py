@@ -1,0 +1,24 @@
+"""An open quantum system: the density matrix, the same by QuTiP, and a network of measurement outcomes."""
+
+import importlib.util
+
+import vanbench
+
+system = vanbench.build("tfim", 3)  # a chain that loses excitations, all spins up at first
+exact = vanbench.solve(system, times=[0.5, 1.0], quantities=["sigma_z", "purity"])
+print(exact[["quantity", "t", "value"]])
+
+if importlib.util.find_spec("qutip"):  # python -m pip install qutip
+    other = vanbench.solve(system, times=[0.5, 1.0], quantities=["sigma_z", "purity"], method="qutip")
+    assert abs(other.value - exact.value).max() < 1e-6
+
+run = vanbench.track(
+    system,
+    times=0.5,
+    quantities="sigma_z",
+    architecture="matrix-product",
+    architecture_options={"bond": 16},
+    tracker="tebd",
+)
+print(run.errors(exact)[["quantity", "t", "value", "exact", "error"]])
+assert run.errors(exact).error.abs().max() < 0.01
