@@ -122,7 +122,9 @@ def _code(arguments: list[str] | None) -> int:
         if fault is None:
             return _crash(stderr)
         _tell(stderr, fault)
-    except Exception as error:
+    except MemoryError as error:
+        _tell(stderr, f"there is not enough memory: {error}".removesuffix(": ") + ".")
+    except BaseException as error:  # somebody's code may end the program, and 1 is a verdict
         place = foreign(error)
         if hasattr(error, "format_message"):  # those of the command line's own parser have one
             from typer import rich_utils

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-import torch
+from torch import Tensor
 
 from vanbench.exact.warning import RunWarning
 from vanbench.neural.log import RunLog
@@ -108,9 +108,14 @@ def of_step(step: Step, before: RunLog, owners: Sequence[float]) -> Iterator[Run
     if step.negative:
         text = step.negative_targets(before.t) + "; they were clamped as published"
         yield RunWarning("negative targets", text, None, None, end)
-    for ess, s in zip(step.diagnostics.get("ess", torch.empty(0)).tolist(), owners):
+    yield from of_samples(step.diagnostics.get("ess"), owners, end)
+
+
+def of_samples(effective: Tensor | None, owners: Sequence[float], t: float) -> Iterator[RunWarning]:
+    """``effective``: the part of the samples that counts, of each field."""
+    for ess, s in zip([] if effective is None else effective.tolist(), owners):
         if text := few_effective(ess):
-            yield RunWarning("effective samples", text, None, s, end)
+            yield RunWarning("effective samples", text, None, s, t)
 
 
 def of_report(log: RunLog, owners: Sequence[float], eps: float) -> Iterator[RunWarning]:

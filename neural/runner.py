@@ -322,6 +322,7 @@ class _Run:
         if not observed:
             return []
         seen = self.runner.observe(self.problem, self.state)
+        self._tell(checks.of_samples(seen.effective, self.fields.owners, t))
         x, weights = seen.x, seen.weights
         rows: list[Row] = []
         for r, s in self.fields.reported:

@@ -59,7 +59,7 @@ def until(condition: Callable[[], object], *processes: subprocess.Popen) -> None
     while not condition():
         for process in processes:
             if process.poll() is not None:
-                raise AssertionError(f"{process.args} ended: {process.communicate()}")
+                raise AssertionError(f"{process.args} ended with {process.returncode}: {process.communicate()}")
         if time.monotonic() > given_up:
             raise AssertionError("it never came")
         time.sleep(0.02)

@@ -9,6 +9,7 @@ dask.distributed is imported only here, when it is asked for.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import pickle
 import time
@@ -41,6 +42,7 @@ def connect(address: str) -> Any:
     import cloudpickle
 
     cloudpickle.register_pickle_by_value(remote)
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters is told in sentences of our own
     try:
         return distributed.Client(address, timeout=CONNECT_SECONDS)
     except (OSError, ValueError, TimeoutError) as error:
@@ -133,7 +135,7 @@ class Cluster:
 
     def _ended(self, running: dict[Any, tuple[Job, int, str]]) -> list[Any]:
         """Futures that are done, or whose worker is gone, after a moment at most."""
-        from distributed import wait
+        from distributed import CancelledError, wait
 
         lost = [future for future, (_, _, worker) in running.items() if worker not in self.fit]
         for future in lost:
@@ -149,6 +151,10 @@ class Cluster:
             return list(wait(list(running), timeout=LOOK, return_when="FIRST_COMPLETED").done)
         except TimeoutError:
             return []
+        except CancelledError:  # by a scheduler that is gone, or came back without them
+            if self.client.status != "running":
+                raise OSError("it answers no more") from None
+            return [future for future in running if future.done()]
 
     def _hand_out(self, waiting: deque, running: dict) -> None:
         if self.asked and not self.begun:  # those that are there are all looked at before the first run

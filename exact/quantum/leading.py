@@ -24,7 +24,7 @@ TOLERANCE = 1e-12  # of ARPACK
 MOST = 40  # vectors: more eigenvalues that close together are left alone
 RESOLVED = 1e-4  # residual of an eigenvector, relative to the distance from the first eigenvalue
 ROUNDING = 1e-12  # of the norm: distances below this are none
-COPIES = 2 * (MOST + BASIS)  # real vectors of the size of the operator that are held
+COPIES = 2 * (MOST + BASIS) + 10  # real vectors of the size of the operator that are held
 
 Apply = Callable[[np.ndarray], np.ndarray]
 
@@ -63,9 +63,8 @@ def leading(apply: Apply, size: int, norm: float, span: float, count: int) -> Le
     while basis.shape[1] < MOST:
         start = outside(rng.standard_normal(size))
         operator = LinearOperator((size, size), matvec=propagate, dtype=float)
-        options = {"ncv": 2 * count + BASIS, "maxiter": RESTARTS, "tol": TOLERANCE}
         try:
-            _, vectors = eigs(operator, k=count, which="LM", v0=start, **options)
+            vectors = _arnoldi(operator, count, start)
         except ArpackError as error:
             if len(found.values) and _resolved(found, norm):  # what is left is too close together to matter
                 return found
@@ -80,6 +79,15 @@ def leading(apply: Apply, size: int, norm: float, span: float, count: int) -> Le
         f"more than {MOST} eigenvalues lie within {abs(found.values[0] - found.values[-1]):.1e} of the leading one: "
         "too close together to tell the gap."
     )
+
+
+def _arnoldi(operator: LinearOperator, count: int, start: np.ndarray) -> np.ndarray:
+    """Eigenvectors; with more vectors where many eigenvalues are nearly equal. Raises ``ArpackError``."""
+    options = {"which": "LM", "v0": start, "maxiter": RESTARTS, "tol": TOLERANCE}
+    try:
+        return eigs(operator, k=count, ncv=2 * count + BASIS, **options)[1]
+    except ArpackError:
+        return eigs(operator, k=count, ncv=2 * count + 2 * BASIS, **options)[1]
 
 
 def _orthonormal(vectors: np.ndarray, basis: np.ndarray) -> np.ndarray:

@@ -147,10 +147,12 @@ class Tracker(ABC, Generic[S]):
 
 @dataclass
 class Observed:
-    """``x`` ``(R, n, n_sites)`` to average over; ``weights`` ``(R, n)`` where these are all configurations."""
+    """``x`` ``(R, n, n_sites)`` to average over; ``weights`` ``(R, n)`` where these are all configurations;
+    ``effective`` ``(R,)``: the part that counted of those that ``x`` was picked from."""
 
     x: Tensor
     weights: Tensor | None = None
+    effective: Tensor | None = None
 
 
 @dataclass

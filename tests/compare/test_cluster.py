@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 
@@ -12,7 +14,7 @@ from vanbench.compare.cli import main
 from vanbench.compare.declare.task import Architecture, load_suite
 from vanbench.compare.run import cluster
 from vanbench.compare.run.cluster import Cluster
-from vanbench.compare.run.pool import Outcome
+from vanbench.compare.run.pool import Job, Outcome
 from vanbench.compare.run.record import FOLDER, records
 from vanbench.compare.run.suite import run_suite
 from vanbench.exact import InputError
@@ -160,3 +162,22 @@ def test_what_does_not_answer_is_told_before_anything_is_written(
     assert stop.value.code == 2
     assert "--jobs is for this machine" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_scheduler_that_is_lost_while_it_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dask cancels what the call waits for, with an exception of its own."""
+    client = SimpleNamespace(
+        status="running",
+        scheduler_info=lambda **_: {"workers": {"tcp://w": {"nthreads": 1}}},
+        subscribe_topic=lambda *_: None,
+        submit=lambda *_, **__: Mock(),
+    )
+
+    def lost(*_: object, **__: object) -> None:
+        client.status = "connecting"
+        raise distributed.CancelledError
+
+    monkeypatch.setattr("distributed.wait", lost)
+    held = Cluster(client, [], tmp_path, fit={"tcp://w": 1})
+    with pytest.raises(InputError, match="the scheduler is lost.*the same command goes on"):
+        held.run([Job("a", print, ())], lambda outcome: None)

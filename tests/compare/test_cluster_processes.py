@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -25,17 +26,19 @@ class Processes:
     """A scheduler and two workers in ``folder``, and one call of ``vanbench run`` on them; all are ended with it."""
 
     def __init__(self, folder: Path):
-        self.folder, self.all = folder, []
+        self.folder, self.all, self.errors = folder, [], folder / "stderr"
+
+    def begin(self) -> None:
+        """Until each worker has begun a run."""
         self.scheduler = self._dask("scheduler", "--port", "0", "--no-dashboard", "--host", "127.0.0.1")
-        until((folder / "scheduler.json").exists, self.scheduler)
+        until(self._address, self.scheduler)
         self.workers = [self._dask("worker", "--no-nanny", "--nthreads", "1", "--no-dashboard") for _ in range(2)]
-        self.errors = folder / "stderr"
-        suite = waiting_suite(folder)
+        arguments = "run", waiting_suite(self.folder), "--out", "out", "--scheduler", self._address()
         with self.errors.open("w") as told:
-            # a terminal or not, what a log gets now and then is told each time
-            self.call = self._start("run", suite, "--out", "out", "--scheduler", self._address(),
-                                    command=[sys.executable, "-c", OFTEN], stdout=subprocess.DEVNULL, stderr=told)  # fmt: skip
-        until(lambda: len(began(folder)) == 2, self.call)
+            streams = {"stdout": subprocess.DEVNULL, "stderr": told}
+            self.call = self._start(*arguments, command=[sys.executable, "-c", OFTEN], **streams)
+        until(lambda: len(began(self.folder)) == 2 or self.call.poll() is not None)
+        assert self.call.poll() is None, self.told()
 
     def _dask(self, kind: str, *options: str) -> subprocess.Popen:
         command = [sys.executable, "-m", f"distributed.cli.dask_{kind}", "--scheduler-file", "scheduler.json"]
@@ -46,7 +49,9 @@ class Processes:
         return self.all[-1]
 
     def _address(self) -> str:
-        return re.findall(r"tcp://[\d.:]+", (self.folder / "scheduler.json").read_text())[0]
+        """Of the scheduler; empty as long as it has told none."""
+        file = self.folder / "scheduler.json"
+        return "".join(re.findall(r"tcp://[\d.:]+(?=\")", file.read_text())[:1]) if file.exists() else ""
 
     def told(self) -> str:
         return self.errors.read_text()
@@ -61,17 +66,18 @@ class Processes:
             process.kill()
             process.wait()
         for name in began(self.folder):  # whose servers know nothing of it before they have something to tell
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.kill(int(name.split("-")[1]), signal.SIGKILL)
-            except ProcessLookupError:
-                pass
 
 
 @pytest.fixture
 def processes(tmp_path: Path) -> Iterator[Processes]:
     held = Processes(tmp_path)
-    yield held
-    held.end()
+    try:
+        held.begin()
+        yield held
+    finally:
+        held.end()
 
 
 def test_a_lost_worker_costs_nothing(processes: Processes) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import re
@@ -48,6 +49,12 @@ def test_one_is_only_a_verdict() -> None:
         (SystemError("x"), 4, "defect of vanbench"),
         (KeyboardInterrupt(), 130, ""),
         (EOFError(), 4, ""),
+        (MemoryError("Unable to allocate 9 TiB"), 2, "not enough memory: Unable to allocate"),
+        (MemoryError(), 2, "not enough memory."),
+        (SystemExit(1), 4, ""),
+        (SystemExit("text"), 4, ""),
+        (asyncio.CancelledError(), 4, ""),
+        (GeneratorExit(), 4, ""),
     ],
 )
 def test_what_goes_wrong_is_never_one(monkeypatch, capsys, tmp_path: Path, error, code: int, says: str) -> None:
@@ -60,6 +67,12 @@ def test_what_goes_wrong_is_never_one(monkeypatch, capsys, tmp_path: Path, error
     assert says in told
     if code == 2:
         assert len(told.splitlines()) == 1
+
+
+def test_somebodys_code_that_ends_the_program(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    (tmp_path / "leaves.py").write_text("import sys\ndef make(shape):\n    sys.exit(1)\n")
+    assert run("exact", tmp_path / "leaves.py:make", "--shape", "3") == 2
+    assert "leaves.py" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("arguments", [[], ["nope"], ["exact"], ["exact", "fa", "--shape", "3", "--nope"], ["--nope"]])

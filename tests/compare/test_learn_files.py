@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import typer
+from command_line import run as command_line
 from typer.testing import CliRunner
 
 from vanbench.compare.commands import learn as commands
@@ -196,3 +197,14 @@ def test_quiet_commands_still_warn(tmp_path):
     (told,) = json.loads(done.stdout)["warnings"]
     assert done.stderr.count("warning: ") == 1
     assert told["text"] in done.stderr
+
+
+@pytest.mark.slow  # half a minute
+def test_an_odd_frustrated_lattice_to_its_end(tmp_path, capsys):
+    """As written in an issue, where Wolff's clusters took spins twice: the data that it draws, and what is learned."""
+    command = ["learn", "ising", "--shape", "5x5", "-p", "J=-1", "--temperature", "2.5", "--generate", "500"]
+    assert command_line(*command, "--out", tmp_path / "out", "--quiet") == 0
+    fit = json.loads(capsys.readouterr().out)
+    nearest = fit["couplings"]["nearest"]
+    assert abs(nearest["value"] + 1) < 4 * nearest["stderr"]
+    assert nearest["value"] < -4 * nearest["stderr"]

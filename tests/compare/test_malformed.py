@@ -6,6 +6,7 @@ import contextlib
 import copy
 import json
 import os
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -206,9 +207,25 @@ def tree(folder: Path) -> dict[str, Any]:
     }
 
 
+commands = st.sampled_from(["table", "table", "table", "report", "gate", "status", "goals"])
+
+
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
-@given(damaged(), st.sampled_from(["table", "table", "table", "report", "gate", "status", "goals"]), st.booleans())
+@given(damaged(), commands, st.booleans())
 def test_no_record_breaks_a_command(tmp_path_factory, run: Path, text: str, command: str, linked: bool) -> None:
+    check_command(tmp_path_factory, run, text, command, linked)
+
+
+@pytest.mark.slow  # a tenth of a second each
+@settings(max_examples=1000, deadline=None, suppress_health_check=list(HealthCheck))
+@given(damaged(), commands, st.booleans())
+def test_none_of_many_records_breaks_a_command(tmp_path_factory, run: Path, text: str, command: str, linked: bool):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    check_command(tmp_path_factory, run, text, command, linked)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 512 << 10  # KiB: figures, and no more
+
+
+def check_command(tmp_path_factory, run: Path, text: str, command: str, linked: bool) -> None:
     """No crash, nothing outside of the folder, and a sentence for what is refused."""
     place = tmp_path_factory.mktemp("place")
     out = place / "a" / "b" / "out"

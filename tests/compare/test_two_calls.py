@@ -54,7 +54,7 @@ def test_a_signal_drops_the_runs_in_hand(tmp_path: Path, jobs: int, number: int)
 
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_more_signals_end_it_at_once(tmp_path: Path, jobs: int) -> None:
-    """At whatever moment they come, also while it ends: no traceback, and nothing half-written under a record's name."""
+    """At whatever moment they come, also while it ends: no traceback, and no record that is half-written."""
     process = start(tmp_path, "run", waiting_suite(tmp_path), "--out", "out", "-j", jobs, "-q")
     until(lambda: len(began(tmp_path)) == jobs, process)
     while process.poll() is None:
@@ -64,4 +64,4 @@ def test_more_signals_end_it_at_once(tmp_path: Path, jobs: int) -> None:
     assert process.returncode in (130, -signal.SIGINT), told
     once, twice = "interrupted: the same command goes on from here.\n", "stopped at once; what was finished is kept.\n"
     assert told in (once, twice, once + twice)
-    assert not [path for path in (tmp_path / "out" / "records").rglob("[!.]*.json")]
+    assert not list((tmp_path / "out" / "records").rglob("[!.]*.json"))

@@ -80,7 +80,9 @@ def reference(model: Lindblad, states: np.ndarray, s: float, t: float) -> tuple[
     matrix = generator_of(model, s)
     theta = float(np.linalg.eigvals(matrix).real.max()) if s else 0.0
     v = expm(t * (matrix - theta * np.eye(len(matrix)))) @ bloch(model, states)
-    return np.array([np.log(v[0]) + t * theta, *spins_of(v / v[0], model.n_sites)]), t * theta
+    with np.errstate(divide="ignore"):  # where all that grows is lost, rounding may be negative
+        log = np.log(max(v[0], 0.0))
+    return np.array([log + t * theta, *spins_of(v / v[0], model.n_sites)]), t * theta
 
 
 # -- models ---------------------------------------------------------------------------------------------------------
@@ -393,7 +395,7 @@ def check_gap(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_gaps_of_near_degenerate_spins(monkeypatch):
-    for seed in range(8):
+    for seed in (*range(8), 1023):  # of which: a pair of complex ones was taken for the leading one, which is real
         check_gap(seed, monkeypatch)
 
 

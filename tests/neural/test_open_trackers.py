@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from vanbench.exact import InputError, StateSpace, build, solve
 from vanbench.exact.definitions.quantities import given
 from vanbench.exact.definitions.quantity import NETWORKS, QUANTUM, QUTIP
 from vanbench.exact.quantum.observables import one_site, two_site
+from vanbench.exact.warning import AccuracyWarning
 from vanbench.neural import Autoregressive, Ensemble, track
 from vanbench.neural import build as network
 from vanbench.neural.backend.adam import Moments
@@ -55,6 +57,21 @@ def test_trapezoid_with_an_exact_ansatz_is_the_exact_scheme():
     assert error < ADAM
     assert abs(spins(continuous) - spins(scheme)).max() > 5 * error  # so the scheme is told from continuous time
     assert (found.log.loss < 1e-3).all()
+
+
+@pytest.mark.parametrize(("architecture", "fires"), [("table", False), ("bernoulli", True)])
+def test_a_network_that_cannot_follow_is_told(architecture: str, fires: bool):
+    """A product of outcomes of each spin loses their correlations, and a quarter of the change of sigma_z with them."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", AccuracyWarning)
+        run = track(
+            build("heisenberg", (2,), Jy=1.8), [0.0], [0.25, 0.5], observable="jumps", quantities=["sigma_z"],
+            tracker="l1", tracker_options={"dt": 0.1, "epochs": 60}, architecture=architecture,
+        )  # fmt: skip
+    assert [one.kind for one in run.warnings] == ["projection"] * fires
+    exact = solve(build("heisenberg", (2,), Jy=1.8), 0.0, [0.25, 0.5], ["sigma_z"]).value.to_numpy()
+    off = np.abs(run.records.query("quantity == 'sigma_z'").value.to_numpy() - exact).max()
+    assert bool(off > 0.1) is fires
 
 
 @pytest.mark.parametrize("mixed", [{}, {"mix": 0.5}, {"mix": 0.5, "between": "residuals"}])

@@ -7,11 +7,12 @@ import pytest
 import torch
 
 from vanbench.exact import InputError, StateSpace, build, generator, solve
+from vanbench.exact.warning import AccuracyWarning
 from vanbench.neural import architectures, track
 from vanbench.neural.ensemble import Ensemble
 from vanbench.neural.trackers.base import Problem
 from vanbench.neural.trackers.subspace.calibration import calibrated, controls
-from vanbench.neural.trackers.subspace.span import _jackknife
+from vanbench.neural.trackers.subspace.span import Span, _jackknife
 from vanbench.neural.trackers.subspace.symmetry import symmetries
 from vanbench.neural.trackers.tangent import amplitude
 
@@ -55,6 +56,14 @@ def test_observables_are_those_of_the_squared_amplitude():
     density = float(psi**2 @ states.mean(1) / (psi**2).sum())
     row = result.records.query("quantity == 'middle_density'").iloc[0]
     assert row.value == pytest.approx(density, abs=0.02)  # four errors of about 4000 correlated configurations
+    assert result.warnings == []
+
+
+def test_samples_that_do_not_count_are_told(monkeypatch):
+    monkeypatch.setattr(Span, "effective", lambda self, t: torch.tensor([0.5, 0.09]))
+    with pytest.warns(AccuracyWarning, match="effective sample size falls to 0.09"):
+        result = found(build("fa", (3,)), [0.2, 0.4], [0.2])
+    assert [(one.kind, one.s) for one in result.warnings] == [("effective samples", 0.4)]
 
 
 def test_the_error_of_the_density_is_no_less_than_its_spread_over_seeds():

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from vanbench.exact import InputError, StateSpace, build, solve
 from vanbench.exact.sparse.generator import generator
+from vanbench.exact.warning import AccuracyWarning
 from vanbench.neural import track
-from vanbench.neural.trackers.subspace.train_span import Field
+from vanbench.neural.trackers.subspace.train_span import Field, TrainSpan
 
 TIMES = [1.0, 10.0, 100.0, 1000.0]
 
@@ -145,6 +147,22 @@ def test_observables_are_those_of_the_middle():
     weights = (vectors @ (np.exp(t / 2 * values) * (vectors.T @ np.sqrt(pi)))) ** 2
     row = run.records[run.records.quantity == "middle_density"].iloc[0]
     assert abs(row.value - weights @ states.mean(1) / weights.sum()) < 5 * row.sampling_stderr
+    assert not any(warning.kind == "effective samples" for warning in run.warnings)
+
+
+@pytest.mark.filterwarnings("ignore:.*take a larger bond")
+def test_samples_that_do_not_count_are_told(monkeypatch):
+    drawn = TrainSpan.drawn
+
+    def few(self, t, n, generator):
+        x, weights = drawn(self, t, n, generator)
+        return x, torch.zeros_like(weights).index_fill(1, torch.tensor([0, 1]), 0.5)
+
+    monkeypatch.setattr(TrainSpan, "drawn", few)
+    with pytest.warns(AccuracyWarning, match="effective sample size falls to"):
+        run = follow(build("east", (3,)), [0.4], [0.5], 4, quantities=["density"], measure=2000)
+    (told,) = (warning for warning in run.warnings if warning.kind == "effective samples")
+    assert (told.s, told.t) == (0.4, 0.5)
 
 
 def test_the_log_holds_the_limit():

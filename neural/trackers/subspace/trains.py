@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from vanbench.exact.mps.operators import LocalOperatorSum
+from vanbench.exact.statistics import effective_fraction
 from vanbench.exact.warning import RunWarning
 from vanbench.neural.architectures.matrix_product import MatrixProduct
 from vanbench.neural.trackers.base import Observed, Problem
@@ -81,7 +82,9 @@ class Trains:
         assert isinstance(state.span, TrainSpan)
         x, weights = state.span.drawn(state.now, self.measure, problem.generator)
         few = spread(weights, x, min(self.measure, effective(weights)))
-        return Observed(few.to(problem.ensemble.device))
+        # of each train's own samples: those of other times and phases need not count
+        part = (effective_fraction(weights) * torch.tensor(state.span.sizes)).clamp(max=1)
+        return Observed(few.to(problem.ensemble.device), effective=part)
 
     def told(self, state: Spanned) -> dict[str, Tensor]:
         return {"lost": _lost(state.flows), "bond": state.flows[0].bonds}
