@@ -111,7 +111,7 @@ def by_field(
     if method in MATRIX_PRODUCTS:
         from vanbench.exact.mps.solve import by_field as by_matrix_products
 
-        accuracy = _accuracy(scheme, dt, bond, tolerance)
+        accuracy = _accuracy(method, scheme, dt, bond, tolerance)
         yield from by_matrix_products(system, fields, grid, names, observable, method, accuracy, progress)
         return
     if bond is not None or tolerance is not None:
@@ -211,10 +211,12 @@ def _checked(
     return grid
 
 
-def _accuracy(scheme: str, dt: float | None, bond: int | None, tolerance: float | None) -> Any:
+def _accuracy(method: str, scheme: str, dt: float | None, bond: int | None, tolerance: float | None) -> Any:
     from vanbench.exact.mps.accuracy import Accuracy
 
     if scheme != "continuous":
         raise InputError("matrix products are of continuous time: leave the scheme out; dt is then their own step.")
-    given_values = {"bond": bond, "tolerance": tolerance, "dt": dt}
+    if method == DMRG and dt is not None:
+        raise InputError("method 'dmrg' takes no time steps: leave dt out.")
+    given_values: dict[str, Any] = {"bond": bond, "tolerance": tolerance, "dt": dt}
     return Accuracy(**{name: value for name, value in given_values.items() if value is not None})

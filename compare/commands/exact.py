@@ -67,8 +67,19 @@ def exact(
     params = common.parameters(param, initial)
     asked = None if quantities is None else parse.names(quantities)
     if temperatures is not None or system == "ising":
-        if (s, times, scheme, dt, out, processes) != ("0", "1", "continuous", None, None, 1):
-            raise InputError("ising in equilibrium takes no --s, --times, --scheme, --dt, --out, --processes.")
+        if (s, times, scheme, dt, out, processes, bond, tolerance) != (
+            "0",
+            "1",
+            "continuous",
+            None,
+            None,
+            1,
+            None,
+            None,
+        ):
+            raise InputError(
+                "ising in equilibrium takes no --s, --times, --scheme, --dt, --out, --processes, --bond, --tolerance."
+            )
         _equilibrium(system, lengths, params, temperatures, asked, method, seed, form)
         return
     built = build(system, lengths, **params)

@@ -1,14 +1,19 @@
-"""How far matrix products are to go: bonds that double until two of them agree, up to the largest."""
+"""What is asked of matrix products, and how far they are to go: bonds that double until two of them agree."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
+from vanbench.exact.definitions.system import System
 from vanbench.exact.errors import InputError
 
 FIRST_BOND = 8  # below it nothing takes long
 LARGEST_BOND = 4096
+MARGIN = 4.0  # errors over what the last doubling has changed; calibrated on random systems with known exact vectors
 
 
 @dataclass(frozen=True)
@@ -41,3 +46,16 @@ class Accuracy:
         """Two or more, each twice the one before, or nearly, up to the largest."""
         halvings = max(1, math.ceil(math.log2(self.bond / FIRST_BOND)))
         return [max(1, self.bond >> k) for k in range(halvings, -1, -1)]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is asked at one counting field; ``times`` rise."""
+
+    system: System
+    s: float
+    times: np.ndarray
+    quantities: Sequence[str]
+    observable: str
+    accuracy: Accuracy
+    progress: Callable[[str], None] | None = None

@@ -118,7 +118,7 @@ class DMRG:
         """``((left, to, channel), (left, from))`` of all sites up to ``k``."""
         left = self.left[k]
         both = np.tensordot(left, self.mpo[k], ((1,), (0,)))  # bra, ket, channel, to, from
-        bra, ket, channel, to, _ = both.shape
+        bra, _, channel, to, _ = both.shape
         return both.transpose(0, 3, 2, 1, 4).reshape(bra * to * channel, -1)
 
     def _with_right(self, k: int) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from vanbench.exact.mps.operators import LocalOperatorSum
 from vanbench.exact.mps.state import MatrixProductState
 from vanbench.exact.quantum.observables import pairs_by_distance
 
-Average = Callable[[MatrixProductState], np.ndarray]
+Average = Callable[[MatrixProductState], Any]
 
 
 def averages(system: System, s: float) -> dict[str, Average]:

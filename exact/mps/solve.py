@@ -8,7 +8,7 @@ import numpy as np
 
 from vanbench.exact.definitions.quantity import DMRG
 from vanbench.exact.definitions.system import System
-from vanbench.exact.mps.accuracy import Accuracy
+from vanbench.exact.mps.accuracy import Accuracy, Asked
 from vanbench.exact.tidy import Table
 
 
@@ -24,7 +24,7 @@ def by_field(
 ) -> Iterator[tuple[float, Table]]:
     """Raises ``InputError`` for a system that the method cannot treat, before any work."""
     from vanbench.exact.mps.solve_dmrg import Leading
-    from vanbench.exact.mps.solve_tebd import Asked, Evolved
+    from vanbench.exact.mps.solve_tebd import Evolved
 
     asked = [Asked(system, float(s), times, quantities, observable, accuracy, progress) for s in fields]
     solvers = [Leading(ask) if method == DMRG else Evolved(ask) for ask in asked]

@@ -17,10 +17,10 @@ from vanbench.exact.definitions.system import Excluding
 from vanbench.exact.errors import InputError
 from vanbench.exact.matrixfree.local import Local, tilted
 from vanbench.exact.matrixfree.symmetrise import equilibrium, symmetric
+from vanbench.exact.mps.accuracy import MARGIN, Asked
 from vanbench.exact.mps.dmrg import DMRG
 from vanbench.exact.mps.mpo import product_operator
 from vanbench.exact.mps.operators import LocalOperatorSum
-from vanbench.exact.mps.solve_tebd import MARGIN, Asked
 from vanbench.exact.mps.state import MatrixProductState
 from vanbench.exact.tidy import CERTIFIED, Row
 
@@ -64,19 +64,18 @@ class Leading:
     def solved(self) -> tuple[MatrixProductState, MatrixProductState]:
         """The leading vectors of the last two bonds, of norm one."""
         ask, found = self.ask, DMRG(self._mpo(2 * self.size), self._start())
-        before = last = None
+        states: list[MatrixProductState] = []
         value = -np.inf
         for bond in ask.accuracy.bonds:
             if ask.progress:
                 ask.progress(f"s = {ask.s:g}: bond {bond}")
             goal = ask.accuracy.tolerance * max(LEAST, abs(value) if np.isfinite(value) else 1.0)
             now = found.run(bond, SHARP * goal)
-            before, last = last, found.state(bond)
+            states.append(found.state(bond))
             if abs(now - value) <= goal:
                 break
             value = now
-        assert last is not None and before is not None
-        return before, last
+        return states[-2], states[-1]
 
     def _mpo(self, penalty: float) -> list[np.ndarray]:
         return product_operator(self.operator, list(self.excluded), penalty)
@@ -96,6 +95,16 @@ class Leading:
         norm, energy = self.operator.between(state, state)
         out = sum(float(state.amplitudes(x[None])[0]) ** 2 for x in self.excluded)
         return (energy - 2 * self.size * out) / norm
+
+    def overlap(self, state: MatrixProductState) -> float:
+        """``<sqrt(pi)|state>``, of the equilibrium conditioned on the support."""
+        root = np.sqrt(self.pi)
+        overlap = self.operator.between(MatrixProductState.product(root, 1, 0.0), state)[0]
+        sites, kept = np.arange(len(root)), 1.0
+        for x in self.excluded:
+            overlap -= float(root[sites, x].prod() * state.amplitudes(x[None])[0])
+            kept -= float(self.pi[sites, x].prod())
+        return overlap / kept**0.5
 
     def rounding(self, state: MatrixProductState) -> float:
         """What the contractions of a quotient may have added to it."""
@@ -145,8 +154,7 @@ class Leading:
             yield {"quantity": "scgf", **head, "value": theta, "bound": error}
         if "scgf_lower" in asks:
             yield {
-                "quantity": "scgf_lower", **head, "value": theta - self.rounding(last), "bound": 0.0,
-                "bound_kind": CERTIFIED,
+                "quantity": "scgf_lower", **head, "value": theta - self.rounding(last), "bound_kind": CERTIFIED,
             }  # fmt: skip
         if "gap" in asks:
             seconds = self.next_value(last)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -23,7 +23,7 @@ from vanbench.exact.definitions.quantity import MPS
 from vanbench.exact.definitions.system import System
 from vanbench.exact.errors import InputError
 from vanbench.exact.matrixfree.local import Local
-from vanbench.exact.mps.accuracy import Accuracy
+from vanbench.exact.mps.accuracy import MARGIN, Accuracy, Asked
 from vanbench.exact.mps.evolution import Evolution
 from vanbench.exact.mps.observables import averages, distances, total
 from vanbench.exact.mps.operators import LocalOperatorSum
@@ -31,7 +31,6 @@ from vanbench.exact.tidy import Row
 
 STEPS = {False: 0.2, True: 0.8}  # forward, symmetrised: small for rates of order one, by the fourth order
 CUTOFFS = 1e-13, 1e-2  # squares that the smallest bond does without, and what each doubling makes of them
-MARGIN = 4.0  # calibrated on random systems whose exact vectors are known
 STEPPED = 1 / 8  # what is left of the change by the last halving of a step; of fourth order it would be 1/15
 HALVINGS = 4  # of the longest step, at most
 ROUNDING = 1e-14  # of ln Z, for each unit of time, rate and site
@@ -40,20 +39,10 @@ FIELD = 2.0**-6  # first step of differences in a field
 FLATTEST = 2.0**-14
 BENT = 24.0  # error of the fourth order over the square of the second's, both relative: 4 for a simple pole
 PASSES, OVERHEAD, FLOPS, SPEED = 12, 3e-4, 30, 2e9  # of a step of fourth order; of a gate, in seconds and flops
+EARLY = 5.0  # longest time steps; until then the start has not changed much
+WATCHED = 16  # bond of the leading eigenvector that long times are compared with
+HIDDEN = "the leading eigenvector alone makes ln Z {:.6g} or more: a phase that the bonds have cut; take a larger bond"
 Values = dict[str, np.ndarray]  # by quantity: (n_times,) or (n_times, m)
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What is asked at one counting field; ``times`` rise."""
-
-    system: System
-    s: float
-    times: np.ndarray
-    quantities: Sequence[str]
-    observable: str
-    accuracy: Accuracy
-    progress: Callable[[str], None] | None = None
 
 
 class Evolved:
@@ -78,20 +67,39 @@ class Evolved:
 
     def rows(self) -> Iterator[Row]:
         """Every quantity at every time, with its error; a note in place of a value that cuts have destroyed."""
-        ask, known = self.ask, [row for row in evolved(self.ask.quantities)]
+        ask, known = self.ask, evolved(self.ask.quantities)
         try:
             values, errors = self.solved()
         except ArithmeticError as error:
             lost = {"s": ask.s, "value": np.nan, "note": str(error)}
             yield from ({"quantity": row.name, "t": float(t), **lost} for row in known for t in ask.times)
             return
+        least = self._least()
+        hidden = least > values["ln_Z"] + errors["ln_Z"]
+        errors["ln_Z"] = np.maximum(errors["ln_Z"], least - values["ln_Z"])
         for row in known:
             labels = list(distances(ask.system)) if "distance" in row.axes else None
             for k, t in enumerate(ask.times):
                 lines = row.rows(values[row.name][k], ask.s, float(t))
+                told = {"note": HIDDEN.format(least[k])} if hidden[k] else {}
                 for j, (line, bound) in enumerate(zip(lines, np.atleast_1d(errors[row.name][k]))):
                     named = {"distance": labels[j]} if labels is not None else {}
-                    yield {**line, "bound": float(bound), **named}
+                    yield {**line, "bound": float(bound), **named, **told}
+
+    def _least(self) -> np.ndarray:
+        """What the leading eigenvector adds to ``Z`` at each time: a part of it, where no other is negative.
+
+        Bonds may cut a phase that the start hardly holds and that rules at long times; DMRG finds it by itself.
+        """
+        ask = self.ask
+        if not self.symmetrised or ask.times.max(initial=0.0) <= EARLY * self.longest or len(ask.system.free_sites) < 2:
+            return np.full(len(ask.times), -np.inf)
+        from vanbench.exact.mps.solve_dmrg import Leading
+
+        leading = Leading(replace(ask, accuracy=Accuracy(min(WATCHED, ask.accuracy.bond))))
+        _, phi = leading.solved()
+        with np.errstate(divide="ignore"):
+            return 2 * np.log(abs(leading.overlap(phi))) + ask.times * leading.quotient(phi)
 
     def solved(self) -> tuple[Values, Values]:
         """Values and their errors."""
@@ -131,9 +139,10 @@ class Evolved:
         return True
 
     def _judged(self, longer: Values | None, narrow: Values, last: Values) -> tuple[Values, Values]:
-        errors, t, n = {}, self.ask.times, self.ask.system.n_sites
+        errors: Values = {}
+        t, n = self.ask.times, self.ask.system.n_sites
         rounding = ROUNDING * n * (1 + t * self.steepest)
-        for name in (row.name for row in evolved(self.ask.quantities)):
+        for name in {"ln_Z", *(row.name for row in evolved(self.ask.quantities))}:
             value = last[name]
             stepped = np.inf if longer is None else STEPPED * np.abs(longer[name] - narrow[name])
             least = rounding / (1 if name == "ln_Z" else n)
@@ -180,15 +189,15 @@ class Evolved:
                 out[f"{name}~"] = np.where(times > 0, error / scale, 0.0)
         if "trajectory_density" in ask.quantities:
             (value, error), _ = self._differences(lambda h: shifted(h, True), "occupation")
-            start = np.arange(ask.system.local_dim) @ ask.system.initial.T
+            start = self._begin(ask.s).probability().marginals() @ np.arange(ask.system.local_dim)
             out["trajectory_density"] = np.where(times > 0, -value / scale, start.mean())
             out["trajectory_density~"] = np.where(times > 0, error / scale, 0.0)
         return out
 
-    def _follow(self, evolution: Evolution, marks: Sequence[float], halved: int) -> Iterator[tuple[float, float]]:
+    def _follow(self, evolution: Evolution, marks: np.ndarray, halved: int) -> Iterator[tuple[float, float]]:
         """Each of the rising ``marks`` in time, met by equal steps, with ``ln Z`` there."""
         now, ln_z = 0.0, 0.0
-        for mark in map(float, marks):
+        for mark in marks.tolist():
             steps = math.ceil((mark - now) / self.first_step - 1e-9) << halved
             for _ in range(steps):
                 ln_z += evolution.step((mark - now) / steps)

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from vanbench.exact import System, build, solve
-from vanbench.exact.mps.accuracy import Accuracy
-from vanbench.exact.mps.solve_tebd import Asked, Evolved
+from vanbench.exact.mps.accuracy import Accuracy, Asked
+from vanbench.exact.mps.solve_tebd import Evolved
 
 CLASSICAL = ("ln_Z", "density", "instantaneous_activity")
 DERIVED = ("activity", "susceptibility", "trajectory_density")

@@ -1,4 +1,4 @@
-"""DMRG against Lanczos on the whole space, and against quimb's DMRG, which shares the local matrices and nothing else."""
+"""DMRG against Lanczos on the whole space, and against quimb's DMRG, which shares the local matrices alone."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from vanbench.exact import InputError, Term, build, generator, solve
 from vanbench.exact.definitions.quantities import given
 from vanbench.exact.definitions.quantity import CLASSICAL, DMRG
 from vanbench.exact.definitions.system import System
-from vanbench.exact.mps.accuracy import Accuracy
+from vanbench.exact.mps.accuracy import Accuracy, Asked
 from vanbench.exact.mps.dmrg import leading
 from vanbench.exact.mps.mpo import product_operator
 from vanbench.exact.mps.solve_dmrg import Leading
-from vanbench.exact.mps.solve_tebd import Asked
 
 NAMES = given(DMRG, CLASSICAL)
 CASES = {
@@ -109,3 +108,8 @@ def test_a_long_chain_has_the_theta_of_its_ends():
 def test_what_it_cannot_do_is_refused(system, message):
     with pytest.raises(InputError, match=message):
         solve(system, 0.1, [], ["scgf"], method="dmrg")
+
+
+def test_it_takes_no_time_steps():
+    with pytest.raises(InputError, match="leave dt out"):
+        solve(build("fa", (4,)), 0.1, [], ["scgf"], method="dmrg", dt=0.1)

@@ -61,15 +61,25 @@ HEADINGS = {
 }  # fmt: skip
 
 
-def collected(folders: list[Path], out: Path, references: Path) -> list[Path]:
-    """The tables of numbers in ``out`` from records; returns the files. ``InputError`` where there are no records."""
+def collected(folders: list[Path], out: Path, references: Path, keep: bool = False) -> list[Path]:
+    """The tables of numbers in ``out`` from records; returns the files. ``InputError`` where there are no records.
+
+    ``keep``: the tasks that the records lack stay as they are stored.
+    """
     frame = collect.values(folders, references)
+    tables = {"errors": collect.summary(frame), "jumps": collect.counts(folders), "losses": collect.losses(folders)}
     out.mkdir(parents=True, exist_ok=True)
-    written = [*collect.store(frame, out), collect.write_csv(out / "errors.csv", collect.summary(frame))]
-    for name, numbers in (("jumps", collect.counts(folders)), ("losses", collect.losses(folders))):
+    written = collect.store(_with_stored(frame, collect.stored(out)) if keep else frame, out)
+    for name, numbers in tables.items():
+        before = _stored(out / f"{name}.csv") if keep else None
         if len(numbers):
+            numbers = numbers if before is None else _with_stored(numbers, before)
             written.append(collect.write_csv(out / f"{name}.csv", numbers))
     return written
+
+
+def _with_stored(new: pd.DataFrame, before: pd.DataFrame) -> pd.DataFrame:
+    return pd.concat([before[~before.task.isin(new.task)], new], ignore_index=True)
 
 
 def drawn(out: Path, references: Path) -> list[Path]:
@@ -133,9 +143,10 @@ def figures_(
     ] = None,
     out: Annotated[Path, typer.Option(help="Where the files go.")] = OUT,
     references: Annotated[Path, typer.Option(help="Where the exact curves and trajectories stand.")] = OUT,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep what is stored of tasks that the folders lack.")] = False,
 ) -> None:
     """Tables of numbers from records, then figures and README from those tables (without records: only these)."""
-    for path in [*(collected(folder, out, references) if folder else []), *drawn(out, references)]:
+    for path in [*(collected(folder, out, references, keep) if folder else []), *drawn(out, references)]:
         typer.echo(path)
 
 

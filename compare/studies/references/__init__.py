@@ -1,1 +1,1 @@
-"""References beyond exact vectors: ln Z, densities and theta of larger systems by matrix products, each with its error."""
+"""References beyond exact vectors: ln Z, densities and theta by matrix products, each with its error."""

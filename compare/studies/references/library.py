@@ -1,8 +1,8 @@
 """The library ``results/references/``: systems that no vector holds, each value with its source and error.
 
 ``vanbench study references compute [CASE ...]`` fills a CSV file a system, one method and counting field after the
-other; what was cut off goes on where it stopped. Parts that would take longer than asked are left out, and the page that
-``status`` writes says what is missing.
+other; what was cut off goes on where it stopped. Parts that would take longer than asked are left out, and the page
+that ``status`` writes says what is missing.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def compute(case: Case, folder: Path = FOLDER, seconds: float = 600.0) -> None:
             continue
         table = pd.concat([read(path), rows.assign(source=method)], ignore_index=True).reindex(columns=COLUMNS)
         table = table.sort_values(["source", "quantity", "s", "t", "site"], kind="stable")
-        table["bound"] = table.bound.map(lambda b: f"{b:.1e}")
+        table["bound"] = table.bound.map(lambda b: "" if pd.isna(b) else f"{b:.1e}")
         write_text(path, table.to_csv(index=False, float_format="%.12g"))
         spent = time.process_time() - began
         print(f"{case.name}: {method} at s = {s:g} in {spent:.1f} CPU s", file=sys.stderr, flush=True)
