@@ -42,7 +42,8 @@ def connect(address: str) -> Any:
     import cloudpickle
 
     cloudpickle.register_pickle_by_value(remote)
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters is told in sentences of our own
+    for name in ("distributed", "distributed.client"):  # each has a level of its own
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # what matters is told in sentences of our own
     try:
         return distributed.Client(address, timeout=CONNECT_SECONDS)
     except (OSError, ValueError, TimeoutError) as error:

@@ -151,9 +151,11 @@ class L1(Tracker[Descent]):
             problem.ensemble.load(before)
             raise
         last = max(1, round(self.window * self.epochs))
-        loss, path = torch.stack(losses[-last:]).mean(0), losses[0]  # |dt L p|_1: nothing was done yet
+        loss, path = torch.stack(losses[-last:]).mean(0), losses[0]
         step = _conserved(dt, problem, loss)
-        step.diagnostics |= {"path": path, "residual": loss / path.clamp_min(1e-300)}
+        # the first objective is the length |dt L p|_1 of a step; near a steady state there is nothing to follow
+        if problem.target == "time" and not self.ramp:
+            step.diagnostics |= {"path": path, "residual": loss / path.clamp_min(1e-300)}
         return step
 
     def _descend(self, problem: Problem, state: Descent, iterations: int) -> tuple[Descent, Tensor]:
