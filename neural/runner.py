@@ -52,7 +52,7 @@ def track(
     device: str = "auto",
     dtype: str = "float64",
     out: str | Path | None = None,
-    resume: bool = False,
+    resume: bool | None = None,
     start_from: str | Path | None = None,
     project: bool = True,
     callbacks: Sequence[Callback] = (),
@@ -66,7 +66,7 @@ def track(
     of the symmetrised amplitude have those of the middle of the trajectory in the s-ensemble, and call them so
     (``middle_density``). ``activity`` and ``susceptibility`` train two more networks at ``s -+ h`` (`fields.spacing`).
     By default ``ln_Z`` and the density, or the three spins of an open quantum system. With ``out``, a folder, a
-    checkpoint, and ``resume`` goes on from it with the same numbers.
+    checkpoint; where one is already, ``resume`` says whether to go on from it, with the same numbers, or begin again.
     ``architecture``: a name, a class, or a network, of which a copy is taken (its weights stay, but for the last layer,
     which the start decides).
     ``start_from``: a file with trained parameters (`backend.weights`), or a checkpoint: the evolution begins in the
@@ -82,6 +82,8 @@ def track(
     method = trackers.make(tracker, options)
     variant = method.variant(target)
     seed, out = int(seed), None if out is None else Path(out)
+    if out is not None and resume is None and (out / checkpoint.NAME).exists():
+        raise InputError(f"{str(out)!r} holds a checkpoint: resume=True goes on from it, resume=False begins again.")
     quantities = names(system, quantities)
     check(system, asked_s, grid, observable, quantities, method, target, dtype)
     distributed.start()

@@ -28,9 +28,6 @@ on.
 from __future__ import annotations
 
 import fnmatch
-import hashlib
-import json
-import math
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
@@ -40,6 +37,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError, field_validator
 
 from vanbench.compare.declare import parse
+from vanbench.compare.declare.digests import derived_seed, digest
 from vanbench.exact import InputError
 from vanbench.exact.errors import unknown
 from vanbench.exact.registry import Registry
@@ -400,33 +398,6 @@ def method_label(tracker: str, options: Mapping[str, Any], target: str) -> str:
     words += ["dynamics"] * (options.get("dynamics") is True) + [target]
     told = [word for word in words if word not in ("forward", "networks", "time")]
     return f"{tracker}({', '.join(told)})" if told else tracker
-
-
-def digest(content: Any) -> str:
-    """16 hex digits of canonical JSON: sorted keys, every number as a float."""
-    text = json.dumps(_canonical(content), sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def derived_seed(name: str, shape: tuple[int, ...], seed: int, replica: int) -> int:
-    text = f"{name}/{parse.shape_text(shape)}/{seed}/{replica}"
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1
-
-
-def _canonical(value: Any) -> Any:
-    if isinstance(value, bool) or value is None or isinstance(value, str):
-        return value
-    if isinstance(value, int | float):
-        try:
-            number = float(value)
-        except OverflowError:
-            number = math.inf
-        if not math.isfinite(number):
-            raise InputError("a number is not finite, or too large.")
-        return number
-    if isinstance(value, dict):
-        return {str(key): _canonical(item) for key, item in value.items()}
-    return [_canonical(item) for item in value]
 
 
 def _plain(value: Any) -> str:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, field_validator
 
 from vanbench.compare.declare.columns import Columns
-from vanbench.compare.declare.task import Run, Task, checked, digest
+from vanbench.compare.declare.digests import digest
+from vanbench.compare.declare.task import Run, Task, checked
 from vanbench.compare.run.intact import defect
 from vanbench.compare.run.stored import read_json
 from vanbench.exact import InputError

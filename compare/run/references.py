@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 
 from vanbench.compare.declare.columns import columns
+from vanbench.compare.declare.digests import digest
 from vanbench.compare.declare.sources import reference_sources
-from vanbench.compare.declare.task import Task, digest
+from vanbench.compare.declare.task import Task
 from vanbench.compare.run import ladder
 from vanbench.compare.run.stored import read_json
 from vanbench.exact import InputError, System, build, solve

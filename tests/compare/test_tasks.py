@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vanbench.compare.declare.task import Suite, Task, derived_seed, load_suite, suites
+from vanbench.compare.declare.digests import derived_seed
+from vanbench.compare.declare.task import Suite, Task, load_suite, suites
 from vanbench.compare.run.execute import check
 from vanbench.exact import InputError
 

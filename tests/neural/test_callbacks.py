@@ -52,6 +52,8 @@ def test_a_sentence_ends_the_run_and_what_there_is_goes_on(tmp_path: Path) -> No
     cut = track(system, [0.2], times, out=tmp_path, callbacks=calls, **steps)
     assert (cut.ended, cut.diagnostics["steps"], set(cut.records.t)) == ("enough", 2, {0.1})
     assert [message[:2] for message in told] == [(1, 4), (2, 4)]  # the others hear of the last step too
+    with pytest.raises(InputError, match="resume=True"):
+        track(system, [0.2], times, out=tmp_path, **steps)
     resumed = track(system, [0.2], times, out=tmp_path, resume=True, **steps)
     assert resumed.ended is None
     assert resumed.records.equals(track(system, [0.2], times, **steps).records)

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from vanbench.compare.declare.task import Architecture, derived_seed
+from vanbench.compare.declare.digests import derived_seed
+from vanbench.compare.declare.task import Architecture
 from vanbench.exact import InputError
 from vanbench.exact.ising import solve
 from vanbench.exact.ising.lattice import abs_magnetization, check_couplings, check_temperatures, energy, sides
