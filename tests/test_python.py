@@ -60,7 +60,7 @@ def test_a_class_and_a_network_do_what_a_name_does(tmp_path, monkeypatch):
     named = track(build("east", 3), architecture="net.py:Net", **asked).records
     torch.manual_seed(1)
     for given in (Net, Net((3,))):
-        records = track(build("east", (3,)), architecture=given, out="folder", **asked).records
+        records = track(build("east", (3,)), architecture=given, out="folder", resume=False, **asked).records
         np.testing.assert_allclose(records.value, named.value, atol=1e-4)
     assert Path("folder/checkpoint.pt").is_file()
 
@@ -193,7 +193,7 @@ def script(folder: Path, text: str) -> subprocess.CompletedProcess:
     return subprocess.run([sys.executable, "script.py"], cwd=folder, capture_output=True, text=True)
 
 
-def test_processes_do_not_run_the_script_again():
+def test_processes_do_not_run_the_script_again(monkeypatch):
     from multiprocessing import spawn
 
     from vanbench.compare.run.pool import _no_script
@@ -201,7 +201,9 @@ def test_processes_do_not_run_the_script_again():
     def scripts() -> set[str]:
         return {name for name in spawn.get_preparation_data("x") if name.startswith("init_main")}
 
-    assert scripts()  # of pytest itself
+    monkeypatch.setattr(sys.modules["__main__"], "__spec__", None, raising=False)
+    monkeypatch.setattr(sys.modules["__main__"], "__file__", "script.py", raising=False)
+    assert scripts()
     with _no_script():
         assert not scripts()
     assert scripts()

@@ -267,7 +267,7 @@ def _footnotes(cases: pd.DataFrame, warnings: list[str], form: str, growth: pd.D
         *(f"warning {text}" for text in warnings),
         "± is the standard error over seeds; error is the total against continuous time, divided by |exact| where the "
         "quantity is relative; the parts are on the same scale.",
-        *([REFERENCED] if (cases["source"] != VECTORS).any() else []),
+        *([REFERENCED] if _referenced(cases) else []),
         *(f"{law.task}, {law.architecture}, s = {law.s:g}, t = {law.t:g}: {law.growth}." for law in _laws(growth)),
         *notes,
     ]
@@ -282,6 +282,11 @@ def _laws(growth: pd.DataFrame | None) -> list:
     return [] if growth is None else list(growth.itertuples())
 
 
+def _referenced(cases: pd.DataFrame) -> bool:
+    """Whether a reference is not of exact vectors, as all are in tables that do not say."""
+    return "source" in cases and bool((cases["source"] != VECTORS).any())
+
+
 def _worth(name: str, cases: pd.DataFrame) -> bool:
     """Whether a column adds information; columns of zeros or of dashes are left out."""
     if name == "tracker":
@@ -289,7 +294,7 @@ def _worth(name: str, cases: pd.DataFrame) -> bool:
     if name == "record":
         return False  # asked for by ``records``
     if name in ("source", "uncertainty"):
-        return bool((cases["source"] != VECTORS).any())  # elsewhere all are exact vectors
+        return _referenced(cases)
     if name == "network" and cases["projection"].notna().all():
         return False  # it is their sum
     if name == "error_per_site" and cases["error"].notna().all():
