@@ -62,6 +62,8 @@ class Registry(Generic[T]):
             if name in self._entries():
                 self._refuse(name)
             return self.builtin[name]
+        if ":" in name and "=" in name.rpartition(":")[2]:
+            raise InputError(f"{self.kind} {name!r}: its options stand apart from Python, like {{'width': 12}}.")
         if ":" in name:
             return self.check(name, _load(self.kind, name))
         entry = self._entries().get(name)
@@ -123,13 +125,13 @@ def _entry_points(group: str, path: tuple[str, ...]) -> Mapping[str, EntryPoint]
     """By name, of all distributions on ``path``: ``sys.path``, here as the key of the cache."""
     from importlib.metadata import entry_points
 
-    found: dict[str, EntryPoint] = {}
+    taken: dict[str, EntryPoint] = {}
     for entry in entry_points(group=group):
-        first = found.setdefault(entry.name, entry)
+        first = taken.setdefault(entry.name, entry)
         if first.value != entry.value:
             text = f"{_giver(first)} and {_giver(entry)} both give {entry.name!r} in {group}: the first is taken."
             warnings.warn(text, PluginWarning, stacklevel=2)
-    return found
+    return taken
 
 
 def digests(things: Iterable[Any]) -> dict[str, str]:
@@ -154,10 +156,10 @@ def _told_apart(files: Iterable[Path]) -> dict[str, Path]:
 
 def _file(defined: Any) -> Path | None:
     try:
-        found = inspect.getsourcefile(defined)
+        taken = inspect.getsourcefile(defined)
     except (TypeError, OSError):  # made at run time, typed at a prompt, or in C
         return None
-    return Path(found).resolve() if found and Path(found).is_file() else None
+    return Path(taken).resolve() if taken and Path(taken).is_file() else None
 
 
 def _giver(entry: EntryPoint) -> str:

@@ -66,23 +66,23 @@ def scanned(
             term.tilted(options.get("observable", "activity"), value)
     if folder is not None:
         _check_folder(Path(folder), _question(system, times, options))
-    found = {value: table for value in fields if (table := _stored(folder, value)) is not None}
-    missing = [value for value in fields if value not in found]
+    there = {value: table for value in fields if (table := _stored(folder, value)) is not None}
+    missing = [value for value in fields if value not in there]
     processes = _affordable(system, processes, order_of(row.name for row in rows), options.get("method", "auto"))
     if folder is not None:
         options["folder"] = Path(folder) / "unfinished"  # of the long runs within one field
     if processes == 1:
         options["progress"] = progress
     for value, table in _computed(system, missing, times, processes, options):
-        found[value] = table
+        there[value] = table
         if folder is not None:
             _store(folder, value, table)
         if progress:
-            progress(f"s = {value:g}: done, {len(found)} of {len(fields)}")
+            progress(f"s = {value:g}: done, {len(there)} of {len(fields)}")
     if folder is not None:
         with contextlib.suppress(OSError):  # not there, or somebody else still works in it
             options["folder"].rmdir()
-    whole = Table.joined(found[value] for value in fields)
+    whole = Table.joined(there[value] for value in fields)
     require_values(whole, options.get("scheme", "continuous"), options.get("dt"))
     whole.methods = whole.methods or ("as stored",)
     return whole

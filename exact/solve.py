@@ -70,6 +70,8 @@ def solve(
     Raises ``InputError`` for unknown names, negative times, an unstable or missing ``dt``, or a system that does not
     fit memory; nothing is computed before.
     """
+    if not isinstance(system, System):
+        raise InputError(f"solve takes a System, like build('east', 4), not {system!r:.60}.")
     quantities = (quantities,) if isinstance(quantities, str) else quantities
     fields = np.atleast_1d(np.asarray(s, float)).tolist()
     options = (scheme, dt, observable, method, progress, folder, bond, tolerance)
@@ -77,7 +79,7 @@ def solve(
         from vanbench.exact.quantum.solve import quantum_table
 
         return quantum_table(system, fields, times, quantities, *options[:5]).frame()
-    table = Table.joined(found for _, found in by_field(system, fields, times, quantities, *options))
+    table = Table.joined(table_of for _, table_of in by_field(system, fields, times, quantities, *options))
     require_values(table, scheme, dt)
     return table.frame()
 

@@ -62,6 +62,9 @@ class Track:
 
     def network(self, index: int = 0) -> Autoregressive:
         """The network at the end, for the counting field ``fields.asked[index]``."""
+        n = len(self.fields.asked)
+        if not isinstance(index, int) or not -n <= index < n:
+            raise InputError(f"network({index!r}): give the number of a counting field, from 0 to {n - 1}.")
         return self.problem.ensemble.copy_of(self.fields.trained_index(index))
 
     def distribution(self, index: int = 0) -> np.ndarray | None:

@@ -44,10 +44,10 @@ LOG_WIDTH = 120
 
 def parameters(params: list[str] | None, initial: str | None) -> dict[str, Any]:
     """``-p`` options and ``--initial`` as parameters of a system."""
-    found = parse.options(params or [])
+    given = parse.options(params or [])
     if initial is not None:
-        found["initial"] = initial
-    return found
+        given["initial"] = initial
+    return given
 
 
 @contextmanager

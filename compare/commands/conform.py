@@ -46,12 +46,12 @@ def conform(
         def report(result: Result) -> None:
             status.update(f"{escape(architecture)}: {result.check}, {result.setting}")
 
-        found = run(architecture, lattice, options, report)
+        outcome = run(architecture, lattice, options, report)
     if form == "json":
-        typer.echo(json.dumps(found.as_dict(), indent=1, allow_nan=False))
+        typer.echo(json.dumps(outcome.as_dict(), indent=1, allow_nan=False))
     else:
-        _print(found.architecture, found.results)
-    if found.failures:
+        _print(outcome.architecture, outcome.results)
+    if outcome.failures:
         raise typer.Exit(WORSE)
 
 

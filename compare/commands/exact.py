@@ -101,8 +101,8 @@ def exact(
             options: dict[str, Any] = {"scheme": scheme, "dt": dt, "observable": observable, "method": method}
             options["quantities"] = asked
             options |= {k: v for k, v in {"bond": bond, "tolerance": tolerance}.items() if v is not None}
-            found = scanned(built, fields, grid, out, processes, tell, **options)
-            table, taken = found.columns(), found.method
+            answer = scanned(built, fields, grid, out, processes, tell, **options)
+            table, taken = answer.columns(), answer.method
     head = {"system": built.name, "shape": list(lengths), "params": dict(built.params), "observable": observable}
     notes = warned.of_notes(table)
     emit(form, table, {**head, "method": taken}, f"{built.name} {shape}", notes)
@@ -147,6 +147,6 @@ def _equilibrium(
         if isinstance(value, str | bool | list):
             raise InputError(f"{name} = {value!r}: {name} of ising must be a number.")
     points = parse.numbers(temperatures, "--temperatures")
-    found = solve_ising(shape, points, **{**known, **params}, quantities=quantities, seed=seed, by=method)
+    answer = solve_ising(shape, points, **{**known, **params}, quantities=quantities, seed=seed, by=method)
     head = {"system": "ising", "shape": list(shape), "params": {**known, **params}}
-    emit(form, found, head, title=f"ising {parse.shape_text(shape)}")
+    emit(form, answer, head, title=f"ising {parse.shape_text(shape)}")

@@ -37,7 +37,7 @@ def table(
 
     cases = tables.table(folder, by, quantity)
     laws = tables.growth_of(folder, cases) if by == "size" and form != "csv" else None
-    names = None if columns is None else [tables.column(name) for name in parse.names(columns)]
+    names = None if columns is None else list(dict.fromkeys(map(tables.column, parse.names(columns))))
     typer.echo(tables.render(cases, form, laws, f"{folder}/", names, across), nl=False)
     lacking = missing.sentence(folder, [record for _, record in records(folder)])
     if lacking:

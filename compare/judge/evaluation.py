@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from torch import nn
 
 from vanbench.compare.judge.distances import distances
 from vanbench.exact import InputError, StateSpace, System, generator, leading_vectors, solve
@@ -22,9 +23,9 @@ DEFAULT = ("density", "instantaneous_activity")
 def evaluate(
     system: System,
     network: Autoregressive | Callable[[float], Autoregressive],
-    s: Sequence[float] = (0.0,),
-    times: Sequence[float] = (1.0,),
-    quantities: Sequence[str] | None = None,
+    s: float | Sequence[float] = 0.0,
+    times: float | Sequence[float] = 1.0,
+    quantities: str | Sequence[str] | None = None,
     observable: str = "activity",
 ) -> pd.DataFrame:
     """Columns ``quantity, s, t, value, exact, error``; ``value`` is the network's, summed over all configurations.
@@ -38,6 +39,12 @@ def evaluate(
 
     Raises ``InputError`` for more than 2^16 configurations, and for a network that is not normalised on them.
     """
+    fields, grid = (np.atleast_1d(np.asarray(given, float)).tolist() for given in (s, times))
+    quantities = (quantities,) if isinstance(quantities, str) else quantities
+    if isinstance(network, type) or (isinstance(network, nn.Module) and not isinstance(network, Autoregressive)):
+        raise InputError(
+            "evaluate takes a trained network, an Autoregressive, or vanbench.wrap of another module."
+        )
     if not few_states(system):
         raise InputError(f"evaluate sums over all configurations: at most {MAX_SUMMED}, and {system.name} has more.")
     if observable not in system.observables:
@@ -46,13 +53,13 @@ def evaluate(
     rows = asked(quantities or (DEFAULT if kind == CLASSICAL else ()), (NETWORKS,), kind)
     if unfit := [row.name for row in rows if row.observe is None]:
         raise InputError(f"{unfit[0]} is no average over configurations: leave it out.")
-    exact = solve(system, list(s), list(times), DISTRIBUTION, observable=observable)
+    exact = solve(system, fields, grid, DISTRIBUTION, observable=observable)
     out: list[dict[str, Any]] = []
-    for field in s:
+    for field in fields:
         q = probabilities(system, network if isinstance(network, Autoregressive) else network(field))
         slope = np.asarray(generator(system, field, observable).sum(axis=0)).ravel()
         left = _left(system, field, observable) if kind == CLASSICAL else None
-        for t in times:
+        for t in grid:
             p = exact[(exact.s == field) & np.isclose(exact.t, t, rtol=1e-9)].sort_values("state").value.to_numpy(float)
             for name, value in distances(p, q).items():
                 out.append(_row(name, field, t, value, 0.0))

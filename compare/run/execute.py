@@ -112,8 +112,8 @@ def _check_strange(run: Run, d: int, square: bool) -> None:
             check(Case(make, shape, d))
         except Skip:
             continue
-        except Violation as found:
-            raise InputError(f"{where} {broken}: {found.found} ({found.likely}) {whole}") from found
+        except Violation as violation:
+            raise InputError(f"{where} {broken}: {violation.found} ({violation.likely}) {whole}") from violation
         except Exception as error:
             raise InputError(f"{where} fails: {type(error).__name__}: {error}. {whole}") from error
 

@@ -125,7 +125,7 @@ def declared(network: Architecture | str | type) -> Architecture:
     if isinstance(network, Architecture):
         return network
     if isinstance(network, str):
-        return Architecture(name=network)
+        return Architecture.of(network)
     if not isinstance(network, type):
         raise InputError(f"a suite makes its own networks: give the class, not {type(network).__name__}(...).")
     home = sys.modules.get(network.__module__)

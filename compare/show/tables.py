@@ -174,8 +174,9 @@ def _heading(name: str, cases: pd.DataFrame, form: str) -> str:
 
 
 def _csv_columns(cases: pd.DataFrame, columns: Sequence[str]) -> list[str]:
-    """With the standard error of each beside it."""
-    return [name for column in columns for name in (column, f"{column}_se") if name in cases]
+    """With the standard error of each beside it, after what says which case a row is."""
+    named = [name for column in columns for name in (column, f"{column}_se") if name in cases]
+    return list(dict.fromkeys([*CASE, *ACROSS, *named]))
 
 
 def _telling(cases: pd.DataFrame) -> list[str]:

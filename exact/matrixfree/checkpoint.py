@@ -36,10 +36,10 @@ class Checkpoint:
         """The arrays of the run, or None where there are none of this run."""
         try:
             with np.load(self.path, allow_pickle=False) as kept:
-                found = dict(kept)
+                stored = dict(kept)
             for name, items in self.carried.items():
-                items[:] = list(found.pop(name))
-            return found if str(found["key"]) == self.key else None
+                items[:] = list(stored.pop(name))
+            return stored if str(stored["key"]) == self.key else None
         except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile):
             for items in self.carried.values():
                 items.clear()

@@ -48,7 +48,7 @@ def _tarjan(n, codes, site_strides, weights, jumps, d):  # type: ignore[no-untyp
     cursor = np.zeros(n, np.int32)
     open_states = np.empty(n, np.int32)
     path = np.empty(n, np.int32)
-    n_open = counter = found = 0
+    n_open = counter = placed = 0
     for root in range(n):
         if number[root] >= 0:
             continue
@@ -88,9 +88,9 @@ def _tarjan(n, codes, site_strides, weights, jumps, d):  # type: ignore[no-untyp
             if low[here] == number[here]:
                 while True:
                     n_open -= 1
-                    labels[open_states[n_open]] = found
+                    labels[open_states[n_open]] = placed
                     if open_states[n_open] == here:
                         break
-                found += 1
+                placed += 1
             depth -= 1
     return labels

@@ -55,8 +55,8 @@ def central(f: Callable[[float], Values], centre: Values, step: float | np.ndarr
         h = float(wanted[open_].max())
         offsets = [k * h for k in range(-REACH, REACH + 1)]
         known |= {x: f(x) for x in offsets if x not in known}
-        found, ratio = _stencil([known[x] for x in offsets], h)
-        _keep(best, found)
+        candidate, ratio = _stencil([known[x] for x in offsets], h)
+        _keep(best, candidate)
         now = open_ & (wanted == h)
         best.step[now] = h * np.where(ratio[now] < RATIO / 2.0**6, np.minimum(2.0, FIRST_STEP / h), 1.0)
         now &= (ratio > RATIO) & (h > SMALLEST_STEP)
@@ -97,10 +97,10 @@ def _stencil(points: list[Values], h: float) -> tuple[Derivatives, np.ndarray]:
     return Derivatives(first, first_error, second, second_error, np.full(len(worst), h)), worst
 
 
-def _keep(best: Derivatives, found: Derivatives) -> None:
+def _keep(best: Derivatives, candidate: Derivatives) -> None:
     """The better of two; where they contradict each other the larger step was beyond the radius of convergence."""
     for name in ("first", "second"):
         value, error = getattr(best, name), getattr(best, f"{name}_error")
-        new, new_error = getattr(found, name), getattr(found, f"{name}_error")
+        new, new_error = getattr(candidate, name), getattr(candidate, f"{name}_error")
         better = (new_error < error) | (np.abs(new - value) > new_error + error)
         value[better], error[better] = new[better], new_error[better]

@@ -61,13 +61,13 @@ def leading_vectors(system: System, s: float, observable: str = "activity", layo
         root = layout.product(np.sqrt(engine.pi))
         right, left = u * root, np.divide(u, root, out=np.zeros_like(u), where=root > 0)
     else:
-        found = scgf_and_gap(system, s, observable, layout)
-        if found.gap <= SEPARATE * max(1.0, abs(found.theta)):
+        solved = scgf_and_gap(system, s, observable, layout)
+        if solved.gap <= SEPARATE * max(1.0, abs(solved.theta)):
             raise InputError(
-                f"the largest eigenvalue of W_s, {found.theta:.6g}, is degenerate (absorbing or disconnected "
+                f"the largest eigenvalue of W_s, {solved.theta:.6g}, is degenerate (absorbing or disconnected "
                 "states): its eigenvectors, and what is averaged over them, are not unique."
             )
-        theta = found.theta
+        theta = solved.theta
         right, left = _vectors(system, s, observable, layout, theta)
     right = right / right.sum()
     return Leading(theta, right, left / (left @ right), layout)
@@ -75,12 +75,12 @@ def leading_vectors(system: System, s: float, observable: str = "activity", layo
 
 def doob(system: System, s: float, observable: str = "activity") -> sp.csr_array:
     """The Doob-transformed generator over the states of ``StateSpace(system)``, CSR; columns sum to zero."""
-    found = leading_vectors(system, s, observable)
-    left = found.layout.to_states(found.left)
+    solved = leading_vectors(system, s, observable)
+    left = solved.layout.to_states(solved.left)
     if not (left > 0).all():
         raise InputError("some states never reach the leading class: the Doob transform is not defined on them.")
     w = sp.diags_array(left) @ generator(system, s, observable) @ sp.diags_array(1.0 / left)
-    return sp.csr_array(w - found.theta * sp.eye_array(len(left)))
+    return sp.csr_array(w - solved.theta * sp.eye_array(len(left)))
 
 
 def leading_values(
@@ -121,11 +121,11 @@ def _leading(system: System, s: float, observable: str, layout: Layout, count: i
     alone = np.array([group[0] for group in groups if len(group) == 1], dtype=int)
     codes = np.arange(layout.size) if layout.codes is None else layout.codes
     blocks = (block(system, s, observable, codes[group]) for group in groups if len(group) > 1)
-    found = [merged(Operator(layout, parts).diagonal()[alone], blocks, count, which)]
+    solved = [merged(Operator(layout, parts).diagonal()[alone], blocks, count, which)]
     for number in np.flatnonzero(sizes > max(STORED, 1)):
         own = _of_class(system, layout, parts, count, which, labels == number)
-        found.append(Classwise(*own, np.full(len(own.values), len(groups) + number)))
-    return outermost_first(found, count, which)
+        solved.append(Classwise(*own, np.full(len(own.values), len(groups) + number)))
+    return outermost_first(solved, count, which)
 
 
 class _Masked:

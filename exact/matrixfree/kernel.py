@@ -146,12 +146,12 @@ class Layout:
         reached[self.excluded] = 0.0
         last, count = int(np.flatnonzero(reached)[-1]), int(reached.sum())
         reached[:] = 0.0
-        reached[last], found = 1.0, 1
+        reached[last], n_reached = 1.0, 1
         while True:
             reached = ((op @ reached + reached) > 0).astype(float)
-            found, before = int(reached.sum()), found
-            if found in (before, count):
-                return found == count
+            n_reached, before = int(reached.sum()), n_reached
+            if n_reached in (before, count):
+                return n_reached == count
 
 
 class Operator:

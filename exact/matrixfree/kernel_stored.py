@@ -111,12 +111,12 @@ def _moves(part: Local, d: int) -> dict[Move, np.ndarray]:
     """The elements of a local matrix by the change they make: the rate of arriving in each local state."""
     k = len(part.sites)
     digits = np.array(list(np.ndindex(*(d,) * k))).reshape(d**k, k)
-    found: dict[Move, np.ndarray] = {}
+    by_move: dict[Move, np.ndarray] = {}
     for row, column in zip(*np.nonzero(part.matrix)):
         change = (digits[row] - digits[column]) % d
         move = tuple((site, int(by)) for site, by in zip(part.sites, change) if by)
-        found.setdefault(move, np.zeros(d**k))[row] = part.matrix[row, column]
-    return found
+        by_move.setdefault(move, np.zeros(d**k))[row] = part.matrix[row, column]
+    return by_move
 
 
 def _key(parts: Sequence[Local]) -> tuple:

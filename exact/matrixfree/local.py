@@ -33,7 +33,7 @@ def tilted(system: System, s: float = 0.0, observable: str = "activity", order: 
 
 def merged(parts: Iterable[Local], d: int) -> list[Local]:
     """The same sum with one matrix for each set of sites, sites in rising order."""
-    found: dict[tuple[int, ...], np.ndarray] = {}
+    by_sites: dict[tuple[int, ...], np.ndarray] = {}
     for part in parts:
         sites, matrix = part.sites, part.matrix
         if list(sites) != sorted(sites):
@@ -41,8 +41,8 @@ def merged(parts: Iterable[Local], d: int) -> list[Local]:
             axes = [*order, *(k + order)]
             matrix = matrix.reshape((d,) * (2 * k)).transpose(axes).reshape(d**k, d**k)
             sites = tuple(int(sites[i]) for i in order)
-        found[sites] = found[sites] + matrix if sites in found else matrix
-    return [Local(sites, matrix) for sites, matrix in found.items()]
+        by_sites[sites] = by_sites[sites] + matrix if sites in by_sites else matrix
+    return [Local(sites, matrix) for sites, matrix in by_sites.items()]
 
 
 def _free(part: Local, system: System) -> Local:

@@ -139,15 +139,15 @@ def told(bound: float, certified: bool = False) -> Row:
 
 def derivative_values(engine: Symmetric, run: Run, ask: Question) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """``activity`` and ``susceptibility`` at each time, with estimated errors."""
-    found = _in_s(engine, run, ask)
+    answer = _in_s(engine, run, ask)
     zero, n = ask.times == 0, engine.system.n_sites
     scale = n * np.where(zero, 1.0, ask.times)
     first, second = _at_zero(engine) if zero.any() else (0.0, 0.0)
     return {
-        "activity": (np.where(zero, first, -found.first / scale), np.where(zero, 0, found.first_error / scale)),
+        "activity": (np.where(zero, first, -answer.first / scale), np.where(zero, 0, answer.first_error / scale)),
         "susceptibility": (
-            np.where(zero, second, -found.second / scale),
-            np.where(zero, 0, found.second_error / scale),
+            np.where(zero, second, -answer.second / scale),
+            np.where(zero, 0, answer.second_error / scale),
         ),
     }
 
@@ -158,21 +158,21 @@ def _in_s(engine: Symmetric, run: Run, ask: Question) -> Derivatives:
     def near(h: float) -> Symmetric:
         return Symmetric(engine.system, ask.s + h, ask.observable, layout=engine.layout)
 
-    found = ask.differences(engine, run, near, ask.step)
-    ask.step = found.step
-    return found
+    answer = ask.differences(engine, run, near, ask.step)
+    ask.step = answer.step
+    return answer
 
 
 def _at_zero(engine: Symmetric) -> tuple[float, float]:
     """``k`` and ``dk/ds`` in the limit ``t -> 0``: ``-(1/N) <-| d^order W_s/ds^order |P_0>``, term by term."""
     system = engine.system
     start = engine.layout.initial()
-    found = []
+    answer = []
     for order in (1, 2):
         parts = tilted(system, engine.s, engine.observable, order)
         columns = [Local(p.sites, np.diag(p.matrix.sum(0))) for p in parts]
-        found.append(-engine.layout.operator(columns).apply(np.sqrt(start), np.empty_like(start)) / system.n_sites)
-    return found[0], found[1]
+        answer.append(-engine.layout.operator(columns).apply(np.sqrt(start), np.empty_like(start)) / system.n_sites)
+    return answer[0], answer[1]
 
 
 def _instantaneous(engine: Symmetric, run: Run, ask: Question, bounds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -212,15 +212,15 @@ def _trajectory_density(
     def near(h: float) -> Symmetric:
         return Symmetric(system, ask.s, ask.observable, [diagonal(site, h * values) for site in free], engine.layout)
 
-    found = ask.differences(engine, run, near, FIRST_STEP)
+    answer = ask.differences(engine, run, near, FIRST_STEP)
     n, t = system.n_sites, np.where(ask.times > 0, ask.times, 1.0)
     off = np.zeros(len(t))  # relative, of the weight
     if ask.dt is not None:
         before, bound = run.ln_z(np.maximum(ask.times - ask.dt, 0.0), ask.dt)
         t, off = t * np.exp(before - centre[0]), bound + centre[1]
     at_zero = _density_at_zero(engine) if (ask.times == 0).any() else 0.0
-    value = np.where(ask.times > 0, (found.first / t + pinned) / n, at_zero)
-    return value, np.where(ask.times > 0, (found.first_error + np.abs(found.first) * off) / (n * t), 0.0)
+    value = np.where(ask.times > 0, (answer.first / t + pinned) / n, at_zero)
+    return value, np.where(ask.times > 0, (answer.first_error + np.abs(answer.first) * off) / (n * t), 0.0)
 
 
 def _density_at_zero(engine: Symmetric) -> float:

@@ -93,9 +93,9 @@ def _steady_rows(system: System, layout: Layout, ask: Question) -> Iterator[Row]
         except InputError as error:
             yield from ({"quantity": name, **head, "value": np.nan, "note": str(error)} for name in names)
         else:
-            found = {"scgf": (top.theta, top.theta_error), "gap": (top.gap, top.gap_error)}
+            leading = {"scgf": (top.theta, top.theta_error), "gap": (top.gap, top.gap_error)}
             for name in names:
-                row = {"quantity": name, **head, "value": found[name][0], "bound": found[name][1]}
+                row = {"quantity": name, **head, "value": leading[name][0], "bound": leading[name][1]}
                 yield {**row, "note": SHARED} if name == "gap" and top.shared else row
     asked = [name for name in ("rate_function", "trajectory_density") if name in ask.quantities]
     if not asked:

@@ -93,11 +93,11 @@ class Run:
 
 def _functions(nodes: np.ndarray, times: np.ndarray, dt: float | None, logs: np.ndarray | None = None) -> np.ndarray:
     """``f_t`` at the nodes, ``(n_times, n_nodes)``, times ``exp(logs)`` or over the largest: it would overflow."""
-    found, signs = log_functions(nodes, times, dt), np.ones(len(nodes))
+    made, signs = log_functions(nodes, times, dt), np.ones(len(nodes))
     if dt is not None:
         signs = np.where(1 + dt * nodes < 0, (-1.0) ** (np.rint(times / dt)[:, None] % 2), 1.0)
-    logs = -found.max(1) if logs is None else logs
-    return signs * np.exp(np.minimum(found + logs[:, None], 600.0))
+    logs = -made.max(1) if logs is None else logs
+    return signs * np.exp(np.minimum(made + logs[:, None], 600.0))
 
 
 class Symmetric:
@@ -195,14 +195,14 @@ class Symmetric:
         tri = lanczos(self.op, self.start(), stop, MAX_STEPS, visit if profile else None, keep)
         if near and self.op.size > DENSE:
             upper = min(upper, tri.theta()[0] + margin(latest))
-        found = Run(tri, lower, self._above(tri, upper))
+        made = Run(tri, lower, self._above(tri, upper))
         if profile:
-            found.sites = np.array(sums)[: tri.steps] * self._normaliser()
+            made.sites = np.array(sums)[: tri.steps] * self._normaliser()
         if tri.exhausted:
-            found.upper = tri.theta()[0] + rounding(tri, np.ones(1))[0]
-        elif not near and (profile or (found.ln_z(grid, dt)[1] > 4 * floor(tri, grid, dt)).any()):
-            found.upper = self._above(tri, self.certify(tri, margin(latest)))
-        return found
+            made.upper = tri.theta()[0] + rounding(tri, np.ones(1))[0]
+        elif not near and (profile or (made.ln_z(grid, dt)[1] > 4 * floor(tri, grid, dt)).any()):
+            made.upper = self._above(tri, self.certify(tri, margin(latest)))
+        return made
 
     @cached_property
     def ends(self) -> tuple[float, float]:

@@ -53,10 +53,10 @@ def is_equilibrium_start(system: System, pi: np.ndarray) -> bool:
 
 def _candidates(system: System, parts: Sequence[Local]) -> list[np.ndarray]:
     d, uniform = system.local_dim, np.full((system.n_sites, system.local_dim), 1.0 / system.local_dim)
-    found = [system.initial] if system.initial.ndim == 2 else []
+    guesses = [system.initial] if system.initial.ndim == 2 else []
     if d == 2:
-        found.append(_from_flips(parts, uniform.copy()))
-    return [*found, uniform]
+        guesses.append(_from_flips(parts, uniform.copy()))
+    return [*guesses, uniform]
 
 
 def _from_flips(parts: Sequence[Local], pi: np.ndarray) -> np.ndarray:

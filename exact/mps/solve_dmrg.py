@@ -63,15 +63,15 @@ class Leading:
 
     def solved(self) -> tuple[MatrixProductState, MatrixProductState]:
         """The leading vectors of the last two bonds, of norm one."""
-        ask, found = self.ask, DMRG(self._mpo(2 * self.size), self._start())
+        ask, search = self.ask, DMRG(self._mpo(2 * self.size), self._start())
         states: list[MatrixProductState] = []
         value = -np.inf
         for bond in ask.accuracy.bonds:
             if ask.progress:
                 ask.progress(f"s = {ask.s:g}: bond {bond}")
             goal = ask.accuracy.tolerance * max(LEAST, abs(value) if np.isfinite(value) else 1.0)
-            now = found.run(bond, SHARP * goal)
-            states.append(found.state(bond))
+            now = search.run(bond, SHARP * goal)
+            states.append(search.state(bond))
             if abs(now - value) <= goal:
                 break
             value = now

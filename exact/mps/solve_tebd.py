@@ -146,7 +146,10 @@ class Evolved:
             value = last[name]
             stepped = np.inf if longer is None else STEPPED * np.abs(longer[name] - narrow[name])
             least = rounding / (1 if name == "ln_Z" else n)
-            errors[name] = MARGIN * (np.abs(value - narrow[name]) + stepped) + last.get(f"{name}~", 0.0)
+            changed = np.abs(value - narrow[name]) + stepped
+            if value.ndim > 1:  # two curves may cross at a site, or at a time
+                changed = np.broadcast_to(changed.max(tuple(range(1, value.ndim)), keepdims=True), value.shape)
+            errors[name] = MARGIN * np.maximum.accumulate(changed) + last.get(f"{name}~", 0.0)
             errors[name] = errors[name] + least.reshape(-1, *[1] * (value.ndim - 1))
         return last, errors
 
@@ -207,20 +210,24 @@ class Evolved:
     def _differences(self, f: Callable[[float], np.ndarray], field: str) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
         """First and second derivative at 0, each with the error of its formula, of fourth order.
 
-        That of a function whose Taylor coefficients grow geometrically is the square of the second order's, relative.
+        That of a function whose Taylor coefficients grow geometrically is the square of the second order's, relative;
+        it may pass zero at some time, so it is no less than a quarter of the change by the last halving of ``h``, of
+        which a sixteenth is left.
         """
-        h, before = self._fields[field], math.inf
+        h, before, wider = self._fields[field], math.inf, None
         while True:
             m2, m1, c, p1, p2 = (f(k * h) for k in range(-2, 3))
             low = (p1 - m1) / (2 * h), (p1 - 2 * c + m1) / h**2
             high = (8 * (p1 - m1) - (p2 - m2)) / (12 * h), (16 * (p1 + m1) - 30 * c - p2 - m2) / (12 * h**2)
             bent = [np.minimum(np.abs(a - b) / np.maximum(np.abs(b), 1e-300), 1.0) for a, b in zip(low, high)]
             falling, before = bent[0].max() < before / 2, float(bent[0].max())
-            if BENT * before**2 <= self.ask.accuracy.tolerance or not falling or h <= FLATTEST:
+            flat = BENT * before**2 <= self.ask.accuracy.tolerance or not falling or h <= FLATTEST
+            if flat and wider is not None:
                 break
-            h /= 2
-        self._fields[field] = h
-        return tuple((value, BENT * r**2 * np.abs(value)) for value, r in zip(high, bent))
+            h, wider = h / 2, high
+        self._fields[field] = 2 * h  # so that the next bond and step have two of them as well
+        changes = (np.abs(now - then) / 4 for now, then in zip(high, wider))
+        return tuple((v, np.maximum(BENT * r**2 * np.abs(v), d)) for v, r, d in zip(high, bent, changes))
 
     def _at_zero(self, order: int) -> float:
         """``-(1/N) <-|d^order W_s/ds^order|P_0>``."""

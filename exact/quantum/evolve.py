@@ -150,8 +150,8 @@ def _trapezoid(liouvillian: Liouvillian, state: np.ndarray, dt: float) -> tuple[
     )
     right = to_real(rho + 0.5 * dt * half)
     guess = to_real(rho + dt * half)
-    found, failed = gmres(implicit, right, x0=guess, rtol=SOLVE_TOLERANCE, restart=30, maxiter=20)
+    solution, failed = gmres(implicit, right, x0=guess, rtol=SOLVE_TOLERANCE, restart=30, maxiter=20)
     if failed:
         raise InputError(f"the implicit step did not converge at dt = {dt:g}: take a smaller dt.")
-    new = from_real(found, liouvillian.dim)[None]
+    new = from_real(solution, liouvillian.dim)[None]
     return new, 0.5 * dt * liouvillian.trace_rates(state + new)

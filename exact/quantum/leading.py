@@ -49,7 +49,7 @@ def leading(apply: Apply, size: int, norm: float, span: float, count: int) -> Le
     """
     n_steps = taylor_steps(norm, span)
     rng = np.random.default_rng(0)  # fixed: the same answer at every call
-    basis, images, found = np.zeros((size, 0)), np.zeros((size, 0)), Leading(np.zeros(0), np.zeros(0))
+    basis, images, now = np.zeros((size, 0)), np.zeros((size, 0)), Leading(np.zeros(0), np.zeros(0))
 
     def outside(v: np.ndarray) -> np.ndarray:
         return v - basis @ (basis.T @ v)
@@ -66,17 +66,17 @@ def leading(apply: Apply, size: int, norm: float, span: float, count: int) -> Le
         try:
             vectors = _arnoldi(operator, count, start)
         except ArpackError as error:
-            if len(found.values) and _resolved(found, norm):  # what is left is too close together to matter
-                return found
+            if len(now.values) and _resolved(now, norm):  # what is left is too close together to matter
+                return now
             raise InputError(f"ARPACK did not find the leading eigenvalues ({error}).") from error
         new = _orthonormal(np.hstack([vectors.real, vectors.imag]), basis)
         basis = np.hstack([basis, new])
         images = np.hstack([images, np.stack([apply(v) for v in new.T], axis=1)])
-        before, found = found, _ritz(basis, images, count, ROUNDING * norm)
-        if len(before.values) and _settled(before, found, norm):
-            return found
+        before, now = now, _ritz(basis, images, count, ROUNDING * norm)
+        if len(before.values) and _settled(before, now, norm):
+            return now
     raise InputError(
-        f"more than {MOST} eigenvalues lie within {abs(found.values[0] - found.values[-1]):.1e} of the leading one: "
+        f"more than {MOST} eigenvalues lie within {abs(now.values[0] - now.values[-1]):.1e} of the leading one: "
         "too close together to tell the gap."
     )
 
@@ -105,14 +105,14 @@ def _ritz(basis: np.ndarray, images: np.ndarray, count: int, rounding: float) ->
     return Leading(values, np.linalg.norm(images @ inner - basis @ (inner * values), axis=0))
 
 
-def _settled(before: Leading, found: Leading, norm: float) -> bool:
+def _settled(before: Leading, now: Leading, norm: float) -> bool:
     """Whether a fresh run brought nothing larger, and the eigenvalues are resolved."""
-    moved = np.abs(found.values.real - before.values.real).max()
-    return bool(moved <= max(RESOLVED * np.ptp(found.values.real), ROUNDING * norm)) and _resolved(found, norm)
+    moved = np.abs(now.values.real - before.values.real).max()
+    return bool(moved <= max(RESOLVED * np.ptp(now.values.real), ROUNDING * norm)) and _resolved(now, norm)
 
 
-def _resolved(found: Leading, norm: float) -> bool:
+def _resolved(now: Leading, norm: float) -> bool:
     """The leading eigenvalue of a completely positive semigroup is real (Evans and Hoegh-Krohn, J. London Math. Soc.
     17, 345 (1978)): as long as it is not, it lies in a vector that Arnoldi had no need to resolve."""
-    apart = np.abs(found.values - found.values[0]).max()
-    return bool(found.values[0].imag == 0 and found.residuals.max() <= max(RESOLVED * apart, ROUNDING * norm))
+    apart = np.abs(now.values - now.values[0]).max()
+    return bool(now.values[0].imag == 0 and now.residuals.max() <= max(RESOLVED * apart, ROUNDING * norm))

@@ -44,14 +44,14 @@ def two_point(rho: np.ndarray, axis: str, pairs: list[tuple[int, int]]) -> np.nd
 def pairs_by_distance(shape: tuple[int, ...], periodic: bool) -> dict[int, list[tuple[int, int]]]:
     """Pairs of different sites by their distance in steps along the lattice (shortest way round if periodic)."""
     places = np.stack(np.unravel_index(np.arange(int(np.prod(shape))), shape), axis=-1)
-    found: dict[int, list[tuple[int, int]]] = {}
+    by_distance: dict[int, list[tuple[int, int]]] = {}
     for i in range(len(places)):
         for j in range(i + 1, len(places)):
             steps = np.abs(places[i] - places[j])
             if periodic:
                 steps = np.minimum(steps, np.array(shape) - steps)
-            found.setdefault(int(steps.sum()), []).append((i, j))
-    return dict(sorted(found.items()))
+            by_distance.setdefault(int(steps.sum()), []).append((i, j))
+    return dict(sorted(by_distance.items()))
 
 
 def distribution_averages(p: np.ndarray, vectors: Mapping[str, np.ndarray]) -> dict[str, float]:

@@ -118,16 +118,16 @@ def steady_state_by(system: System, method: str) -> steady.Steady:
     it, and the distance from its answer is the error of the others.
     """
     origin = origin_of(system)
-    found = steady.steady(origin.model)
+    own = steady.steady(origin.model)
     if method not in ("qutip", "povm"):
-        return found
+        return own
     if method == "qutip":
         from vanbench.exact.quantum.qutip_route import steady_qutip
 
         rho = steady_qutip(origin.model)
     else:
         rho = origin.povm.density_matrix(_null_vector(generator(system)))
-    error = found.error + float(np.linalg.norm(rho - found.rho, "nuc"))
+    error = own.error + float(np.linalg.norm(rho - own.rho, "nuc"))
     if not error <= steady.KNOWN:
         raise InputError(
             f"method {method!r} loses the steady state in rounding (an error of {error:.0e}): take 'auto'."

@@ -77,8 +77,8 @@ def quantum_table(
                 rows += _counting_rows(origin, now, value, moving)
                 rows += _state_rows(system, now.rho, {"s": value, "t": now.t}, moving)
         if leading:
-            found = dict(zip(LEADING, routes.scgf_and_gap_by(system, value, taken)))
-            rows += [{"quantity": name, "s": value, "t": None, "value": found[name]} for name in leading]
+            ends = dict(zip(LEADING, routes.scgf_and_gap_by(system, value, taken)))
+            rows += [{"quantity": name, "s": value, "t": None, "value": ends[name]} for name in leading]
     if steady:
         rho, error = routes.steady_state_by(system, taken)
         for row in _state_rows(system, rho, {"s": 0.0, "t": None}, [row_of(name) for name in steady]):

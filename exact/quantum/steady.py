@@ -105,8 +105,8 @@ def _solver(liouvillian: Liouvillian) -> Callable[[np.ndarray], np.ndarray]:
     options = {"rtol": RESIDUAL, "atol": 0.0, "restart": min(RESTART, size), "maxiter": RESTARTS, "M": preconditioner}
 
     def solve(start: np.ndarray) -> np.ndarray:
-        found, _ = gmres(operator, to_real(-shift * mixed), x0=to_real(start), **options)
-        rho = from_real(found, dim)
+        solution, _ = gmres(operator, to_real(-shift * mixed), x0=to_real(start), **options)
+        rho = from_real(solution, dim)
         return rho / np.trace(rho).real
 
     return solve

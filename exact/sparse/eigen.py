@@ -75,11 +75,11 @@ def outermost(w: sp.csr_array, count: int = 2, which: str = "LR") -> Values:
         routes.append(lambda: _dense(b, symmetric))
     for route in routes:
         try:
-            found = _first(route(), count, which)
+            eigen = _first(route(), count, which)
         except (ArpackError, RuntimeError):  # RuntimeError: a factor that is singular
             continue
-        if len(found.values) == count and (found.errors <= ACCEPTED * max(norm(b), 1e-300)).all():
-            return found
+        if len(eigen.values) == count and (eigen.errors <= ACCEPTED * max(norm(b), 1e-300)).all():
+            return eigen
     raise InputError(f"the leading eigenvalues of W_s on {size} states were not found: no eigenvalue solver converged.")
 
 
@@ -94,9 +94,9 @@ def ordered(values: np.ndarray, which: str) -> np.ndarray:
     return np.argsort({"LR": -values.real, "SR": values.real, "LM": -np.abs(values)}[which], kind="stable")
 
 
-def _first(found: Values, count: int, which: str) -> Values:
-    order = ordered(found.values, which)[:count]
-    return Values(found.values[order], found.errors[order])
+def _first(eigen: Values, count: int, which: str) -> Values:
+    order = ordered(eigen.values, which)[:count]
+    return Values(eigen.values[order], eigen.errors[order])
 
 
 def _positive(b: sp.csr_array) -> bool:

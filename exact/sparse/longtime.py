@@ -93,12 +93,12 @@ class LongTimes:
         """One step of at most ``step``: the recentred state, what was taken out (the centre's share too), the step."""
         kappa = max(1.0, self._unit(state))
         for _ in range(RETRIES):
-            found, took = self._in_units(state, step, kappa)
-            if self._unit(found) <= 2.0 * kappa:
+            advanced, took = self._in_units(state, step, kappa)
+            if self._unit(advanced) <= 2.0 * kappa:
                 break
-            kappa = self._unit(found)  # derivatives grew: beside them the digits of p would be lost
-        found, taken = recentred(found, took * self.centre)
-        return found, taken, took
+            kappa = self._unit(advanced)  # derivatives grew: beside them the digits of p would be lost
+        advanced, taken = recentred(advanced, took * self.centre)
+        return advanced, taken, took
 
     def _unit(self, state: np.ndarray) -> float:
         """``kappa`` such that the derivatives over ``kappa^k`` are no larger than the vector itself."""

@@ -143,8 +143,8 @@ def _long_times(
     norm = norm_bound(in_gauge(parts, f)[0])
     root = np.exp(np.concatenate([f[np.arange(system.n_sites), x].sum(1) for _, x in space.chunks()]))
     try:
-        found = classwise(w[0][inside][:, inside], 1)
-        top = float(found.values[0].real + found.errors[0])
+        leading = classwise(w[0][inside][:, inside], 1)
+        top = float(leading.values[0].real + leading.errors[0])
     except InputError:
         top = norm
     top = top if dt is None else float(np.log1p(dt * top) / dt)

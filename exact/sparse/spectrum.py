@@ -62,27 +62,27 @@ def merged(alone: np.ndarray, blocks: Iterable[sp.csr_array], count: int, which:
     """The outermost eigenvalues of states ``alone`` and of ``blocks``, each strongly connected; equal blocks are solved
     once."""
     solved: dict[bytes, Values] = {}
-    found = [Classwise(alone.astype(complex), np.zeros(len(alone)), np.arange(len(alone)))]
+    values_of = [Classwise(alone.astype(complex), np.zeros(len(alone)), np.arange(len(alone)))]
     for number, block in enumerate(blocks, len(alone)):
         block.sort_indices()
         key = block.data.tobytes() + block.indices.tobytes()
         if key not in solved:
             solved[key] = outermost(block, min(count, block.shape[0]), which)
-        found.append(Classwise(*solved[key], np.full(len(solved[key].values), number)))
-    return outermost_first(found, count, which)
+        values_of.append(Classwise(*solved[key], np.full(len(solved[key].values), number)))
+    return outermost_first(values_of, count, which)
 
 
-def outermost_first(found: Sequence[Classwise], count: int, which: str) -> Classwise:
-    values, errors, classes = (np.concatenate(part) for part in zip(*found))
+def outermost_first(values_of: Sequence[Classwise], count: int, which: str) -> Classwise:
+    values, errors, classes = (np.concatenate(part) for part in zip(*values_of))
     first = ordered(values, which)[:count]
     return Classwise(values[first], errors[first], classes[first])
 
 
-def top(found: Classwise) -> Top:
+def top(values_of: Classwise) -> Top:
     """From the two leading eigenvalues."""
-    theta, gap = top_and_gap(found.values)
-    theta_error, gap_error = float(found.errors[0]), float(found.errors[:2].sum())
-    shared = len(found.values) > 1 and bool(gap <= 2 * gap_error) and found.classes[0] != found.classes[1]
+    theta, gap = top_and_gap(values_of.values)
+    theta_error, gap_error = float(values_of.errors[0]), float(values_of.errors[:2].sum())
+    shared = len(values_of.values) > 1 and bool(gap <= 2 * gap_error) and values_of.classes[0] != values_of.classes[1]
     return Top(theta, 0.0 if shared else gap, theta_error, gap_error, shared)
 
 

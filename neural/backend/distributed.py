@@ -86,33 +86,33 @@ def _bounds(n: int) -> list[tuple[int, int]]:
 def named(name: str) -> torch.device:
     """The device called ``name``, untouched; 'auto' is the CPU here. Raises ``InputError`` where it cannot be there."""
     try:
-        found = torch.device("cpu" if name == "auto" else name)
+        chip = torch.device("cpu" if name == "auto" else name)
     except RuntimeError as error:
         raise InputError(f"unknown device {name!r}: take 'auto', 'cpu' or 'cuda'.") from error
-    if found.type == "cuda" and not torch.cuda.is_available():
+    if chip.type == "cuda" and not torch.cuda.is_available():
         raise InputError("no CUDA device is available: take --device cpu.")
-    return found
+    return chip
 
 
 def chosen(name: str) -> torch.device:
     """The device called ``name``, where something runs on it. Raises ``InputError``."""
     if name == "auto":
         return device() if torch.cuda.is_available() else torch.device("cpu")
-    found = named(name)
+    chip = named(name)
     try:
-        torch.zeros((), dtype=torch.float64, device=found).item()
+        torch.zeros((), dtype=torch.float64, device=chip).item()
     except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:  # not there, or without float64
         raise InputError(f"nothing runs on the device {name!r} here: take 'auto', 'cpu' or 'cuda'.") from error
-    if found.type == "cuda" and found.index is not None:
-        torch.cuda.set_device(found)  # where streams and graphs are made
-    return found
+    if chip.type == "cuda" and chip.index is not None:
+        torch.cuda.set_device(chip)  # where streams and graphs are made
+    return chip
 
 
-def memory(found: torch.device) -> float:
+def memory(chip: torch.device) -> float:
     """Bytes of an accelerator; of one that does not tell, those of a small one."""
-    return float(torch.cuda.get_device_properties(found).total_memory if found.type == "cuda" else 8 << 30)
+    return float(torch.cuda.get_device_properties(chip).total_memory if chip.type == "cuda" else 8 << 30)
 
 
-def described(found: torch.device) -> str:
-    """``found`` and, of a GPU, which one that is."""
-    return f"{found} ({torch.cuda.get_device_name(found)})" if found.type == "cuda" else str(found)
+def described(chip: torch.device) -> str:
+    """``chip`` and, of a GPU, which one that is."""
+    return f"{chip} ({torch.cuda.get_device_name(chip)})" if chip.type == "cuda" else str(chip)

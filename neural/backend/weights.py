@@ -94,15 +94,15 @@ def of_field(state: Mapping[str, Any], s: float) -> dict[str, Tensor]:
 def put(net: Autoregressive, state: Mapping[str, Tensor]) -> Autoregressive:
     """Set the parameters of ``net``, or of the module that it wraps where the names are that one's.
 
-    Without ``site_bias``, the base's own bias of each site, it is zero. Raises ``InputError`` that names what is
-    missing, left over, or of another shape.
+    A module's own state knows no ``site_bias``, the base's bias of each site, which is zero then. Raises ``InputError``
+    that names what is missing, left over, or of another shape.
     """
     inner = getattr(net, "net", None)
     target: nn.Module = net
     if isinstance(inner, nn.Module) and set(state) <= set(inner.state_dict()) and not set(state) <= set(_own(net)):
         target = inner
     known, own = dict(target.state_dict()), _own(target)
-    missing = [name for name in own if name not in state and name != BIAS]
+    missing = [name for name in own if name not in state]
     left = [name for name in state if name not in known]
     if missing or left:
         told = [f"lacks {_few(missing)}"] * bool(missing) + [f"has {_few(left)} beside it"] * bool(left)
@@ -113,7 +113,7 @@ def put(net: Autoregressive, state: Mapping[str, Tensor]) -> Autoregressive:
             raise InputError(f"{name} has shape {there} in the state and {here} in this {type(net).__name__}.")
         if not torch.isfinite(value).all():
             raise InputError(f"{name} holds numbers that are not finite.")
-    if BIAS not in state or target is not net:
+    if target is not net:
         net.site_bias.zero_()
     target.load_state_dict(dict(state), strict=False)
     return net

@@ -78,7 +78,7 @@ def test_columns_are_chosen_by_their_headings(folder: Path) -> None:
         "network", "error", "CPU (s)",
     ]  # fmt: skip
     assert list(pd.read_csv(io.StringIO(render(cases, "csv", columns=columns)))) == [
-        "architecture", "error", "error_se", "cpu_s", "cpu_s_se",
+        "task", "shape", "s", "t", "architecture", "tracker", "error", "error_se", "cpu_s", "cpu_s_se",
     ]  # fmt: skip
     with pytest.raises(InputError, match="did you mean 'error'"):
         column("eror")

@@ -59,26 +59,26 @@ def compare(
                 own = derived_seed(f"ising/{T!r}", shape, seed, replica)
                 torch.manual_seed(own)
                 began = time.process_time()
-                found = minimise(net().double(), partial(energy, shape=shape, **given), T, schedule, own)
+                minimum = minimise(net().double(), partial(energy, shape=shape, **given), T, schedule, own)
                 head = {"network": label, "T": T, "seed": replica + 1}
-                cost = {"effective": found.effective, "cpu_s": time.process_time() - began}
-                rows += [{**head, **row, **cost} for row in _rows(found, known, shape, given)]
+                cost = {"effective": minimum.effective, "cpu_s": time.process_time() - began}
+                rows += [{**head, **row, **cost} for row in _rows(minimum, known, shape, given)]
     return pd.DataFrame(rows)
 
 
 def _rows(
-    found: Minimum, known: dict[tuple, float], shape: tuple[int, ...], given: dict[str, Any]
+    minimum: Minimum, known: dict[tuple, float], shape: tuple[int, ...], given: dict[str, Any]
 ) -> list[dict[str, Any]]:
-    n = found.x.shape[1]
+    n = minimum.x.shape[1]
     values = {
-        "free_energy": (found.free_energy(), n, "free_energy"),
-        REWEIGHTED: (found.reweighted(), n, "free_energy"),
-        "energy": (found.average(energy(found.x, shape, **given)), n, "energy"),
-        "abs_magnetization": (found.average(abs_magnetization(found.x)), 1, "abs_magnetization"),
+        "free_energy": (minimum.free_energy(), n, "free_energy"),
+        REWEIGHTED: (minimum.reweighted(), n, "free_energy"),
+        "energy": (minimum.average(energy(minimum.x, shape, **given)), n, "energy"),
+        "abs_magnetization": (minimum.average(abs_magnetization(minimum.x)), 1, "abs_magnetization"),
     }
     rows = []
     for name, ((value, stderr), per, of) in values.items():
-        exact = known.get((of, found.T), np.nan)
+        exact = known.get((of, minimum.T), np.nan)
         value, stderr = value / per, stderr / per
         rows.append({"quantity": name, "value": value, "stderr": stderr, "exact": exact, "error": value - exact})
     return rows

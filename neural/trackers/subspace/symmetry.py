@@ -31,14 +31,14 @@ def symmetries(system: System, fields: Sequence[float], observable: str) -> np.n
 def _images(shape: tuple[int, ...]) -> list[np.ndarray]:
     """Those of the box, the identity first."""
     sites = np.arange(int(np.prod(shape))).reshape(shape)
-    found: dict[tuple[int, ...], None] = {}
+    images: dict[tuple[int, ...], None] = {}
     for exchange in permutations(range(len(shape))):
         turned = sites.transpose(exchange)
         if turned.shape == shape:
             for flips in product((False, True), repeat=len(shape)):
                 image = np.flip(turned, tuple(axis for axis, flip in enumerate(flips) if flip))
-                found[tuple(image.ravel().tolist())] = None
-    return [np.array(image) for image in found]
+                images[tuple(image.ravel().tolist())] = None
+    return [np.array(image) for image in images]
 
 
 def _kept(system: System, tables: list[Table], image: np.ndarray) -> bool:

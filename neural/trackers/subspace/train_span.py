@@ -156,16 +156,16 @@ class TrainSpan:
         """``ln <v|exp(t H)|v>`` of each field ``(R,)``, and what it changes by without parts of the span ``(R, B)``."""
         k = self.first(t)
         later = [min(k + j, self._candidates(t) - 1) for j in range(1, LATER + 1)]
-        found = []
+        gathered = []
         for one in self.fields:
             value, changes = one.changes(partial(one.ln_z, k=k, t=t))
-            found.append([value, *changes, *(one.ln_z(one.solved[0], j, t) - value for j in later)])
-        return _apart(found)
+            gathered.append([value, *changes, *(one.ln_z(one.solved[0], j, t) - value for j in later)])
+        return _apart(gathered)
 
     def top(self) -> tuple[Tensor, Tensor]:
         """The largest Ritz value of each field, likewise."""
-        found = [one.changes(lambda solved: float(solved.values[-1])) for one in self.fields]
-        return _apart([[value, *changes] for value, changes in found])
+        gathered = [one.changes(lambda solved: float(solved.values[-1])) for one in self.fields]
+        return _apart([[value, *changes] for value, changes in gathered])
 
     def first(self, t: float) -> int:
         """The state of the first flow that the value at ``t`` is taken from: the first one that the next agree with.
@@ -173,9 +173,9 @@ class TrainSpan:
         Where none do, that which they agree with best. The same for all fields, whose differences are asked for.
         """
         last = self._candidates(t)
-        found = np.array([[one.ln_z(one.solved[0], k, t) for k in range(last)] for one in self.fields])
-        apart = np.array([np.abs(found[:, k + 1 : k + 1 + LATER] - found[:, [k]]).max() for k in range(last - 1)])
-        near = apart <= AGREED * np.abs(found).max()
+        gathered = np.array([[one.ln_z(one.solved[0], k, t) for k in range(last)] for one in self.fields])
+        apart = np.array([np.abs(gathered[:, k + 1 : k + 1 + LATER] - gathered[:, [k]]).max() for k in range(last - 1)])
+        near = apart <= AGREED * np.abs(gathered).max()
         return int(near.argmax() if near.any() else apart.argmin()) if last > 1 else 0
 
     def _candidates(self, t: float) -> int:
@@ -184,7 +184,7 @@ class TrainSpan:
 
     def drawn(self, t: float, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """``n`` configurations of all trains ``(R, n, n_sites)``, and their weights in ``|exp(t H / 2) v|^2``."""
-        found, weights, k = [], [], self.first(t)
+        gathered, weights, k = [], [], self.first(t)
         for one in self.fields:
             states, solved = one.states, one.solved[0]
             each = -(-n // len(states))
@@ -193,15 +193,15 @@ class TrainSpan:
             amplitudes = np.array([state.amplitudes(x.numpy()) for state in states])
             grown = solved.coefficients(k * one.flows, t - one.times[k])
             square = (grown @ amplitudes) ** 2 / (amplitudes**2).sum(0)
-            found.append(x)
+            gathered.append(x)
             weights.append(torch.from_numpy(square / square.sum()))
-        return torch.stack(found), torch.stack(weights)
+        return torch.stack(gathered), torch.stack(weights)
 
 
 def _apart(rows: list[list[float]]) -> tuple[Tensor, Tensor]:
     """Values ``(R,)`` and their changes ``(R, B)``."""
-    found = torch.tensor(rows, dtype=torch.float64)
-    return found[:, 0], found[:, 1:]
+    gathered = torch.tensor(rows, dtype=torch.float64)
+    return gathered[:, 0], gathered[:, 1:]
 
 
 def _solve(elements: np.ndarray, some: np.ndarray) -> Solved:

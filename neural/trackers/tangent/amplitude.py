@@ -41,8 +41,8 @@ def twice(problem: Problem, x: Tensor, log_prob: Tensor, energy: Tensor) -> Tens
         log_there = problem.log_prob(there)
         ratio = _log_p(problem, there, log_there) - _log_p(problem, part, here)[..., None].expand_as(rates)[:, used]
         flow = torch.zeros_like(rates)
-        found = rates[:, used] * ratio.exp() * local(problem, there, log_there)
-        flow[:, used] = torch.where(rates[:, used] != 0, found, 0.0)
+        inflow = rates[:, used] * ratio.exp() * local(problem, there, log_there)
+        flow[:, used] = torch.where(rates[:, used] != 0, inflow, 0.0)
         parts.append(c.diagonal(part) * own + flow.sum(-1))
     return torch.cat(parts, 1)
 

@@ -93,14 +93,14 @@ def regress(scores: Iterable[Tensor], e: Tensor, batch: Batch, damping: float, o
     even for a network of independent parts, whose blocks are uncorrelated on average: on a finite sample the cross
     terms carry the noise that a joint fit removes (South-East L=4 to t=10: error 8e-5 against 7e-4 with blocks).
     """
-    e, found, at = e.double(), [], 0
+    e, blocks, at = e.double(), [], 0
     for o in scores:
         group = slice(at, at := at + len(o))
         weights = batch.fit[group].double(), batch.mean[group]
         tried = None if other is None else other[group]
-        found.append(_fitted(o.double(), e[group], weights, damping, tried))
+        blocks.append(_fitted(o.double(), e[group], weights, damping, tried))
         del o  # before the next group is made
-    direction, mean, left, unseen = (torch.cat(parts) for parts in zip(*found))
+    direction, mean, left, unseen = (torch.cat(parts) for parts in zip(*blocks))
     if batch.exact:
         rate = Increment.certain((batch.mean * e).sum(1))
     else:

@@ -180,13 +180,13 @@ def _tables(problem: Problem, samples: int) -> list[JumpTables]:
 
 def _clusters(problem: Problem, samples: int) -> Clusters:
     """The largest with few enough functions for a fit to ``samples``."""
-    found = connected(problem.system, 1)
+    reach = connected(problem.system, 1)
     for size in range(2, LARGEST + 1):
         larger = connected(problem.system, size)
         if ENOUGH * len(larger.sites) > samples:
             break
-        found = larger
-    return found
+        reach = larger
+    return reach
 
 
 def population(
