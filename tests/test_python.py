@@ -229,3 +229,24 @@ def test_a_script_that_gives_its_own_class_needs_a_guard_and_is_told(tmp_path):
     guarded = "\n    ".join(["\nif __name__ == '__main__':", *RUNS.replace("NETWORKS", "[Net]").splitlines()])
     done = script(tmp_path, SCRIPT + guarded)
     assert done.stdout.split() == ["begun", "2"], done.stderr
+
+
+def test_mistakes_are_sentences():
+    run = track(build("east", 3), 0.1, 0.1, architecture="bernoulli", tracker="log-ratio")
+    for mistake, told in (
+        (lambda: run.network(1), "from 0 to 0"),
+        (lambda: solve("east"), "takes a System"),
+        (lambda: track(build("east", 3), architecture="gru:width=4"), "stand apart"),
+        (lambda: vanbench.compare.evaluate(build("east", 3), nn.Linear(3, 3)), "vanbench.wrap"),
+        (lambda: vanbench.compare.evaluate(build("east", 3), type(run.network())), "a trained network"),
+    ):
+        with pytest.raises(InputError, match=told):
+            mistake()
+    values = vanbench.compare.evaluate(build("east", 3), run.network(), s=0.1, times=0.1, quantities="density")
+    assert set(values.quantity) >= {"density", "total_variation"}
+
+
+def test_a_suite_takes_hyperparameters_in_a_name():
+    from vanbench.compare.run.suite import declared
+
+    assert declared("gru:width=4").label == "gru(width=4)"

@@ -42,9 +42,7 @@ def evaluate(
     fields, grid = (np.atleast_1d(np.asarray(given, float)).tolist() for given in (s, times))
     quantities = (quantities,) if isinstance(quantities, str) else quantities
     if isinstance(network, type) or (isinstance(network, nn.Module) and not isinstance(network, Autoregressive)):
-        raise InputError(
-            "evaluate takes a trained network, an Autoregressive, or vanbench.wrap of another module."
-        )
+        raise InputError("evaluate takes a trained network, an Autoregressive, or vanbench.wrap of another module.")
     if not few_states(system):
         raise InputError(f"evaluate sums over all configurations: at most {MAX_SUMMED}, and {system.name} has more.")
     if observable not in system.observables:
