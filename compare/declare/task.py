@@ -97,19 +97,16 @@ class Goal(Model):
 
 
 class Task(Model):
-    """One physical question, at several sizes. Fields are named as the arguments of ``exact.solve`` and
-    ``neural.track``.
+    """One physical question, at several sizes. Fields are named as the arguments of ``solve`` and ``track``.
 
     ``reference`` names the exact vectors that errors are measured against (empty where none fits); left out, it is
-    continuous time, and the Euler steps too for a tracker that takes them (of first order). ``"auto"`` is the same, and
-    beyond exact vectors matrix products, then clones, with their uncertainty (`run.ladder`). ``target``: whether the
-    tracker follows time, or goes for the steady state, which its reports are then compared with. The hash covers
-    everything that the numbers depend on; not ``shapes``, ``architectures`` and ``seeds`` (they stand in each run), nor
-    the description, the budget, the goal and the references.
+    continuous time, and the Euler steps too for a tracker that takes them. ``"auto"`` is the same, and beyond exact
+    vectors matrix products, then clones, with their uncertainty (`run.ladder`). ``target``: whether the tracker follows
+    time, or goes for the steady state, which its reports are then compared with. The hash covers what the numbers
+    depend on; not ``shapes``, ``architectures`` and ``seeds`` (they stand in each run), nor the description, the
+    budget, the goal and the references.
 
-    ``tracker_defaults``: 2, the tracker's own; 1, those in ``FORMER`` (first-order steps of kl and natural-gradient,
-    sums over all configurations only where asked for), as of results stored before, whose hashes stay.
-
+    ``tracker_defaults``: 2, the tracker's own; 1, those in ``FORMER``, as of results stored before, whose hashes stay.
     ``start_from``: a file with trained parameters, in whose distribution the evolution begins; no reference fits it.
     """
 
