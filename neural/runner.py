@@ -69,7 +69,7 @@ def track(
     checkpoint; where one is already, ``resume`` says whether to go on from it, with the same numbers, or begin again.
     ``architecture``: a name, a class, or a network, of which a copy is taken (its weights stay, but for the last layer,
     which the start decides).
-    ``start_from``: a file with trained parameters (`backend.weights`), or a checkpoint, whose distribution is the start.
+    ``start_from``: trained parameters in a file (`backend.weights`), or a checkpoint, whose distribution is the start.
     ``callbacks`` are called after each step and may end the run (see `callbacks`). What `checks` finds on the way
     stands in ``warnings`` of the result, and is told as an ``AccuracyWarning``.
 
