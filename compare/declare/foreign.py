@@ -64,7 +64,9 @@ def read_table(path: Path) -> list[Value]:
             _check_heading(path, names)
             reader = csv.reader(file, delimiter=delimiter)
             rows = [_row(f"{path}, line {reader.line_num + 1}", names, cells) for cells in reader if any(cells)]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except UnicodeDecodeError as error:
+        raise InputError(f"table {str(path)!r} is not in UTF-8: save it so.") from error
+    except (OSError, csv.Error) as error:
         raise InputError(f"table {str(path)!r} cannot be read: {error}.") from error
     if not rows:
         raise InputError(f"table {str(path)!r} has no rows.")
@@ -72,6 +74,8 @@ def read_table(path: Path) -> list[Value]:
 
 
 def _check_heading(path: Path, names: list[str]) -> None:
+    if len(names) == 1:
+        raise InputError(f"table {str(path)!r} has one column, {names[0]!r}: part them by commas, semicolons or tabs.")
     for name in names:
         if name not in COLUMNS:
             raise unknown(f"column of {str(path)!r}", name, list(COLUMNS))
@@ -112,7 +116,8 @@ def _number(name: str, text: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise InputError(f"{name} = {text!r} is no number.") from None
+        hint = ": write the decimal point as a point" if "," in text else ""
+        raise InputError(f"{name} = {text!r} is no number{hint}.") from None
 
 
 def _finite(name: str, text: str) -> float:

@@ -130,6 +130,7 @@ WRONG = {
     "time": ("3,0.1,7,ln_Z,1,,,", "t = 7.0: suite suite asks for 0.5, 1, 2"),
     "quantity": ("3,0.1,1,activity,1,,,", "quantity = activity: suite suite asks for density"),
     "together": ("4,0.1,2,ln_Z,1,,,", "no one task"),
+    "a decimal comma": ('3,"0,1",1,ln_Z,-0.2,,,', "the decimal point as a point"),
     "no number": ("3,0.1,1,ln_Z,abc,,,", "value = 'abc' is no number"),
     "infinite time": ("3,0.1,inf,ln_Z,1,,,", "t = inf is not finite"),
     "empty": ("3,0.1,1,ln_Z,,,,", "value is empty"),
@@ -157,7 +158,11 @@ def test_a_row_given_twice_names_both(suite, capsys):
 
 @pytest.mark.parametrize(
     ("head", "told"),
-    [("shape,s,t,quantity", "lacks the columns value"), ("shape,s,t,quantity,valu", "did you mean 'value'")],
+    [
+        ("shape,s,t,quantity", "lacks the columns value"),
+        ("shape,s,t,quantity,valu", "did you mean 'value'"),
+        ("shape|s|t|quantity|value", "commas, semicolons or tabs"),
+    ],
 )
 def test_a_wrong_heading(suite, capsys, head, told):
     assert bring(table("3,0.1,1,ln_Z,1", head=head)) == 2
