@@ -1,4 +1,7 @@
-"""How often the errors that `mps` prints hold: random small systems, whose exact vectors are known."""
+"""How often the errors that `mps` prints hold: random small systems, whose exact vectors are known.
+
+    python tests/exact/mps_calibration.py    # two minutes: seeds 1000 to 1039, and 1200 to 1205 with derivatives
+"""
 
 from __future__ import annotations
 
@@ -64,3 +67,10 @@ def compared(seed: int, derived: bool = False) -> list[dict[str, Any]]:
 
 def collected(seeds: Iterable[int], derived: bool = False) -> pd.DataFrame:
     return pd.DataFrame([row for seed in seeds for row in compared(seed, derived)])
+
+
+if __name__ == "__main__":
+    frame = pd.concat([collected(range(1000, 1040)), collected(range(1200, 1206), derived=True)], ignore_index=True)
+    outside = frame[frame.off > frame.bound]
+    print(f"{len(outside)} of {len(frame)} rows are outside, by {(frame.off / frame.bound).max():.2g} at most")
+    print(outside[["system", "shape", "seed", "quantity", "t", "bond", "tolerance", "off", "bound"]].to_string())
