@@ -1,6 +1,6 @@
 """How often the errors that `mps` prints hold: random small systems, whose exact vectors are known.
 
-    python tests/exact/mps_calibration.py    # two minutes: seeds 1000 to 1039, and 1200 to 1205 with derivatives
+python tests/exact/mps_calibration.py    # two minutes: seeds 1000 to 1039, and 1200 to 1205 with derivatives
 """
 
 from __future__ import annotations
