@@ -154,10 +154,10 @@ def side_by_side(cases: pd.DataFrame, across: str, measured: Sequence[str], form
     for _, group in cases.groupby(keys, sort=False, dropna=False):
         of = {row[across]: row for row in group.to_dict("records")}
         first = next(iter(of.values()))
-        cells = [_marked(name, of[one], form) if one in of else "" for one in each for name in measured]
+        cells = [_marked(name, of[kind], form) if kind in of else "" for kind in each for name in measured]
         rows.append([*(cell(name, first, form) for name in keys), *cells])
     several = len(measured) > 1
-    heads = [f"{one}: {HEADINGS[name]}" if several else str(one) for one in each for name in measured]
+    heads = [f"{kind}: {HEADINGS[name]}" if several else str(kind) for kind in each for name in measured]
     heads = [latex.escape(head) if form == "latex" else escape.markdown_cell(head) for head in heads]
     grid = Grid([*(_heading(name, cases, form) for name in keys), *heads], rows)
     return grid, [name not in TEXT for name in keys] + [True] * len(heads)

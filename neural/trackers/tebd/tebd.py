@@ -116,7 +116,7 @@ class TEBD(Tracker[Vectors]):
 
     def observe(self, problem: Problem, state: Vectors) -> Observed:
         if self.picture == "symmetrised":
-            drawn = [draw(one, self.measure, problem.generator) for one in state.states]
+            drawn = [draw(psi, self.measure, problem.generator) for psi in state.states]
             return Observed(torch.stack(drawn).to(problem.ensemble.device))
         return problem.everything() if self.full_summation else Observed(problem.sample(self.measure))
 
