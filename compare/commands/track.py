@@ -76,8 +76,8 @@ def track(
     from vanbench.exact import build
     from vanbench.exact.definitions.quantities import TRACK_DEFAULT, kind_of
     from vanbench.exact.files import stay_inside
-    from vanbench.neural import callbacks
     from vanbench.neural.backend import distributed
+    from vanbench.neural.run import callbacks
     from vanbench.neural.trackers import auto
 
     check_format(form)

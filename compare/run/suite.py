@@ -198,7 +198,7 @@ def _reference(run: Run, out: Path, progress: Any) -> Claim | None:
 
 
 def _execute(run: Run, out: Path, device: str, progress: Any) -> execute.Done | Claim:
-    from vanbench.neural import callbacks
+    from vanbench.neural.run import callbacks
 
     path = out / FOLDER / run.path
     with claimed(path, run.label, out) as other:

@@ -15,7 +15,7 @@ from vanbench.exact import Connections, InputError, StateSpace, System
 from vanbench.exact.warning import RunWarning
 from vanbench.neural.backend.distributed import mine, whole
 from vanbench.neural.ensemble import Ensemble, Parameters
-from vanbench.neural.estimators import Increment
+from vanbench.neural.run.estimators import Increment
 from vanbench.neural.trackers import options
 
 MAX_SUMMED = 1 << 16  # states over which sums over all configurations are affordable
