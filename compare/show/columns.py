@@ -56,6 +56,7 @@ COLUMNS = {
         ),
         Column("ess", "ESS fraction", "rough", "effective sample size, as a fraction of the samples"),
         Column("negative", "neg. targets", "count", "targets of a fit that were negative, and clamped"),
+        Column("samples", "samples", "count", "that a step draws"),
         Column("parameters", "parameters", "count", "of the network"),
         Column("cpu_s", "CPU (s)", "rough", "processor time of one run"),
         Column("mark", "warning", "text", "the sentence stands below"),

@@ -9,7 +9,7 @@ import pandas as pd
 
 from vanbench.compare.judge.collect import collect, last_times, scalars, summarise, task_names
 from vanbench.compare.judge.errors import VECTORS
-from vanbench.compare.judge.growth import laws
+from vanbench.compare.judge.growth import SCALINGS, laws, scalings, sentences
 from vanbench.compare.show import escape, latex
 from vanbench.compare.show.columns import COLUMNS, in_latex
 from vanbench.compare.show.columns import text as plain
@@ -20,6 +20,7 @@ from vanbench.exact.errors import unknown
 from vanbench.exact.files import write_text
 
 AXES = ("size", "time", "s", "architecture", "tracker")
+FITTED = ("size", *SCALINGS)  # axes along which a law is fitted
 FORMATS = ("md", "csv", "latex")
 REFERENCED = (
     "reference is what the exact column is from, with its own error, which ± of the error includes; ≤ stands where the "
@@ -35,11 +36,11 @@ ALWAYS = ("task", "architecture", "shape", "s", "t", "seeds", "value", "exact", 
 def table(folder: Path, by: str = "size", quantity: str = "ln_Z") -> pd.DataFrame:
     """The summary of ``quantity`` along one axis, numbers in full (see ``collect.summarise`` for the columns).
 
-    ``size``, ``s``, ``architecture``, ``tracker``: at the last time of each task; ``time``: the largest shape of each
-    of its networks at every time. Raises ``InputError`` for an unknown axis or quantity.
+    ``time``: the largest shape of each of its networks at every time; every other axis: at the last time of each task.
+    Raises ``InputError`` for an unknown axis or quantity.
     """
-    if by not in AXES:
-        raise unknown("axis", by, list(AXES))
+    if by not in AXES and by not in SCALINGS:
+        raise unknown("axis", by, [*AXES, *SCALINGS])
     return select(summarise(collect(folder)), by, quantity)
 
 
@@ -57,13 +58,16 @@ def select(summary: pd.DataFrame, by: str, quantity: str) -> pd.DataFrame:
         "s": ["task", *network, "n_sites"],
         "architecture": ["task", "n_sites", "s"],
         "tracker": ["system", "n_sites", "s", "t", "tracker"],  # one tracker a task: they meet across tasks
+        **{axis: ["question", "n_sites", "s", "t", "tracker", "family", column] for axis, column in SCALINGS.items()},
     }
     order = [*first[by], "n_sites", "s", "t", *network, "task", "site", "distance"]
     return cases.sort_values(list(dict.fromkeys(order))).reset_index(drop=True)
 
 
-def growth_of(folder: Path, cases: pd.DataFrame) -> pd.DataFrame:
-    """The fitted growth with N (see ``growth.laws``) of the errors that ``cases`` shows."""
+def growth_of(folder: Path, cases: pd.DataFrame, by: str = "size") -> pd.DataFrame:
+    """The fitted laws of the errors that ``cases`` shows: the growth with N, or along ``by`` of `growth.SCALINGS`."""
+    if by in SCALINGS:
+        return scalings(cases, by)
     shown = laws(summarise(collect(folder)))
     shown = shown[shown.quantity.isin(set(cases.quantity))]
     return shown.assign(task=task_names(shown)) if len(shown) else shown
@@ -207,7 +211,7 @@ def _footnotes(cases: pd.DataFrame, warnings: list[str], form: str, growth: pd.D
         "± is the standard error over seeds; error is the total against continuous time, divided by |exact| where the "
         "quantity is relative; the parts are on the same scale.",
         *([REFERENCED] if _referenced(cases) else []),
-        *(f"{law.task}, {law.architecture}, s = {law.s:g}, t = {law.t:g}: {law.growth}." for law in _laws(growth)),
+        *(sentences(growth) if growth is not None else []),
         *notes,
     ]
     if form == "latex" and (same := _same(cases)):
@@ -217,10 +221,6 @@ def _footnotes(cases: pd.DataFrame, warnings: list[str], form: str, growth: pd.D
     return "\n" + "".join(f"{escape.markdown(line)}\n\n" for line in lines)
 
 
-def _laws(growth: pd.DataFrame | None) -> list:
-    return [] if growth is None else list(growth.itertuples())
-
-
 def _referenced(cases: pd.DataFrame) -> bool:
     """Whether a reference is not of exact vectors, as all are in tables that do not say."""
     return "source" in cases and bool((cases["source"] != VECTORS).any())
@@ -228,7 +228,7 @@ def _referenced(cases: pd.DataFrame) -> bool:
 
 def _worth(name: str, cases: pd.DataFrame) -> bool:
     """Whether a column adds information; columns of zeros or of dashes are left out."""
-    if name in ("tracker", "quantity"):
+    if name in ("tracker", "quantity", "samples"):
         return cases[name].nunique() > 1
     if name in ("source", "uncertainty"):
         return _referenced(cases)
