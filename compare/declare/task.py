@@ -141,7 +141,10 @@ class Task(Model):
     @field_validator("shapes", mode="before")
     @classmethod
     def _chains(cls, value: Any) -> Any:
-        return [(item,) if type(item) is int else item for item in value] if isinstance(value, list | tuple) else value
+        items = value if isinstance(value, list | tuple) else [value]
+        return [
+            parse.shape(item) if isinstance(item, str) else (item,) if type(item) is int else item for item in items
+        ]
 
     @field_validator("s", "times", "quantities", mode="before")
     @classmethod
@@ -355,8 +358,14 @@ def checked(model: type[M], content: Any, what: str) -> M:
             where, name = place.rpartition(".")[::2]
             inside = f" at {where}" if where else ""
             raise unknown(f"field of {what}{inside}", name, list(_fields(model, first["loc"][:-1]))) from None
-        message = first["msg"].removeprefix("Value error, ")
-        raise InputError(f"{what}: {place}: {message[0].lower()}{message[1:]}.") from None
+        raise InputError(f"{what}: {place}: {_plainly(first['msg'])}.") from None
+
+
+def _plainly(message: str) -> str:
+    """pydantic's words, without those of its own types."""
+    message = message.removeprefix("Value error, ").removesuffix(".").replace("a valid tuple", "a list")
+    message = message.replace("a valid integer", "a whole number").replace("a valid ", "a ")
+    return message[0].lower() + message[1:]
 
 
 def _fields(model: type[BaseModel], path: tuple[Any, ...]) -> dict[str, Any]:
