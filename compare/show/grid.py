@@ -48,9 +48,9 @@ class Grid:
         from rich.console import Console
         from rich.table import Table
 
-        table = Table(title=title or None, title_justify="left")
+        table = Table(title=printable(title) or None, title_justify="left")
         for name, right in zip(self.headings, self.numeric):
-            table.add_column(name, justify="right" if right else "left", no_wrap=right, overflow="fold")
+            table.add_column(printable(name), justify="right" if right else "left", no_wrap=right, overflow="fold")
         for row in self.rows:
             table.add_row(*map(printable, row))
         width = None if sys.stdout.isatty() else FILE_WIDTH
