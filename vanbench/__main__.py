@@ -9,12 +9,13 @@ import sys
 def main() -> None:
     try:
         from vanbench.compare.cli import main as command
-    except KeyboardInterrupt:
+
+        command()
+    except KeyboardInterrupt:  # before or after the command itself, which ends with a sentence
         sys.exit(130)
     except (OSError, MemoryError, ImportError) as error:
         print(f"error: vanbench cannot be loaded: {error or type(error).__name__}.", file=sys.stderr)
         sys.exit(2)
-    command()
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ def markdown_cell(text: object) -> str:
 
 def address(path: str) -> str:
     """A path as the address of a link in Markdown or HTML."""
-    return quote(path)
+    return quote(path, errors="surrogateescape")
 
 
 def csv(frame: pd.DataFrame, **options: Any) -> str:

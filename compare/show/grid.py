@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from vanbench.compare.show.escape import printable
+from vanbench.compare.show.escape import markdown_cell, printable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,13 +60,13 @@ class Grid:
 def markdown(frame: pd.DataFrame, floatfmt: str = "g", text: bool = False) -> str:
     """``frame`` without its index, blank where a value is missing; ``text``: with its cells as they are, flush left."""
     options: dict[str, Any] = {"floatfmt": floatfmt, "disable_numparse": text, "missingval": ""}
-    return frame.astype(object).where(frame.notna(), None).to_markdown(index=False, **options)
+    shown = frame.astype(object).where(frame.notna(), None)
+    return shown.map(lambda item: markdown_cell(item) if isinstance(item, str) else item).to_markdown(index=False, **options)
 
 
 def cell(value: Any) -> str:
-    """A value in a Markdown table that is written by hand: three digits, nothing for None, bars escaped."""
-    text = "" if value is None else f"{value:.3g}" if isinstance(value, float) else printable(value)
-    return text.replace("|", r"\|")
+    """A value in a Markdown table that is written by hand: three digits, nothing for None, text escaped."""
+    return "" if value is None else f"{value:.3g}" if isinstance(value, float) else markdown_cell(value)
 
 
 def _is_number(text: str) -> bool:

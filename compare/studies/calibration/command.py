@@ -11,6 +11,7 @@ import typer
 
 from vanbench.compare.judge.errors import KEY
 from vanbench.compare.run.record import records
+from vanbench.compare.show.escape import csv
 from vanbench.exact import InputError
 from vanbench.exact.files import write_text
 
@@ -42,7 +43,7 @@ def page(
 ) -> None:
     """Write ``runs.csv`` and ``README.md`` from the records of ``runs``."""
     values = collected(runs)
-    write_text(folder / "runs.csv", values.to_csv(index=False, float_format="%.6g"))
+    write_text(folder / "runs.csv", csv(values, float_format="%.6g"))
     rows = [_summary(task, group) for task, group in values.groupby("task")]
     rows.append(_summary("all", values))
     write_text(folder / "README.md", HEAD + pd.DataFrame(rows).to_markdown(index=False) + "\n")
