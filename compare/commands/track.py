@@ -121,12 +121,12 @@ def track(
     if first:
         require_empty_or_run_folder(out)
         stay_inside(out / "tensorboard" / "events", out)
-    live = [callbacks.tensorboard(out / "tensorboard")] if tensorboard and first else []
     path = out / FOLDER / run.path
     if finished(run, out) and resume is not False:
         if first:
             typer.echo("this run was finished before; --no-resume does it again.", err=True)
     else:
+        live = [callbacks.tensorboard(out / "tensorboard")] if tensorboard and first else []
         if resume is None and first and _has_checkpoint(run, out):
             resume = _going_on(out)
         if chosen and first:

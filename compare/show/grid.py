@@ -60,8 +60,7 @@ class Grid:
 def markdown(frame: pd.DataFrame, floatfmt: str = "g", text: bool = False) -> str:
     """``frame`` without its index, blank where a value is missing; ``text``: with its cells as they are, flush left."""
     options: dict[str, Any] = {"floatfmt": floatfmt, "disable_numparse": text, "missingval": ""}
-    shown = frame.astype(object).where(frame.notna(), None)
-    return shown.map(lambda item: markdown_cell(item) if isinstance(item, str) else item).to_markdown(index=False, **options)
+    return frame.astype(object).where(frame.notna(), None).to_markdown(index=False, **options)
 
 
 def cell(value: Any) -> str:
