@@ -86,7 +86,7 @@ def run(
     if part is not None:
         typer.echo(f"part {part}: {_made(summary)}.")
         typer.echo(f"`vanbench status {out}` says what is left; the command without --part, then, writes the tables.")
-    elif summary.made + summary.found:
+    elif summary.made + summary.kept:
         try:
             written = [*write_tables(out), *write_plots(out)]
         except OSError as error:
@@ -102,8 +102,8 @@ def run(
 
 
 def _made(summary: Summary) -> str:
-    there = "was" if summary.found == 1 else "were"
-    return f"{counted(summary.made, 'record')} made, {summary.found} {there} there"
+    there = "was" if summary.kept == 1 else "were"
+    return f"{counted(summary.made, 'record')} made, {summary.kept} {there} there"
 
 
 def _report(summary: Summary, stderr: Console) -> None:
