@@ -49,6 +49,7 @@ M = TypeVar("M", bound=BaseModel)
 Number = Annotated[float, Strict()]  # neither true nor "0.1"
 Whole = Annotated[int, Strict()]  # nor 3.0
 MOST_LENGTHS, MOST_LENGTH = 8, 1_000_000  # of a shape, and each of them
+MOST_RUNS = 100_000  # of a suite
 Length = Annotated[Whole, Field(le=MOST_LENGTH)]
 _SAMPLED = {"full_summation": False}
 _EULER = {"order": 1, "control": "fixed", **_SAMPLED}
@@ -282,6 +283,14 @@ class Suite(Model):
     version: Whole = SUITE_VERSION
     description: str = ""
     tasks: list[Task] = Field(min_length=1)
+
+    @field_validator("tasks")
+    @classmethod
+    def _countable(cls, value: list[Task]) -> list[Task]:
+        runs = sum(len(task.architectures) * len(task.shapes) * task.seeds for task in value)
+        if runs > MOST_RUNS:
+            raise ValueError(f"they ask for {runs} runs, more than {MOST_RUNS}")
+        return value
 
     def only(self, names: Sequence[str]) -> Suite:
         """With the tasks of these names, or patterns (``ring-*``), alone; all where none is given. ``InputError``."""
