@@ -56,12 +56,13 @@ def central(f: Callable[[float], Values], centre: Values, step: float | np.ndarr
         offsets = [k * h for k in range(-REACH, REACH + 1)]
         known |= {x: f(x) for x in offsets if x not in known}
         candidate, ratio = _stencil([known[x] for x in offsets], h)
-        _keep(best, candidate)
+        surprised = _keep(best, candidate)
         now = open_ & (wanted == h)
         best.step[now] = h * np.where(ratio[now] < RATIO / 2.0**6, np.minimum(2.0, FIRST_STEP / h), 1.0)
-        now &= (ratio > RATIO) & (h > SMALLEST_STEP)
+        # where steps of Euler are unstable at a shifted field there is no number
+        now &= (~(ratio <= RATIO) | surprised) & (h > SMALLEST_STEP)
         open_ &= (wanted < h) | now
-        halvings = np.where(ratio < 0.3, np.ceil(np.log2(np.maximum(ratio / RATIO, 1.0)) / 6), 3.0)
+        halvings = np.where(ratio < 0.3, np.ceil(np.log2(np.maximum(ratio / RATIO, 2.0)) / 6), 3.0)
         wanted[now] = np.maximum(SMALLEST_STEP, h * 2.0 ** -halvings[now])
     return best
 
@@ -97,10 +98,19 @@ def _stencil(points: list[Values], h: float) -> tuple[Derivatives, np.ndarray]:
     return Derivatives(first, first_error, second, second_error, np.full(len(worst), h)), worst
 
 
-def _keep(best: Derivatives, candidate: Derivatives) -> None:
-    """The better of two; where they contradict each other the larger step was beyond the radius of convergence."""
+def _keep(best: Derivatives, candidate: Derivatives) -> np.ndarray:
+    """The better of two; where they contradict each other the larger step was beyond the radius of convergence.
+
+    Returns where they do, ``(m,)``. Noise may hide that the smaller is, too: a kink within a step looks straight.
+    """
+    surprised = np.zeros(len(best.first), dtype=bool)
     for name in ("first", "second"):
         value, error = getattr(best, name), getattr(best, f"{name}_error")
         new, new_error = getattr(candidate, name), getattr(candidate, f"{name}_error")
-        better = (new_error < error) | (np.abs(new - value) > new_error + error)
-        value[better], error[better] = new[better], new_error[better]
+        apart = np.abs(new - value)
+        against = apart > new_error + error
+        better = (new_error < error) | against
+        error[better] = np.where(against, np.maximum(new_error, apart), new_error)[better]
+        value[better] = new[better]
+        surprised |= against
+    return surprised
