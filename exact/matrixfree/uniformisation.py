@@ -20,6 +20,7 @@ from vanbench.exact.sparse.propagate import Evolved, spans
 
 MOST = 1000.0  # jumps in all; beyond, Krylov steps grow as the fast modes die out
 PIECE = 500.0  # jumps whose smallest weight, exp(-500), a double holds
+HUGE = 1e100  # of a term, whose weight is as small
 LAGGING = 500.0  # of a logarithm: what is smaller a double does not hold
 # Rescaled so much more often than overflow asks for: derivatives grow like t^2 until they are recentred, and errors of
 # Krylov steps are relative to the largest entry.
@@ -80,9 +81,13 @@ def uniformised(
             op.apply(term, after, 1.0 / rate, 1.0)
             term, after = after, np.empty_like(v) if term is v else term
             weight *= mean / k
+            size = np.linalg.norm(term, 1)
+            if size > HUGE:
+                term /= size
+                weight, size = weight * size, 1.0
             total += weight * term
             ratio = gain * mean / (k + 1)  # of one term to the one before, at most, from here on
-            left = weight * np.linalg.norm(term, 1) * ratio / (1 - ratio) if ratio < 1 else np.inf
+            left = weight * size * ratio / (1 - ratio) if ratio < 1 else np.inf
             if left <= tolerance * np.linalg.norm(total, 1):
                 break
         v = total
