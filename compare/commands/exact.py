@@ -108,7 +108,7 @@ def exact(
     head = {"system": built.name, "shape": list(lengths), "params": dict(built.params), "observable": observable}
     notes = warned.of_notes(table)
     emit(form, table, {**head, "method": taken}, f"{built.name} {shape}", notes)
-    warned.tell(one.sentence for one in notes)
+    warned.tell(note.sentence for note in notes)
     stderr.print(f"method: {taken}" + (f"; values in {out}" if out else ""), markup=False, highlight=False)
 
 

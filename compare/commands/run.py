@@ -84,9 +84,9 @@ def run(
             summary = nothing.summary
     _report(summary, Console(stderr=True, highlight=False, soft_wrap=True, emoji=False))
     if part is not None:
-        typer.echo(f"part {part}: {summary.made} records made, {summary.found} were there.")
+        typer.echo(f"part {part}: {summary.made} records made, {summary.kept} were there.")
         typer.echo(f"`vanbench status {out}` says what is left; the command without --part, then, writes the tables.")
-    elif summary.made + summary.found:
+    elif summary.made + summary.kept:
         try:
             written = [*write_tables(out), *write_plots(out)]
         except OSError as error:
@@ -95,7 +95,7 @@ def run(
             raise
         cases = table(out, "size")
         typer.echo(render(cases, "md", growth_of(out, cases)))
-        typer.echo(f"{summary.made} records made, {summary.found} were there; {len(written)} tables and plots.")
+        typer.echo(f"{summary.made} records made, {summary.kept} were there; {len(written)} tables and plots.")
         typer.echo(f"Everything is in {out.resolve()}")
     if summary.failures:
         raise typer.Exit(CRASH if any(failure.crash for failure in summary.failures) else INCOMPLETE)

@@ -76,8 +76,8 @@ def track(
     from vanbench.exact import build
     from vanbench.exact.definitions.quantities import TRACK_DEFAULT, kind_of
     from vanbench.exact.files import stay_inside
-    from vanbench.neural import callbacks
     from vanbench.neural.backend import distributed
+    from vanbench.neural.run import callbacks
     from vanbench.neural.trackers import auto
 
     check_format(form)
@@ -150,7 +150,7 @@ def track(
     if distributed.rank() > 0:
         return  # of several processes under torchrun, the first speaks
     record = Record.load(path)
-    warned.tell(one.sentence for one in record.warnings)
+    warned.tell(warning.sentence for warning in record.warnings)
     head = {
         **{"system": record.system, "shape": record.run.shape, "params": record.params, "observable": observable},
         **{"architecture": record.label, "tracker": task.method, **chosen, "seed": seed, "estimator": record.estimator},

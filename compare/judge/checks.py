@@ -11,7 +11,7 @@ import pandas as pd
 from vanbench.exact import System
 from vanbench.exact.definitions.quantities import row_of
 from vanbench.exact.warning import RunWarning
-from vanbench.neural.checks import SIGMAS
+from vanbench.neural.run.checks import SIGMAS
 
 HALF = 0.5  # of the change since the start: with more lost, the network and not the system decides the number
 

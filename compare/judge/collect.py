@@ -9,7 +9,7 @@ import pandas as pd
 
 from vanbench.compare.declare.parse import shape_text
 from vanbench.compare.judge.errors import PARTS, VECTORS
-from vanbench.compare.run.record import records
+from vanbench.compare.run.record import Record, records
 from vanbench.compare.show.warned import BETWEEN, of_row, over_seeds
 from vanbench.exact import InputError
 from vanbench.exact.statistics import standard_error
@@ -48,6 +48,9 @@ def collect(folder: Path) -> pd.DataFrame:
                 shape=shape_text(record.run.shape),
                 n_sites=record.n_sites,
                 seed=record.run.seed,
+                family=record.label if record.imported else record.run.architecture.name,
+                question=question(record),
+                samples=record.task.options.get("samples"),
                 parameters=record.diagnostics.get("n_parameters"),
                 negative=record.diagnostics.get("negative_targets"),
                 wall_s=record.wall_s,
@@ -64,6 +67,7 @@ def collect(folder: Path) -> pd.DataFrame:
         "distance",
         "stderr",
         "ess",
+        "samples",
         "parameters",
         "negative",
         "wall_s",
@@ -86,6 +90,12 @@ def collect(folder: Path) -> pd.DataFrame:
     return both
 
 
+def question(record: Record) -> str:
+    """What was asked, whatever it was answered by: tasks that differ in the tracker and its options share it."""
+    asked = {"system": record.system, **record.params, "counted": record.task.observable, "target": record.task.target}
+    return ", ".join(f"{name} = {value}" for name, value in asked.items())
+
+
 def summarise(frame: pd.DataFrame) -> pd.DataFrame:
     """One row a case, averaged over seeds: ``X`` the mean and ``X_se`` its standard error (from 3 seeds on).
     ``record`` is the file of the first seed.
@@ -102,11 +112,11 @@ def summarise(frame: pd.DataFrame) -> pd.DataFrame:
     for name in averaged:
         out[f"{name}_se"] = spread[name]
     out["seeds"] = groups["seed"].nunique()
-    for name in ("exact", "source", "uncertainty", "scheme", "scale", "parameters"):
+    for name in ("exact", "source", "uncertainty", "scheme", "scale", "samples", "parameters"):
         out[name] = groups[name].first()
     out["stderr"] = groups["stderr"].agg(lambda v: float(np.sqrt((v**2).mean())))
     out["negative"] = groups["negative"].sum()
-    for name in ("system", "record"):
+    for name in ("system", "family", "question", "record"):
         if name in work:
             out[name] = groups[name].first()
     out["note"] = groups["note"].agg(lambda notes: "; ".join(sorted({n for n in notes if isinstance(n, str) and n})))

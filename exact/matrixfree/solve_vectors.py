@@ -94,7 +94,7 @@ def _by(system: System, layout: Layout, ask: Question, order: int, how: str) -> 
         yield from krylov.evolve(system, ask.s, ask.times, ask.observable, order, ask.dt, layout, ask.progress)
         return
     if how == QUSPIN:
-        from vanbench.exact import quspin_route
+        from vanbench.exact.sparse import quspin_route
 
         path = quspin_route.evolve(system, ask.s, ask.times, ask.observable, order)
     else:

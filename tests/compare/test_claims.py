@@ -116,7 +116,7 @@ def test_what_another_call_works_on_is_waited_for_and_taken_over_when_it_dies(tm
     monkeypatch.setattr(suite, "time", SimpleNamespace(sleep=dies))
     summary = run_suite(str(tmp_path / "tiny.toml"), out, workers=1)
     assert waits == [5]  # the others first
-    assert (summary.made, summary.found) == (6, 0)
+    assert (summary.made, summary.kept) == (6, 0)
     assert not list(out.rglob(claims.PATTERN))
     assert run("status", out, "--format", "json") == 0
     (row,) = json.loads(capsys.readouterr().out)["tasks"]

@@ -137,8 +137,8 @@ def test_a_killed_track_goes_on_from_its_checkpoint(tmp_path: Path, monkeypatch,
     options += ["--epochs", "5", "--tracker-option", "first_epochs=5", "--architecture", "bernoulli", "-q"]
     assert run(*options, "--out", tmp_path / "whole") == 0
     with monkeypatch.context() as patched:
-        patched.setattr("vanbench.neural.callbacks.CHECKPOINT_SECONDS", 0.0)
-        patched.setattr("vanbench.neural.log.RunLog.frame", _interrupted)
+        patched.setattr("vanbench.neural.run.callbacks.CHECKPOINT_SECONDS", 0.0)
+        patched.setattr("vanbench.neural.run.log.RunLog.frame", _interrupted)
         assert run(*options, "--out", tmp_path / "killed") == 130
     assert "the same command goes on" in capsys.readouterr().err
     assert [path.name for path in (tmp_path / "killed").iterdir()] == ["checkpoint"]

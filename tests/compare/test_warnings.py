@@ -22,8 +22,9 @@ from vanbench.compare.show.tables import render, table
 from vanbench.compare.show.warned import grouped, marked, over_seeds
 from vanbench.exact import build, solve
 from vanbench.exact.warning import AccuracyWarning, RunWarning
-from vanbench.neural import checks, track
-from vanbench.neural.log import RunLog
+from vanbench.neural import track
+from vanbench.neural.run import checks
+from vanbench.neural.run.log import RunLog
 
 EPS = 2.2e-16
 QUICK = {"full_summation": False, "samples": 200, "dt": 0.1}

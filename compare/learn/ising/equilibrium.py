@@ -48,7 +48,9 @@ def compare(
     ts = check_temperatures(temperatures).tolist()
     if seeds < 1:
         raise InputError("at least one seed is needed.")
-    make = {one.label: partial(architectures.build, one.name, shape, 2, **one.options) for one in networks}
+    make = {
+        network.label: partial(architectures.build, network.name, shape, 2, **network.options) for network in networks
+    }
     for net in make.values():
         architectures.check_dtype(net(), "float64")
     exact = solve(shape, ts, **given, quantities=QUANTITIES, seed=seed)

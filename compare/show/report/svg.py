@@ -40,6 +40,7 @@ STYLE: dict[str, Any] = {
     "axes.titlesize": 10,
     "axes.grid": True,
     "axes.axisbelow": True,
+    "axes.formatter.useoffset": False,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "grid.color": MUTED,
@@ -93,12 +94,23 @@ def inline(figure: Figure, key: str) -> Markup:
 
 
 def decades(axis: Any) -> None:
-    """Ticks of a logarithmic axis at its decades; at 1, 2 and 5 times them where there are too few."""
+    """Ticks of a logarithmic axis at its decades; at 1, 2 and 5 times them where there are too few, of which the axis
+    is made to reach two."""
     low, high = axis.get_view_interval()
     few = high / low < FEW_DECADES
+    if few:
+        low, high = _below(low), 1 / _below(1 / high)
+        axis.axes.set(**{f"{axis.axis_name}lim": (low, high)})
     axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if few else (1.0,), numticks=6))
     axis.set_major_formatter(FuncFormatter(_power))
     axis.set_minor_formatter(NullFormatter())
+
+
+def _below(value: float) -> float:
+    """The largest of 1, 2 and 5 times a power of ten that is not above ``value``; of ``1 / value``, it is the inverse
+    of the smallest one that is not below."""
+    power = 10.0 ** math.floor(math.log10(value) + 1e-9)
+    return power * max(factor for factor in (1, 2, 5) if factor * power <= value * (1 + 1e-9))
 
 
 def _power(value: float, position: int) -> str:
@@ -106,5 +118,5 @@ def _power(value: float, position: int) -> str:
     if 0.0099 < value < 1001:
         return f"{value:g}"
     exponent = math.floor(math.log10(value) + 1e-9)
-    factor = round(value / 10.0**exponent)
-    return (f"{factor}×" if factor != 1 else "") + "10" + str(exponent).translate(RAISED)
+    factor = f"{value / 10.0**exponent:g}"
+    return (f"{factor}×" if factor != "1" else "") + "10" + str(exponent).translate(RAISED)

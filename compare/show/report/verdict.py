@@ -43,9 +43,9 @@ def verdict(summary: pd.DataFrame, stored: Sequence[Record], missing: str = "") 
     worst = cases.loc[cases[measure].idxmax()]
     name = row_of(quantity).heading
     within = size_text(worst[measure], measure, quantity)
-    many = "all" if len(cases) > 1 else "the"
+    many = f" in all {len(cases)} cases" if len(cases) > 1 else ""
     per_site = " per site" if measure == "error_per_site" else ""
-    headline = f"{name}{per_site} is within {within} of exact in {many} {_count(len(cases), 'case')}."
+    headline = f"{name}{per_site} is within {within} of exact{many}."
     facts = [
         ("worst", within, where(worst)),
         ("median", size_text(cases[measure].median(), measure, quantity), f"of {_count(len(cases), 'case')}"),

@@ -19,9 +19,9 @@ from torch import Tensor, nn
 
 from vanbench.exact import InputError
 from vanbench.exact.errors import unknown
-from vanbench.neural import probe
 from vanbench.neural.autoregressive import Autoregressive
-from vanbench.neural.copies import duplicate
+from vanbench.neural.outside import probe
+from vanbench.neural.outside.copies import duplicate
 
 INPUTS = ("spins", "bits", "onehot", "tokens")
 LAYOUTS = ("sites", "image")
