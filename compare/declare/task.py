@@ -34,7 +34,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError, ValidationInfo, field_validator
 
 from vanbench.compare.declare import parse
 from vanbench.compare.declare.digests import derived_seed, digest
@@ -151,6 +151,13 @@ class Task(Model):
     @classmethod
     def _several(cls, value: Any) -> Any:
         return [value] if isinstance(value, str | int | float) else value
+
+    @field_validator("start_from")
+    @classmethod
+    def _one_start(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None and "initial" in info.data.get("params", {}):
+            raise ValueError("trained parameters and initial both say where the run begins: leave one of them out")
+        return value
 
     @field_validator("tracker")
     @classmethod
