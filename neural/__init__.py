@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from vanbench.neural.result import Track
     from vanbench.neural.runner import track
     from vanbench.neural.trackers import TRACKERS
-    from vanbench.neural.wrapped import wrap
+    from vanbench.neural.wrapping import wrap
 
 __all__ = ["ARCHITECTURES", "TRACKERS", "Autoregressive", "Ensemble", "Track", "build", "track", "wrap"]
 # Imported at first use: torch takes seconds, and what only names networks does not need it.
@@ -24,7 +24,7 @@ PLACES = {
     "Track": "result",
     "build": "architectures",
     "track": "runner",
-    "wrap": "wrapped",  # a module named wrap would take the place of the function
+    "wrap": "wrapping",  # a module named wrap would take the place of the function
 }
 
 

@@ -95,7 +95,8 @@ def track(
     architectures.check_dtype(net, dtype)
     net = net.to(device=torch_device, dtype=DTYPES[dtype]).restrict(system.pinned, system.support)
     trackers.check_network(method, target, net)
-    net.initialise(system.initial)
+    if net.starts or start_from is None:
+        net.initialise(system.initial)
     if out is not None and distributed.rank() == 0:
         require_writable(out)
     generator = torch.Generator(torch_device).manual_seed(seed)
