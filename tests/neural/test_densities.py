@@ -54,6 +54,8 @@ def test_it_keeps_the_contract_that_applies(cls: type[Autoregressive]) -> None:
     "tracker", [pytest.param(name, marks=pytest.mark.slow if name in NOISY else ()) for name in QUICK]
 )
 def test_every_tracker_that_needs_no_other_network_moves_it(cls: type[Autoregressive], tracker: str) -> None:
+    if cls is brought.Flowing and tracker == "ritz":
+        return  # it begins with tilted starts too: refused below
     system, s = build("fa", (4,)), 0.0 if tracker == "l1" else 0.1
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -96,6 +98,7 @@ def test_samples_follow_the_numbers_they_are_given() -> None:
         (("fa", (4,), {"pinned": "first"}), brought.Blended, {}, "neither pinned sites nor a fixed sum"),
         (("ssep", (4,), {"boundary": "periodic"}), brought.Blended, {}, "neither pinned sites nor a fixed sum"),
         (("fa", (4,), {"c": 0.3}), brought.Flowing, {}, "cannot become the start of this system: .*uniform one alone"),
+        (("fa", (4,), {}), brought.Flowing, {"tracker": "ritz"}, "uniform one alone"),
         (("east", (4,), {}), brought.Unstarted, {}, r"has no initialise\(product\)"),
         (("east", (4,), {}), brought.Blended, {"tracker": "tebd"}, "needs the architecture matrix-product"),
         (("east", (4,), {}), brought.Blended, {"tracker_options": {"tilts": (1.0,)}}, "tilts need site biases"),
