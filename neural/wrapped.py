@@ -13,6 +13,7 @@ from vanbench.exact import InputError
 from vanbench.neural import probe
 from vanbench.neural.autoregressive import Autoregressive
 from vanbench.neural.forms import Form
+from vanbench.neural.from_jax import FromJax, is_jax
 
 NORMALISERS = (nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm)
 FLOATS = {"float64": torch.float64, "float32": torch.float32}
@@ -27,12 +28,24 @@ class Wrapped(Autoregressive):
 
     def __init__(self, shape: tuple[int, ...], local_dim: int = 2, **hyperparameters: Any):
         super().__init__(shape, local_dim)
-        self.net = self.make(self.shape, local_dim, **hyperparameters)
-        if not isinstance(self.net, nn.Module):
-            raise InputError(f"{type(self).__name__}: the factory gives {type(self.net).__name__}, no torch module.")
+        net = self.make(self.shape, local_dim, **hyperparameters)
+        if is_jax(net):
+            net = self._from_jax(net)
+        if not isinstance(net, nn.Module):
+            raise InputError(f"{type(self).__name__}: the factory gives {type(net).__name__}, no torch module.")
+        self.net = net
         _fix(self.net)
         self.train()
         self.learn_form()
+
+    def _from_jax(self, made: Any) -> nn.Module:
+        x = torch.zeros(1, self.n_sites, dtype=torch.int8)
+        try:
+            return FromJax(made, self.form.encoded(x, self.shape, self.local_dim, torch.float64))
+        except InputError:
+            raise
+        except Exception as error:  # whatever JAX raises
+            raise InputError(f"{type(self).__name__}: {type(error).__name__}: {first_line(error)}.") from error
 
     def learn_form(self) -> None:
         """What the module does not say: masks, the order, where the values stand."""

@@ -21,6 +21,7 @@ from vanbench.neural.autoregressive import Autoregressive
 from vanbench.neural.copies import duplicate
 from vanbench.neural.densities import Density
 from vanbench.neural.forms import CHANNELS, INPUTS, LAYOUTS, OUTPUTS, Form
+from vanbench.neural.from_jax import is_jax
 from vanbench.neural.wrapped import FLOATS, Wrapped
 
 GIVEN = ("shape", "local_dim", "n_sites")  # what a factory may ask for by name
@@ -126,6 +127,8 @@ def _maker(factory: Any, name: str) -> tuple[Callable[..., nn.Module], list[insp
     """``make(shape, local_dim, **hyperparameters)`` and the hyperparameters, each with its default."""
     if isinstance(factory, nn.Module):
         return lambda shape, local_dim: duplicate(factory), []
+    if is_jax(factory):
+        return lambda shape, local_dim: factory, []
     if not callable(factory):
         raise InputError(f"wrap takes a torch module, its class or a function that makes it, not {factory!r}.")
     try:
