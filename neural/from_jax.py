@@ -32,14 +32,14 @@ def is_jax(made: Any) -> bool:
 
 
 class FromJax(nn.Module):
-    """A JAX network; ``x``, a batch as the network takes it, shapes what it is not made for yet.
+    """A JAX network with parameters of type ``dtype``; ``x``, a batch as it takes it, shapes what it is not made for yet.
 
     Leaves that are arrays of floats are parameters, or buffers where nothing depends on them smoothly, such as a mask
     behind ``stop_gradient``. NumPy arrays, integers and functions are constants. Raises ``InputError`` where jax is
     missing, and for parameters that are no real arrays.
     """
 
-    def __init__(self, made: Any, x: Tensor):
+    def __init__(self, made: Any, x: Tensor, dtype: torch.dtype):
         super().__init__()
         jax = optional("jax", "a JAX network")
         with _precise():
@@ -52,16 +52,17 @@ class FromJax(nn.Module):
             arrays = [np.array(value) for (_, value), moves in zip(leaves, moving) if moves]
             if any(np.iscomplexobj(value) for value in arrays):
                 raise InputError("its parameters are complex: give it real ones (param_dtype=float).")
-            trained = _trained(self._program, arrays, x)
+            tensors = [torch.from_numpy(value).to(dtype) for value in arrays]
+            trained = _trained(self._program, tensors, x)
         if not any(trained):
             raise InputError("it has no parameters: arrays of floats that its output depends on.")
         self.weights = nn.ParameterDict()
         self._places: list[tuple[bool, str]] = list(zip(trained, names))
-        for is_trained, name, value in zip(trained, names, arrays):
+        for is_trained, name, value in zip(trained, names, tensors):
             if is_trained:
-                self.weights[name] = torch.from_numpy(value)
+                self.weights[name] = nn.Parameter(value)
             else:
-                self.register_buffer(f"fixed_{name}", torch.from_numpy(value), persistent=False)
+                self.register_buffer(f"fixed_{name}", value, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         own = [self.weights[name] if trained else self.get_buffer(f"fixed_{name}") for trained, name in self._places]
@@ -210,12 +211,12 @@ def _rows(model: Any, x: Any) -> Any:
     return optional("jax", "a JAX network").vmap(model)(x)
 
 
-def _trained(program: _Compiled, arrays: list[np.ndarray], x: Tensor) -> list[bool]:
+def _trained(program: _Compiled, values: list[Tensor], x: Tensor) -> list[bool]:
     """Which of the arguments have a gradient, wherever they stand."""
-    draw = np.random.default_rng(0)
-    at = [torch.from_numpy(value + 0.3 * draw.standard_normal(value.shape).astype(value.dtype)) for value in arrays]
+    generator = torch.Generator().manual_seed(0)
+    at = [value + 0.3 * torch.randn(value.shape, generator=generator, dtype=value.dtype) for value in values]
     (out,) = program(x, *at)
-    slopes = program.derivative(x, *at, torch.from_numpy(draw.standard_normal(out.shape)).to(out))
+    slopes = program.derivative(x, *at, torch.randn(out.shape, generator=generator, dtype=out.dtype))
     return [bool(slope.any()) for slope in slopes]
 
 

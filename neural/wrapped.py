@@ -39,13 +39,14 @@ class Wrapped(Autoregressive):
         self.learn_form()
 
     def _from_jax(self, made: Any) -> nn.Module:
-        x = torch.zeros(1, self.n_sites, dtype=torch.int8)
+        x, dtype = torch.randint(0, self.local_dim, (8, self.n_sites), generator=_seeded()), FLOATS[self.dtypes[0]]
         try:
-            return FromJax(made, self.form.encoded(x, self.shape, self.local_dim, torch.float64))
-        except InputError:
-            raise
+            return FromJax(made, self.form.encoded(x, self.shape, self.local_dim, dtype), dtype)
+        except InputError as error:
+            raise InputError(f"{type(self).__name__}: {error}") from error
         except Exception as error:  # whatever JAX raises
-            raise InputError(f"{type(self).__name__}: {type(error).__name__}: {first_line(error)}.") from error
+            hint = DTYPES_HINT if _about_types(error) and len(self.dtypes) > 1 else ""
+            raise InputError(f"{type(self).__name__}: {type(error).__name__}: {first_line(error)}.{hint}") from error
 
     def learn_form(self) -> None:
         """What the module does not say: masks, the order, where the values stand."""
@@ -164,8 +165,12 @@ class Wrapped(Autoregressive):
 DTYPES_HINT = " If it makes tensors of float32 whatever it is given, declare dtypes = ('float32',)."
 
 
+def _seeded() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
+
+
 def _about_types(error: Exception) -> bool:
-    return any(word in str(error).lower() for word in ("dtype", "scalar type", "float", "double"))
+    return any(word in str(error).lower() for word in ("dtype", "scalar type", "float", "double", "equal types"))
 
 
 def first_line(error: Exception) -> str:

@@ -81,7 +81,7 @@ class Graph(eqx.Module):
 
 
 Function = vanbench.wrap(made, input="onehot", local_dims=None)
-Recurrent = vanbench.wrap(lambda shape: Linen(), output="logit_up", name="Recurrent")
+Recurrent = vanbench.wrap(lambda shape: Linen(), output="logit_up", dtypes=("float32",), name="Recurrent")
 Nnx = vanbench.wrap(lambda n_sites: New(n_sites, nnx.Rngs(0)), input="bits", output="logit_up", name="Nnx")
 Equinox = vanbench.wrap(lambda n_sites: Graph(n_sites, jax.random.key(2)), output="p", name="Equinox")
 Dense = vanbench.wrap(
