@@ -22,7 +22,7 @@ from vanbench.exact.definitions.quantities import evolved, kind_of, middle
 from vanbench.exact.definitions.quantity import NETWORKS, Quantity
 from vanbench.exact.files import require_writable, write_text
 from vanbench.exact.warning import AccuracyWarning, RunWarning
-from vanbench.neural import architectures, checks, quantum, trackers
+from vanbench.neural import architectures, checks, notebook, quantum, trackers
 from vanbench.neural.asked import DTYPES, check, check_times, names, numbers
 from vanbench.neural.autoregressive import FLOOR, Autoregressive, Collapsed
 from vanbench.neural.backend import checkpoint, distributed
@@ -34,6 +34,7 @@ from vanbench.neural.fields import Fields
 from vanbench.neural.log import Row, RunLog
 from vanbench.neural.opening import opening
 from vanbench.neural.result import Track
+from vanbench.neural.trackers import auto
 from vanbench.neural.trackers.base import Problem, few_states
 
 
@@ -45,7 +46,7 @@ def track(
     quantities: str | Sequence[str] | None = None,
     architecture: str | type[Autoregressive] | Autoregressive = "made",
     architecture_options: dict[str, Any] | None = None,
-    tracker: str = "kl",
+    tracker: str = "auto",
     tracker_options: dict[str, Any] | None = None,
     target: trackers.Target = "time",
     seed: int = 1,
@@ -67,10 +68,11 @@ def track(
     (``middle_density``). ``activity`` and ``susceptibility`` train two more networks at ``s -+ h`` (`fields.spacing`).
     By default ``ln_Z`` and the density, or the three spins of an open quantum system. With ``out``, a folder, a
     checkpoint; where one is already, ``resume`` says whether to go on from it, with the same numbers, or begin again.
+    ``tracker``: ``auto`` takes the one that fits the system and the network (`trackers.auto`), which the result names.
     ``architecture``: a name, a class, or a network, of which a copy is taken (its weights stay, but for the last layer,
     which the start decides).
     ``start_from``: trained parameters in a file (`backend.weights`), or a checkpoint, whose distribution is the start.
-    ``callbacks`` are called after each step and may end the run (see `callbacks`). What `checks` finds on the way
+    ``callbacks`` are called after each step and may end the run (see `callbacks`); a notebook shows a bar. What `checks` finds on the way
     stands in ``warnings`` of the result, and is told as an ``AccuracyWarning``.
 
     Raises ``InputError`` for unknown names, times that are no multiples of the step, or a start a network cannot take,
@@ -78,19 +80,24 @@ def track(
     ``out``, the networks and the log before it are kept there.
     """
     options, grid, asked_s = dict(tracker_options or {}), np.unique(numbers("times", times)), numbers("s", s).tolist()
+    quantities = names(system, quantities)
+    if tracker == auto.AUTO:
+        choice = auto.choose(system, architecture, target, options)
+        tracker, options = choice.tracker, {**choice.options, **options}
     method = trackers.make(tracker, options)
     variant = method.variant(target)
     seed, out = int(seed), None if out is None else Path(out)
+    if resume and out is None:
+        raise InputError("resume=True goes on from a checkpoint in a folder: give out=.")
     if out is not None and resume is None and (out / checkpoint.NAME).exists():
         raise InputError(f"{str(out)!r} holds a checkpoint: resume=True goes on from it, resume=False begins again.")
-    quantities = names(system, quantities)
     check(system, asked_s, grid, observable, quantities, method, target, dtype)
     distributed.start()
     torch_device = distributed.chosen(device)
     torch.manual_seed(seed)
     volume = system.n_sites * float(grid[-1])
     fields = Fields.of(asked_s, quantities, volume, variant.noiseless)
-    architecture_options = _with_edges(architecture, system, architecture_options or {})
+    architecture_options = architectures.with_edges(architecture, system, architecture_options or {})
     net = architectures.build(architecture, system.shape, system.local_dim, **architecture_options)
     architectures.check_dtype(net, dtype)
     net = net.to(device=torch_device, dtype=DTYPES[dtype]).restrict(system.pinned, system.support)
@@ -144,7 +151,7 @@ def track(
             except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
                 raise InputError(f"{out / checkpoint.NAME} is damaged: remove it to start afresh.") from error
             check_times(grid, log)
-    written = out if distributed.rank() == 0 else None
+    written, callbacks = out if distributed.rank() == 0 else None, [*callbacks, *notebook.bars(system.name)]
     asked = tuple(row.name for row in rows_of(quantities, (NETWORKS,), kind_of(system)))
     run = _Run(problem, runner, state, log, fields, grid, asked, variant.middle, written, config, callbacks, defects)
     try:
@@ -391,11 +398,3 @@ def _result(
     asked = frame[np.isin(frame.index % len(fields.trained), reported)].reset_index(drop=True)
     records = [row for row in log.records if np.isclose(times, row["t"], rtol=1e-9).any()]  # not what others asked for
     return Track(pd.DataFrame(records), asked, log.default, diagnostics, problem, fields, list(log.warnings), ended)
-
-
-def _with_edges(architecture: Any, system: System, options: dict[str, Any]) -> dict[str, Any]:
-    """A network that works along edges gets those of the system, unless others were asked for."""
-    if isinstance(architecture, Autoregressive):
-        return options
-    known = architectures.hyperparameters(architectures.find(architecture)) or {}
-    return {"edges": system.edges.tolist(), **options} if "edges" in known and len(system.edges) else options

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from vanbench.exact import InputError
+from vanbench.exact import InputError, System
 from vanbench.exact.definitions.lattice import lengths
 from vanbench.exact.errors import unknown
 from vanbench.exact.registry import Registry
@@ -110,3 +110,11 @@ def hyperparameters(cls: type[Autoregressive]) -> dict[str, Any] | None:
     if any(p.kind == inspect.Parameter.VAR_KEYWORD for p in accepted.values()):
         return None
     return {key: p.default for key, p in accepted.items() if key not in ("shape", "local_dim")}
+
+
+def with_edges(architecture: Any, system: System, options: dict[str, Any]) -> dict[str, Any]:
+    """A network that works along edges gets those of the system, unless others were asked for."""
+    if isinstance(architecture, Autoregressive):
+        return options
+    known = hyperparameters(find(architecture)) or {}
+    return {"edges": system.edges.tolist(), **options} if "edges" in known and len(system.edges) else options
