@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,15 @@ def save(folder: Path, content: dict[str, Any]) -> None:
     write_bytes(folder / NAME, held.getvalue(), folder.parent)
 
 
+def holding(classes: Sequence[type]) -> AbstractContextManager[Any]:
+    """Inside, ``torch.load(weights_only=True)`` reads arrays and ``classes`` beside tensors and plain data."""
+    allowed = [*ARRAYS, *classes]
+    if hasattr(torch.serialization, "safe_globals"):  # from torch 2.5 on
+        return torch.serialization.safe_globals(allowed)
+    torch.serialization.add_safe_globals(allowed)
+    return nullcontext()
+
+
 def load(
     folder: Path, config: dict[str, Any], device: torch.device, classes: Sequence[type] = ()
 ) -> dict[str, Any] | None:
@@ -43,7 +53,7 @@ def load(
     if not path.is_file():
         raise InputError(f"{path} is no file: remove it to start afresh.")
     try:
-        with torch.serialization.safe_globals([*ARRAYS, *classes]):
+        with holding(classes):
             content = torch.load(path, map_location=partial(_place, device=device), weights_only=True)
     except MemoryError:
         raise

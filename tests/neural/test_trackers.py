@@ -20,7 +20,7 @@ from vanbench.neural import build as network
 from vanbench.neural.trackers import TRACKERS, Problem, chart
 from vanbench.neural.trackers.base import BALANCE, NEEDS, PAIRS, PLAIN, POSITIVE
 
-PAGE = (Path(__file__).parents[2] / "docs/trackers.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs/trackers.md").read_text().split("## The error of a tracked value")[0]
 VARIANTS = [(name, one) for name, kind in TRACKERS.items() for one in kind.variants]
 SMALL = {
     "kl": {"dt": 0.1, "samples": 20, "epochs": 2, "first_epochs": 2},
