@@ -17,7 +17,6 @@ import pytest
 from command_line import TINY_SUITE, run
 
 from vanbench.__main__ import main as command_line
-
 from vanbench.compare import exits
 from vanbench.compare.run.record import records
 
