@@ -90,6 +90,8 @@ def exact(
         if method == "cloning":
             if bond is not None or tolerance is not None:
                 raise InputError("--bond and --tolerance are for --method mps and dmrg.")
+            if dt is not None:
+                raise InputError("--method cloning takes no time steps: leave --dt out.")
             _require_plain(asked, scheme, out, processes)
             if not 0 < clones < 1e12:
                 raise InputError(f"--clones {clones:g}: give a number of clones, like 1e5.")

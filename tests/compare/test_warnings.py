@@ -153,6 +153,7 @@ def test_exact_vectors_show_what_a_projection_takes() -> None:
     assert told(projection=0.55) == []  # half of 1.02, and five standard errors
     assert kinds(told(projection=-0.57)) == {"projection"}
     assert kinds(told(projection=np.nan, network=0.57)) == {"projection"}
+    assert kinds(told(projection=np.nan, network=np.nan, total=0.57)) == {"error"}  # as of imported values: not split
     assert told(quantity="density", scheme=0.5005, projection=0.4) == []  # from 0.5: nothing to follow
     assert kinds(told(quantity="density", scheme=0.7, projection=-0.2)) == {"projection"}
     assert told(quantity="activity", projection=9.0) == []  # where it starts is not known
