@@ -14,6 +14,7 @@ class Stream:
 
     def __init__(self, inner: TextIO, name: str, needed: bool):
         self.inner, self.name, self.needed = inner, name, needed
+        self.fault: OSError | None = None  # raised again: who probes the stream may swallow it
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.inner, name)
@@ -32,12 +33,15 @@ class Stream:
 
     @contextlib.contextmanager
     def _forgiving(self) -> Iterator[None]:
+        if self.fault is not None:
+            raise self.fault
         try:
             yield
         except OSError as error:
             self._silence()
             if self.needed and not isinstance(error, BrokenPipeError):
                 error.filename = self.name
+                self.fault = error
                 raise
 
     def _silence(self) -> None:

@@ -178,8 +178,8 @@ def _going_on(out: Path) -> bool:
 
 @contextmanager
 def _alone(run: Run, out: Path, resume: bool | None) -> Iterator[None]:
-    """Inside, ``out`` is the folder of ``run``. Raises ``InputError`` where another call writes there, or where it holds
-    the checkpoint of another run, finished or not."""
+    """Inside, ``out`` is the folder of ``run``. Raises ``InputError`` where another call writes there, or where the
+    checkpoint of another run is, finished or not."""
     from vanbench.compare.run.claims import claimed
     from vanbench.compare.run.stored import read_json
     from vanbench.exact.files import write_json

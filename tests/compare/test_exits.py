@@ -147,6 +147,9 @@ def test_output_that_nobody_reads(tmp_path: Path) -> None:
     assert "BrokenPipe" not in done.stderr
     done = shell("vanbench list > /dev/full; echo $?")
     assert (done.stdout, done.stderr) == ("2\n", "error: 'standard output': No space left on device.\n")
+    for buffered in ("", "1"):
+        done = shell(f"PYTHONUNBUFFERED={buffered} vanbench exact fa --shape 3 --format csv > /dev/full; echo $?")
+        assert done.stdout == "2\n"
     assert shell("vanbench list >&- 2>&-; echo $?").stdout == "0\n"
     (tmp_path / "tiny.toml").write_text(TINY_SUITE)
     done = shell("vanbench run tiny.toml --out out -j 2 2>&1 | head -1; echo ${PIPESTATUS[0]}", cwd=tmp_path)
