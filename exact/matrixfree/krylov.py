@@ -18,7 +18,7 @@ from vanbench.exact.matrixfree import uniformisation
 from vanbench.exact.matrixfree.eigenvectors import leading_values
 from vanbench.exact.matrixfree.gauge import in_gauge, product_gauge
 from vanbench.exact.matrixfree.kernel import Layout, Operator, norm_bound
-from vanbench.exact.matrixfree.local import Local, tilted
+from vanbench.exact.matrixfree.local import tilted
 from vanbench.exact.matrixfree.stacked import Stacked
 from vanbench.exact.sparse.cumulants import recentred
 from vanbench.exact.sparse.longtime import LongTimes

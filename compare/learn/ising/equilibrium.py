@@ -18,8 +18,8 @@ from vanbench.exact.ising import solve
 from vanbench.exact.ising.lattice import abs_magnetization, check_couplings, check_temperatures, energy, sides
 from vanbench.exact.warning import RunWarning
 from vanbench.neural import architectures
-from vanbench.neural.checks import few_effective
 from vanbench.neural.learning.free_energy import Minimum, Schedule, minimise
+from vanbench.neural.run.checks import few_effective
 
 QUANTITIES = ("free_energy", "energy", "abs_magnetization")
 REWEIGHTED = "free_energy_reweighted"
