@@ -6,7 +6,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 OUT ?= validation
 
-.PHONY: validate test test-slow lint docs benchmark mutation clean
+.PHONY: validate test test-slow test-jax lint docs benchmark mutation clean
 
 validate: .venv/.base
 	$(BIN)/vanbench run validate --out $(OUT)
@@ -16,6 +16,9 @@ test: .venv/.test
 
 test-slow: .venv/.test
 	$(BIN)/python -m pytest -m "slow and not benchmark"
+
+test-jax: .venv/.jax
+	$(BIN)/python -m pytest -m jax tests/neural/test_from_jax.py
 
 benchmark: .venv/.test
 	$(BIN)/python -m pytest -m benchmark --benchmark-enable --benchmark-only
@@ -45,6 +48,10 @@ clean:
 
 .venv/.test: .venv/.base
 	$(PIP) -e '.[test]'
+	@touch $@
+
+.venv/.jax: .venv/.test
+	$(PIP) -e '.[jax-networks]'
 	@touch $@
 
 .venv/.docs: .venv/.base

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from vanbench.neural.architectures import ARCHITECTURES, build
     from vanbench.neural.autoregressive import Autoregressive
     from vanbench.neural.ensemble import Ensemble
-    from vanbench.neural.outside.wrapped import wrap
+    from vanbench.neural.outside.wrapping import wrap
     from vanbench.neural.run.result import Track
     from vanbench.neural.run.runner import track
     from vanbench.neural.trackers import TRACKERS
@@ -24,7 +24,7 @@ PLACES = {
     "Track": "run.result",
     "build": "architectures",
     "track": "run.runner",
-    "wrap": "outside.wrapped",  # a module named wrap would take the place of the function
+    "wrap": "outside.wrapping",  # a module named wrap would take the place of the function
 }
 
 

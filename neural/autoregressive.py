@@ -64,7 +64,8 @@ class Autoregressive(nn.Module):
     square: bool = False  # True where all lengths of a lattice must be equal
     dtypes: tuple[str, ...] = ("float64", "float32")
     _pins: Tensor
-    pinning: bool = True  # False where a density of its own cannot hold sites at values
+    pinning: bool = True  # False where a density of its own cannot hold sites at values, or their sum
+    starts: bool = True  # False where it cannot become a product distribution
     one_order: bool = True  # False where `conditionals` and `step` do not exist
     scores_when_restricted: bool = False  # True where a network's own ``scores`` holds with pins and supports too
 
@@ -129,9 +130,10 @@ class Autoregressive(nn.Module):
 
     def restrict(self, pinned: Mapping[int, int] | None = None, support: Support | None = None) -> Autoregressive:
         """Hold ``pinned`` sites at their values and keep to ``support``; the distribution stays exactly normalised."""
-        if not self.pinning and (pinned or support is not None):
+        rejects = isinstance(support, Excluding) and type(self).log_prob is Autoregressive.log_prob
+        if not self.pinning and (pinned or not (support is None or rejects)):
             raise InputError(
-                f"{type(self).__name__} cannot be restricted: it claims neither pinned sites nor a support."
+                f"{type(self).__name__} cannot be restricted: it claims neither pinned sites nor a fixed sum, as this system has."
             )
         device = self.site_bias.device
         self._free = torch.ones(self.n_sites, device=device, dtype=self.site_bias.dtype)
@@ -155,6 +157,11 @@ class Autoregressive(nn.Module):
     def restricted(self) -> bool:
         """Whether sites are pinned or configurations excluded, or their sum is fixed."""
         return self._pinned or len(self._excluded) > 0 or self._total is not None
+
+    @property
+    def tiltable(self) -> bool:
+        """Whether a field on the sites can be added, as trackers do to reach rare configurations."""
+        return isinstance(self.site_bias, nn.Parameter)
 
     def conditionals(self, x: Tensor) -> Tensor:
         """``ln p(x_i = v | x_<i)``, ``(batch, n_sites, d)``; without the excluded configurations' factor."""

@@ -173,7 +173,7 @@ def test_where_every_run_fails_it_is_an_exception(tmp_path):
     task = Task(
         name="t", system="east", shapes=[3], s=0.1, times=0.2, tracker="tdvp", budget={"cpu_seconds": 1e-9}, seeds=1
     )
-    with pytest.raises(NothingMade, match="all 1 runs failed; t 3 made #1: the budget") as told:
+    with pytest.raises(NothingMade, match="the one run failed; t 3 made #1: the budget") as told:
         run_suite(Suite(name="a", tasks=[task]), str(tmp_path / "out"), workers=1)
     assert told.value.summary.made == 0
 
@@ -250,3 +250,49 @@ def test_a_suite_takes_hyperparameters_in_a_name():
     from vanbench.compare.run.suite import declared
 
     assert declared("gru:width=4").label == "gru(width=4)"
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda run: run.errors("x"), r"errors\('x'\): give a table"),
+        (lambda run: run.errors(run.records[["s"]]), "give a table"),
+        (lambda run: run.plot("ln_Z", exact="x"), "give a table"),
+        (lambda run: track(build("east", 3), s=[0.1, 0.2, 0.1]), "s = 0.1 is given twice"),
+        (lambda run: track(build("east", 3), resume=True), "give out="),
+        (lambda run: Task(name="a", system="east", shapes=[3], s=0.1, times=[-1.0]), "^Task: times: .* be positive.$"),
+        (lambda run: Task(name="a", system="east", shape=[3], s=0.1, times=1), "field of Task 'shape', did you mean"),
+        (lambda run: Task(name="a", shapes=[3], s=0.1, times=1), "^Task: system: field required.$"),
+        (lambda run: Task("a"), "by name"),
+        (lambda run: Suite(name="a", tasks=[]), "^Suite: tasks: "),
+    ],
+)
+def test_what_is_wrong_with_an_argument_is_one_sentence(run, call, says):
+    with pytest.raises(InputError, match=says) as told:
+        call(run)
+    assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "tracker", "options"),
+    [
+        ({}, "tdvp", {}),
+        ({"system": "tfim", "s": 0.0}, "tdvp", {"order": 4}),
+        ({"architectures": "matrix-product"}, "tebd", {}),
+        ({"architectures": ["made", "matrix-product"]}, "tdvp", {}),
+        ({"tracker_options": {"epochs": 3}}, "kl", {"epochs": 3}),
+        ({"tracker": "kl"}, "kl", {}),
+    ],
+)
+def test_a_task_without_a_tracker_gets_the_one_that_fits(given, tracker, options):
+    task = Task(**{"name": "a", "system": "east", "shapes": [4, 3], "s": 0.1, "times": 0.1, **given})
+    assert (task.tracker, task.tracker_options) == (tracker, options)
+
+
+def test_a_run_without_a_tracker_gets_the_one_that_fits():
+    from vanbench.neural import build as network
+
+    system = build("east", 3)
+    for architecture in ("matrix-product", network("matrix-product", 3)):
+        assert track(system, 0.1, 0.1, architecture=architecture).estimator == "tebd"
+    assert track(system, 0.1, 0.1).estimator == "regression"

@@ -63,9 +63,13 @@ class Case:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed if seed is None else seed)
             net = self.make(self.shape, self.d)
-            if self.kind != "none" and not net.pinning:
-                raise Skip("it claims neither pinned sites nor a support")
-            net = restrict(net.to(dtype or claimed(net)[0]), self.kind)
+            net = net.to(dtype or claimed(net)[0])
+            try:
+                net = restrict(net, self.kind)
+            except InputError as error:
+                if net.pinning:
+                    raise
+                raise Skip("it claims neither pinned sites nor a fixed sum") from error
             perturb(net)
         return net
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.func import functional_call
 
 from vanbench.compare.conform.case import Case, Skip, Violation, require_one_order, rounding, row_text, site_name
+from vanbench.exact import InputError
 from vanbench.neural import Autoregressive
 from vanbench.neural.outside.probe import order_of, seen
 from vanbench.neural.outside.wrapped import NORMALISERS
@@ -211,8 +212,9 @@ def check_neighbours(case: Case) -> None:
 def check_product_start(case: Case) -> None:
     """``initialise(product)`` makes the network that product distribution, exactly."""
     net, x = case.net(), case.states()
-    product = np.random.default_rng(0).dirichlet(np.ones(case.d), case.n_sites)
-    net.initialise(product)
+    if not net.starts:
+        raise Skip("it has no initialise(product): no run can begin from it but with start_from")
+    product = _product(net, case)
     weight = torch.tensor(product[np.arange(case.n_sites), x.numpy()])
     if "pinned" in case.kind:
         weight[:, [0, -1]] = 1.0
@@ -226,6 +228,20 @@ def check_product_start(case: Case) -> None:
             f"a probability differs from the product by {gap:.2g}",
             "does zero_output() set to zero all that reaches the logits? A path may go around the layer 'output'",
         )
+
+
+def _product(net: Autoregressive, case: Case) -> np.ndarray:
+    """That the network has become: of random sites, or, for a density that is symmetric, of equal ones or uniform."""
+    sites = np.random.default_rng(0).dirichlet(np.ones(case.d), case.n_sites)
+    for product in (sites, np.broadcast_to(sites[0], sites.shape), np.full_like(sites, 1 / case.d)):
+        try:
+            net.initialise(product)
+        except InputError:
+            if net.one_order:
+                raise
+        else:
+            return product
+    raise Skip("its initialise(product) refuses what was tried")
 
 
 def check_gradients(case: Case) -> None:

@@ -199,7 +199,7 @@ def limits(cls: type[Autoregressive]) -> list[str]:
     out = [f"d = {d}" for d in TRIED if d not in local_dims(cls)]
     out += ["lattices of unequal lengths"] if cls.square and max(cls.dimensions) > 1 else []
     out += [dtype for dtype in Autoregressive.dtypes if dtype not in cls.dtypes]
-    return out + ([] if cls.pinning else ["pinned sites and supports"])
+    return out + ([] if cls.pinning else ["pinned sites and fixed sums"])
 
 
 def _maker(cls: type[Autoregressive], options: dict[str, Any]) -> Make:

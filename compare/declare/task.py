@@ -6,7 +6,7 @@ A suite file::
     description = "one sentence"
 
     [defaults]                      # merged into every task
-    tracker = "kl"
+    tracker = "tdvp"                # left out: by the kind of the system and the networks
 
     [[tasks]]
     name = "east-1d"
@@ -17,7 +17,7 @@ A suite file::
     s = [0.1]
     times = [0.5, 1.0]
     quantities = ["ln_Z", "density"]
-    tracker_options = {dt = 0.05, samples = 1000}
+    tracker_options = {dt = 0.1, samples = 1000}
     architectures = ["made", {name = "gru", options = {width = 16}}]
     seeds = 3
 
@@ -28,16 +28,18 @@ on.
 from __future__ import annotations
 
 import fnmatch
+import math
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError, ValidationInfo, field_validator
+from pydantic import Field, Strict, ValidationInfo, field_validator, model_validator
 
 from vanbench.compare.declare import parse
 from vanbench.compare.declare.digests import derived_seed, digest
+from vanbench.compare.declare.model import Model, checked
 from vanbench.exact import InputError
 from vanbench.exact.errors import unknown
 from vanbench.exact.registry import Registry
@@ -45,10 +47,10 @@ from vanbench.exact.spellings import refuse_old_tracker
 from vanbench.exact.systems import canonical_name, parameters
 
 SUITE_VERSION = 1
-M = TypeVar("M", bound=BaseModel)
 Number = Annotated[float, Strict()]  # neither true nor "0.1"
 Whole = Annotated[int, Strict()]  # nor 3.0
 MOST_LENGTHS, MOST_LENGTH = 8, 1_000_000  # of a shape, and each of them
+MOST_RUNS = 100_000  # of a suite
 Length = Annotated[Whole, Field(le=MOST_LENGTH)]
 _SAMPLED = {"full_summation": False}
 _EULER = {"order": 1, "control": "fixed", **_SAMPLED}
@@ -58,15 +60,11 @@ FORMER: dict[str, dict[str, Any]] = {  # the defaults of trackers that have othe
 UNHASHED = {"description", "shapes", "architectures", "seeds", "budget", "reference", "goal"}
 
 
-class Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
 class Architecture(Model):
     """A network and its hyperparameters."""
 
     name: str
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = Field(default_factory=dict)
 
     @classmethod
     def of(cls, text: str, more: Sequence[str] = ()) -> Architecture:
@@ -114,7 +112,7 @@ class Task(Model):
     version: Whole = Field(1, ge=1)
     description: str = ""
     system: str
-    params: dict[str, Any] = {}
+    params: dict[str, Any] = Field(default_factory=dict)
     shapes: list[Annotated[tuple[Length, ...], Field(max_length=MOST_LENGTHS)]] = Field(min_length=1)
     s: list[Number] = Field(min_length=1)
     times: list[Number] = Field(min_length=1)
@@ -122,8 +120,8 @@ class Task(Model):
     quantities: list[str] = Field(["ln_Z"], min_length=1)
     reference: list[Literal["continuous", "euler"]] | Literal["auto"] | None = None
     architectures: list[Architecture] = Field([Architecture(name="made")], min_length=1)
-    tracker: str = "kl"
-    tracker_options: dict[str, Any] = {}
+    tracker: str = "auto"  # by the kind of the system and the networks: the one chosen stands here
+    tracker_options: dict[str, Any] = Field(default_factory=dict)
     tracker_defaults: Literal[1, 2] = 2
     target: Literal["time", "steady"] = "time"
     dtype: Literal["float32", "float64"] = "float64"
@@ -131,6 +129,13 @@ class Task(Model):
     seeds: Whole = Field(3, ge=1, le=10_000)
     budget: Budget = Budget()
     goal: Goal | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _chosen(cls, given: Any) -> Any:
+        if not isinstance(given, dict) or given.get("tracker", "auto") != "auto":
+            return given
+        return {**given, **_choice(given)}
 
     @field_validator("architectures", mode="before")
     @classmethod
@@ -141,7 +146,10 @@ class Task(Model):
     @field_validator("shapes", mode="before")
     @classmethod
     def _chains(cls, value: Any) -> Any:
-        return [(item,) if type(item) is int else item for item in value] if isinstance(value, list | tuple) else value
+        items = value if isinstance(value, list | tuple) else [value]
+        return [
+            parse.shape(item) if isinstance(item, str) else (item,) if type(item) is int else item for item in items
+        ]
 
     @field_validator("s", "times", "quantities", mode="before")
     @classmethod
@@ -233,6 +241,25 @@ class Task(Model):
                     yield Run(task=self, shape=shape, architecture=architecture, replica=replica, seed=own)
 
 
+def _choice(given: dict[str, Any]) -> dict[str, Any]:
+    """The tracker of a task that names none, and its options. What else is wrong with the task is told elsewhere."""
+    from vanbench.exact import build
+    from vanbench.neural.trackers import auto
+
+    options = given.get("tracker_options") or {}
+    try:
+        shape = min(Task._chains(given["shapes"]), key=math.prod)
+        system = build(given["system"], shape, **(given.get("params") or {}))
+        networks = {
+            network.name for network in map(Architecture.model_validate, Task._names(given.get("architectures", "made")))
+        }
+    except Exception:
+        return {"tracker": "tdvp"}
+    name = networks.pop() if len(networks) == 1 else ""
+    choice = auto.choose(system, name, given.get("target", "time"), options)
+    return {"tracker": choice.tracker, "tracker_options": {**choice.options, **options}}
+
+
 def _lattice(shape: tuple[int, ...]) -> tuple[int, ...]:
     if not shape or min(shape) < 1:
         raise ValueError("every length of a shape must be a positive integer")
@@ -286,6 +313,14 @@ class Suite(Model):
     version: Whole = SUITE_VERSION
     description: str = ""
     tasks: list[Task] = Field(min_length=1)
+
+    @field_validator("tasks")
+    @classmethod
+    def _countable(cls, value: list[Task]) -> list[Task]:
+        runs = sum(len(task.architectures) * len(task.shapes) * task.seeds for task in value)
+        if runs > MOST_RUNS:
+            raise ValueError(f"they ask for {runs} runs, more than {MOST_RUNS}")
+        return value
 
     def only(self, names: Sequence[str]) -> Suite:
         """With the tasks of these names, or patterns (``ring-*``), alone; all where none is given. ``InputError``."""
@@ -349,29 +384,6 @@ def _from_outside(name: str, held: Any) -> Suite:
 
 
 SUITES: Registry[Suite | Path] = Registry("suite", "suites", suites(), _from_outside)
-
-
-def checked(model: type[M], content: Any, what: str) -> M:
-    """``model`` filled with ``content``; the first thing wrong with it as one sentence."""
-    try:
-        return model.model_validate(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "the file"
-        if first["type"] == "extra_forbidden":
-            where, name = place.rpartition(".")[::2]
-            inside = f" at {where}" if where else ""
-            raise unknown(f"field of {what}{inside}", name, list(_fields(model, first["loc"][:-1]))) from None
-        message = first["msg"].removeprefix("Value error, ")
-        raise InputError(f"{what}: {place}: {message[0].lower()}{message[1:]}.") from None
-
-
-def _fields(model: type[BaseModel], path: tuple[Any, ...]) -> dict[str, Any]:
-    """Field names of the model that ``path`` leads to."""
-    inner: dict[str, type[BaseModel]] = {"tasks": Task, "architectures": Architecture, "budget": Budget, "goal": Goal}
-    for part in path:
-        model = inner.get(str(part), model)
-    return dict(model.model_fields)
 
 
 def _merged(defaults: dict[str, Any], task: dict[str, Any]) -> dict[str, Any]:

@@ -77,6 +77,9 @@ def check(run: Run) -> System:
         ) from error
     trackers.check_network(tracker, task.target, net)
     neural.architectures.check_dtype(net, task.dtype)
+    net.restrict(system.pinned, system.support)
+    if task.start_from is None and system.initial.ndim == 2:
+        net.initialise(system.initial)
     if not type(net).__module__.startswith("vanbench."):  # those are held to the whole contract by the tests
         _check_strange(run, system.local_dim, net.square)
     return system
@@ -90,7 +93,12 @@ def _check_strange(run: Run, d: int, square: bool) -> None:
     """
     from vanbench import neural
     from vanbench.compare.conform.case import Case, Skip, Violation
-    from vanbench.compare.conform.checks import check_causality, check_normalisation, check_product_start
+    from vanbench.compare.conform.checks import (
+        check_causality,
+        check_normalisation,
+        check_product_start,
+        check_sampling,
+    )
     from vanbench.compare.conform.program import check_batches, check_copies
 
     def make(shape: tuple[int, ...], local_dim: int) -> neural.Autoregressive:
@@ -105,6 +113,7 @@ def _check_strange(run: Run, d: int, square: bool) -> None:
         ("is not normalised", check_normalisation),
         ("is not causal", check_causality),
         ("is another one in each batch", check_batches),
+        ("has samples of another density", check_sampling),
         ("has copies that do not train", check_copies),
         ("does not start in a product distribution", check_product_start),
     ):
@@ -114,6 +123,8 @@ def _check_strange(run: Run, d: int, square: bool) -> None:
             continue
         except Violation as violation:
             raise InputError(f"{where} {broken}: {violation.found} ({violation.likely}) {whole}") from violation
+        except InputError as error:
+            raise InputError(f"{where} fails: {error} {whole}") from error
         except Exception as error:
             raise InputError(f"{where} fails: {type(error).__name__}: {error}. {whole}") from error
 

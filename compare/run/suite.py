@@ -55,8 +55,9 @@ class NothingMade(InputError):
     """No run left a record; ``summary`` has why each failed."""
 
     def __init__(self, summary: Summary):
-        first = summary.failures[0]
-        super().__init__(f"all {len(summary.failures)} runs failed; {first.job.label}: {first.failure}")
+        first, number = summary.failures[0], len(summary.failures)
+        what = "the one run" if number == 1 else f"all {number} runs"
+        super().__init__(f"{what} failed; {first.job.label}: {first.failure}")
         self.summary = summary
 
 

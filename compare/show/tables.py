@@ -103,6 +103,7 @@ def render(
         grid, numeric = side_by_side(cases, across, columns or ["error"], form)
     else:
         shown = list(columns or (_fitting(cases) if form == "latex" else telling(cases)))
+        shown += ["mark"] if any(marks) and "mark" not in shown else []
         lines = cases.to_dict("records")
         rows = [[cell(name, row, form) for name in shown] for row in lines]
         heads, numeric = [_heading(name, cases, form) for name in shown], [not _text(name) for name in shown]
@@ -156,7 +157,8 @@ def _heading(name: str, cases: pd.DataFrame, form: str) -> str:
 def _csv_columns(cases: pd.DataFrame, columns: Sequence[str]) -> list[str]:
     """With the standard error of each beside it, after what says which case a row is."""
     named = [name for column in columns for name in (column, f"{column}_se") if name in cases]
-    return list(dict.fromkeys([*CASE, *ACROSS, *named]))
+    told = ["warning"] if "warning" in cases and (cases["warning"] != "").any() else []
+    return list(dict.fromkeys([*CASE, *ACROSS, *named, *told]))
 
 
 def telling(cases: pd.DataFrame) -> list[str]:

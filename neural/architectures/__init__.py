@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from vanbench.exact import InputError
+from vanbench.exact import InputError, System
 from vanbench.exact.definitions.lattice import lengths
 from vanbench.exact.errors import unknown
 from vanbench.exact.registry import Registry
@@ -51,7 +51,8 @@ def _checked(name: str, cls: Any) -> type[Autoregressive]:
     if issubclass(kind, nn.Module) and not issubclass(kind, Autoregressive):
         raise InputError(
             f"{kind.__name__} is a plain torch module: say what goes in and what comes out, as in "
-            "vanbench.wrap(MyNet, input='spins', output='logits'), and give what wrap returns."
+            "vanbench.wrap(MyNet, input='spins', output='logits'), and give what wrap returns (output='log_prob' for one "
+            "with the methods log_prob and sample)."
         )
     if kind is not cls or not issubclass(kind, Autoregressive):
         raise InputError(f"architecture {name!r} must be a subclass of neural.Autoregressive.")
@@ -109,3 +110,11 @@ def hyperparameters(cls: type[Autoregressive]) -> dict[str, Any] | None:
     if any(p.kind == inspect.Parameter.VAR_KEYWORD for p in accepted.values()):
         return None
     return {key: p.default for key, p in accepted.items() if key not in ("shape", "local_dim")}
+
+
+def with_edges(architecture: Any, system: System, options: dict[str, Any]) -> dict[str, Any]:
+    """A network that works along edges gets those of the system, unless others were asked for."""
+    if isinstance(architecture, Autoregressive):
+        return options
+    known = hyperparameters(find(architecture)) or {}
+    return {"edges": system.edges.tolist(), **options} if "edges" in known and len(system.edges) else options

@@ -69,12 +69,13 @@ class Minimum:
 
 
 def minimise(net: Autoregressive, energy: Energy, T: float, schedule: Schedule, seed: int = 1) -> Minimum:
-    """Train ``net`` in place, from the uniform distribution, at the temperature ``T``.
+    """Train ``net`` in place, from the uniform distribution or else as it is, at the temperature ``T``.
 
     Raises ``InputError`` where ``ln q`` or the energy turn non-finite.
     """
     generator = torch.Generator(net.site_bias.device).manual_seed(seed)
-    net.initialise(np.full((net.n_sites, net.local_dim), 1 / net.local_dim))
+    if net.starts:
+        net.initialise(np.full((net.n_sites, net.local_dim), 1 / net.local_dim))
     adam = Adam(net.parameters(), schedule.rate)
     for step in range(schedule.steps):
         share = -math.expm1(-HEATING * (step + 1) / schedule.steps)

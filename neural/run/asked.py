@@ -62,6 +62,8 @@ def check(
         raise unknown(f"observable of {system.name}", observable, system.observables)
     if not len(s) or not np.isfinite(np.asarray(s, float)).all():
         raise InputError("s must be one or more finite numbers.")
+    if len(set(s)) < len(s):
+        raise InputError(f"s = {next(value for value in s if list(s).count(value) > 1):g} is given twice.")
     if not times.size or not np.isfinite(times).all() or (times < 0).any():
         raise InputError("times must be finite and not negative.")
     if system.initial.ndim != 2:

@@ -84,6 +84,8 @@ class Track:
         compared.
         """
         exact = self._solved() if exact is None else exact
+        if not (isinstance(exact, pd.DataFrame) and {"quantity", "s", "t", "value"} <= set(exact.columns)):
+            raise InputError(f"errors({exact!r}): give a table of vanbench.solve, or nothing.")
         known = {_key(row): float(row["value"]) for row in exact.to_dict("records")}
         rows = [row for row in self.records.to_dict("records") if _key(row) in known]
         if not rows:
@@ -125,6 +127,8 @@ class Track:
         import matplotlib.pyplot as plt
 
         rows = self._of(quantity)
+        if exact is not None and not (isinstance(exact, pd.DataFrame) and "quantity" in exact):
+            raise InputError(f"plot(exact={exact!r}): give a table of vanbench.solve.")
         if any(name in rows and rows[name].notna().any() for name in COUNTED):
             raise InputError(f"{quantity} has several values at a time: take pivot({quantity!r}).")
         ax = plt.subplots(figsize=(5, 3.5), layout="constrained")[1] if ax is None else ax

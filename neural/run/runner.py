@@ -27,7 +27,7 @@ from vanbench.neural.autoregressive import FLOOR, Autoregressive, Collapsed
 from vanbench.neural.backend import checkpoint, distributed
 from vanbench.neural.backend import weights as trained
 from vanbench.neural.ensemble import Ensemble, Parameters
-from vanbench.neural.run import checks
+from vanbench.neural.run import checks, notebook
 from vanbench.neural.run.asked import DTYPES, check, check_times, names, numbers
 from vanbench.neural.run.callbacks import Callback, Checkpoint, Moment
 from vanbench.neural.run.defect import Carried, Defects, distance, of_mean
@@ -35,6 +35,7 @@ from vanbench.neural.run.fields import Fields
 from vanbench.neural.run.log import Row, RunLog
 from vanbench.neural.run.opening import opening
 from vanbench.neural.run.result import Track
+from vanbench.neural.trackers import auto
 from vanbench.neural.trackers.base import Problem, few_states
 
 
@@ -46,7 +47,7 @@ def track(
     quantities: str | Sequence[str] | None = None,
     architecture: str | type[Autoregressive] | Autoregressive = "made",
     architecture_options: dict[str, Any] | None = None,
-    tracker: str = "kl",
+    tracker: str = "auto",
     tracker_options: dict[str, Any] | None = None,
     target: trackers.Target = "time",
     seed: int = 1,
@@ -68,10 +69,11 @@ def track(
     (``middle_density``). ``activity`` and ``susceptibility`` train two more networks at ``s -+ h`` (`fields.spacing`).
     By default ``ln_Z`` and the density, or the three spins of an open quantum system. With ``out``, a folder, a
     checkpoint; where one is already, ``resume`` says whether to go on from it, with the same numbers, or begin again.
+    ``tracker``: ``auto`` takes the one that fits the system and the network (`trackers.auto`), which the result names.
     ``architecture``: a name, a class, or a network, of which a copy is taken (its weights stay, but for the last layer,
     which the start decides).
     ``start_from``: trained parameters in a file (`backend.weights`), or a checkpoint, whose distribution is the start.
-    ``callbacks`` are called after each step and may end the run (see `callbacks`). What `checks` finds on the way
+    ``callbacks`` are called after each step and may end the run (see `callbacks`); a notebook shows a bar. What `checks` finds on the way
     stands in ``warnings`` of the result, and is told as an ``AccuracyWarning``.
 
     Raises ``InputError`` for unknown names, times that are no multiples of the step, or a start a network cannot take,
@@ -79,24 +81,30 @@ def track(
     ``out``, the networks and the log before it are kept there.
     """
     options, grid, asked_s = dict(tracker_options or {}), np.unique(numbers("times", times)), numbers("s", s).tolist()
+    quantities = names(system, quantities)
+    if tracker == auto.AUTO:
+        choice = auto.choose(system, architecture, target, options)
+        tracker, options = choice.tracker, {**choice.options, **options}
     method = trackers.make(tracker, options)
     variant = method.variant(target)
     seed, out = int(seed), None if out is None else Path(out)
+    if resume and out is None:
+        raise InputError("resume=True goes on from a checkpoint in a folder: give out=.")
     if out is not None and resume is None and (out / checkpoint.NAME).exists():
         raise InputError(f"{str(out)!r} holds a checkpoint: resume=True goes on from it, resume=False begins again.")
-    quantities = names(system, quantities)
     check(system, asked_s, grid, observable, quantities, method, target, dtype)
     distributed.start()
     torch_device = distributed.chosen(device)
     torch.manual_seed(seed)
     volume = system.n_sites * float(grid[-1])
     fields = Fields.of(asked_s, quantities, volume, variant.noiseless)
-    architecture_options = _with_edges(architecture, system, architecture_options or {})
+    architecture_options = architectures.with_edges(architecture, system, architecture_options or {})
     net = architectures.build(architecture, system.shape, system.local_dim, **architecture_options)
     architectures.check_dtype(net, dtype)
     net = net.to(device=torch_device, dtype=DTYPES[dtype]).restrict(system.pinned, system.support)
     trackers.check_network(method, target, net)
-    net.initialise(system.initial)
+    if net.starts or start_from is None:
+        net.initialise(system.initial)
     if out is not None and distributed.rank() == 0:
         require_writable(out)
     generator = torch.Generator(torch_device).manual_seed(seed)
@@ -144,7 +152,7 @@ def track(
             except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
                 raise InputError(f"{out / checkpoint.NAME} is damaged: remove it to start afresh.") from error
             check_times(grid, log)
-    written = out if distributed.rank() == 0 else None
+    written, callbacks = out if distributed.rank() == 0 else None, [*callbacks, *notebook.bars(system.name)]
     asked = tuple(row.name for row in rows_of(quantities, (NETWORKS,), kind_of(system)))
     run = _Run(problem, runner, state, log, fields, grid, asked, variant.middle, written, config, callbacks, defects)
     try:
@@ -391,11 +399,3 @@ def _result(
     asked = frame[np.isin(frame.index % len(fields.trained), reported)].reset_index(drop=True)
     records = [row for row in log.records if np.isclose(times, row["t"], rtol=1e-9).any()]  # not what others asked for
     return Track(pd.DataFrame(records), asked, log.default, diagnostics, problem, fields, list(log.warnings), ended)
-
-
-def _with_edges(architecture: Any, system: System, options: dict[str, Any]) -> dict[str, Any]:
-    """A network that works along edges gets those of the system, unless others were asked for."""
-    if isinstance(architecture, Autoregressive):
-        return options
-    known = architectures.hyperparameters(architectures.find(architecture)) or {}
-    return {"edges": system.edges.tolist(), **options} if "edges" in known and len(system.edges) else options

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from vanbench.exact import InputError, System
+from vanbench.neural.architectures import MatrixProduct
 from vanbench.neural.trackers import TRACKERS
 from vanbench.neural.trackers.base import Target
 
@@ -22,8 +23,8 @@ class Choice:
     options: dict[str, Any] = field(default_factory=dict)
 
 
-def choose(system: System, architecture: str, target: Target, asked: Iterable[str]) -> Choice:
-    """For ``asked``, the names of the options given. Raises ``InputError`` where no tracker has all of them."""
+def choose(system: System, architecture: object, target: Target, asked: Iterable[str]) -> Choice:
+    """For an ``architecture``, a name, class or network, and ``asked``, the names of the options given. Raises ``InputError`` where no tracker has all of them."""
     choice, wanted = _best(system, architecture, target), set(asked)
     if wanted <= _options(choice.tracker):
         return choice
@@ -33,9 +34,9 @@ def choose(system: System, architecture: str, target: Target, asked: Iterable[st
     raise InputError(f"no tracker has all the options {', '.join(sorted(wanted))}: name one with --tracker.")
 
 
-def _best(system: System, architecture: str, target: Target) -> Choice:
+def _best(system: System, architecture: object, target: Target) -> Choice:
     local = all(len(term.sites) <= 2 for term in system.terms)
-    if architecture == "matrix-product" and local:
+    if local and (architecture == "matrix-product" or MatrixProduct in (architecture, type(architecture))):
         return Choice("tebd", "a matrix-product network moves by local propagators, without samples")
     if system.quantum is not None:
         reason = "signed generators: four stages a step hold for oscillations too"

@@ -140,7 +140,8 @@ def test_a_byte_order_mark_is_no_error(tmp_path: Path) -> None:
     ],
 )
 def test_options_that_no_tracker_can_take(option: dict[str, Any], message: str) -> None:
-    task = Task(name="a", system="east", shapes=[(3,)], s=[0.1], times=[0.1], tracker_options={"dt": 0.1, **option})
+    asked = {"tracker": "kl", "tracker_options": {"dt": 0.1, **option}}
+    task = Task(name="a", system="east", shapes=[(3,)], s=[0.1], times=[0.1], **asked)
     with pytest.raises(InputError, match=message) as refused:
         check(next(task.runs()))
     one_sentence(refused.value)
@@ -191,7 +192,7 @@ def damaged(draw: st.DrawFn) -> str:
             key = draw(st.sampled_from(keys))
             if not isinstance(inside[key], list | dict) or not inside[key] or draw(st.integers(0, 3)) == 0:
                 if draw(st.booleans()):
-                    inside[key] = draw(st.sampled_from(DAMAGE) | anything)
+                    inside[key] = copy.deepcopy(draw(st.sampled_from(DAMAGE) | anything))  # the next may change it
                 else:
                     del inside[key]
                 break

@@ -47,7 +47,7 @@ def test_run_from_exact_to_tables_and_again(
     stamps = {path: path.stat().st_mtime_ns for path in held}
     next(iter(stamps)).unlink()
     assert run("run", suite, "--out", out, "-j", "1", "--quiet") == 0
-    assert "1 records made, 5 were there" in capsys.readouterr().out
+    assert "1 record made, 5 were there" in capsys.readouterr().out
     assert [p for p, _ in records(out)] == sorted(stamps)
     changed = [path for path, stamp in stamps.items() if path.stat().st_mtime_ns != stamp]
     assert changed == [next(iter(stamps))]

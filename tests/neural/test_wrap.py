@@ -27,7 +27,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "log-ratio": {"dt": 0.1, "samples": 20},
     "tdvp": {"dt": 0.1, "samples": 20},
     "l1": {"dt": 0.1, "samples": 20, "epochs": 2},
-    "ritz": {"flow_samples": 20, "samples": 100, "second": 5},
+    "ritz": {"flow_samples": 20, "samples": 100, "second": 20},
     "guided-clones": {"clones": 40, "populations": 2, "samples": 20, "dt": 0.1},
 }
 SLOW = ("ritz", "guided-clones")

@@ -20,7 +20,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from vanbench.compare.judge.errors import PARTS
 
 INK, MUTED = "#0a0b0c", "#0a0b0d"
-SERIES = tuple(f"#0a0b{k:02x}" for k in range(16, 24))
+SERIES = tuple(f"#0a0b{k:02x}" for k in range(16, 26))
 PART_COLOURS = {name: f"#0a0b{k:02x}" for k, name in enumerate(("error", *PARTS), 32)}
 ROLES = {
     INK: "var(--ink)",
@@ -28,8 +28,8 @@ ROLES = {
     **{colour: f"var(--series-{k})" for k, colour in enumerate(SERIES)},
     **{colour: f"var(--part-{name})" for name, colour in PART_COLOURS.items()},
 }
-MARKERS = "osD^vPX*"
-GLYPHS = "○□◇△▽✚✖☆"  # the markers in the page's legends
+MARKERS = "osD^vPX*<>"
+GLYPHS = "○□◇△▽✚✖☆◁▷"  # the markers in the page's legends
 RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 FEW_DECADES = 60.0  # high over low, below which an axis has fewer than two decades to label
 WIDTH, HEIGHT = 4.3, 3.0  # inches; about a phone's width at a readable size of text
@@ -74,7 +74,7 @@ def axes(height: float = HEIGHT) -> tuple[Figure, Any]:
 
 
 def series(index: int) -> dict[str, Any]:
-    """Colour and marker of the network at ``index``, repeating after eight; hollow, so that none hides another."""
+    """Colour and marker of the network at ``index``, repeating after ten; hollow, so that none hides another."""
     return {"color": SERIES[index % len(SERIES)], "marker": MARKERS[index % len(MARKERS)], "mfc": "none"}
 
 

@@ -12,6 +12,7 @@ import typer
 from vanbench.compare.judge.errors import KEY
 from vanbench.compare.run.record import records
 from vanbench.compare.show import pages
+from vanbench.compare.show.escape import csv
 from vanbench.exact import InputError
 from vanbench.exact.files import write_text
 
@@ -34,7 +35,7 @@ def page(
 ) -> None:
     """Write ``runs.csv`` and ``README.md`` from the records of ``runs``."""
     values = collected(runs)
-    write_text(folder / "runs.csv", values.to_csv(index=False, float_format="%.6g"))
+    write_text(folder / "runs.csv", csv(values, float_format="%.6g"))
     rows = [_summary(task, group) for task, group in values.groupby("task")]
     rows.append(_summary("all", values))
     write_text(folder / "README.md", pages.page(__file__, "README.md.j2", rows=pd.DataFrame(rows)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from torch import Tensor
 
 from vanbench.exact.warning import RunWarning
@@ -37,7 +38,7 @@ class Networks:
     def begin(self, problem: Problem) -> tuple[list[tuple[Flow, dict[str, Tensor]]], Span]:
         beginning, flows = problem.ensemble.frozen(), []
         for tilt in (0.0, *self.tilts):
-            problem.ensemble.load(tilted(beginning, tilt))
+            _start(problem, beginning, tilt)
             flows.append((self._tracker(tilt).init(problem), problem.ensemble.frozen()))
         span = Span(self.of_each - self.of_each % BLOCKS, self.second - self.second % BLOCKS)
         for _, network in flows:
@@ -74,3 +75,12 @@ class Networks:
     def told(self, state: Spanned) -> dict[str, Tensor]:
         assert isinstance(state.span, Span)
         return {"ess": state.span.effective(state.now)}
+
+
+def _start(problem: Problem, beginning: dict[str, Tensor], tilt: float) -> None:
+    """The networks become the start, tilted."""
+    if problem.ensemble.net.tiltable:
+        problem.ensemble.load(tilted(beginning, tilt))
+    else:
+        product = problem.system.initial * np.exp(tilt * (np.arange(problem.system.local_dim) == 0))
+        problem.ensemble.start_from(np.broadcast_to(product, (len(problem.s), *product.shape)))

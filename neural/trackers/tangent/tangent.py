@@ -57,7 +57,7 @@ class Tangent(Tracker[Flow]):
     tilts: Numbers | None = option(
         None,
         "a share of the samples comes from the network tilted towards value 0 by each of these; by default 1,2,4, and "
-        "none where values are measurement outcomes",
+        "none where values are measurement outcomes or a density has no site biases",
     )
     share: float = option(0.1, "of the samples, those of the tilted networks", above=0, below=1)
     full_summation: bool | None = option(None, SUMMED.format(16))
@@ -104,7 +104,8 @@ class Tangent(Tracker[Flow]):
 
     def tilted(self, problem: Problem) -> tuple[float, ...]:
         if self.tilts is None:
-            return (1.0, 2.0, 4.0) if problem.system.quantum is None else ()
+            plain = problem.system.quantum is not None or not problem.ensemble.net.tiltable
+            return () if plain else (1.0, 2.0, 4.0)
         return self.tilts
 
     def finish(
