@@ -79,7 +79,7 @@ WEIGHTS = {(order, reach): _weights(order, reach) for order in (1, 2) for reach 
 
 
 def _stencil(points: list[Values], h: float) -> tuple[Derivatives, np.ndarray, np.ndarray]:
-    """The derivatives by one step, the larger of their relative truncations of order six, and whether noise hides one."""
+    """The derivatives by one step, the larger of their relative truncations of order six, whether noise hides one."""
     values, errors = (np.array(column) for column in zip(*points))
     out: list[np.ndarray] = []
     worst, hidden = np.zeros(values.shape[1]), np.zeros(values.shape[1], dtype=bool)

@@ -81,7 +81,7 @@ def uniformised(
             op.apply(term, after, 1.0 / rate, 1.0)
             term, after = after, np.empty_like(v) if term is v else term
             weight *= mean / k
-            size = np.linalg.norm(term, 1)
+            size = float(np.linalg.norm(term, 1))
             if size > HUGE:
                 term /= size
                 weight, size = weight * size, 1.0

@@ -100,13 +100,20 @@ def test_a_mistake_is_one_sentence(capsys, words, told):
     assert told in capsys.readouterr().err.replace("\n", " ")
 
 
-def test_a_collapsed_network_is_told_of():
+def test_a_collapsed_network_is_told_of(capsys):
     """Hardly trained at a low temperature: its samples miss what carries the weight."""
-    few = ["equilibrium", "--shape", "3x3", "--temperatures", "1", "--steps", "2", "--samples", "10", "-q"]
-    answer = run(*few, "--format", "json")
-    content = json.loads(answer.stdout)
-    assert [warning["kind"] for warning in content["warnings"]] == ["ess"]
-    assert all(row["effective"] < 0.1 and row["warning"].startswith("ess: ") for row in content["records"])
-    assert "effective sample size" in answer.stderr
-    hot = json.loads(run(*few[:4], "1e3", *few[5:], "--format", "json").stdout)
-    assert hot["warnings"] == [] and "warning" not in hot["records"][0]
+
+    def answer(temperature: str) -> tuple[dict, str]:
+        few = ["--steps", "2", "--samples", "10", "-q", "--format", "json"]
+        assert run("equilibrium", "--shape", "3x3", "--temperatures", temperature, *few) == 0
+        captured = capsys.readouterr()
+        return json.loads(captured.out), captured.err
+
+    cold, told = answer("1")
+    assert [warning["kind"] for warning in cold["warnings"]] == ["ess"]
+    assert all(row["effective"] < 0.1 and row["warning"].startswith("ess: ") for row in cold["records"])
+    assert "effective sample size" in told
+    hot, told = answer("1e3")
+    assert hot["warnings"] == []
+    assert "warning" not in hot["records"][0]
+    assert not told

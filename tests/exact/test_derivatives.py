@@ -1,4 +1,4 @@
-"""Derivatives by differences of functions with known ones: kinks that noise hides, fields at which there is no value."""
+"""Derivatives by differences of functions with known ones: kinks that noise hides, fields without a value."""
 
 from __future__ import annotations
 

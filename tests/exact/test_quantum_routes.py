@@ -9,7 +9,7 @@ import pytest
 import qutip
 from scipy.linalg import expm
 
-from vanbench.exact import StateSpace, build, generator, quspin_route, solve
+from vanbench.exact import StateSpace, build, generator, solve
 from vanbench.exact.matrixfree.kernel import operator
 from vanbench.exact.quantum import (
     Jump,
@@ -34,6 +34,7 @@ from vanbench.exact.quantum.observables import (
 )
 from vanbench.exact.quantum.qutip_route import evolve_qutip, operators, steady_qutip, tilted_qutip
 from vanbench.exact.quantum.steady import steady_state
+from vanbench.exact.sparse import quspin_route
 from vanbench.exact.sparse.propagate import evolve
 
 AGREE = 1e-8  # the promise; QuTiP's integrator is asked for 1e-12, the other two are exact to rounding
