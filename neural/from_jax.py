@@ -228,7 +228,9 @@ def _first(out: Any) -> Any:
 
 def _names(paths: Sequence[tuple]) -> list[str]:
     """``Dense_0_kernel`` of the keys of each leaf; a number where two are the same."""
-    keys = [[str(getattr(key, "key", getattr(key, "name", getattr(key, "idx", key)))) for key in path] for path in paths]
+    keys = [
+        [str(getattr(key, "key", getattr(key, "name", getattr(key, "idx", key)))) for key in path] for path in paths
+    ]
     names = ["_".join(path).strip("_").replace(".", "_") or "parameters" for path in keys]
     return [name if names.count(name) == 1 else f"{name}_{k}" for k, name in enumerate(names)]
 

@@ -38,7 +38,8 @@ def checked(model: type[M], content: Any, what: str) -> M:
 
 
 def _sentence(model: type[BaseModel], error: ValidationError, what: str) -> InputError:
-    first = error.errors()[0]
+    told = error.errors()
+    first = next((one for one in told if one["type"] == "extra_forbidden"), told[0])  # shape= explains a lack of shapes
     place = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         where, name = place.rpartition(".")[::2]

@@ -63,7 +63,7 @@ class Architecture(Model):
     """A network and its hyperparameters."""
 
     name: str
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = Field({})
 
     @classmethod
     def of(cls, text: str, more: Sequence[str] = ()) -> Architecture:
@@ -111,7 +111,7 @@ class Task(Model):
     version: Whole = Field(1, ge=1)
     description: str = ""
     system: str
-    params: dict[str, Any] = {}
+    params: dict[str, Any] = Field({})
     shapes: list[Annotated[tuple[Length, ...], Field(max_length=MOST_LENGTHS)]] = Field(min_length=1)
     s: list[Number] = Field(min_length=1)
     times: list[Number] = Field(min_length=1)
@@ -120,7 +120,7 @@ class Task(Model):
     reference: list[Literal["continuous", "euler"]] | Literal["auto"] | None = None
     architectures: list[Architecture] = Field([Architecture(name="made")], min_length=1)
     tracker: str = "auto"  # by the kind of the system and the networks: the one chosen stands here
-    tracker_options: dict[str, Any] = {}
+    tracker_options: dict[str, Any] = Field({})
     tracker_defaults: Literal[1, 2] = 2
     target: Literal["time", "steady"] = "time"
     dtype: Literal["float32", "float64"] = "float64"
@@ -239,7 +239,9 @@ def _choice(given: dict[str, Any]) -> dict[str, Any]:
     try:
         shape = min(Task._chains(given["shapes"]), key=math.prod)
         system = build(given["system"], shape, **(given.get("params") or {}))
-        networks = {one.name for one in map(Architecture.model_validate, Task._names(given.get("architectures", "made")))}
+        networks = {
+            one.name for one in map(Architecture.model_validate, Task._names(given.get("architectures", "made")))
+        }
     except Exception:
         return {"tracker": "tdvp"}
     name = networks.pop() if len(networks) == 1 else ""

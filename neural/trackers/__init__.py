@@ -83,7 +83,9 @@ def check_network(tracker: Tracker, target: Target, net: Autoregressive) -> None
     if only in ARCHITECTURES and not isinstance(net, ARCHITECTURES[only]):
         raise InputError(f"{tracker.name} needs the architecture {only}, and this is {type(net).__name__}.")
     if getattr(tracker, "tilts", None) and not net.tiltable:
-        raise InputError(f"tilts need site biases, which {type(net).__name__}, a density without conditionals, has not.")
+        raise InputError(
+            f"tilts need site biases, which {type(net).__name__}, a density without conditionals, has not."
+        )
 
 
 def moving(tracker: Tracker, problem: Problem) -> Tracker:
