@@ -72,8 +72,8 @@ def track(
     ``architecture``: a name, a class, or a network, of which a copy is taken (its weights stay, but for the last layer,
     which the start decides).
     ``start_from``: trained parameters in a file (`backend.weights`), or a checkpoint, whose distribution is the start.
-    ``callbacks`` are called after each step and may end the run (see `callbacks`); a notebook shows a bar. What `checks` finds on the way
-    stands in ``warnings`` of the result, and is told as an ``AccuracyWarning``.
+    ``callbacks`` are called after each step and may end the run (see `callbacks`); a notebook shows a bar. What
+    `checks` finds on the way stands in ``warnings`` of the result, and is told as an ``AccuracyWarning``.
 
     Raises ``InputError`` for unknown names, times that are no multiples of the step, or a start a network cannot take,
     before any training; ``Diverged`` when a step turns non-finite: it carries what there is ``so_far``, and with

@@ -239,9 +239,8 @@ def _choice(given: dict[str, Any]) -> dict[str, Any]:
     try:
         shape = min(Task._chains(given["shapes"]), key=math.prod)
         system = build(given["system"], shape, **(given.get("params") or {}))
-        networks = {
-            one.name for one in map(Architecture.model_validate, Task._names(given.get("architectures", "made")))
-        }
+        named = Task._names(given.get("architectures", "made"))
+        networks = {one.name for one in map(Architecture.model_validate, named)}
     except Exception:
         return {"tracker": "tdvp"}
     name = networks.pop() if len(networks) == 1 else ""

@@ -25,7 +25,10 @@ class Choice:
 
 
 def choose(system: System, architecture: object, target: Target, asked: Iterable[str]) -> Choice:
-    """For an ``architecture``, a name, class or network, and ``asked``, the names of the options given. Raises ``InputError`` where no tracker has all of them."""
+    """For an ``architecture``, a name, class or network, and ``asked``, the names of the options given.
+
+    Raises ``InputError`` where no tracker has all of them.
+    """
     choice, wanted = _best(system, architecture, target), set(asked)
     every = sorted(set().union(*map(_options, TRACKERS)))
     for name in sorted(wanted - set(every)):
