@@ -1,6 +1,6 @@
-# Needs only make and a Python 3.11, 3.12 or 3.13; everything else is made in .venv on the first call.
-SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
-PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+# Needs only make and Python 3.11 to 3.14; everything else is made in .venv on the first call.
+SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c '$(SUPPORTED)' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
@@ -41,7 +41,7 @@ clean:
 # The command line needs less than the tests do, so that a first validation does not wait for QuTiP and QuSpin.
 .venv/.base: pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" && $(PYTHON) -c '$(SUPPORTED)' || \
-		{ echo "vanbench needs Python 3.11, 3.12 or 3.13: make PYTHON=/path/to/python3.12"; exit 1; }
+		{ echo "vanbench needs Python 3.11 to 3.14: make PYTHON=/path/to/python3.12"; exit 1; }
 	$(PYTHON) -m venv --clear .venv
 	$(PIP) -e .
 	@touch $@

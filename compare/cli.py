@@ -95,8 +95,6 @@ def _plugin_warnings(stderr: Console) -> Iterator[None]:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with one of the codes of `exits`; a user's mistake is one line on stderr."""
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())  # a user's own my_package.my_module:MyNet
     with forgiving():
         code = _code(arguments)
     sys.exit(code)
@@ -107,6 +105,7 @@ def _code(arguments: list[str] | None) -> int:
 
     stderr = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
     try:
+        _own_modules()
         with signals.raised() as came, _plugin_warnings(stderr):
             code = app(args=arguments, standalone_mode=False)
             sys.stdout.flush()
@@ -135,6 +134,16 @@ def _code(arguments: list[str] | None) -> int:
         else:
             return _crash(stderr)
     return exits.BAD_INPUT
+
+
+def _own_modules() -> None:
+    """A user's own my_package.my_module:MyNet stands in the folder that the command is given in."""
+    try:
+        here = os.getcwd()
+    except FileNotFoundError:
+        raise InputError("the folder that this command is given in is gone: go to another.") from None
+    if here not in sys.path:
+        sys.path.insert(0, here)
 
 
 def _tell(stderr: Console, text: str) -> None:

@@ -119,8 +119,8 @@ def voter_two_point(rates: sp.csr_array, start: np.ndarray, t: float) -> np.ndar
     14, 347 (1986): coalescing walks). ``start``: ``(n, n)`` with unit diagonal.
     """
     n = rates.shape[0]
-    laplacian, one = _diffusion(rates), sp.eye_array(n)
-    both = sp.kron(laplacian, one) + sp.kron(one, laplacian)
+    laplacian, eye = _diffusion(rates), sp.eye_array(n)
+    both = sp.kron(laplacian, eye) + sp.kron(eye, laplacian)
     held = sp.diags_array((~np.eye(n, dtype=bool)).astype(float).ravel())
     out = expm_multiply(sp.csr_array(held @ both) * t, np.asarray(start, float).ravel(), traceA=0.0)
     return out.reshape(n, n)

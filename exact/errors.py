@@ -35,6 +35,11 @@ def number(name: str, value: object) -> float:
     return float(value)  # type: ignore[arg-type]
 
 
+def counted(number: int, noun: str) -> str:
+    """``1 run``, ``2 runs``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def unknown(kind: str, name: str, known: list[str]) -> InputError:
     """An unknown ``name`` answered with the names that exist and the nearest one."""
     import difflib

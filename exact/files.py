@@ -80,7 +80,7 @@ def write_bytes(path: Path, content: bytes, root: Path | None = None) -> Path:
 
 
 def write_text(path: Path, text: str, root: Path | None = None) -> Path:
-    return write_bytes(path, text.encode(), root)
+    return write_bytes(path, text.encode(errors="backslashreplace"), root)  # names of files need not be text
 
 
 def write_json(path: Path, content: Any, root: Path | None = None) -> Path:

@@ -40,7 +40,7 @@ def choose(
     if method == "auto":
         method = _auto(system, layout, balanced, order)
     if method == QUSPIN:
-        from vanbench.exact import quspin_route
+        from vanbench.exact.sparse import quspin_route
 
         quspin_route.check(system)
         return method

@@ -200,6 +200,8 @@ def _checked(
         raise InputError(f"t = {grid[-1]:g}: beyond t = {LATEST:g} nothing is left of ln Z but rounding; take scgf.")
     if scheme not in ("continuous", "euler"):
         raise unknown("scheme", scheme, ["continuous", "euler"])
+    if dt is not None and scheme == "continuous" and method not in MATRIX_PRODUCTS:
+        raise InputError("dt is a step of scheme 'euler' or of method 'mps': give one of them, or leave dt out.")
     if scheme == "euler":
         if method == QUSPIN:
             raise InputError("method 'quspin' evolves in continuous time: take 'sparse' for Euler steps.")

@@ -9,10 +9,10 @@ if TYPE_CHECKING:
     from vanbench.neural.architectures import ARCHITECTURES, build
     from vanbench.neural.autoregressive import Autoregressive
     from vanbench.neural.ensemble import Ensemble
-    from vanbench.neural.result import Track
-    from vanbench.neural.runner import track
+    from vanbench.neural.outside.wrapping import wrap
+    from vanbench.neural.run.result import Track
+    from vanbench.neural.run.runner import track
     from vanbench.neural.trackers import TRACKERS
-    from vanbench.neural.wrapping import wrap
 
 __all__ = ["ARCHITECTURES", "TRACKERS", "Autoregressive", "Ensemble", "Track", "build", "track", "wrap"]
 # Imported at first use: torch takes seconds, and what only names networks does not need it.
@@ -21,10 +21,10 @@ PLACES = {
     "TRACKERS": "trackers",
     "Autoregressive": "autoregressive",
     "Ensemble": "ensemble",
-    "Track": "result",
+    "Track": "run.result",
     "build": "architectures",
-    "track": "runner",
-    "wrap": "wrapping",  # a module named wrap would take the place of the function
+    "track": "run.runner",
+    "wrap": "outside.wrapping",  # a module named wrap would take the place of the function
 }
 
 

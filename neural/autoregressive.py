@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from vanbench.exact import Excluding, FixedSum, InputError
 from vanbench.exact.definitions.system import Support
-from vanbench.neural.probe import silence
+from vanbench.neural.outside.probe import silence
 
 FLOOR = 1e-6  # probability given to an outcome that the product start gives none: a logit must be finite
 TABLE_CHUNK = 1 << 14  # configurations in one call where all are gone through

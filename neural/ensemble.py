@@ -21,7 +21,7 @@ from vanbench.exact.registry import PluginWarning
 from vanbench.neural.autoregressive import MAX_TRIES, Autoregressive, Collapsed
 from vanbench.neural.backend.distributed import memory, mine, whole
 from vanbench.neural.backend.replay import Replayed
-from vanbench.neural.copies import duplicate
+from vanbench.neural.outside.copies import duplicate
 
 Parameters = Mapping[str, Tensor]
 SITE_BYTES = 8192  # of a site of a configuration in one call: a transformer takes as much, `sitewise` a hundredth

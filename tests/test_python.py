@@ -173,7 +173,7 @@ def test_where_every_run_fails_it_is_an_exception(tmp_path):
     task = Task(
         name="t", system="east", shapes=[3], s=0.1, times=0.2, tracker="tdvp", budget={"cpu_seconds": 1e-9}, seeds=1
     )
-    with pytest.raises(NothingMade, match="all 1 runs failed; t 3 made #1: the budget") as told:
+    with pytest.raises(NothingMade, match="the one run failed; t 3 made #1: the budget") as told:
         run_suite(Suite(name="a", tasks=[task]), str(tmp_path / "out"), workers=1)
     assert told.value.summary.made == 0
 

@@ -1,4 +1,4 @@
-"""The README's walkthroughs: its files and commands as they stand there, its output as it comes out."""
+"""The README's and the pages' walkthroughs: files and commands as they stand there, output as it comes out."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ import typer
 
 from vanbench.compare.cli import app, main
 
-README = (Path(__file__).parents[1] / "README.md").read_text()
-RESULTS = Path(__file__).parents[1] / "results" / "tang2024"
+ROOT = Path(__file__).parents[1]
+README = "\n".join(path.read_text() for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))))
+RESULTS = ROOT / "results" / "tang2024"
 BLOCKS = dict(re.findall(r"```python\n# (\w+\.py)\n(.*?)```", README, re.DOTALL))
 COMPACT = re.sub(r" \\\n *", " ", README)  # commands that go on in the next line
 COMMANDS = re.findall(r"^    (?:\$ )?(vanbench (?!COMMAND).*?)(?:\s+#.*|\s+>.*|&)?$", COMPACT, re.MULTILINE)
@@ -60,8 +61,8 @@ def test_a_system_of_ones_own_gives_what_is_shown(place: Path, capsys: pytest.Ca
     shown = README.split(line)[1].split("\n\n")[0]
     cells = [re.findall(r"[\w.-]+", row) for row in shown.splitlines() if "│" in row and "..." not in row]
     assert len(cells) == 4
-    found = [re.findall(r"[\w.-]+", row) for row in out.splitlines()]
-    assert all(row in found for row in cells)
+    printed = [re.findall(r"[\w.-]+", row) for row in out.splitlines()]
+    assert all(row in printed for row in cells)
 
 
 def test_a_network_of_ones_own_keeps_the_contract(place: Path, capsys: pytest.CaptureFixture) -> None:
@@ -82,9 +83,9 @@ def test_its_broken_form_is_called_what_is_shown(place: Path, capsys: pytest.Cap
 
 def test_an_open_system_of_ones_own_by_three_methods(place: Path, capsys: pytest.CaptureFixture) -> None:
     line = next(line for line in COMMANDS if "lossy.py:make" in line)
-    found = [call(f"{line} --format csv --method {method}", capsys) for method in ("liouvillian", "povm", "qutip")]
-    assert [code for code, _ in found] == [0, 0, 0]
-    values = [[float(row.split(",")[3]) for row in out.splitlines()[1:]] for _, out in found]
+    answers = [call(f"{line} --format csv --method {method}", capsys) for method in ("liouvillian", "povm", "qutip")]
+    assert [code for code, _ in answers] == [0, 0, 0]
+    values = [[float(row.split(",")[3]) for row in out.splitlines()[1:]] for _, out in answers]
     assert len(values[0]) == 2
     for other in values[1:]:
         assert other == pytest.approx(values[0], abs=1e-8)
@@ -115,7 +116,7 @@ def rows(text: str) -> list[dict[str, str]]:
 
 def test_the_table_of_trackers_holds_the_stored_results() -> None:
     """Errors to the digits shown, CPU seconds rounded to whole ones."""
-    shown = rows(README.split("## Which tracker")[1].split("    $ ")[0])
+    shown = rows(README.split("## Which one")[1].split("    $ ")[0])
     seen = 0
     for row in shown:
         for heading, case in CASES.items():

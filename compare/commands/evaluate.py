@@ -40,7 +40,7 @@ def evaluate(
     from vanbench.compare.show.output import check_format, emit
     from vanbench.exact import build
     from vanbench.neural import architectures
-    from vanbench.neural.loaded import networks
+    from vanbench.neural.outside.loaded import networks
 
     check_format(form)
     built = build(system, parse.shape(shape), **common.parameters(param, initial))

@@ -90,6 +90,8 @@ def exact(
         if method == "cloning":
             if bond is not None or tolerance is not None:
                 raise InputError("--bond and --tolerance are for --method mps and dmrg.")
+            if dt is not None:
+                raise InputError("--method cloning takes no time steps: leave --dt out.")
             _require_plain(asked, scheme, out, processes)
             if not 0 < clones < 1e12:
                 raise InputError(f"--clones {clones:g}: give a number of clones, like 1e5.")
@@ -106,7 +108,7 @@ def exact(
     head = {"system": built.name, "shape": list(lengths), "params": dict(built.params), "observable": observable}
     notes = warned.of_notes(table)
     emit(form, table, {**head, "method": taken}, f"{built.name} {shape}", notes)
-    warned.tell(one.sentence for one in notes)
+    warned.tell(note.sentence for note in notes)
     stderr.print(f"method: {taken}" + (f"; values in {out}" if out else ""), markup=False, highlight=False)
 
 

@@ -14,7 +14,7 @@ from vanbench.compare.exits import CANNOT_COMPARE, WORSE
 from vanbench.compare.judge.tolerances import ATOL, FALSE_ALARMS, POWER, RTOL
 from vanbench.compare.show.grid import Grid
 from vanbench.compare.show.output import print_json
-from vanbench.exact.errors import InputError, unknown
+from vanbench.exact.errors import InputError, counted, unknown
 
 if TYPE_CHECKING:
     from vanbench.compare.judge import gate as gates
@@ -72,8 +72,9 @@ def gate(
         _show(verdict.lines)
     blind = [line for line in verdict.lines if line.get("power", 1) < POWER]
     if blind:
+        verb = "has" if len(blind) == 1 else "have"
         stderr.print(
-            f"{len(blind)} of {len(verdict.lines)} cases have too few seeds to see an error that doubles "
+            f"{len(blind)} of {len(verdict.lines)} cases {verb} too few seeds to see an error that doubles "
             f"{POWER:.0%} of the time; the column seeds says how many it takes (power: the chance with those at hand).",
             style="yellow",
             markup=False,
@@ -91,7 +92,7 @@ def gate(
         raise typer.Exit(WORSE)
     if form == "table":
         judged = sum(line["verdict"] != gates.TOO_FEW for line in verdict.lines)
-        typer.echo(f"no worse than {baseline}: {judged} cases.")
+        typer.echo(f"no worse than {baseline}: {counted(judged, 'case')}.")
 
 
 def _word(verdict: gates.Verdict) -> str:

@@ -29,7 +29,8 @@ def goals(
     import pandas as pd
 
     from vanbench.compare.judge import goals as judged
-    from vanbench.compare.show.escape import csv
+    from vanbench.compare.judge.gate import mixed
+    from vanbench.compare.show.escape import csv, markdown
     from vanbench.exact.files import write_text
 
     table = pd.concat([judged.goals(run) for run in folder], ignore_index=True)
@@ -38,6 +39,7 @@ def goals(
             raise InputError("--keep needs a --plot FILE.png with its CSV beside it.")
         table = judged.joined(table, figure.with_suffix(".csv"))
     text = f"{judged.cross(table)}\n{judged.markdown(table)}" if crossed else judged.markdown(table)
+    text += "".join(f"\nwarning: {markdown(told)}\n" for run in folder for told in mixed(run))
     if out is None:
         typer.echo(text)
     else:

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from vanbench.exact.errors import counted
+
 EXAMPLE = """Example: vanbench import validate theirs.csv --label "their GRU" --out runs/theirs
 
 A table has the columns shape, s, t, quantity, value, and where there are any stderr, seed, task, site, distance, cpu_s,
@@ -34,4 +36,4 @@ def import_(
     require_empty_or_run_folder(out)
     made = imported.import_results(declared, list(read(results)), label, out)
     warned.tell(imported.warnings(made))
-    typer.echo(f"{len(made)} records in {out}: `vanbench table {out}`, `gate` and `report` read them.")
+    typer.echo(f"{counted(len(made), 'record')} in {out}: `vanbench table {out}`, `gate` and `report` read them.")

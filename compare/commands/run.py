@@ -12,7 +12,7 @@ from vanbench.compare.commands import common
 from vanbench.compare.declare import parse
 from vanbench.compare.exits import CRASH, INCOMPLETE
 from vanbench.compare.show.escape import printable
-from vanbench.exact.errors import InputError
+from vanbench.exact.errors import InputError, counted
 from vanbench.exact.files import fault_of_machine
 
 if TYPE_CHECKING:
@@ -84,9 +84,9 @@ def run(
             summary = nothing.summary
     _report(summary, Console(stderr=True, highlight=False, soft_wrap=True, emoji=False))
     if part is not None:
-        typer.echo(f"part {part}: {summary.made} records made, {summary.found} were there.")
+        typer.echo(f"part {part}: {_made(summary)}.")
         typer.echo(f"`vanbench status {out}` says what is left; the command without --part, then, writes the tables.")
-    elif summary.made + summary.found:
+    elif summary.made + summary.kept:
         try:
             written = [*write_tables(out), *write_plots(out)]
         except OSError as error:
@@ -95,10 +95,15 @@ def run(
             raise
         cases = table(out, "size")
         typer.echo(render(cases, "md", growth_of(out, cases)))
-        typer.echo(f"{summary.made} records made, {summary.found} were there; {len(written)} tables and plots.")
+        typer.echo(f"{_made(summary)}; {len(written)} tables and plots.")
         typer.echo(f"Everything is in {out.resolve()}")
     if summary.failures:
         raise typer.Exit(CRASH if any(failure.crash for failure in summary.failures) else INCOMPLETE)
+
+
+def _made(summary: Summary) -> str:
+    there = "was" if summary.kept == 1 else "were"
+    return f"{counted(summary.made, 'record')} made, {summary.kept} {there} there"
 
 
 def _report(summary: Summary, stderr: Console) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -17,12 +18,22 @@ PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 
 def register(app: typer.Typer) -> None:
-    app.command("study", epilog=EXAMPLE, context_settings=PASSED_ON, add_help_option=False)(study)
+    passed: dict[str, Any] = {"context_settings": PASSED_ON, "add_help_option": False}
+    app.command("study", epilog=EXAMPLE, **passed)(study)
+    for name in names():  # `vanbench standing add` is `vanbench study standing add`
+        app.command(name, hidden=True, **passed)(_alias(name))
 
 
 def names() -> list[str]:
     """The studies: folders beside each other, no list of them."""
     return sorted(path.parent.name for path in Path(studies.__path__[0]).glob("*/command.py"))
+
+
+def _alias(name: str) -> Callable[[typer.Context], None]:
+    def command(context: typer.Context) -> None:
+        study(context, name)
+
+    return command
 
 
 def study(

@@ -11,6 +11,8 @@ from vanbench.compare.declare import parse
 
 EXAMPLE = """Example: vanbench table runs/validate --by size --format latex > table.tex
 
+Laws over the number of parameters, for a folder with one network in several widths: --by parameters
+
 Networks side by side: vanbench table runs/validate --across architecture --columns error,cpu_s"""
 
 
@@ -20,7 +22,9 @@ def register(app: typer.Typer) -> None:
 
 def table(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a run.")],
-    by: Annotated[str, typer.Option(help="size, time, s, architecture or tracker.")] = "size",
+    by: Annotated[
+        str, typer.Option(help="size, time, s, architecture, tracker, parameters, samples or cost.")
+    ] = "size",
     quantity: Annotated[str, typer.Option(help="Which quantity.")] = "ln_Z",
     form: Annotated[str, typer.Option("--format", help="md, csv or latex.")] = "md",
     columns: Annotated[
@@ -36,9 +40,11 @@ def table(
     from vanbench.compare.show import tables
 
     cases = tables.table(folder, by, quantity)
-    laws = tables.growth_of(folder, cases) if by == "size" and form != "csv" else None
+    laws = tables.growth_of(folder, cases, by) if by in tables.FITTED and form != "csv" else None
     names = None if columns is None else list(dict.fromkeys(map(tables.column, parse.names(columns))))
     typer.echo(tables.render(cases, form, laws, f"{folder}/", names, across), nl=False)
+    if by in tables.FITTED and laws is not None and laws.empty:
+        typer.echo(f"No law of the error over {by}: one takes three values of it for one question.", err=True)
     lacking = missing.sentence(folder, [record for _, record in records(folder)])
     if lacking:
         typer.echo(lacking, err=True)

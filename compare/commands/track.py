@@ -76,8 +76,8 @@ def track(
     from vanbench.exact import build
     from vanbench.exact.definitions.quantities import TRACK_DEFAULT, kind_of
     from vanbench.exact.files import stay_inside
-    from vanbench.neural import callbacks
     from vanbench.neural.backend import distributed
+    from vanbench.neural.run import callbacks
     from vanbench.neural.trackers import auto
 
     check_format(form)
@@ -121,19 +121,19 @@ def track(
     if first:
         require_empty_or_run_folder(out)
         stay_inside(out / "tensorboard" / "events", out)
-    live = [callbacks.tensorboard(out / "tensorboard")] if tensorboard and first else []
     path = out / FOLDER / run.path
     if finished(run, out) and resume is not False:
         if first:
             typer.echo("this run was finished before; --no-resume does it again.", err=True)
     else:
+        live = [callbacks.tensorboard(out / "tensorboard")] if tensorboard and first else []
         if resume is None and first and _has_checkpoint(run, out):
             resume = _going_on(out)
         if chosen and first:
             stderr.print(f"tracker: {tracker}: {chosen['tracker_reason']}", markup=False)
         with (
             common.interruptible("the same command goes on from here."),
-            _alone(run, out) if first else nullcontext(),
+            _alone(run, out, resume) if first else nullcontext(),
             Bars(stderr) as bar,
         ):
             line = bar.add(run.label)
@@ -150,7 +150,7 @@ def track(
     if distributed.rank() > 0:
         return  # of several processes under torchrun, the first speaks
     record = Record.load(path)
-    warned.tell(one.sentence for one in record.warnings)
+    warned.tell(warning.sentence for warning in record.warnings)
     head = {
         **{"system": record.system, "shape": record.run.shape, "params": record.params, "observable": observable},
         **{"architecture": record.label, "tracker": task.method, **chosen, "seed": seed, "estimator": record.estimator},
@@ -177,11 +177,10 @@ def _going_on(out: Path) -> bool:
 
 
 @contextmanager
-def _alone(run: Run, out: Path) -> Iterator[None]:
-    """Inside, ``out`` is the folder of ``run``. Raises ``InputError`` where another call writes there, or another run
-    would lose its checkpoint."""
+def _alone(run: Run, out: Path, resume: bool | None) -> Iterator[None]:
+    """Inside, ``out`` is the folder of ``run``. Raises ``InputError`` where another call writes there, or where it holds
+    the checkpoint of another run, finished or not."""
     from vanbench.compare.run.claims import claimed
-    from vanbench.compare.run.record import FOLDER, UNFINISHED
     from vanbench.compare.run.stored import read_json
     from vanbench.exact.files import write_json
 
@@ -190,12 +189,12 @@ def _alone(run: Run, out: Path) -> Iterator[None]:
     with claimed(note, run.label, out) as other:
         if other is not None:
             raise InputError(f"{other} runs {other.what} into {str(out)!r}: give another --out.")
-        before = read_json(note) if note.exists() else {"path": str(run.path)}
-        ended = any((out / name / str(before.get("path"))).exists() for name in (FOLDER, UNFINISHED))
-        if before.get("path") != str(run.path) and (folder / "checkpoint.pt").exists() and not ended:
+        before = read_json(note) if note.exists() else {}
+        asked = resume is not None and not before  # of a checkpoint that names no run, the caller knows
+        if before.get("path") != str(run.path) and (folder / "checkpoint.pt").exists() and not asked:
             raise InputError(
-                f"{str(out)!r} holds the checkpoint of another run, {before.get('label')}: finish that one, "
-                "give another --out, or delete it."
+                f"{str(out)!r} holds the checkpoint of another run, {before.get('label', 'which it does not name')}: "
+                f"give another --out, or delete {str(folder)!r}."
             )
         write_json(note, {"path": str(run.path), "label": run.label}, out)
         yield

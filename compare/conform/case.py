@@ -13,7 +13,7 @@ from torch import Tensor
 
 from vanbench.exact import Excluding, FixedSum, InputError
 from vanbench.neural import Autoregressive
-from vanbench.neural.probe import perturb
+from vanbench.neural.outside.probe import perturb
 
 Make = Callable[[tuple[int, ...], int], Autoregressive]
 KINDS = ("none", "pinned", "excluding", "fixed-sum", "pinned-fixed-sum", "pinned-excluding")

@@ -17,8 +17,8 @@ from torch.func import functional_call
 from vanbench.compare.conform.case import Case, Skip, Violation, require_one_order, rounding, row_text, site_name
 from vanbench.exact import InputError
 from vanbench.neural import Autoregressive
-from vanbench.neural.probe import order_of, seen
-from vanbench.neural.wrapped import NORMALISERS
+from vanbench.neural.outside.probe import order_of, seen
+from vanbench.neural.outside.wrapped import NORMALISERS
 
 SAMPLES = 4000
 P_VALUE = 1e-6  # of a chi-square test: no false alarm in a thousand networks; a wrong conditional gives 1e-20

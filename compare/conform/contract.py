@@ -19,7 +19,7 @@ from vanbench.exact import InputError
 from vanbench.exact.errors import unknown
 from vanbench.neural import Autoregressive
 from vanbench.neural.architectures import find, hyperparameters
-from vanbench.neural.wrapped import DTYPES_HINT
+from vanbench.neural.outside.wrapped import DTYPES_HINT
 
 Check = Callable[[Case], None]
 # In this order: what fails first explains what fails after it.

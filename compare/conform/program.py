@@ -15,7 +15,7 @@ from torch.nn.modules.dropout import _DropoutNd
 from vanbench.compare.conform.case import Case, Skip, Violation, claimed, restrict, rounding
 from vanbench.compare.conform.checks import _gap
 from vanbench.neural import Autoregressive, Ensemble
-from vanbench.neural.copies import lost
+from vanbench.neural.outside.copies import lost
 
 RARE_SEED = 918_273_645  # one that no network sets
 SINGLE = 1e-4  # float32: 24 bits in sums of a few dozen logarithms of order ten

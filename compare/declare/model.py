@@ -45,8 +45,14 @@ def _sentence(model: type[BaseModel], error: ValidationError, what: str) -> Inpu
         where, name = place.rpartition(".")[::2]
         inside = f" at {where}" if where else ""
         return unknown(f"field of {what}{inside}", name, _fields(model, first["loc"][:-1]))
-    message = first["msg"].removeprefix("Value error, ").rstrip(".")
-    return InputError(f"{what}: {place + ': ' if place else ''}{message[0].lower()}{message[1:]}.")
+    return InputError(f"{what}: {place + ': ' if place else ''}{_plainly(first['msg'])}.")
+
+
+def _plainly(message: str) -> str:
+    """pydantic's words, without those of its own types."""
+    message = message.removeprefix("Value error, ").rstrip(".").replace("a valid tuple", "a list")
+    message = message.replace("a valid integer", "a whole number").replace("a valid ", "a ")
+    return message[0].lower() + message[1:]
 
 
 def _fields(model: type[BaseModel], path: tuple[Any, ...]) -> list[str]:

@@ -35,7 +35,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, Strict, field_validator, model_validator
+from pydantic import Field, Strict, ValidationInfo, field_validator, model_validator
 
 from vanbench.compare.declare import parse
 from vanbench.compare.declare.digests import derived_seed, digest
@@ -50,6 +50,7 @@ SUITE_VERSION = 1
 Number = Annotated[float, Strict()]  # neither true nor "0.1"
 Whole = Annotated[int, Strict()]  # nor 3.0
 MOST_LENGTHS, MOST_LENGTH = 8, 1_000_000  # of a shape, and each of them
+MOST_RUNS = 100_000  # of a suite
 Length = Annotated[Whole, Field(le=MOST_LENGTH)]
 _SAMPLED = {"full_summation": False}
 _EULER = {"order": 1, "control": "fixed", **_SAMPLED}
@@ -63,7 +64,7 @@ class Architecture(Model):
     """A network and its hyperparameters."""
 
     name: str
-    options: dict[str, Any] = Field({})
+    options: dict[str, Any] = Field(default_factory=dict)
 
     @classmethod
     def of(cls, text: str, more: Sequence[str] = ()) -> Architecture:
@@ -111,7 +112,7 @@ class Task(Model):
     version: Whole = Field(1, ge=1)
     description: str = ""
     system: str
-    params: dict[str, Any] = Field({})
+    params: dict[str, Any] = Field(default_factory=dict)
     shapes: list[Annotated[tuple[Length, ...], Field(max_length=MOST_LENGTHS)]] = Field(min_length=1)
     s: list[Number] = Field(min_length=1)
     times: list[Number] = Field(min_length=1)
@@ -120,7 +121,7 @@ class Task(Model):
     reference: list[Literal["continuous", "euler"]] | Literal["auto"] | None = None
     architectures: list[Architecture] = Field([Architecture(name="made")], min_length=1)
     tracker: str = "auto"  # by the kind of the system and the networks: the one chosen stands here
-    tracker_options: dict[str, Any] = Field({})
+    tracker_options: dict[str, Any] = Field(default_factory=dict)
     tracker_defaults: Literal[1, 2] = 2
     target: Literal["time", "steady"] = "time"
     dtype: Literal["float32", "float64"] = "float64"
@@ -145,12 +146,22 @@ class Task(Model):
     @field_validator("shapes", mode="before")
     @classmethod
     def _chains(cls, value: Any) -> Any:
-        return [(item,) if type(item) is int else item for item in value] if isinstance(value, list | tuple) else value
+        items = value if isinstance(value, list | tuple) else [value]
+        return [
+            parse.shape(item) if isinstance(item, str) else (item,) if type(item) is int else item for item in items
+        ]
 
     @field_validator("s", "times", "quantities", mode="before")
     @classmethod
     def _several(cls, value: Any) -> Any:
         return [value] if isinstance(value, str | int | float) else value
+
+    @field_validator("start_from")
+    @classmethod
+    def _one_start(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None and "initial" in info.data.get("params", {}):
+            raise ValueError("trained parameters and initial both say where the run begins: leave one of them out")
+        return value
 
     @field_validator("tracker")
     @classmethod
@@ -240,7 +251,7 @@ def _choice(given: dict[str, Any]) -> dict[str, Any]:
         shape = min(Task._chains(given["shapes"]), key=math.prod)
         system = build(given["system"], shape, **(given.get("params") or {}))
         named = Task._names(given.get("architectures", "made"))
-        networks = {one.name for one in map(Architecture.model_validate, named)}
+        networks = {network.name for network in map(Architecture.model_validate, named)}
     except Exception:
         return {"tracker": "tdvp"}
     name = networks.pop() if len(networks) == 1 else ""
@@ -301,6 +312,14 @@ class Suite(Model):
     version: Whole = SUITE_VERSION
     description: str = ""
     tasks: list[Task] = Field(min_length=1)
+
+    @field_validator("tasks")
+    @classmethod
+    def _countable(cls, value: list[Task]) -> list[Task]:
+        runs = sum(len(task.architectures) * len(task.shapes) * task.seeds for task in value)
+        if runs > MOST_RUNS:
+            raise ValueError(f"they ask for {runs} runs, more than {MOST_RUNS}")
+        return value
 
     def only(self, names: Sequence[str]) -> Suite:
         """With the tasks of these names, or patterns (``ring-*``), alone; all where none is given. ``InputError``."""

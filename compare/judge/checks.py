@@ -11,28 +11,38 @@ import pandas as pd
 from vanbench.exact import System
 from vanbench.exact.definitions.quantities import row_of
 from vanbench.exact.warning import RunWarning
-from vanbench.neural.checks import SIGMAS
+from vanbench.neural.run.checks import SIGMAS
 
 HALF = 0.5  # of the change since the start: with more lost, the network and not the system decides the number
+
+BETTER = "take a network that can represent more, or train it longer"
+ADVICE = {  # by part of the error, in the order in which they are looked for: what it is, and what to do
+    "projection": ("the projection onto the network", BETTER),
+    "network": ("the network", BETTER),
+    "total": ("the whole error", "what of it the network, its samples and its time steps make is not known here"),
+}
 
 
 def projections(compared: pd.DataFrame, system: System) -> Iterator[RunWarning]:
     """Where the network's part of an error exceeds half of the change since the start, the first time for each ``s``.
 
-    ``compared``: as of `errors.errors`. The part is ``projection``, with sampling in it where sums are not affordable,
-    and with the time steps too where their exact vector is not known.
+    ``compared``: as of `errors.errors`. The part is ``projection``, with sampling in it where sums are not affordable;
+    where the error is not split, as of imported values, the kind of the warning is ``error``.
     """
     told: set[tuple[str, float]] = set()
     for row in compared.to_dict("records"):
         key = (row["quantity"], row["s"])
         if key not in told and (text := _eaten(row, system)):
             told.add(key)
-            yield RunWarning("projection", text, row["quantity"], row["s"], row["t"])
+            yield RunWarning("error" if _part(row) == "total" else "projection", text, *key, row["t"])
+
+
+def _part(row: dict) -> str | None:
+    return next((name for name in ADVICE if _finite(row[name])), None)
 
 
 def _eaten(row: dict, system: System) -> str:
-    start = _start(row["quantity"], system)
-    part = next((name for name in ("projection", "network", "total") if _finite(row[name])), None)
+    start, part = _start(row["quantity"], system), _part(row)
     reference = row["scheme"] if _finite(row["scheme"]) else row["exact"]
     if start is None or part is None or not _finite(reference):
         return ""
@@ -40,10 +50,10 @@ def _eaten(row: dict, system: System) -> str:
     noise = SIGMAS * (row["stderr"] if _finite(row["stderr"]) else 0.0)
     if change <= row_of(row["quantity"]).floor + noise or off <= HALF * change + noise:
         return ""
-    words = {"projection": "the projection onto the network", "network": "the network", "total": "the whole error"}
+    what, advice = ADVICE[part]
     return (
-        f"{words[part]} puts {row['quantity']} off by {off:.2g}, where it is to change by {change:.2g} in all: "
-        "it eats the signal; take a network that can represent more, or train it longer"
+        f"{what} puts {row['quantity']} off by {off:.2g}, where it is to change by {change:.2g} in all: "
+        f"it eats the signal; {advice}"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pandas as pd
 
 from vanbench.compare.declare.parse import shape_text
 from vanbench.compare.judge.errors import PARTS, VECTORS
-from vanbench.compare.run.record import records
+from vanbench.compare.run.record import Record, records
 from vanbench.compare.show.warned import BETWEEN, of_row, over_seeds
 from vanbench.exact import InputError
 from vanbench.exact.statistics import standard_error
@@ -33,30 +34,41 @@ def collect(folder: Path) -> pd.DataFrame:
             raise InputError(
                 f"{str(first)!r} and {str(path)!r} are records of one run: a seed counts once, delete one."
             )
-        frame = record.frame("errors")
-        log = record.frame("log")
-        if "ess" in log:
-            frame = _with_ess(frame, log)
-        frames.append(
-            frame.assign(
-                warning=[of_row(record.warnings, row) for row in frame.to_dict("records")],
-                task=record.task.name,
-                task_hash=record.task_hash,
-                system=record.system,
-                architecture=record.label,
-                tracker=record.method,
-                shape=shape_text(record.run.shape),
-                n_sites=record.n_sites,
-                seed=record.run.seed,
-                parameters=record.diagnostics.get("n_parameters"),
-                negative=record.diagnostics.get("negative_targets"),
-                wall_s=record.wall_s,
-                cpu_s=record.cpu_s,
-                memory_mib=record.peak_memory_mib,
-                record=str(path.relative_to(folder)),
-                code=record.code,
-            )
-        )
+        frames.append(rows_of(record, str(path.relative_to(folder))))
+    return joined(frames)
+
+
+def rows_of(record: Record, name: str) -> pd.DataFrame:
+    """The compared values of one record, with what was run and what it cost; ``name``: of its file."""
+    frame = record.frame("errors")
+    log = record.frame("log")
+    if "ess" in log:
+        frame = _with_ess(frame, log)
+    return frame.assign(
+        warning=[of_row(record.warnings, row) for row in frame.to_dict("records")],
+        task=record.task.name,
+        task_hash=record.task_hash,
+        system=record.system,
+        architecture=record.label,
+        tracker=record.method,
+        shape=shape_text(record.run.shape),
+        n_sites=record.n_sites,
+        seed=record.run.seed,
+        family=record.label if record.imported else record.run.architecture.name,
+        question=question(record),
+        samples=record.task.options.get("samples"),
+        parameters=record.diagnostics.get("n_parameters"),
+        negative=record.diagnostics.get("negative_targets"),
+        wall_s=record.wall_s,
+        cpu_s=record.cpu_s,
+        memory_mib=record.peak_memory_mib,
+        record=name,
+        code=record.code,
+    )
+
+
+def joined(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """One table of the rows of several records, with every column that `summarise` reads."""
     both = pd.concat([f.dropna(axis=1, how="all") for f in frames], ignore_index=True)
     for name in (
         "value",
@@ -64,6 +76,7 @@ def collect(folder: Path) -> pd.DataFrame:
         "distance",
         "stderr",
         "ess",
+        "samples",
         "parameters",
         "negative",
         "wall_s",
@@ -86,6 +99,13 @@ def collect(folder: Path) -> pd.DataFrame:
     return both
 
 
+def question(record: Record) -> str:
+    """What was asked, whatever it was answered by: tasks that differ in the tracker and its options share it."""
+    asked = {"system": record.system, "dimensions": len(record.run.shape), **record.params}
+    asked |= {"counted": record.task.observable, "target": record.task.target}
+    return ", ".join(f"{name} = {value}" for name, value in asked.items())
+
+
 def summarise(frame: pd.DataFrame) -> pd.DataFrame:
     """One row a case, averaged over seeds: ``X`` the mean and ``X_se`` its standard error (from 3 seeds on).
     ``record`` is the file of the first seed.
@@ -102,11 +122,11 @@ def summarise(frame: pd.DataFrame) -> pd.DataFrame:
     for name in averaged:
         out[f"{name}_se"] = spread[name]
     out["seeds"] = groups["seed"].nunique()
-    for name in ("exact", "source", "uncertainty", "scheme", "scale", "parameters"):
+    for name in ("exact", "source", "uncertainty", "scheme", "scale", "samples", "parameters"):
         out[name] = groups[name].first()
     out["stderr"] = groups["stderr"].agg(lambda v: float(np.sqrt((v**2).mean())))
     out["negative"] = groups["negative"].sum()
-    for name in ("system", "record"):
+    for name in ("system", "family", "question", "record"):
         if name in work:
             out[name] = groups[name].first()
     out["note"] = groups["note"].agg(lambda notes: "; ".join(sorted({n for n in notes if isinstance(n, str) and n})))

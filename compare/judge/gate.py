@@ -36,7 +36,7 @@ from vanbench.compare.judge import power
 from vanbench.compare.judge.collect import MIN_SEEDS, collect, last_times, scalars, summarise
 from vanbench.compare.judge.tolerances import ATOL, FALSE_ALARMS, RTOL
 from vanbench.compare.run.provenance import commit
-from vanbench.compare.run.record import SchemaMismatch, records
+from vanbench.compare.run.record import Record, SchemaMismatch, record_files, records
 from vanbench.compare.run.stored import read_json
 from vanbench.compare.show.warned import grouped
 from vanbench.exact import InputError
@@ -163,7 +163,7 @@ def gate(
 def mixed(folder: Path) -> list[str]:
     """What cannot be judged: seeds of one case that different states of the code ran."""
     states: dict[tuple, set[str]] = {}
-    for _, record in records(folder):
+    for record in map(Record.load, record_files(folder)):
         states.setdefault(
             (record.task.name, record.task_hash[:6], record.label, shape_text(record.run.shape)), set()
         ).add(record.code)
@@ -239,7 +239,7 @@ def write_baseline(
     A change is ``case, baseline, now, verdict`` (``new``, ``changed``, ``same``, ``removed``).
     """
     measured = cases(folder)
-    bad = not_finite(folder)
+    bad = not_finite(folder) + mixed(folder)
     if bad:
         raise InputError(f"no baseline is written: {bad[0]}")
     old = {(_identity(c), c["task_hash"]): c for c in load_baseline(baseline)} if baseline.exists() else {}

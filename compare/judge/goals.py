@@ -21,7 +21,7 @@ from vanbench.compare.declare.parse import shape_text
 from vanbench.compare.run.exact_tables import CASES, FOLDER, read
 from vanbench.compare.run.record import Record, record_files, records, unfinished
 from vanbench.compare.show import canvas
-from vanbench.compare.show.escape import markdown_cell
+from vanbench.compare.show.escape import label, markdown_cell
 from vanbench.compare.show.grid import Grid
 
 HEADINGS = {
@@ -176,7 +176,7 @@ def cross(table: pd.DataFrame) -> str:
     for row in table.to_dict("records"):
         text = "–" if pd.isna(row["error"]) else f"{row['error']:.1e}"
         if row["ended"]:
-            text += f" ({row['ended']})"
+            text += f" ({markdown_cell(row['ended'])})"
         cells[row["network"], row["task"]] = f"{text}, {row['cpu_s']:.3g} s"
     networks, tasks = (list(dict.fromkeys(table[name])) for name in ("network", "task"))
     rows = [[markdown_cell(network), *(cells.get((network, task), "") for task in tasks)] for network in networks]
@@ -199,7 +199,7 @@ def plot(table: pd.DataFrame, path: Path) -> None:
     for axis in axes.flat[len(trackers) :]:
         axis.set_visible(False)
     for k, (axis, tracker) in enumerate(zip(axes.flat, trackers)):
-        axis.set_title(tracker, fontsize=9)
+        axis.set_title(label(tracker), fontsize=9)
         if k % columns == 0:
             axis.set_ylabel("largest error")
         if k + columns >= len(trackers):
@@ -210,7 +210,7 @@ def plot(table: pd.DataFrame, path: Path) -> None:
             marker, colour = looks[row["network"]]
             axis.plot(row["cpu_s"], row["error"], marker, color=colour, mfc="none" if row["ended"] else colour, ms=5.5)
     shown = [
-        Line2D([], [], ls="", marker=marker, color=colour, label=name.replace("–", "no network"))
+        Line2D([], [], ls="", marker=marker, color=colour, label=label(name.replace("–", "no network")))
         for name, (marker, colour) in looks.items()
     ]
     shown.append(Line2D([], [], ls="", marker=".", color="0.85", label="the other trackers"))

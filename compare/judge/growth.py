@@ -1,7 +1,8 @@
-"""How an error grows with the number of sites: a fitted law, with its confidence interval.
+"""How an error grows with the number of sites, or falls with parameters, samples or cost: a law with its interval.
 
-Two laws are considered, both straight lines in ``ln error``: the power law ``error = A N^b`` and the exponential
-``error = A exp(b N)``. The slope is an ordinary least-squares fit over sizes, one point a size (the mean over seeds),
+Two laws are considered, both straight lines in ``ln error``: the power law ``error = A N^b`` and, over the number of
+sites, the exponential ``error = A exp(b N)``. The slope is an ordinary least-squares fit, one point a size (or width,
+number of samples, cost; the mean over seeds),
 and its interval is Student's with ``n - 2`` degrees of freedom: what the points scatter about the law, from noise or
 because the law is not exact, widens it. Points of single seeds would be more, but those of one size share its misfit.
 """
@@ -9,7 +10,8 @@ because the law is not exact, widens it. Points of single seeds would be more, b
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -25,6 +27,9 @@ PREFERENCE = 2.0  # by this difference of Akaike's criterion the exponential mus
 NOTHING = 1e-12  # smaller errors are rounding, which no law describes
 EXACT = 1e-10  # a scatter of ln error below it is the rounding of logarithms
 CASE = ["task", "task_hash", "tracker", "architecture", "quantity", "s"]
+SYMBOLS = {"n_sites": "N", "parameters": "P", "samples": "n", "cpu_s": "C"}  # what an error is fitted over
+SCALINGS = {"parameters": "parameters", "samples": "samples", "cost": "cpu_s"}  # for one question at one size
+FAMILY = ["question", "shape", "tracker", "family", "quantity", "s"]
 
 
 @dataclass(frozen=True)
@@ -32,7 +37,7 @@ class Growth:
     """``error = prefactor * N^rate`` (``power``) or ``prefactor * exp(rate * N)`` (``exponential``).
 
     ``low`` and ``high`` bound ``rate`` at 95 %; ``scatter`` is the residual standard deviation of ``ln error``;
-    ``sizes`` the number of points.
+    ``sizes`` the number of points; ``symbol`` what stands for N.
     """
 
     law: str
@@ -42,6 +47,7 @@ class Growth:
     prefactor: float
     scatter: float
     sizes: int
+    symbol: str = "N"
 
     def at(self, n_sites: Any) -> np.ndarray:
         """The fitted error at ``n_sites``."""
@@ -55,7 +61,7 @@ class Growth:
 
     @property
     def form(self) -> str:
-        return f"N^{self.rate:.2f}" if self.law == "power" else f"exp({self.rate:.2g} N)"
+        return f"{self.symbol}^{self.rate:.2f}" if self.law == "power" else f"exp({self.rate:.2g} {self.symbol})"
 
     def __str__(self) -> str:
         interval = f"95 %: {self.low:.2g} to {self.high:.2g}"
@@ -101,6 +107,50 @@ def laws(summary: pd.DataFrame, column: str = "error") -> pd.DataFrame:
             fitted.append({**dict(zip(case, key)), "t": rows.t.iloc[0], **vars(law), "growth": law})
     names = [*case, "t", *Growth.__dataclass_fields__, "growth"]
     return pd.DataFrame(fitted, columns=names)
+
+
+def scalings(summary: pd.DataFrame, axis: str) -> pd.DataFrame:
+    """Power laws of the error over ``axis`` of ``SCALINGS``, for each question, size, tracker and family of networks.
+
+    A family is an architecture with any options: ``gru(width=8)`` and ``gru(width=32)`` are two of its points. Columns
+    as of ``laws``.
+    """
+    column = SCALINGS[axis]
+    last = last_times(scalars(summary)).dropna(subset=[column])
+    fitted = []
+    for key, rows in last.groupby(FAMILY, sort=True):
+        points = rows.groupby(column)["error"].mean()
+        law = fit(points.index.to_numpy(), points.to_numpy())
+        if law is not None:
+            law = replace(law, symbol=SYMBOLS[column])
+            told = {"task": rows.system.iloc[0], "architecture": rows.family.iloc[0], "t": rows.t.max()}
+            fitted.append({**dict(zip(FAMILY, key)), **told, **vars(law), "growth": law})
+    return pd.DataFrame(fitted, columns=[*FAMILY, "task", "architecture", "t", *Growth.__dataclass_fields__, "growth"])
+
+
+def sentences(fitted: pd.DataFrame) -> list[str]:
+    """The laws in words; where two families of networks answer one question, which falls faster."""
+    lines = [
+        f"{law.task}{f' {law.shape}' if 'shape' in fitted else ''}, {law.architecture}, s = {law.s:g}, t = {law.t:g}: "
+        f"{law.growth}."
+        for law in fitted.itertuples()
+    ]
+    if "family" not in fitted:
+        return lines
+    for _, rows in fitted.groupby([name for name in FAMILY if name != "family"], sort=True):
+        lines += [_contrast(*pair) for pair in combinations(list(rows.itertuples()), 2)]
+    return lines
+
+
+def _contrast(law: Any, other: Any) -> str:
+    """Two exponents, whose difference has the root of the summed squares of their intervals' half widths."""
+    apart = law.rate - other.rate
+    width = math.hypot(law.high - law.low, other.high - other.low) / 2
+    where = f"{law.task} {law.shape}, s = {law.s:g}"
+    if not abs(apart) > width:
+        return f"{where}: the exponents of {law.family} and {other.family} do not differ by more than they scatter."
+    names = (law.family, other.family) if apart < 0 else (other.family, law.family)
+    return f"{where}: {names[0]} falls faster than {names[1]}, by {abs(apart):.2f} ± {width:.2g} in the exponent."
 
 
 def _usable(n_sites: Any, error: Any) -> tuple[np.ndarray, np.ndarray]:

@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import socket
+import stat
 import threading
 import time
 from collections.abc import Iterator
@@ -85,9 +86,11 @@ def fail(result: Path, what: str, why: str) -> None:
 def read(path: Path) -> Claim | None:
     """The claim in the file, None where there is none, or none that can be read."""
     try:
-        return Claim(**read_json(path))
+        claim = Claim(**read_json(path))
     except (InputError, TypeError):
         return None
+    texts = claim.what, claim.host, claim.machine, claim.started, claim.failed or ""
+    return claim if type(claim.process) is int and all(isinstance(text, str) for text in texts) else None
 
 
 def alive(path: Path) -> Claim | None:
@@ -114,6 +117,9 @@ def _take(path: Path, own: Claim) -> Claim | None:
             return None
         except FileExistsError:
             with contextlib.suppress(FileNotFoundError):  # it was given back in the meantime
+                if not stat.S_ISREG(path.lstat().st_mode):  # a link or a pipe: no claim of ours
+                    path.unlink()
+                    continue
                 judged = path.read_bytes()
                 other = alive(path)
                 if other is not None:

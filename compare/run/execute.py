@@ -30,8 +30,8 @@ from vanbench.exact.sparse.propagate import steps_of
 from vanbench.exact.warning import AccuracyWarning, RunWarning
 
 if TYPE_CHECKING:
-    from vanbench.neural.callbacks import Callback
-    from vanbench.neural.result import Track
+    from vanbench.neural.run.callbacks import Callback
+    from vanbench.neural.run.result import Track
 
 MAX_CHECKED = 1 << 12  # configurations; the check of a network must not be felt
 
@@ -170,9 +170,9 @@ def execute(
     Where the budget runs out or the run diverges, what there is until then is kept apart, under ``UNFINISHED``, until a
     finished run takes its place. Raises ``InputError`` for bad input.
     """
-    from vanbench.neural import callbacks as call
     from vanbench.neural import track
     from vanbench.neural.backend import distributed
+    from vanbench.neural.run import callbacks as call
     from vanbench.neural.trackers import Diverged
 
     task = run.task

@@ -60,6 +60,9 @@ def _of_diagnostics(diagnostics: Mapping[str, Any]) -> str | None:
         value = diagnostics.get(name, 0)
         if isinstance(value, bool | str) or not 0 <= (value or 0) < LARGEST:
             return f"its diagnostics have {name} = {value!r}, which is no number from 0 on"
-    if not isinstance(diagnostics.get("ended") or "", str):
-        return "its diagnostics have no word for how it ended"
+    if how := diagnostics.get("ended"):
+        if not isinstance(how, str):
+            return "its diagnostics have no word for how it ended"
+        if diagnostics.get("ended_t") is None:
+            return "its diagnostics do not say when it ended"
     return None

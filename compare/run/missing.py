@@ -28,8 +28,9 @@ def sentence(folder: Path, recorded_runs: Sequence[Record]) -> str:
     if not lacking:
         return ""
     early = sum(1 for record in unfinished(folder) if key(record) in lacking)
+    verb = "has" if len(lacking) == 1 else "have"
     ended = f", {early} of them ended early" if early else ""
-    return f"{len(lacking)} of {len(asked)} runs of the suite {suite.name!r} have left no record here{ended}."
+    return f"{len(lacking)} of {len(asked)} runs of the suite {suite.name!r} {verb} left no record here{ended}."
 
 
 def suite_of(folder: Path) -> Suite | None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from vanbench.compare.declare.task import Run
+from vanbench.compare.declare.task import Run, Task
+from vanbench.exact import InputError
 
 T = TypeVar("T")
 
@@ -25,14 +28,22 @@ def share(items: Sequence[T], cost: Callable[[T], float], k: int, n: int) -> lis
 
 
 def expected_cost(run: Run) -> float:
-    """In arbitrary units: steps in time, samples and iterations of each, and two passes over the sites for a sample."""
+    """In arbitrary units: steps in time, samples and iterations of each, and two passes over the sites for a sample.
+
+    A tracker of somebody's own is not loaded for it (a record may name any file): its options say what they say.
+    """
+    task, options = run.task, _options(run.task)
+    steps = task.times[-1] / options.get("dt", 1.0)
+    each = options.get("samples", 1.0) * options.get("epochs", 1.0)
+    return max(steps, 1.0) * each * len(task.s) * math.prod(run.shape) ** 2
+
+
+def _options(task: Task) -> dict[str, float]:
+    """The tracker's options that are positive numbers."""
     from vanbench.neural import trackers
 
-    task = run.task
-    method = trackers.make(task.tracker, task.tracker_options)
-    sites = 1
-    for length in run.shape:
-        sites *= length
-    steps = task.times[-1] / (getattr(method, "dt", None) or 1.0)
-    each = float(getattr(method, "samples", None) or 1) * float(getattr(method, "epochs", None) or 1)
-    return max(steps, 1.0) * each * len(task.s) * sites**2
+    held = task.tracker_options
+    if task.tracker in trackers.TRACKERS:
+        with contextlib.suppress(InputError):  # options of a record that nobody can run
+            held = vars(trackers.make(task.tracker, held))
+    return {name: value for name, value in held.items() if type(value) in (int, float) and value > 0}

@@ -63,7 +63,9 @@ def status(folder: Path) -> list[Status]:
             row.told.append(f"{run.label}: {working[run.label]} works on it.")
         elif wanted in early or run.label in failed:
             row.failed += 1
-            row.told.append(f"{run.label}: {failed.get(run.label) or early[wanted].diagnostics['ended']}")
+            row.told.append(
+                f"{run.label}: {failed.get(run.label) or early[wanted].diagnostics.get('ended') or 'ended early.'}"
+            )
         else:
             row.missing += 1
         price = _price(run, wanted, prices)

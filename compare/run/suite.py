@@ -46,7 +46,7 @@ class Summary:
 
     out: Path
     made: int = 0
-    found: int = 0
+    kept: int = 0
     failures: list[Outcome] = field(default_factory=list)
     warnings: list[tuple[str, int, RunWarning]] = field(default_factory=list)  # run without its seed, seed
 
@@ -55,8 +55,9 @@ class NothingMade(InputError):
     """No run left a record; ``summary`` has why each failed."""
 
     def __init__(self, summary: Summary):
-        first = summary.failures[0]
-        super().__init__(f"all {len(summary.failures)} runs failed; {first.job.label}: {first.failure}")
+        first, number = summary.failures[0], len(summary.failures)
+        what = "the one run" if number == 1 else f"all {number} runs"
+        super().__init__(f"{what} failed; {first.job.label}: {first.failure}")
         self.summary = summary
 
 
@@ -98,7 +99,7 @@ def run_suite(
         distributed.named(device)
     summary = Summary(out)
     todo = [run for run in runs if not finished(run, out)]
-    summary.found = len(runs) - len(todo)
+    summary.kept = len(runs) - len(todo)
     for run in (run for run in runs if run not in todo):
         held = Record.load(out / FOLDER / run.path).warnings
         summary.warnings += [(_name(run), run.replica, warning) for warning in held]
@@ -115,7 +116,7 @@ def run_suite(
             failed = _references(todo, out, go, console, summary)
             todo = [run for run in todo if (run.task.name, run.shape) not in failed]
             _runs(todo, out, go, device, console, summary)
-    if summary.failures and not summary.made + summary.found:
+    if summary.failures and not summary.made + summary.kept:
         raise NothingMade(summary)
     return summary
 
@@ -179,7 +180,7 @@ def _runs(todo: list[Run], out: Path, go: Go, device: str, console: Any, summary
         elif outcome.value.made:
             summary.made += 1
         else:
-            summary.found += 1
+            summary.kept += 1
 
     _with_bar("networks", jobs, go, console, ended)
 
@@ -198,7 +199,7 @@ def _reference(run: Run, out: Path, progress: Any) -> Claim | None:
 
 
 def _execute(run: Run, out: Path, device: str, progress: Any) -> execute.Done | Claim:
-    from vanbench.neural import callbacks
+    from vanbench.neural.run import callbacks
 
     path = out / FOLDER / run.path
     with claimed(path, run.label, out) as other:

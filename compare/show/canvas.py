@@ -20,6 +20,7 @@ STYLE: dict[str, Any] = {
     "font.size": 8,
     "axes.titlesize": 9,
     "axes.axisbelow": True,
+    "axes.formatter.useoffset": False,
     "axes.grid": True,
     "grid.alpha": 0.3,
     "legend.fontsize": 7,

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 UNSEEN = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}  # categories of Unicode
+FORMULA = tuple("=+-@＝＋－＠")  # what begins one, in either width
 MOST_LABEL = 60  # characters in a figure
 
 
@@ -29,8 +30,12 @@ def printable(text: object) -> str:
 
 
 def markdown(text: object) -> str:
-    """Text of a line: no HTML, no link, no image, no code that runs on."""
-    return re.sub(r"<(?=[A-Za-z/!?])|\](?=[(\[:])|`", lambda m: "\\" + m[0], printable(text))
+    """Text of a line: no HTML, no link, no image, no code that runs on, no heading, quotation or item of a list."""
+    return re.sub(r"[\\`]|<(?=[A-Za-z/!?])|\](?=[(\[:])|^ *[#>=*+~-]", _shielded, printable(text))
+
+
+def _shielded(special: re.Match[str]) -> str:
+    return f"{special[0][:-1]}\\{special[0][-1]}"
 
 
 def markdown_cell(text: object) -> str:
@@ -40,7 +45,7 @@ def markdown_cell(text: object) -> str:
 
 def address(path: str) -> str:
     """A path as the address of a link in Markdown or HTML."""
-    return quote(path)
+    return quote(path, errors="surrogateescape")
 
 
 def csv(frame: pd.DataFrame, **options: Any) -> str:
@@ -62,7 +67,8 @@ def no_formula(item: object) -> object:
     """``item``, with a quotation mark before a text that a spreadsheet would take for a formula."""
     if not isinstance(item, str):
         return item
-    return f"'{printable(item)}" if item[:1] in tuple("=+-@\t\r") and not _number(item) else printable(item)
+    formula = item.lstrip()[:1] in FORMULA or item[:1].isspace()
+    return f"'{printable(item)}" if formula and not _number(item) else printable(item)
 
 
 def file_name(text: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from vanbench.compare.show.escape import printable
+from vanbench.compare.show.escape import markdown_cell, printable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,9 +48,9 @@ class Grid:
         from rich.console import Console
         from rich.table import Table
 
-        table = Table(title=title or None, title_justify="left")
+        table = Table(title=printable(title) or None, title_justify="left")
         for name, right in zip(self.headings, self.numeric):
-            table.add_column(name, justify="right" if right else "left", no_wrap=right, overflow="fold")
+            table.add_column(printable(name), justify="right" if right else "left", no_wrap=right, overflow="fold")
         for row in self.rows:
             table.add_row(*map(printable, row))
         width = None if sys.stdout.isatty() else FILE_WIDTH
@@ -64,9 +64,8 @@ def markdown(frame: pd.DataFrame, floatfmt: str = "g", text: bool = False) -> st
 
 
 def cell(value: Any) -> str:
-    """A value in a Markdown table that is written by hand: three digits, nothing for None, bars escaped."""
-    text = "" if value is None else f"{value:.3g}" if isinstance(value, float) else printable(value)
-    return text.replace("|", r"\|")
+    """A value in a Markdown table that is written by hand: three digits, nothing for None, text escaped."""
+    return "" if value is None else f"{value:.3g}" if isinstance(value, float) else markdown_cell(value)
 
 
 def _is_number(text: str) -> bool:

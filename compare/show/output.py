@@ -87,7 +87,7 @@ def plain(value: Any) -> Any:
 def _csv(table: dict[str, list[Any]]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(table)
+    writer.writerow(map(escape.no_formula, table))
     writer.writerows(map(escape.no_formula, cells) for cells in zip(*table.values()))
     return text.getvalue()
 

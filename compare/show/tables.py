@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from vanbench.compare.judge.collect import collect, last_times, scalars, summarise, task_names
-from vanbench.compare.judge.errors import PARTS, VECTORS
-from vanbench.compare.judge.growth import laws
+from vanbench.compare.judge.errors import VECTORS
+from vanbench.compare.judge.growth import SCALINGS, laws, scalings, sentences
 from vanbench.compare.show import escape, latex
+from vanbench.compare.show.columns import COLUMNS, in_latex
+from vanbench.compare.show.columns import text as plain
 from vanbench.compare.show.grid import Grid
 from vanbench.compare.show.warned import marked
 from vanbench.exact import InputError
@@ -19,41 +20,13 @@ from vanbench.exact.errors import unknown
 from vanbench.exact.files import write_text
 
 AXES = ("size", "time", "s", "architecture", "tracker")
+FITTED = ("size", *SCALINGS)  # axes along which a law is fitted
 FORMATS = ("md", "csv", "latex")
-MISSING = "–"
-MEASURED = ("value", "exact", "s", "t")  # as they are; errors are written in scientific notation
 REFERENCED = (
     "reference is what the exact column is from, with its own error, which ± of the error includes; ≤ stands where the "
     "distance is smaller than that."
 )
 SUFFIX = {"md": "md", "csv": "csv", "latex": "tex"}
-HEADINGS = {
-    "task": "task",
-    "tracker": "tracker",
-    "architecture": "network",
-    "shape": "shape",
-    "s": "s",
-    "t": "t",
-    "site": "site",
-    "distance": "distance",
-    "seeds": "seeds",
-    "value": "value",
-    "exact": "exact",
-    "source": "reference",
-    "uncertainty": "ref. error",
-    "error": "error",
-    "error_per_site": "error/site",
-    **{name: name for name in PARTS},
-    "network": "network error",  # "network" is the architecture's
-    "ess": "ESS fraction",
-    "negative": "neg. targets",
-    "parameters": "parameters",
-    "cpu_s": "CPU (s)",
-    "mark": "warning",
-    "record": "record",
-}
-TEXT = ("task", "tracker", "architecture", "shape", "source", "mark")
-COUNTED = ("site", "distance", "seeds", "parameters", "negative")
 CASE = ("task", "shape", "s", "t")
 ACROSS = ("architecture", "tracker")
 FITTING = ("task", "tracker", "architecture", "shape", "s", "t", "value", "exact", "error", "error_per_site", "mark")
@@ -63,11 +36,11 @@ ALWAYS = ("task", "architecture", "shape", "s", "t", "seeds", "value", "exact", 
 def table(folder: Path, by: str = "size", quantity: str = "ln_Z") -> pd.DataFrame:
     """The summary of ``quantity`` along one axis, numbers in full (see ``collect.summarise`` for the columns).
 
-    ``size``, ``s``, ``architecture``, ``tracker``: at the last time of each task; ``time``: the largest shape of each
-    of its networks at every time. Raises ``InputError`` for an unknown axis or quantity.
+    ``time``: the largest shape of each of its networks at every time; every other axis: at the last time of each task.
+    Raises ``InputError`` for an unknown axis or quantity.
     """
-    if by not in AXES:
-        raise unknown("axis", by, list(AXES))
+    if by not in AXES and by not in SCALINGS:
+        raise unknown("axis", by, [*AXES, *SCALINGS])
     return select(summarise(collect(folder)), by, quantity)
 
 
@@ -85,13 +58,16 @@ def select(summary: pd.DataFrame, by: str, quantity: str) -> pd.DataFrame:
         "s": ["task", *network, "n_sites"],
         "architecture": ["task", "n_sites", "s"],
         "tracker": ["system", "n_sites", "s", "t", "tracker"],  # one tracker a task: they meet across tasks
+        **{axis: ["question", "n_sites", "s", "t", "tracker", "family", column] for axis, column in SCALINGS.items()},
     }
     order = [*first[by], "n_sites", "s", "t", *network, "task", "site", "distance"]
     return cases.sort_values(list(dict.fromkeys(order))).reset_index(drop=True)
 
 
-def growth_of(folder: Path, cases: pd.DataFrame) -> pd.DataFrame:
-    """The fitted growth with N (see ``growth.laws``) of the errors that ``cases`` shows."""
+def growth_of(folder: Path, cases: pd.DataFrame, by: str = "size") -> pd.DataFrame:
+    """The fitted laws of the errors that ``cases`` shows: the growth with N, or along ``by`` of `growth.SCALINGS`."""
+    if by in SCALINGS:
+        return scalings(cases, by)
     shown = laws(summarise(collect(folder)))
     shown = shown[shown.quantity.isin(set(cases.quantity))]
     return shown.assign(task=task_names(shown)) if len(shown) else shown
@@ -112,7 +88,7 @@ def render(
     run's folder as seen from the text; each row of Markdown then links its record.
 
     columns
-        names of ``HEADINGS``, in the order that is wished; by default what tells something, in LaTeX what fits a page.
+        names of ``COLUMNS``, in the order that is wished; by default what tells something, in LaTeX what fits a page.
     across
         ``architecture`` or ``tracker``: these stand side by side, one row a case, with the measured ``columns`` of each
         (by default the error).
@@ -126,18 +102,23 @@ def render(
     if across:
         grid, numeric = side_by_side(cases, across, columns or ["error"], form)
     else:
-        shown = list(columns or (_fitting(cases) if form == "latex" else _telling(cases)))
-        shown += ["record"] if records is not None and form == "md" and not columns else []
-        rows = [[cell(name, row, form, records) for name in shown] for row in cases.to_dict("records")]
-        grid, numeric = Grid([_heading(name, cases, form) for name in shown], rows), [n not in TEXT for n in shown]
+        shown = list(columns or (_fitting(cases) if form == "latex" else telling(cases)))
+        shown += ["mark"] if any(marks) and "mark" not in shown else []
+        lines = cases.to_dict("records")
+        rows = [[cell(name, row, form) for name in shown] for row in lines]
+        heads, numeric = [_heading(name, cases, form) for name in shown], [not _text(name) for name in shown]
+        if records is not None and form == "md" and not columns:
+            heads += ["record"]
+            rows = [[*row, f"[json]({escape.address(records + line['record'])})"] for row, line in zip(rows, lines)]
+        grid = Grid(heads, rows)
     text = grid.markdown() if form == "md" else grid.latex(numeric)
     return text + "\n" + _footnotes(cases, warnings, form, growth)
 
 
 def column(name: str) -> str:
     """The column that goes by ``name``: as tables head it, or as CSV does. Raises ``InputError``."""
-    by_heading = {heading: key for key, heading in HEADINGS.items()}
-    if name not in by_heading and name not in HEADINGS:
+    by_heading = {column.heading: key for key, column in COLUMNS.items()}
+    if name not in by_heading and name not in COLUMNS:
         raise unknown("column", name, list(by_heading))
     return by_heading.get(name, name)
 
@@ -146,7 +127,7 @@ def side_by_side(cases: pd.DataFrame, across: str, measured: Sequence[str], form
     """A row a case, and for each network (or tracker) its ``measured`` columns; what varies not at all is left out."""
     if across not in ACROSS:
         raise unknown("axis", across, list(ACROSS))
-    if wrong := [name for name in measured if name in TEXT or name in CASE]:
+    if wrong := [name for name in measured if _text(name) or name in CASE]:
         raise InputError(f"--columns {wrong[0]}: with --across, columns are what is measured, like error,cpu_s.")
     keys = [name for name in (*CASE, *ACROSS) if name != across and cases[name].nunique() > 1] or ["shape"]
     each = list(dict.fromkeys(cases[across]))
@@ -154,13 +135,13 @@ def side_by_side(cases: pd.DataFrame, across: str, measured: Sequence[str], form
     for _, group in cases.groupby(keys, sort=False, dropna=False):
         of = {row[across]: row for row in group.to_dict("records")}
         first = next(iter(of.values()))
-        cells = [_marked(name, of[one], form) if one in of else "" for one in each for name in measured]
+        cells = [_marked(name, of[kind], form) if kind in of else "" for kind in each for name in measured]
         rows.append([*(cell(name, first, form) for name in keys), *cells])
     several = len(measured) > 1
-    heads = [f"{one}: {HEADINGS[name]}" if several else str(one) for one in each for name in measured]
+    heads = [f"{kind}: {COLUMNS[name].heading}" if several else str(kind) for kind in each for name in measured]
     heads = [latex.escape(head) if form == "latex" else escape.markdown_cell(head) for head in heads]
     grid = Grid([*(_heading(name, cases, form) for name in keys), *heads], rows)
-    return grid, [name not in TEXT for name in keys] + [True] * len(heads)
+    return grid, [not _text(name) for name in keys] + [True] * len(heads)
 
 
 def _marked(name: str, row: dict, form: str) -> str:
@@ -169,23 +150,25 @@ def _marked(name: str, row: dict, form: str) -> str:
 
 def _heading(name: str, cases: pd.DataFrame, form: str) -> str:
     if form != "latex":
-        return HEADINGS[name]
-    return latex.heading(str(cases["quantity"].iloc[0]) if name == "value" and len(cases) else HEADINGS[name])
+        return COLUMNS[name].heading
+    return latex.heading(str(cases["quantity"].iloc[0]) if name == "value" and len(cases) else COLUMNS[name].heading)
 
 
 def _csv_columns(cases: pd.DataFrame, columns: Sequence[str]) -> list[str]:
     """With the standard error of each beside it, after what says which case a row is."""
     named = [name for column in columns for name in (column, f"{column}_se") if name in cases]
-    return list(dict.fromkeys([*CASE, *ACROSS, *named]))
+    told = ["warning"] if "warning" in cases and (cases["warning"] != "").any() else []
+    return list(dict.fromkeys([*CASE, *ACROSS, *named, *told]))
 
 
-def _telling(cases: pd.DataFrame) -> list[str]:
-    return [name for name in HEADINGS if name in cases and (name in ALWAYS or _worth(name, cases))]
+def telling(cases: pd.DataFrame) -> list[str]:
+    """The names of the columns that say something about these cases."""
+    return [name for name in COLUMNS if name in cases and (name in ALWAYS or _worth(name, cases))]
 
 
 def _fitting(cases: pd.DataFrame) -> list[str]:
     """What fits the width of a page: which case, its value and error; what is the same in every row is left out."""
-    return [name for name in _telling(cases) if name in FITTING and name not in _same(cases)]
+    return [name for name in telling(cases) if name in FITTING and name not in _same(cases)]
 
 
 def _same(cases: pd.DataFrame) -> dict[str, str]:
@@ -211,54 +194,15 @@ def write_tables(folder: Path) -> list[Path]:
     return written
 
 
-def with_error(value: float, stderr: float) -> str:
-    """``-0.61950 ± 0.00012``: the error to two digits, the value to the same place; without one, six digits."""
-    if not math.isfinite(value):
-        return MISSING
-    places = latex.places(stderr)
-    if places is None:
-        return f"{value:.6g}"
-    return f"{value:.{max(places, 0)}f} ± {stderr:.{max(places, 0)}f}"
-
-
-def scientific(value: float, stderr: float = math.nan) -> str:
-    """``1.57e-02 ± 1.1e-04``."""
-    if not math.isfinite(value):
-        return MISSING
-    known = math.isfinite(stderr) and stderr > 1e-9 * abs(value)  # below it: rounding of one number, not a spread
-    return f"{value:.2e} ± {stderr:.1e}" if known else f"{value:.2e}"
-
-
-def at_most(row: dict) -> float:
-    """What an error is certainly below where it is smaller than that of its reference, on the same scale; else NaN."""
-    own = row.get("uncertainty", math.nan) / row.get("scale", math.nan)
-    return row["error"] + own if row["error"] < own else math.nan
-
-
-def cell(name: str, row: dict, form: str, records: str | None = None) -> str:
+def cell(name: str, row: dict, form: str) -> str:
     """One value as text in ``form``, with its standard error."""
-    value, stderr = row[name], row.get(f"{name}_se", math.nan)
-    if name == "error" and math.isfinite(limit := at_most(row)):
-        return rf"$\leq$ \num{{{limit:.1e}}}" if form == "latex" else f"≤ {limit:.1e}"
-    if name == "record":
-        return f"[json]({escape.address(f'{records}{value}')})"
-    if name in TEXT:
-        return latex.escape(str(value)) if form == "latex" else escape.markdown_cell(value)
-    if form == "latex" and name in ("ess", "cpu_s"):
-        return latex.MISSING if pd.isna(value) else rf"\num{{{value:.3g}}}"
-    if form == "latex" and name not in COUNTED:
-        return latex.measured(value, stderr) if name in MEASURED else latex.scientific(value, stderr)
-    if name == "value":
-        text = with_error(value, stderr)
-    elif name in ("exact", "s", "t"):
-        text = MISSING if not math.isfinite(value) else f"{value:.6g}"
-    elif name in COUNTED:
-        text = MISSING if pd.isna(value) else f"{int(value)}"
-    elif name in ("ess", "cpu_s"):
-        text = MISSING if pd.isna(value) else f"{value:.3g}"
-    else:
-        text = scientific(value, stderr)
-    return text.replace(MISSING, latex.MISSING) if form == "latex" else text
+    if form == "latex":
+        return in_latex(name, row)
+    return escape.markdown_cell(row[name]) if _text(name) else plain(name, row)
+
+
+def _text(name: str) -> bool:
+    return COLUMNS[name].kind == "text"
 
 
 def _footnotes(cases: pd.DataFrame, warnings: list[str], form: str, growth: pd.DataFrame | None) -> str:
@@ -269,18 +213,14 @@ def _footnotes(cases: pd.DataFrame, warnings: list[str], form: str, growth: pd.D
         "± is the standard error over seeds; error is the total against continuous time, divided by |exact| where the "
         "quantity is relative; the parts are on the same scale.",
         *([REFERENCED] if _referenced(cases) else []),
-        *(f"{law.task}, {law.architecture}, s = {law.s:g}, t = {law.t:g}: {law.growth}." for law in _laws(growth)),
+        *(sentences(growth) if growth is not None else []),
         *notes,
     ]
     if form == "latex" and (same := _same(cases)):
-        lines.insert(0, "every row: " + ", ".join(f"{HEADINGS[name]} {text}" for name, text in same.items()))
+        lines.insert(0, "every row: " + ", ".join(f"{COLUMNS[name].heading} {text}" for name, text in same.items()))
     if form == "latex":  # in comments, which end with the line
         return "\n" + "".join(f"% {escape.printable(line)}\n" for line in lines)
     return "\n" + "".join(f"{escape.markdown(line)}\n\n" for line in lines)
-
-
-def _laws(growth: pd.DataFrame | None) -> list:
-    return [] if growth is None else list(growth.itertuples())
 
 
 def _referenced(cases: pd.DataFrame) -> bool:
@@ -290,10 +230,8 @@ def _referenced(cases: pd.DataFrame) -> bool:
 
 def _worth(name: str, cases: pd.DataFrame) -> bool:
     """Whether a column adds information; columns of zeros or of dashes are left out."""
-    if name == "tracker":
-        return cases["tracker"].nunique() > 1
-    if name == "record":
-        return False  # asked for by ``records``
+    if name in ("tracker", "quantity", "samples"):
+        return cases[name].nunique() > 1
     if name in ("source", "uncertainty"):
         return _referenced(cases)
     if name == "network" and cases["projection"].notna().all():

@@ -19,9 +19,9 @@ def of_row(warnings: Iterable[RunWarning], row: dict[str, Any]) -> str:
 
 
 def with_warnings(table: dict[str, list[Any]], warnings: Sequence[RunWarning]) -> dict[str, list[Any]]:
-    """``table`` and a column ``warning``, where there are any beside its own notes."""
+    """``table`` and a column ``warning``, where there are any beside its own notes; one that is there stays."""
     warnings = [warning for warning in warnings if warning.kind != NOTE]
-    if not warnings:
+    if not warnings or "warning" in table:
         return table
     return {**table, "warning": [of_row(warnings, row) for row in rows_of(table)]}
 

@@ -55,13 +55,14 @@ def central(f: Callable[[float], Values], centre: Values, step: float | np.ndarr
         h = float(wanted[open_].max())
         offsets = [k * h for k in range(-REACH, REACH + 1)]
         known |= {x: f(x) for x in offsets if x not in known}
-        candidate, ratio = _stencil([known[x] for x in offsets], h)
-        _keep(best, candidate)
+        candidate, ratio, hidden = _stencil([known[x] for x in offsets], h)
+        surprised = _keep(best, candidate, hidden)
         now = open_ & (wanted == h)
         best.step[now] = h * np.where(ratio[now] < RATIO / 2.0**6, np.minimum(2.0, FIRST_STEP / h), 1.0)
-        now &= (ratio > RATIO) & (h > SMALLEST_STEP)
+        # where steps of Euler are unstable at a shifted field there is no number
+        now &= (~(ratio <= RATIO) | surprised) & (h > SMALLEST_STEP)
         open_ &= (wanted < h) | now
-        halvings = np.where(ratio < 0.3, np.ceil(np.log2(np.maximum(ratio / RATIO, 1.0)) / 6), 3.0)
+        halvings = np.where(ratio < 0.3, np.ceil(np.log2(np.maximum(ratio / RATIO, 2.0)) / 6), 3.0)
         wanted[now] = np.maximum(SMALLEST_STEP, h * 2.0 ** -halvings[now])
     return best
 
@@ -77,11 +78,11 @@ def _weights(order: int, reach: int) -> np.ndarray:
 WEIGHTS = {(order, reach): _weights(order, reach) for order in (1, 2) for reach in range(REACH - 2, REACH + 1)}
 
 
-def _stencil(points: list[Values], h: float) -> tuple[Derivatives, np.ndarray]:
-    """The derivatives by one step, and the larger of their relative truncations of order six."""
+def _stencil(points: list[Values], h: float) -> tuple[Derivatives, np.ndarray, np.ndarray]:
+    """The derivatives by one step, the larger of their relative truncations of order six, and whether noise hides one."""
     values, errors = (np.array(column) for column in zip(*points))
     out: list[np.ndarray] = []
-    worst = np.zeros(values.shape[1])
+    worst, hidden = np.zeros(values.shape[1]), np.zeros(values.shape[1], dtype=bool)
     # second differences amplify rounding: a ratio that is mostly noise says nothing about the truncation
     for order, noisy in ((1, 1.0), (2, 10.0)):
         lowest, low, high = (WEIGHTS[order, reach] @ values / h**order for reach in range(REACH - 2, REACH + 1))
@@ -92,15 +93,26 @@ def _stencil(points: list[Values], h: float) -> tuple[Derivatives, np.ndarray]:
         falling = apart * (lucky / np.maximum(np.maximum(before, lucky), 1e-300))  # at most apart
         truncation = np.maximum(SAFETY * ratio ** (4 / 3) * np.abs(high), falling)
         out += [high, noise + np.where(apart < noise, apart, truncation)]
-        worst = np.maximum(worst, np.where(apart < noisy * noise, 0.0, ratio))
+        below = apart < noisy * noise
+        worst, hidden = np.maximum(worst, np.where(below, 0.0, ratio)), hidden | below
     first, first_error, second, second_error = out
-    return Derivatives(first, first_error, second, second_error, np.full(len(worst), h)), worst
+    return Derivatives(first, first_error, second, second_error, np.full(len(worst), h)), worst, hidden
 
 
-def _keep(best: Derivatives, candidate: Derivatives) -> None:
-    """The better of two; where they contradict each other the larger step was beyond the radius of convergence."""
+def _keep(best: Derivatives, candidate: Derivatives, hidden: np.ndarray) -> np.ndarray:
+    """The better of two; where they contradict each other the larger step was beyond the radius of convergence.
+
+    Where noise has ``hidden`` the truncation, ``(m,)``, the smaller may be beyond it, too: a kink within a step looks
+    straight. Such contradictions are returned, ``(m,)``, and are the least error.
+    """
+    surprised = np.zeros(len(best.first), dtype=bool)
     for name in ("first", "second"):
         value, error = getattr(best, name), getattr(best, f"{name}_error")
         new, new_error = getattr(candidate, name), getattr(candidate, f"{name}_error")
-        better = (new_error < error) | (np.abs(new - value) > new_error + error)
-        value[better], error[better] = new[better], new_error[better]
+        apart = np.abs(new - value)
+        against = apart > new_error + error
+        better = (new_error < error) | against
+        error[better] = np.where(against & hidden, np.maximum(new_error, apart), new_error)[better]
+        value[better] = new[better]
+        surprised |= against & hidden
+    return surprised

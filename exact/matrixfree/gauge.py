@@ -16,6 +16,7 @@ from vanbench.exact.matrixfree.local import Local
 STEPS = 200
 STILL = 1e-13
 SYMMETRIC = 1e-12
+WIDEST = 300.0  # of the logarithm of a weight of a configuration: its square is a double
 
 
 def product_gauge(parts: Sequence[Local], n_sites: int, d: int) -> np.ndarray:
@@ -44,7 +45,9 @@ def product_gauge(parts: Sequence[Local], n_sites: int, d: int) -> np.ndarray:
         if np.abs(step).max() <= STILL * max(1.0, np.abs(f).max()):
             break
     fields = f.reshape(n_sites, d)
-    return fields - fields.mean(1, keepdims=True)
+    fields = fields - fields.mean(1, keepdims=True)
+    # moves without a way back push it to infinity; on the way there, from zero, the sum falls throughout
+    return fields * min(1.0, WIDEST / max(np.ptp(fields, axis=1).sum(), 1e-300))
 
 
 def in_gauge(parts: Sequence[Local], f: np.ndarray) -> tuple[list[Local], bool]:

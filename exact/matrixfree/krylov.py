@@ -6,7 +6,6 @@ Saad, SIAM J. Numer. Anal. 29, 209 (1992); step control as in Sidje, ACM Trans. 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from math import comb
 from typing import Protocol
 
 import numpy as np
@@ -19,37 +18,20 @@ from vanbench.exact.matrixfree import uniformisation
 from vanbench.exact.matrixfree.eigenvectors import leading_values
 from vanbench.exact.matrixfree.gauge import in_gauge, product_gauge
 from vanbench.exact.matrixfree.kernel import Layout, Operator, norm_bound
-from vanbench.exact.matrixfree.local import Local, diagonal_of, tilted
+from vanbench.exact.matrixfree.local import tilted
+from vanbench.exact.matrixfree.stacked import Stacked
 from vanbench.exact.sparse.cumulants import recentred
 from vanbench.exact.sparse.longtime import LongTimes
 from vanbench.exact.sparse.propagate import Evolved, spans
 
 BASIS = 24  # Krylov vectors a step, where memory allows
 FEWEST = 4
-# Rescaled so much more often than overflow asks for: errors are relative to the largest entry, while small ones may
-# grow to be the largest (strongly driven), and derivatives grow like t^2 until they are recentred.
-OFTEN = 20.0
 LONG = 1e4  # products with the operator beyond which steps grow (`longtime`)
 TOLERANCE = 1e-13  # relative error allowed in the whole evolution, in the 2-norm
 
 
 class Applies(Protocol):
     def __matmul__(self, v: np.ndarray) -> np.ndarray: ...
-
-
-class Stacked:
-    """``d/dt (p, p', p'') = [[W, 0, 0], [W', W, 0], [W'', 2 W', W]] (p, p', p'')`` without a matrix (Leibniz)."""
-
-    def __init__(self, operators: Sequence[Operator]):
-        self.operators, self.size = operators, operators[0].size
-
-    def __matmul__(self, v: np.ndarray) -> np.ndarray:
-        parts = v.reshape(len(self.operators), self.size)
-        out = np.zeros_like(parts)
-        for i in range(len(parts)):
-            for j in range(i + 1):
-                out[i] += comb(i, j) * (self.operators[i - j] @ parts[j])
-        return out.ravel()
 
 
 def expm_multiply(
@@ -132,17 +114,11 @@ def evolve(
     assert layout.closed
     operators = [Operator(layout, tilted(system, s, observable, k)) for k in range(order + 1)]
     stacked: Applies = Stacked(operators) if order else operators[0]
-    growth = max(_column_bound(tilted(system, s, observable, k)) for k in range(min(order, 1) + 1))
+    growth = max(uniformisation.column_bound(tilted(system, s, observable, k)) for k in range(min(order, 1) + 1))
     basis = affordable_basis((order + 1) * layout.size)
     state = np.zeros((order + 1, layout.size))
     state[0] = layout.initial()
     now, logs, long = 0.0, np.zeros(order + 1), None
-    escape = gain = 0.0
-    if dt is None and order == 0 and _positive(tilted(system, s, observable)) and (state >= 0).all():
-        escape = max(0.0, -float(operators[0].diagonal().min()))
-        escape *= escape * float(np.max(times, initial=0.0)) <= uniformisation.MOST
-    if escape:  # the jumps are summed: no entry is the difference of others
-        gain = _largest_column(layout, tilted(system, s, observable))
     rate = operators[0].bound if dt is None else 1 / dt
     for t in times:
         if (t - now) * rate > LONG:
@@ -151,11 +127,9 @@ def evolve(
             now = t
             yield Evolved(float(t), logs.copy(), state.copy())
             continue
-        for span in spans(t - now, growth * OFTEN, dt):
+        for span in spans(t - now, growth * uniformisation.OFTEN, dt):
             flat = state.ravel()
-            if escape:
-                flat = uniformisation.uniformised(operators[0], flat, span, escape, gain, TOLERANCE)
-            elif dt is None:
+            if dt is None:
                 flat, _ = expm_multiply(stacked, flat, span, basis=basis)
             else:
                 for _ in range(round(span / dt)):
@@ -187,21 +161,6 @@ def _long_times(
     products = [op.__matmul__ for op in operators]
     elements = 2.0 * layout.size * len(system.terms)
     return LongTimes(products, root, norm, top, elements, dt, basis, progress)
-
-
-def _positive(parts: Sequence[Local]) -> bool:
-    return all((p.matrix - np.diag(np.diag(p.matrix)) >= 0).all() for p in parts)
-
-
-def _largest_column(layout: Layout, parts: Sequence[Local]) -> float:
-    """The largest sum of a column."""
-    sums = [Local(p.sites, np.diag(p.matrix.sum(0))) for p in parts]
-    free = layout.space.free.tolist()
-    return float(diagonal_of(sums, dict(zip(free, range(len(free)))), layout.system.local_dim).max())
-
-
-def _column_bound(parts: Sequence[Local]) -> float:
-    return sum(float(np.abs(p.matrix.sum(0)).max()) for p in parts)
 
 
 def affordable_basis(length: int) -> int:

@@ -21,13 +21,15 @@ SMALLEST = 1e-150  # of first entries: their own error, rounding of 1, is far ab
 class Rule(NamedTuple):
     """``nodes`` ``(n,)`` rising, logarithms of the weights (of total weight 1), and the weights' relative errors.
 
-    ``vectors`` ``(n, n)``: the eigenvectors of the matrix of the rule.
+    ``vectors`` ``(n, n)``: the eigenvectors of the matrix of the rule; ``firsts`` ``(n,)``: their first entries as the
+    routine gave them, which belong to the others: the vectors of close nodes are turned among each other.
     """
 
     nodes: np.ndarray
     logs: np.ndarray
     errors: np.ndarray
     vectors: np.ndarray
+    firsts: np.ndarray
 
 
 def rule(diagonal: np.ndarray, off: np.ndarray, norm: float) -> Rule:
@@ -48,7 +50,7 @@ def rule(diagonal: np.ndarray, off: np.ndarray, norm: float) -> Rule:
     chosen = np.where(better, 2 * recurred, logs), np.where(better, 2 * relative, errors)
     if abs(np.exp(chosen[0]).sum() - 1) <= np.exp(chosen[0]) @ chosen[1] + 8 * EPS * len(nodes):
         (logs, errors), firsts = chosen, np.where(better, np.sign(entries) * signs * np.exp(recurred), firsts)
-    return Rule(nodes, logs, errors, np.vstack([firsts, vectors[1:]]))
+    return Rule(nodes, logs, errors, np.vstack([firsts, vectors[1:]]), vectors[0])
 
 
 def _polynomials(

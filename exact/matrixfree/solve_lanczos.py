@@ -244,7 +244,7 @@ def _steady(engine: Symmetric, run: Run, ask: Question) -> Iterator[Row]:
         yield {"quantity": "rate_function", **head, "value": ask.s * slope - theta, "k": -slope / engine.system.n_sites}
     if ask.asks("gap"):
         value, error = gap_below(engine, leading, theta)
-        yield {"quantity": "gap", **head, "value": value, **told(value * 0 + error + bound + ACCURACY)}
+        yield {"quantity": "gap", **head, "value": value, **told(value * 0 + error + bound + 2 * ACCURACY)}
 
 
 def long_time_density(layout: Layout, weights: np.ndarray, head: Row) -> Iterator[Row]:

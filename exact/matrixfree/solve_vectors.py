@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -13,18 +15,19 @@ from vanbench.exact.definitions.quantities import order_of
 from vanbench.exact.definitions.quantity import QUSPIN
 from vanbench.exact.definitions.system import System
 from vanbench.exact.errors import InputError
-from vanbench.exact.matrixfree import krylov
+from vanbench.exact.matrixfree import krylov, uniformisation
 from vanbench.exact.matrixfree.eigenvectors import leading_values, leading_vectors, scgf_and_gap
 from vanbench.exact.matrixfree.kernel import Layout, Operator
-from vanbench.exact.matrixfree.local import Local, tilted
+from vanbench.exact.matrixfree.local import Local, tilted, transposed
 from vanbench.exact.matrixfree.marginals import site_sums
 from vanbench.exact.matrixfree.solve_lanczos import Question, long_time_density
 from vanbench.exact.sparse.generator import generator
-from vanbench.exact.sparse.propagate import Evolved, evolve
+from vanbench.exact.sparse.propagate import FEW, LONG, Evolved, evolve
 from vanbench.exact.sparse.signed import negative, resolved
 from vanbench.exact.sparse.spectrum import euler_limit, euler_limit_of
 from vanbench.exact.tidy import Row
 
+LAG = 10.0  # of a logarithm: errors of 1e-13 of the whole are then 2e-9 of what leads
 SHARED = "the largest eigenvalue is degenerate: classes of states that no moves connect (absorbing states?) share it"
 
 
@@ -50,12 +53,48 @@ def _no_value(ask: Question, times: Sequence[float], note: str) -> Iterator[Row]
 
 
 def _path(system: System, layout: Layout, ask: Question, order: int, how: str) -> Iterator[Evolved]:
-    """The evolved vectors, in the order of ``layout``."""
+    """The evolved vectors, in the order of ``layout``.
+
+    Errors of Krylov steps and Taylor series are relative to the whole: what is to lead later and weighs next to nothing
+    now would be lost in them. Such paths are taken again by what keeps the digits of each entry.
+    """
+    if ask.dt is not None or how in ("dense", QUSPIN):
+        yield from _by(system, layout, ask, order, how)
+        return
+    latest = float(ask.times.max(initial=0.0))
+    jumps = latest * uniformisation.escape_rate(system, ask.s, ask.observable, layout)
+    if how == "krylov" and order == 0 and 0 < jumps <= uniformisation.MOST:
+        yield from uniformisation.evolve(system, ask.s, ask.times, ask.observable, order, layout)
+        return
+    leading = _leading_rate(system, layout, ask) if jumps else None
+    path = _by(system, layout, ask, order, how)
+    for now in path:
+        if leading and now.t * leading(now) - now.ln_z > LAG and (layout.size <= FEW or jumps <= LONG):
+            later = replace(ask, times=ask.times[ask.times >= now.t])
+            if layout.size <= FEW:
+                yield from _by(system, layout, later, order, "dense")
+            else:
+                yield from uniformisation.evolve(system, ask.s, later.times, ask.observable, order, layout)
+            return
+        yield now
+
+
+def _leading_rate(system: System, layout: Layout, ask: Question) -> Callable[[Evolved], float]:
+    """The growth rate of what leads in the end; of many states that of the whole by now."""
+    if layout.size <= FEW:
+        with suppress(InputError):
+            theta = float(leading_values(system, ask.s, ask.observable, layout)[0].real)
+            return lambda now: theta
+    growth = Operator(layout, transposed(tilted(system, ask.s, ask.observable))) @ np.ones(layout.size)
+    return lambda now: float(growth @ now.distribution)
+
+
+def _by(system: System, layout: Layout, ask: Question, order: int, how: str) -> Iterator[Evolved]:
     if how == "krylov":
         yield from krylov.evolve(system, ask.s, ask.times, ask.observable, order, ask.dt, layout, ask.progress)
         return
     if how == QUSPIN:
-        from vanbench.exact import quspin_route
+        from vanbench.exact.sparse import quspin_route
 
         path = quspin_route.evolve(system, ask.s, ask.times, ask.observable, order)
     else:

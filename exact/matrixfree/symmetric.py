@@ -71,11 +71,16 @@ class Run:
         assert self.sites is not None
         nodes, vectors = self.tri.ritz()
         f = _functions(nodes, times, dt)
-        coefficients = (f * vectors[0]) @ vectors.T
-        z = coefficients[:, 0]
+        # first entries that are good to their own rounding, or those that turn with the others, good to rounding of 1
+        firsts, size = self.tri.gauss.firsts, np.abs(f)
+        own = EPS * size @ np.abs(vectors[0]) + size @ np.abs(vectors[0] - firsts)
+        turned = EPS * size.max(1)
+        coefficients = np.where((own < turned)[:, None], (f * vectors[0]) @ vectors.T, (f * firsts) @ vectors.T)
+        z = f @ vectors[0] ** 2
+        coefficients[:, 0] = z
         values = coefficients @ self.sites / z[:, None]
         last = self._left_out(times, nodes, vectors, dt)
-        entries = EPS * (np.abs(f) @ np.abs(vectors[0])) / z  # the other entries are good to rounding of 1
+        entries = np.minimum(own, turned) / z
         return values, 2 * last / z + 4 * floor(self.tri, times, dt) + 8 * entries
 
     def _left_out(self, times: np.ndarray, nodes: np.ndarray, vectors: np.ndarray, dt: float | None) -> np.ndarray:

@@ -15,6 +15,8 @@ FIRST_BOND = 8  # below it nothing takes long
 LARGEST_BOND = 4096
 MARGIN = 4.0  # errors over what the last doubling has changed; calibrated on random systems with known exact vectors
 
+MISSED = "the error is above what the tolerance allows: take a larger bond, or a shorter dt where one is given"
+
 
 @dataclass(frozen=True)
 class Accuracy:

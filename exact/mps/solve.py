@@ -29,4 +29,7 @@ def by_field(
     asked = [Asked(system, float(s), times, quantities, observable, accuracy, progress) for s in fields]
     solvers = [Leading(ask) if method == DMRG else Evolved(ask) for ask in asked]
     for solver in solvers:
+        if isinstance(solver, Evolved):
+            solver.require_time()
+    for solver in solvers:
         yield solver.ask.s, Table(list(solver.rows()), (solver.how,))

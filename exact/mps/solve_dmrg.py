@@ -17,7 +17,7 @@ from vanbench.exact.definitions.system import Excluding
 from vanbench.exact.errors import InputError
 from vanbench.exact.matrixfree.local import Local, tilted
 from vanbench.exact.matrixfree.symmetrise import equilibrium, symmetric
-from vanbench.exact.mps.accuracy import MARGIN, Asked
+from vanbench.exact.mps.accuracy import MARGIN, MISSED, Asked
 from vanbench.exact.mps.dmrg import DMRG
 from vanbench.exact.mps.mpo import product_operator
 from vanbench.exact.mps.operators import LocalOperatorSum
@@ -151,7 +151,8 @@ class Leading:
         rounding = ROUNDING * self.size
         error = MARGIN * abs(values[1] - values[0]) + rounding
         if "scgf" in asks:
-            yield {"quantity": "scgf", **head, "value": theta, "bound": error}
+            note = {"note": MISSED} if error > 2 * MARGIN * ask.accuracy.tolerance * max(abs(theta), LEAST) else {}
+            yield {"quantity": "scgf", **head, "value": theta, "bound": error, **note}
         if "scgf_lower" in asks:
             yield {
                 "quantity": "scgf_lower", **head, "value": theta - self.rounding(last), "bound_kind": CERTIFIED,

@@ -19,11 +19,11 @@ import numpy as np
 
 from vanbench.exact.definitions.field import occupation
 from vanbench.exact.definitions.quantities import evolved, order_of, row_of
-from vanbench.exact.definitions.quantity import MPS
+from vanbench.exact.definitions.quantity import MPS, Quantity
 from vanbench.exact.definitions.system import System
 from vanbench.exact.errors import InputError
 from vanbench.exact.matrixfree.local import Local
-from vanbench.exact.mps.accuracy import MARGIN, Accuracy, Asked
+from vanbench.exact.mps.accuracy import MARGIN, MISSED, Accuracy, Asked
 from vanbench.exact.mps.evolution import Evolution
 from vanbench.exact.mps.observables import averages, distances, total
 from vanbench.exact.mps.operators import LocalOperatorSum
@@ -42,6 +42,7 @@ PASSES, OVERHEAD, FLOPS, SPEED = 12, 3e-4, 30, 2e9  # of a step of fourth order;
 EARLY = 5.0  # longest time steps; until then the start has not changed much
 WATCHED = 16  # bond of the leading eigenvector that long times are compared with
 HIDDEN = "the leading eigenvector alone makes ln Z {:.6g} or more: a phase that the bonds have cut; take a larger bond"
+LONGEST = 1e5  # seconds: more than a day for the smallest bond
 Values = dict[str, np.ndarray]  # by quantity: (n_times,) or (n_times, m)
 
 
@@ -81,10 +82,17 @@ class Evolved:
             labels = list(distances(ask.system)) if "distance" in row.axes else None
             for k, t in enumerate(ask.times):
                 lines = row.rows(values[row.name][k], ask.s, float(t))
-                told = {"note": HIDDEN.format(least[k])} if hidden[k] else {}
                 for j, (line, bound) in enumerate(zip(lines, np.atleast_1d(errors[row.name][k]))):
+                    missed = bound > self._allowed(row, line["value"])
+                    note = HIDDEN.format(least[k]) if hidden[k] else MISSED if missed else ""
+                    told = {"note": note} if note else {}
                     named = {"distance": labels[j]} if labels is not None else {}
                     yield {**line, "bound": float(bound), **named, **told}
+
+    def _allowed(self, row: Quantity, value: float) -> float:
+        """The largest error of a value of which neither the last doubling nor halving changed more than allowed."""
+        scale = max(abs(value), LEAST) if row.relative else 1.0
+        return 2 * MARGIN * self.ask.accuracy.tolerance * scale
 
     def _least(self) -> np.ndarray:
         """What the leading eigenvector adds to ``Z`` at each time: a part of it, where no other is negative.
@@ -100,6 +108,26 @@ class Evolved:
         _, phi = leading.solved()
         with np.errstate(divide="ignore"):
             return 2 * np.log(abs(leading.overlap(phi))) + ask.times * leading.quotient(phi)
+
+    def seconds(self, bond: int) -> float:
+        """CPU seconds that all takes by one bond, within a factor of a few."""
+        ask = self.ask
+        distances = [max(part.sites) - min(part.sites) for part in self._begin(ask.s).generator.parts]
+        gates = PASSES * sum(max(1, 2 * distance - 1) for distance in distances)
+        steps = ask.times.max() * (2 if self.symmetrised and self.averages else 1) / (self.first_step / 2)
+        runs = 1 + 4 * (order_of(ask.quantities) > 0) + 4 * ("trajectory_density" in ask.quantities)
+        return 2 * runs * steps * gates * (OVERHEAD + FLOPS * (bond * ask.system.local_dim) ** 3 / SPEED)
+
+    def require_time(self) -> None:
+        """Raises ``InputError`` where the smallest bond alone would take days: rates set the longest step."""
+        needed = self.seconds(self.ask.accuracy.bonds[0])
+        if needed > LONGEST:
+            steps = 2 * self.ask.times.max() / self.first_step
+            raise InputError(
+                f"s = {self.ask.s:g}: the rates allow steps of {self.first_step / 2:.2g}, {steps:.1g} of them to "
+                f"t = {self.ask.times.max():g}, about {needed / 3600:.0e} hours: take a smaller |s| or earlier times"
+                + (", or scgf by method 'dmrg'." if self.symmetrised else ".")
+            )
 
     def solved(self) -> tuple[Values, Values]:
         """Values and their errors."""
@@ -163,7 +191,8 @@ class Evolved:
         ask, times = self.ask, self.ask.times
         bond, cutoff = ask.accuracy.bonds[level], CUTOFFS[0] * CUTOFFS[1] ** level
         if ask.progress:
-            ask.progress(f"s = {ask.s:g}: bond {bond}, dt = {self.first_step / 2**halved:.3g}")
+            step = self.first_step / 2**halved
+            ask.progress(f"s = {ask.s:g}: bond {bond}, {times.max() / step:.2g} steps of dt = {step:.3g}")
         ends = 2 * times if self.symmetrised else times  # where the state is that of the time
         marks = np.unique([*times, *(ends if self.averages else ())])
         grown: dict[float, float] = {}
@@ -244,13 +273,7 @@ def expected_seconds(
 
     Raises ``InputError`` for what matrix product states cannot hold.
     """
-    ask = Asked(system, s, np.unique(times), quantities, observable, Accuracy(bond))
-    solver = Evolved(ask)
-    distances = [max(part.sites) - min(part.sites) for part in solver._begin(s).generator.parts]
-    gates = PASSES * sum(max(1, 2 * distance - 1) for distance in distances)
-    steps = max(times) * (2 if solver.symmetrised and solver.averages else 1) / (solver.longest / 2)
-    runs = 1 + 4 * (order_of(quantities) > 0) + 4 * ("trajectory_density" in quantities)
-    return 2 * runs * steps * gates * (OVERHEAD + FLOPS * (bond * system.local_dim) ** 3 / SPEED)
+    return Evolved(Asked(system, s, np.unique(times), quantities, observable, Accuracy(bond))).seconds(bond)
 
 
 def _occupied(ask: Asked) -> System:

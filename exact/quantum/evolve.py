@@ -95,8 +95,8 @@ def _plan(liouvillian: Liouvillian, span: float, scheme: str, dt: float | None) 
     if scheme == "continuous" or dt is None:
         n_steps = taylor_steps(liouvillian.bound, span) if span > 0 else 0
         return n_steps, lambda state: _taylor(liouvillian, state, span / n_steps)
-    one = _euler if scheme == "euler" else _trapezoid
-    return round(span / dt), lambda state: one(liouvillian, state, dt)
+    advance = _euler if scheme == "euler" else _trapezoid
+    return round(span / dt), lambda state: advance(liouvillian, state, dt)
 
 
 def taylor_steps(norm: float, span: float) -> int:

@@ -146,9 +146,9 @@ def from_real(flat: np.ndarray, dim: int) -> np.ndarray:
 
 
 def _dissipator_norm(jump: Jump, s: float) -> float:
-    g, one = jump.matrix, np.eye(len(jump.matrix))
+    g, eye = jump.matrix, np.eye(len(jump.matrix))
     loss = g.conj().T @ g / 2
-    local = np.exp(-s) * np.kron(g, g.conj()) - np.kron(loss, one) - np.kron(one, loss.conj())
+    local = np.exp(-s) * np.kron(g, g.conj()) - np.kron(loss, eye) - np.kron(eye, loss.conj())
     return jump.rate * float(np.linalg.norm(local, 2))
 
 

@@ -45,8 +45,8 @@ def require_stable(rho: np.ndarray, scheme: str, dt: float | None) -> None:
         raise Unstable(f"the {scheme} scheme is unstable on exact states at dt = {dt}: take a smaller dt.")
 
 
-def _apart(one: EvolvedState, other: EvolvedState) -> float:
-    scale = np.maximum(1.0, np.abs(one.cumulants))
+def _apart(state: EvolvedState, other: EvolvedState) -> float:
+    scale = np.maximum(1.0, np.abs(state.cumulants))
     scale[0] = 1.0
-    between = np.abs(one.cumulants - other.cumulants) / scale
-    return float(max(between.max(), np.linalg.norm(one.rho - other.rho, "nuc")))
+    between = np.abs(state.cumulants - other.cumulants) / scale
+    return float(max(between.max(), np.linalg.norm(state.rho - other.rho, "nuc")))

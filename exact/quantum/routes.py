@@ -83,7 +83,7 @@ def states(
         for t, rho in zip(times, evolve_qutip(origin.model, origin.states, times)):
             yield Seen(float(t), rho, np.zeros(0))
     elif method == QUSPIN:
-        from vanbench.exact.quspin_route import evolve_lindblad
+        from vanbench.exact.sparse.quspin_route import evolve_lindblad
 
         for t, rho in zip(times, evolve_lindblad(origin.model, origin.states, times)):
             yield Seen(float(t), rho, np.zeros(0))

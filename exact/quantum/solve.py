@@ -114,6 +114,8 @@ def _checked(
         raise unknown(f"observable of {system.name}", observable, list(COUNTERS))
     if not np.isfinite(grid).all() or (grid < 0).any():
         raise InputError("times must be finite and not negative.")
+    if dt is not None and scheme == "continuous":
+        raise InputError("dt is a step of the schemes 'euler' and 'trapezoid': give one of them, or leave dt out.")
     check_scheme(scheme, dt, grid, order)
     if method in FOREIGN and (fields.any() or scheme != "continuous"):
         raise InputError(f"method {method!r} gives the states of the plain evolution: s = 0 in continuous time.")

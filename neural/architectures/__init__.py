@@ -26,7 +26,7 @@ from vanbench.neural.architectures.sitewise import Sitewise
 from vanbench.neural.architectures.table import Table
 from vanbench.neural.architectures.transformer import Transformer
 from vanbench.neural.autoregressive import Autoregressive
-from vanbench.neural.copies import duplicate
+from vanbench.neural.outside.copies import duplicate
 
 ARCHITECTURES: dict[str, type[Autoregressive]] = {
     "bernoulli": Bernoulli,

@@ -63,9 +63,9 @@ def _jackknife(function: Callable[[NDArray], NDArray], sums: NDArray) -> tuple[f
 @torch.no_grad()
 def _log_mixture(net: Autoregressive, x: Tensor, b: Tensor) -> Tensor:
     """ln of the mean over k of q_k(x), (n,), for the different powers b (n_temperatures,): one pass of the network."""
-    one = net.conditionals(x).to(b.dtype)
-    taken = one.gather(-1, x.long()[..., None])[..., 0]
-    ln_q = torch.stack([(power * taken - torch.logsumexp(power * one, -1)).sum(-1) for power in b])
+    logs = net.conditionals(x).to(b.dtype)
+    taken = logs.gather(-1, x.long()[..., None])[..., 0]
+    ln_q = torch.stack([(power * taken - torch.logsumexp(power * logs, -1)).sum(-1) for power in b])
     return torch.logsumexp(ln_q, 0) - np.log(len(b))
 
 

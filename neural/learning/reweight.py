@@ -64,11 +64,11 @@ def tempered(net: Autoregressive, b: Tensor, rng: torch.Generator) -> tuple[Tens
     cache = net.start(n)
     for k, site in enumerate(net.order):
         logits, cache = net.step(k, x, cache)
-        one = torch.log_softmax((logits + net.site_bias[site]).to(b.dtype), -1)
-        sharp = torch.log_softmax(one * b[:, None], -1)
+        logs = torch.log_softmax((logits + net.site_bias[site]).to(b.dtype), -1)
+        sharp = torch.log_softmax(logs * b[:, None], -1)
         value = inverted(sharp.exp(), torch.rand(n, generator=rng, dtype=b.dtype)).long()
         x[:, site] = value.to(torch.int8)
-        ln_p += one.gather(1, value[:, None])[:, 0]
+        ln_p += logs.gather(1, value[:, None])[:, 0]
         ln_q += sharp.gather(1, value[:, None])[:, 0]
     return x, ln_p, ln_q
 
@@ -76,8 +76,8 @@ def tempered(net: Autoregressive, b: Tensor, rng: torch.Generator) -> tuple[Tens
 @torch.no_grad()
 def log_proposal(net: Autoregressive, x: Tensor, b: Tensor) -> Tensor:
     """ln q(x) of `tempered` for given configurations x (n, n_sites) and powers b (n,)."""
-    one = net.conditionals(x).to(b.dtype)
-    sharp = torch.log_softmax(one * b[:, None, None], -1)
+    logs = net.conditionals(x).to(b.dtype)
+    sharp = torch.log_softmax(logs * b[:, None, None], -1)
     return sharp.gather(-1, x.long()[..., None]).sum((-2, -1))
 
 
@@ -136,8 +136,8 @@ class _Replicas:
                 gain = (self.b[low] - self.b[high]) * (self.ln_p[high] - self.ln_p[low])
                 swap = self._uniform(self.chains).log() < gain
                 accepted[low] = swap.double()
-                one, other = torch.cat([low[swap], high[swap]]), torch.cat([high[swap], low[swap]])
-                self.x[one], self.ln_p[one] = self.x[other], self.ln_p[other]
+                left, right = torch.cat([low[swap], high[swap]]), torch.cat([high[swap], low[swap]])
+                self.x[left], self.ln_p[left] = self.x[right], self.ln_p[right]
         return accepted
 
 

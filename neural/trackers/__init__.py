@@ -64,7 +64,7 @@ def make(name: str, options: dict[str, Any]) -> Tracker:
     """A tracker with its options. Raises ``InputError`` for an unknown name or option, and for a wrong value."""
     refuse_old_tracker(name)
     kind = find(name)
-    known = [one.name for one in fields(kind)]
+    known = [option.name for option in fields(kind)]
     for key in options:
         if key not in known:
             raise unknown(f"option of {name}", key, known)
@@ -74,7 +74,7 @@ def make(name: str, options: dict[str, Any]) -> Tracker:
 def saved() -> list[type]:
     """Every class that a state of these trackers may be made of."""
     kinds: list[type[Tracker]] = [*TRACKERS.values(), Still]
-    return [one for kind in kinds for one in kind.saved]
+    return [name for kind in kinds for name in kind.saved]
 
 
 def check_network(tracker: Tracker, target: Target, net: Autoregressive) -> None:

@@ -52,4 +52,4 @@ def _best(system: System, architecture: object, target: Target) -> Choice:
 
 
 def _options(name: str) -> set[str]:
-    return {one.name for one in fields(TRACKERS[name])}  # type: ignore[arg-type]
+    return {option.name for option in fields(TRACKERS[name])}  # type: ignore[arg-type]

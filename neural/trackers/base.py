@@ -15,7 +15,7 @@ from vanbench.exact import Connections, InputError, StateSpace, System
 from vanbench.exact.warning import RunWarning
 from vanbench.neural.backend.distributed import mine, whole
 from vanbench.neural.ensemble import Ensemble, Parameters
-from vanbench.neural.estimators import Increment
+from vanbench.neural.run.estimators import Increment
 from vanbench.neural.trackers import options
 
 MAX_SUMMED = 1 << 16  # states over which sums over all configurations are affordable
@@ -56,7 +56,7 @@ class Saved:
     """Of a state, the fields are saved; what is cached beside them is not."""
 
     def __getstate__(self) -> dict[str, Any]:
-        return {one.name: self.__dict__[one.name] for one in fields(self)}  # type: ignore[arg-type]
+        return {option.name: self.__dict__[option.name] for option in fields(self)}  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -98,9 +98,9 @@ class Tracker(ABC, Generic[S]):
 
     def variant(self, target: Target) -> Variant:
         """What these options make it. Raises ``InputError`` for a target that it does not go for."""
-        for one in self.variants:
-            if one.target == target and all(getattr(self, name) == value for name, value in one.when.items()):
-                return one
+        for variant in self.variants:
+            if variant.target == target and all(getattr(self, name) == value for name, value in variant.when.items()):
+                return variant
         raise InputError(f"{self.name} with these options has no target {target!r}: see vanbench list trackers.")
 
     def summed(self, problem: Problem) -> bool:

@@ -29,10 +29,10 @@ def variants() -> Rows:
     """A row for each picture, kind of trial states and target."""
     rows = []
     for name, kind in _kinds().items():
-        for one in kind.variants:
-            which = ", ".join(f"{key}={text(value)}" for key, value in one.when.items())
-            needs = ", ".join(one.needs) or "–"
-            rows.append([name, which or "–", one.target, needs, one.network, one.gives, one.costs])
+        for variant in kind.variants:
+            which = ", ".join(f"{key}={text(value)}" for key, value in variant.when.items())
+            needs = ", ".join(variant.needs) or "–"
+            rows.append([name, which or "–", variant.target, needs, variant.network, variant.gives, variant.costs])
     return ["tracker", "options", "target", "needs", "network", "gives", "costs"], rows
 
 

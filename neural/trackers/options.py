@@ -32,18 +32,18 @@ def option(
 def check(tracker: Any) -> None:
     """Raise ``InputError`` for the first option of the wrong kind or out of its limits; numbers become tuples of them
     where several are asked for."""
-    for one in fields(tracker):
-        given = getattr(tracker, one.name)
-        if one.type.startswith("Numbers") and given is not None:
+    for option in fields(tracker):
+        given = getattr(tracker, option.name)
+        if option.type.startswith("Numbers") and given is not None:
             given = tuple(given) if isinstance(given, list | tuple) else (given,)
-            object.__setattr__(tracker, one.name, given)
-        if wrong := _wrong(one, given):
+            object.__setattr__(tracker, option.name, given)
+        if wrong := _wrong(option, given):
             shown = given if isinstance(given, float) else repr(given)
-            raise InputError(f"{one.name} = {shown}: this option of {tracker.name} {wrong}.")
+            raise InputError(f"{option.name} = {shown}: this option of {tracker.name} {wrong}.")
 
 
-def _wrong(one: Field, given: Any) -> str:
-    kind, limits = str(one.type), one.metadata
+def _wrong(option: Field, given: Any) -> str:
+    kind, limits = str(option.type), option.metadata
     if kind == "str":
         return "" if given in limits["among"] else f"is one of {', '.join(limits['among'])}"
     if kind == "bool | None" and given is None:
@@ -85,7 +85,7 @@ def _range(limits: Mapping[str, Any]) -> str:
 
 def described(kind: type) -> list[tuple[str, Any, str]]:
     """Name, default and sentence of every option of a tracker, in order."""
-    return [(one.name, one.default, one.metadata["what"]) for one in fields(kind)]
+    return [(option.name, option.default, option.metadata["what"]) for option in fields(kind)]
 
 
 def text(value: Any) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from vanbench.exact import InputError, System
-from vanbench.neural.estimators import Increment
+from vanbench.neural.run.estimators import Increment
 from vanbench.neural.trackers.base import Observed, Problem, Step, Tracker, Variant
 
 MOST = 4096  # configurations of a start that are looked at one by one

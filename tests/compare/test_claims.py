@@ -13,6 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 from command_line import TINY_SUITE, run
+from example_records import example, of_task
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,8 +21,10 @@ from vanbench.compare.declare.task import Suite, load_suite
 from vanbench.compare.run import claims, suite
 from vanbench.compare.run.parts import expected_cost, share
 from vanbench.compare.run.record import FOLDER
+from vanbench.compare.run.status import status
 from vanbench.compare.run.suite import run_suite
 from vanbench.exact import InputError
+from vanbench.exact.files import write_json
 
 
 def claim_of(result: Path, **changes: object) -> Path:
@@ -75,6 +78,50 @@ def test_a_claim_that_is_none_is_taken_over(tmp_path: Path, content: str) -> Non
         assert other is None
 
 
+@pytest.mark.parametrize("kind", ["link", "dangling", "loop", "pipe"])
+def test_what_is_no_file_is_no_claim(tmp_path: Path, kind: str) -> None:
+    result, outside = tmp_path / "r" / "x.json", tmp_path / "outside"
+    path = claim_of(result)
+    path.rename(outside)
+    told = outside.read_bytes(), outside.stat().st_mtime_ns
+    places = {"link": outside, "dangling": tmp_path / "nothing", "loop": path}
+    os.mkfifo(path) if kind == "pipe" else path.symlink_to(places[kind])
+    with claims.claimed(result, "mine", tmp_path) as other:
+        assert other is None
+        assert path.is_file()
+        assert not path.is_symlink()
+    assert (outside.read_bytes(), outside.stat().st_mtime_ns) == told
+    assert not list(result.parent.iterdir())
+
+
+@pytest.mark.parametrize("change", [{"what": [1]}, {"what": {}}, {"failed": [1]}, {"process": "../.."}, {"host": None}])
+def test_claims_of_strangers_are_no_defect(tmp_path: Path, change: dict) -> None:
+    """Also for `status`, which tells of every claim."""
+    declared = load_suite(_tiny(tmp_path))
+    write_json(tmp_path / "out" / "suite.json", declared.model_dump(mode="json"))
+    path = claim_of(tmp_path / "out" / FOLDER / next(declared.tasks[0].runs()).path)
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    (row,) = status(tmp_path / "out")
+    assert (row.missing, row.running, row.failed) == (6, 0, 0)
+
+
+def test_status_loads_no_code_that_a_record_or_a_suite_names(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    (tmp_path / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nclass T: pass\n")
+    name = f"{tmp_path}/evil.py:T"
+    declared = load_suite(_tiny(tmp_path)).model_dump(mode="json")
+    declared["tasks"][0] |= {"tracker": name, "system": name}
+    write_json(tmp_path / "out" / "suite.json", declared)
+    record = of_task(example(), tracker=name, system=name)
+    record.save(tmp_path / "out" / FOLDER / "example" / "a.json")
+    assert run("status", tmp_path / "out") == 5
+    assert not (tmp_path / "ran").exists()
+
+
+def _tiny(folder: Path) -> str:
+    (folder / "tiny.toml").write_text(TINY_SUITE)
+    return str(folder / "tiny.toml")
+
+
 def test_one_of_many_gets_it(tmp_path: Path) -> None:
     claim_of(tmp_path / "x.json", started="long gone")
 
@@ -116,7 +163,7 @@ def test_what_another_call_works_on_is_waited_for_and_taken_over_when_it_dies(tm
     monkeypatch.setattr(suite, "time", SimpleNamespace(sleep=dies))
     summary = run_suite(str(tmp_path / "tiny.toml"), out, workers=1)
     assert waits == [5]  # the others first
-    assert (summary.made, summary.found) == (6, 0)
+    assert (summary.made, summary.kept) == (6, 0)
     assert not list(out.rglob(claims.PATTERN))
     assert run("status", out, "--format", "json") == 0
     (row,) = json.loads(capsys.readouterr().out)["tasks"]
@@ -170,16 +217,25 @@ TRACK += ["--epochs", "5", "--tracker-option", "first_epochs=5", "--architecture
 
 
 def test_two_tracks_into_one_folder(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    """Not at once, and not over the checkpoint of one that is not finished."""
+    """Not at once, and not over the checkpoint of another, finished or not."""
     note = tmp_path / "checkpoint" / "run.json"
     path = claim_of(note, machine="elsewhere", host="elsewhere", what="another run")
     assert run(*TRACK, "--out", tmp_path) == 2
     assert "on elsewhere runs another run into" in capsys.readouterr().err
     path.unlink()
     note.write_text(json.dumps({"path": "east/another.json", "label": "another run"}))
-    (tmp_path / "checkpoint" / "checkpoint.pt").touch()
+    kept = tmp_path / "checkpoint" / "checkpoint.pt"
+    kept.touch()
     assert run(*TRACK, "--out", tmp_path) == 2
     assert "holds the checkpoint of another run, another run" in capsys.readouterr().err
-    (tmp_path / "checkpoint" / "checkpoint.pt").unlink()
+    note.unlink()
+    assert run(*TRACK, "--out", tmp_path) == 2
+    assert "another run, which it does not name" in capsys.readouterr().err
+    kept.unlink()
     assert run(*TRACK, "--out", tmp_path) == 0
-    assert run(*TRACK, "--seed", "2", "--out", tmp_path) == 0  # the first is finished
+    held = kept.read_bytes()
+    for more in (["--seed", "2"], ["--shape", "4"], ["--no-resume", "--s", "0.2"]):  # the first is finished
+        assert run(*TRACK, *more, "--out", tmp_path) == 2
+        assert "another run, east 3 bernoulli #1: give another --out" in capsys.readouterr().err
+    assert kept.read_bytes() == held
+    assert len(list((tmp_path / FOLDER).rglob("*.json"))) == 1

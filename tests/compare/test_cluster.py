@@ -60,7 +60,7 @@ def suite(tmp_path: Path) -> str:
 @pytest.mark.slow  # a server and its fork server for each worker
 def test_the_records_are_those_of_this_machine(suite: str, tmp_path: Path, address: str) -> None:
     there = run_suite(suite, tmp_path / "there", scheduler=address)
-    assert (there.made, there.found, there.failures) == (6, 0, [])
+    assert (there.made, there.kept, there.failures) == (6, 0, [])
     run_suite(suite, tmp_path / "here", workers=1)
     here = {path.name: record.errors for path, record in records(tmp_path / "here")}
     assert {path.name: record.errors for path, record in records(tmp_path / "there")} == here
@@ -72,7 +72,7 @@ def test_finished_records_are_not_computed_again(suite: str, tmp_path: Path, add
 
     run_suite(suite, tmp_path / "out", workers=1)
     before = {path: path.stat().st_mtime_ns for path, _ in records(tmp_path / "out")}
-    assert run_suite(suite, tmp_path / "out", scheduler=address).found == 6
+    assert run_suite(suite, tmp_path / "out", scheduler=address).kept == 6
     run = next(load_suite(suite).tasks[0].runs())
     assert _execute(run, tmp_path / "out", "cpu", None).path == tmp_path / "out" / FOLDER / run.path
     assert {path: path.stat().st_mtime_ns for path, _ in records(tmp_path / "out")} == before

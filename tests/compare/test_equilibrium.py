@@ -98,3 +98,15 @@ def test_the_command_compares_every_network_and_a_wrapped_one(tmp_path, monkeypa
 def test_a_mistake_is_one_sentence(capsys, words, told):
     assert run("equilibrium", *words.split()) == 2
     assert told in capsys.readouterr().err.replace("\n", " ")
+
+
+def test_a_collapsed_network_is_told_of():
+    """Hardly trained at a low temperature: its samples miss what carries the weight."""
+    few = ["equilibrium", "--shape", "3x3", "--temperatures", "1", "--steps", "2", "--samples", "10", "-q"]
+    answer = run(*few, "--format", "json")
+    content = json.loads(answer.stdout)
+    assert [warning["kind"] for warning in content["warnings"]] == ["ess"]
+    assert all(row["effective"] < 0.1 and row["warning"].startswith("ess: ") for row in content["records"])
+    assert "effective sample size" in answer.stderr
+    hot = json.loads(run(*few[:4], "1e3", *few[5:], "--format", "json").stdout)
+    assert hot["warnings"] == [] and "warning" not in hot["records"][0]

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from vanbench.compare.declare.task import Architecture
 from vanbench.compare.run.record import FOLDER
 from vanbench.compare.show import latex
-from vanbench.compare.show.escape import address, csv, file_name, label, markdown_cell, printable
+from vanbench.compare.show.escape import address, csv, file_name, label, markdown, markdown_cell, printable
 from vanbench.exact.warning import RunWarning
 
 EVIL = "a|b\n\\input{evil}\r<img src=x onerror=e>\x1b[31m\u202e[x](javascript:y) $\\frac$ `c"
@@ -49,7 +49,20 @@ def test_a_cell_of_markdown_stays_one(text: str) -> None:
         assert all(cell[k - 1 : k] == "\\" for k in range(len(cell)) if cell.startswith(start, k))
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+cmd", "-cmd", "@sum", "\tx", "\r=x"])
+@given(st.text(alphabet="a|<>[]()`!:/\\\n #-*img="))
+def test_markdown_shows_what_the_text_says(text: str) -> None:
+    """By a parser of somebody else: one table of one cell beside another, and no HTML, link or code."""
+    parser = pytest.importorskip("markdown_it").MarkdownIt("commonmark").enable("table")
+    page = parser.parse(f"| a | b |\n|---|---|\n| {markdown_cell(text)} | end |\n\n{markdown(text)}\n")
+    inside = [child for token in page for child in token.children or []]
+    kinds = {token.type for token in [*page, *inside]}
+    assert not kinds & {"html_inline", "html_block", "link_open", "image", "code_inline", "heading_open"}
+    assert not kinds & {"blockquote_open", "bullet_list_open", "hr", "fence"}
+    assert [token.content for token in page if token.type == "inline"][3:4] == ["end"]
+    assert len([token for token in page if token.type == "td_open"]) == 2
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+cmd", "-cmd", "@sum", "\tx", "\r=x", "  =x", "\n@x", "\uff1dx"])
 def test_no_spreadsheet_takes_text_for_a_formula(text: str) -> None:
     frame = pd.DataFrame({"name": [text, "plain"], "value": [-1.5, 2.0]})
     back = pd.read_csv(io.StringIO(csv(frame)))

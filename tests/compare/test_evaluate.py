@@ -17,7 +17,7 @@ from vanbench.compare import evaluate
 from vanbench.exact import InputError, StateSpace, build, generator, solve
 from vanbench.neural import build as network
 from vanbench.neural.backend import weights
-from vanbench.neural.loaded import networks
+from vanbench.neural.outside.loaded import networks
 
 S, T = 0.3, 1.0
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from command_line import TINY_SUITE, run
 
+from vanbench.__main__ import main as command_line
 from vanbench.compare import exits
 from vanbench.compare.run.record import records
 
@@ -73,6 +74,33 @@ def test_somebodys_code_that_ends_the_program(tmp_path: Path, capsys: pytest.Cap
     (tmp_path / "leaves.py").write_text("import sys\ndef make(shape):\n    sys.exit(1)\n")
     assert run("exact", tmp_path / "leaves.py:make", "--shape", "3") == 2
     assert "leaves.py" in capsys.readouterr().err
+
+
+def test_a_folder_that_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "gone").mkdir()
+    os.chdir("gone")
+    (tmp_path / "gone").rmdir()
+    assert run("list") == 2
+    assert capsys.readouterr().err == "error: the folder that this command is given in is gone: go to another.\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "code"), [(OSError(errno.EMFILE, "Too many open files"), 2), (ImportError("no typer"), 2),
+                        (MemoryError(), 2), (KeyboardInterrupt(), 130)],
+)  # fmt: skip
+def test_a_command_line_that_cannot_be_loaded(monkeypatch, capsys, error: BaseException, code: int) -> None:
+    class Refuses:
+        def find_spec(self, name: str, *_: object) -> None:
+            if name == "vanbench.compare.cli":
+                raise error
+
+    monkeypatch.delitem(sys.modules, "vanbench.compare.cli")
+    monkeypatch.setattr(sys, "meta_path", [Refuses(), *sys.meta_path])
+    with pytest.raises(SystemExit) as stop:
+        command_line()
+    assert stop.value.code == code
+    assert len(capsys.readouterr().err.splitlines()) == (code == 2)
 
 
 @pytest.mark.parametrize("arguments", [[], ["nope"], ["exact"], ["exact", "fa", "--shape", "3", "--nope"], ["--nope"]])

@@ -262,5 +262,11 @@ def test_seeds_of_two_states_of_the_code_are_marked_and_not_judged(tmp_path: Pat
     assert run("gate", folder, "--baseline", tmp_path / "baseline.json") == 3
     assert "seeds were run by 2 states of the code" in capsys.readouterr().err
     for form in ("md", "latex", "csv"):
-        assert run("table", folder, "--format", form) == 0
-        assert "2 states of the code" in capsys.readouterr().out
+        for more in ([], ["--columns", "error"]):
+            assert run("table", folder, "--format", form, *more) == 0
+            assert "2 states of the code" in capsys.readouterr().out
+    assert run("goals", folder) == 0
+    assert "2 states of the code" in capsys.readouterr().out
+    assert run("gate", folder, "--write", tmp_path / "other.json", "--yes") == 2
+    assert "2 states of the code" in capsys.readouterr().err
+    assert not (tmp_path / "other.json").exists()

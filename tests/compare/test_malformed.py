@@ -192,7 +192,7 @@ def damaged(draw: st.DrawFn) -> str:
             key = draw(st.sampled_from(keys))
             if not isinstance(inside[key], list | dict) or not inside[key] or draw(st.integers(0, 3)) == 0:
                 if draw(st.booleans()):
-                    inside[key] = draw(st.sampled_from(DAMAGE) | anything)
+                    inside[key] = copy.deepcopy(draw(st.sampled_from(DAMAGE) | anything))  # the next may change it
                 else:
                     del inside[key]
                 break

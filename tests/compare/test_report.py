@@ -163,7 +163,7 @@ def test_cases_are_counted(folder: Path) -> None:
         assert words in " ".join(said.cautions)
     assert "of exact in all 3 cases." in said.headline
     alone = verdict(summary.loc[last[3:4]], [example()])
-    assert "of exact in the 1 case." in alone.headline
+    assert alone.headline.endswith("of exact.")
     assert "1 case met negative" in " ".join(alone.cautions)
 
 

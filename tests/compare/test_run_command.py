@@ -47,7 +47,7 @@ def test_run_from_exact_to_tables_and_again(
     stamps = {path: path.stat().st_mtime_ns for path in held}
     next(iter(stamps)).unlink()
     assert run("run", suite, "--out", out, "-j", "1", "--quiet") == 0
-    assert "1 records made, 5 were there" in capsys.readouterr().out
+    assert "1 record made, 5 were there" in capsys.readouterr().out
     assert [p for p, _ in records(out)] == sorted(stamps)
     changed = [path for path, stamp in stamps.items() if path.stat().st_mtime_ns != stamp]
     assert changed == [next(iter(stamps))]
@@ -137,8 +137,8 @@ def test_a_killed_track_goes_on_from_its_checkpoint(tmp_path: Path, monkeypatch,
     options += ["--epochs", "5", "--tracker-option", "first_epochs=5", "--architecture", "bernoulli", "-q"]
     assert run(*options, "--out", tmp_path / "whole") == 0
     with monkeypatch.context() as patched:
-        patched.setattr("vanbench.neural.callbacks.CHECKPOINT_SECONDS", 0.0)
-        patched.setattr("vanbench.neural.log.RunLog.frame", _interrupted)
+        patched.setattr("vanbench.neural.run.callbacks.CHECKPOINT_SECONDS", 0.0)
+        patched.setattr("vanbench.neural.run.log.RunLog.frame", _interrupted)
         assert run(*options, "--out", tmp_path / "killed") == 130
     assert "the same command goes on" in capsys.readouterr().err
     assert [path.name for path in (tmp_path / "killed").iterdir()] == ["checkpoint"]

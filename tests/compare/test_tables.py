@@ -14,7 +14,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from vanbench.compare.run.record import Record
-from vanbench.compare.show.tables import AXES, column, growth_of, render, scientific, table, with_error, write_tables
+from vanbench.compare.show.columns import scientific, with_error
+from vanbench.compare.show.tables import AXES, column, growth_of, render, table, write_tables
 from vanbench.exact import InputError
 from vanbench.exact.files import write_json
 

@@ -22,8 +22,9 @@ from vanbench.compare.show.tables import render, table
 from vanbench.compare.show.warned import grouped, marked, over_seeds
 from vanbench.exact import build, solve
 from vanbench.exact.warning import AccuracyWarning, RunWarning
-from vanbench.neural import checks, track
-from vanbench.neural.log import RunLog
+from vanbench.neural import track
+from vanbench.neural.run import checks
+from vanbench.neural.run.log import RunLog
 
 EPS = 2.2e-16
 QUICK = {"full_summation": False, "samples": 200, "dt": 0.1}
@@ -152,6 +153,7 @@ def test_exact_vectors_show_what_a_projection_takes() -> None:
     assert told(projection=0.55) == []  # half of 1.02, and five standard errors
     assert kinds(told(projection=-0.57)) == {"projection"}
     assert kinds(told(projection=np.nan, network=0.57)) == {"projection"}
+    assert kinds(told(projection=np.nan, network=np.nan, total=0.57)) == {"error"}  # as of imported values: not split
     assert told(quantity="density", scheme=0.5005, projection=0.4) == []  # from 0.5: nothing to follow
     assert kinds(told(quantity="density", scheme=0.7, projection=-0.2)) == {"projection"}
     assert told(quantity="activity", projection=9.0) == []  # where it starts is not known

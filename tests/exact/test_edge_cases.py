@@ -169,3 +169,19 @@ def test_leading_vectors_at_large_fields():
     want = vectors[:, -1] ** 2
     assert found.theta == pytest.approx(values[-1], abs=1e-13)
     assert found.layout.to_states(found.stationary) == pytest.approx(want, abs=1e-14)
+
+
+@pytest.mark.parametrize(("name", "method"), [("fa", "auto"), ("fa", "lanczos"), ("asep", "krylov"), ("tfim", "auto")])
+def test_a_time_step_that_nothing_takes_is_refused(name, method):
+    with pytest.raises(InputError, match="dt is a step of"):
+        solve(build(name, (3,)), 0.0, 1.0, ["ln_Z"], dt=0.1, method=method)
+
+
+def test_trained_parameters_beside_another_start_are_refused():
+    given = {
+        "name": "a", "system": "fa", "shapes": [(4,)], "s": [0.1], "times": [1.0],
+        "start_from": "net.pt", "params": {"initial": "up"},
+    }  # fmt: skip
+    with pytest.raises(InputError, match="both say where the run begins"):
+        checked(Task, given, "task")
+    assert checked(Task, {**given, "params": {}}, "task").start_from == "net.pt"

@@ -106,3 +106,17 @@ def test_a_phase_that_bonds_have_cut_is_told(monkeypatch):
     assert rows[0].bound == pytest.approx(5, abs=0.1)
     assert "take a larger bond" in rows[0].note
     assert (rows[1].bound, rows[1].note) == (1e-6, "")
+
+
+def test_days_of_steps_are_refused_before_any_work(monkeypatch):
+    """Rates of exp(30) allow steps of 1e-13."""
+    monkeypatch.setattr(Evolved, "measured", lambda *_: pytest.fail("work began"))
+    with pytest.raises(InputError, match="hours: take a smaller"):
+        solve(build("fa", (8,)), [0.1, -30.0], 1.0, ["ln_Z"], method="mps")
+
+
+@pytest.mark.parametrize(("bond", "missed"), [(2, True), (16, False)])
+def test_a_bond_below_the_tolerance_says_so(bond, missed):
+    frame = solve(build("fa", (8,)), 0.3, 2.0, ["ln_Z"], method="mps", bond=bond)
+    assert ("above what the tolerance allows" in (frame.note[0] or "")) is missed
+    assert (frame.bound[0] > 8e-5 * max(abs(frame.value[0]), 0.1)) is np.bool_(missed)

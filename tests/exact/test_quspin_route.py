@@ -13,7 +13,7 @@ from vanbench.exact import InputError, System, build, jumps, solve
 from vanbench.exact.sparse.generator import generator
 
 pytest.importorskip("quspin")
-from vanbench.exact import quspin_route
+from vanbench.exact.sparse import quspin_route
 
 QUANTITIES = ("ln_Z", "activity", "susceptibility", "density", "density_profile", "instantaneous_activity")
 SYSTEMS = {

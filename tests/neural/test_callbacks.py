@@ -9,8 +9,8 @@ import pytest
 
 from vanbench.exact import InputError, build
 from vanbench.neural import track
-from vanbench.neural.callbacks import Moment, budget, progress, tensorboard
-from vanbench.neural.log import RunLog
+from vanbench.neural.run.callbacks import Moment, budget, progress, tensorboard
+from vanbench.neural.run.log import RunLog
 
 ROWS = [{"step": 1, "t": 0.1, "s": 0.5, "loss": 0.25}, {"step": 2, "t": 0.2, "s": 0.5, "loss": float("nan")}]
 
@@ -62,7 +62,7 @@ def test_a_sentence_ends_the_run_and_what_there_is_goes_on(tmp_path: Path) -> No
 def test_a_budget_counts_from_its_start_and_names_what_ran_out(monkeypatch: pytest.MonkeyPatch) -> None:
     now = {"monotonic": 5.0, "process_time": 1.0}
     for name in now:
-        monkeypatch.setattr(f"vanbench.neural.callbacks.time.{name}", lambda name=name: now[name])
+        monkeypatch.setattr(f"vanbench.neural.run.callbacks.time.{name}", lambda name=name: now[name])
     wall, processor = budget(seconds=3.0), budget(cpu_seconds=2.0)
     moment = Moment(RunLog([0.5], steps=7), 9)
     now.update(monotonic=8.0, process_time=3.0)

@@ -96,7 +96,7 @@ class Killed(Exception):
 @pytest.mark.parametrize("tracker", SAMPLED)
 def test_a_killed_run_goes_on_with_the_same_numbers(tracker, tmp_path, monkeypatch):
     """To rounding: sums on CUDA are added in no fixed order."""
-    monkeypatch.setattr("vanbench.neural.callbacks.CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr("vanbench.neural.run.callbacks.CHECKPOINT_SECONDS", 0.0)
 
     def go(folder, resume=False, callbacks=()):
         return track(

@@ -7,7 +7,7 @@ import torch
 
 from vanbench.exact import build, solve
 from vanbench.neural import track
-from vanbench.neural.defect import distance, of_mean
+from vanbench.neural.run.defect import distance, of_mean
 
 BAD = {  # network, tracker, options, system, s, t, and what makes the error
     "a product network": ("bernoulli", "tdvp", {}, ("east", (3, 3), {}), 0.3, 10.0),

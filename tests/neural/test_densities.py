@@ -16,7 +16,7 @@ from vanbench.compare.conform.contract import conform
 from vanbench.compare.learn.ising.equilibrium import compare
 from vanbench.exact import InputError, build, solve
 from vanbench.neural import Autoregressive, Ensemble, track, wrap
-from vanbench.neural.probe import perturb
+from vanbench.neural.outside.probe import perturb
 from vanbench.neural.tables import configurations
 
 # the smallest numbers with which every step is gone through; s = 0 for l1

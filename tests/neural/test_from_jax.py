@@ -14,7 +14,7 @@ import torch
 
 from vanbench.exact import InputError, build, solve
 from vanbench.neural import Ensemble, track, wrap
-from vanbench.neural.probe import perturb
+from vanbench.neural.outside.probe import perturb
 from vanbench.neural.tables import configurations
 
 NETWORKS = ["Function", "Recurrent", "Nnx", "Equinox", "Dense"]

@@ -13,8 +13,8 @@ from vanbench.exact.trajectories.guide import Guide, connected, flat, velocity
 from vanbench.exact.trajectories.jumptables import advance, compile_moves, draw_starts
 from vanbench.neural import Ensemble, track
 from vanbench.neural import build as network
-from vanbench.neural.checks import of_step
-from vanbench.neural.log import RunLog
+from vanbench.neural.run.checks import of_step
+from vanbench.neural.run.log import RunLog
 from vanbench.neural.trackers import Problem
 from vanbench.neural.trackers.walkers.guided_clones import GuidedClones
 

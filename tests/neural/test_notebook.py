@@ -8,7 +8,8 @@ from types import ModuleType, SimpleNamespace
 import pytest
 
 from vanbench.exact import build
-from vanbench.neural import notebook, track
+from vanbench.neural import track
+from vanbench.neural.run import notebook
 
 
 class Handle:

@@ -6,7 +6,7 @@ import pytest
 
 from vanbench.exact import build
 from vanbench.neural import track
-from vanbench.neural.callbacks import Moment
+from vanbench.neural.run.callbacks import Moment
 from vanbench.neural.trackers import TRACKERS
 
 SYMMETRISED = {"picture": "symmetrised"}
@@ -58,7 +58,7 @@ def test_a_killed_run_resumed_gives_the_same_numbers(case, tmp_path, monkeypatch
         "target": {"limit": "steady"}.get(target[0], target[0]) if target else "time",
     }  # fmt: skip
     whole = track(system, **arguments)
-    monkeypatch.setattr("vanbench.neural.callbacks.CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr("vanbench.neural.run.callbacks.CHECKPOINT_SECONDS", 0.0)
 
     def killed(moment: Moment) -> None:
         if moment.log.steps == last:

@@ -20,18 +20,18 @@ from vanbench.exact.matrixfree.quadrature import Tridiagonal, continuous, euler
 from vanbench.exact.quantum import trajectories
 from vanbench.exact.trajectories import cloning
 from vanbench.neural import build as network
-from vanbench.neural.estimators import (
+from vanbench.neural.learning import hamiltonian, likelihood
+from vanbench.neural.learning.mixture import Draws
+from vanbench.neural.quantum import Outcomes
+from vanbench.neural.run.estimators import (
     Increment,
     covariance_of_means,
     from_growth,
     from_loss,
     from_weights,
 )
-from vanbench.neural.learning import hamiltonian, likelihood
-from vanbench.neural.learning.mixture import Draws
-from vanbench.neural.log import RunLog
-from vanbench.neural.quantum import Outcomes
-from vanbench.neural.runner import _mean
+from vanbench.neural.run.log import RunLog
+from vanbench.neural.run.runner import _mean
 from vanbench.neural.trackers import Step
 from vanbench.neural.trackers.proposal import Batch
 from vanbench.neural.trackers.tangent.limit import Recent, extrapolated

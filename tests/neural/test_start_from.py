@@ -70,8 +70,8 @@ def test_the_command_says_which_file_it_was(state, tmp_path, monkeypatch, capsys
     monkeypatch.chdir(tmp_path)
     words = "track voter --shape 3 --s 0.2 --times 0.2 --arch-option hidden=6 --tracker tdvp --out out -q"
     assert run(*words.split(), "--start-from", "net.pt") == 0
-    assert run(*words.split()) == 0  # another run: it is not taken for the same
-    assert len(list((tmp_path / "out" / "records").rglob("*.json"))) == 2
+    assert run(*words.split()) == 2  # another run: it is not taken for the same
+    assert "holds the checkpoint of another run" in capsys.readouterr().err
     net = network("made", (3,), **OPTIONS)
     torch.save(net.state_dict(), "net.pt")
     assert run(*words.split(), "--start-from", "net.pt") == 2

@@ -16,7 +16,7 @@ from vanbench.exact.sparse.propagate import evolve
 from vanbench.neural import architectures, track
 from vanbench.neural.autoregressive import Autoregressive, Collapsed
 from vanbench.neural.backend.checkpoint import ARRAYS
-from vanbench.neural.fields import Fields
+from vanbench.neural.run.fields import Fields
 from vanbench.neural.trackers import Diverged, Problem, saved
 
 torch.set_num_threads(1)

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from vanbench.exact import InputError, build
 from vanbench.exact.registry import PluginWarning
 from vanbench.neural import ARCHITECTURES, Autoregressive, Ensemble, track, wrap
-from vanbench.neural.copies import duplicate, lost
-from vanbench.neural.probe import order_of, perturb, shifted
+from vanbench.neural.outside.copies import duplicate, lost
+from vanbench.neural.outside.probe import order_of, perturb, shifted
 from vanbench.neural.trackers.tangent.regression import scores
 
 # the smallest numbers with which every step is gone through

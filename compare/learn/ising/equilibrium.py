@@ -16,8 +16,10 @@ from vanbench.compare.declare.task import Architecture
 from vanbench.exact import InputError
 from vanbench.exact.ising import solve
 from vanbench.exact.ising.lattice import abs_magnetization, check_couplings, check_temperatures, energy, sides
+from vanbench.exact.warning import RunWarning
 from vanbench.neural import architectures
 from vanbench.neural.learning.free_energy import Minimum, Schedule, minimise
+from vanbench.neural.run.checks import few_effective
 
 QUANTITIES = ("free_energy", "energy", "abs_magnetization")
 REWEIGHTED = "free_energy_reweighted"
@@ -46,7 +48,9 @@ def compare(
     ts = check_temperatures(temperatures).tolist()
     if seeds < 1:
         raise InputError("at least one seed is needed.")
-    make = {one.label: partial(architectures.build, one.name, shape, 2, **one.options) for one in networks}
+    make = {
+        network.label: partial(architectures.build, network.name, shape, 2, **network.options) for network in networks
+    }
     for net in make.values():
         architectures.check_dtype(net(), "float64")
     exact = solve(shape, ts, **given, quantities=QUANTITIES, seed=seed)
@@ -64,6 +68,20 @@ def compare(
                 cost = {"effective": minimum.effective, "cpu_s": time.process_time() - began}
                 rows += [{**head, **row, **cost} for row in _rows(minimum, known, shape, given)]
     return pd.DataFrame(rows)
+
+
+def warned(table: pd.DataFrame) -> tuple[pd.DataFrame, list[RunWarning]]:
+    """``table`` of ``compare`` with a column ``warning``, and its warnings: where few samples carry the weight."""
+    told: dict[tuple, RunWarning] = {}
+    for row in table.itertuples():
+        if text := few_effective(row.effective):
+            key = row.network, row.T, row.seed
+            told[key] = RunWarning("ess", f"{row.network}, T = {row.T:g}, seed {row.seed}: {text}")
+    if not told:
+        return table, []
+    rows = table[["network", "T", "seed"]].itertuples(index=False, name=None)
+    cells = [f"{told[key].kind}: {told[key].sentence}" if key in told else "" for key in rows]
+    return table.assign(warning=cells), list(told.values())
 
 
 def _rows(

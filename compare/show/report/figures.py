@@ -37,6 +37,14 @@ def task_panels(rows: pd.DataFrame, networks: Sequence[str], key: str) -> Iterat
             number += 1
 
 
+def size_panel(rows: pd.DataFrame, networks: Sequence[str], quantity: str, title: str, key: str) -> Panel:
+    """The error of ``quantity`` over size, of every network, at the last time and one s."""
+    with style():
+        where = f"t = {rows.t.max():g}, s = {rows.s.iloc[0]:g}"
+        _, figure, caption = over_size(rows.sort_values("n_sites"), networks, quantity, where)
+        return Panel(title, inline(figure, key), caption)
+
+
 def _curves(rows: pd.DataFrame, networks: Sequence[str]) -> Iterator[tuple[str, Any, str]]:
     """ln Z of a few shapes, absolutely and against continuous time; every other quantity of the largest shape."""
     for quantity in in_order(rows.quantity):

@@ -80,7 +80,7 @@ def render(folder: Path, stored: Sequence[tuple[Path, Record]], out: Path) -> st
         "title": _title(folder),
         "counts": _counts(summary, stored),
         "verdict": verdict(summary, [record for _, record in stored], missing.sentence(folder, [r for _, r in stored])),
-        "marks": _marks(networks, networks),
+        "marks": marks_of(networks, networks),
         "last": _capped(error_table(last, _links(named, address))),
         "every": _capped(error_table(scalar)) if len(scalar) > len(last) else None,
         "growth": growth_table(summary),
@@ -91,7 +91,7 @@ def render(folder: Path, stored: Sequence[tuple[Path, Record]], out: Path) -> st
         "runs": _capped(run_table(named, address)),
         "most_rows": MOST_ROWS,
     }
-    return _environment().get_template("report.html").render(content)
+    return environment().get_template("report.html").render(content)
 
 
 def _links(named: Sequence[Named], address: Callable[[Path], str]) -> dict[tuple, tuple[tuple[str, str], ...]]:
@@ -119,13 +119,13 @@ def _section(number: int, name: str, rows: pd.DataFrame, record: Record, network
     question = f"{record.system}, {params}; shapes {shapes}; {tilt} tilted by s; tracker {tracker}"
     panels = list(task_panels(rows, networks, f"f{number}"))
     drawn = "".join(panel.svg for panel in panels)
-    marks = _marks(networks, set(rows.architecture))
+    marks = marks_of(networks, set(rows.architecture))
     parts = [mark for mark in PART_MARKS if f"var(--part-{mark[1]})" in drawn]
     config = json.dumps(held, indent=2, ensure_ascii=False)
     return Section(f"task-{number}", name, question, config, panels, marks, parts)
 
 
-def _marks(networks: Sequence[str], shown: Collection[str]) -> list[Mark]:
+def marks_of(networks: Sequence[str], shown: Collection[str]) -> list[Mark]:
     """Of those ``shown``; their place among all ``networks`` gives the glyph and the colour."""
     n = len(GLYPHS)
     return [(GLYPHS[k % n], k % n, name) for k, name in enumerate(networks) if name in shown]
@@ -150,9 +150,11 @@ def _capped(table: Table | None) -> Table | None:
     return table and replace(table, rows=table.rows[:MOST_ROWS])
 
 
-def _environment() -> jinja2.Environment:
+def environment(folder: Path | None = None) -> jinja2.Environment:
+    """The templates of the report, before those in ``folder``."""
+    own = jinja2.PackageLoader("vanbench.compare.show", "templates")
     return jinja2.Environment(
-        loader=jinja2.PackageLoader("vanbench.compare.show", "templates"),
+        loader=own if folder is None else jinja2.ChoiceLoader([jinja2.FileSystemLoader(folder), own]),
         autoescape=True,
         finalize=lambda value: visible(value) if type(value) is str else value,  # drawings are markup
         undefined=jinja2.StrictUndefined,

@@ -20,7 +20,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from vanbench.compare.judge.errors import PARTS
 
 INK, MUTED = "#0a0b0c", "#0a0b0d"
-SERIES = tuple(f"#0a0b{k:02x}" for k in range(16, 24))
+SERIES = tuple(f"#0a0b{k:02x}" for k in range(16, 26))
 PART_COLOURS = {name: f"#0a0b{k:02x}" for k, name in enumerate(("error", *PARTS), 32)}
 ROLES = {
     INK: "var(--ink)",
@@ -28,8 +28,8 @@ ROLES = {
     **{colour: f"var(--series-{k})" for k, colour in enumerate(SERIES)},
     **{colour: f"var(--part-{name})" for name, colour in PART_COLOURS.items()},
 }
-MARKERS = "osD^vPX*"
-GLYPHS = "○□◇△▽✚✖☆"  # the markers in the page's legends
+MARKERS = "osD^vPX*<>"
+GLYPHS = "○□◇△▽✚✖☆◁▷"  # the markers in the page's legends
 RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 FEW_DECADES = 60.0  # high over low, below which an axis has fewer than two decades to label
 WIDTH, HEIGHT = 4.3, 3.0  # inches; about a phone's width at a readable size of text
@@ -40,6 +40,7 @@ STYLE: dict[str, Any] = {
     "axes.titlesize": 10,
     "axes.grid": True,
     "axes.axisbelow": True,
+    "axes.formatter.useoffset": False,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "grid.color": MUTED,
@@ -73,7 +74,7 @@ def axes(height: float = HEIGHT) -> tuple[Figure, Any]:
 
 
 def series(index: int) -> dict[str, Any]:
-    """Colour and marker of the network at ``index``, repeating after eight; hollow, so that none hides another."""
+    """Colour and marker of the network at ``index``, repeating after ten; hollow, so that none hides another."""
     return {"color": SERIES[index % len(SERIES)], "marker": MARKERS[index % len(MARKERS)], "mfc": "none"}
 
 
@@ -93,12 +94,23 @@ def inline(figure: Figure, key: str) -> Markup:
 
 
 def decades(axis: Any) -> None:
-    """Ticks of a logarithmic axis at its decades; at 1, 2 and 5 times them where there are too few."""
+    """Ticks of a logarithmic axis at its decades; at 1, 2 and 5 times them where there are too few, of which the axis
+    is made to reach two."""
     low, high = axis.get_view_interval()
     few = high / low < FEW_DECADES
+    if few:
+        low, high = _below(low), 1 / _below(1 / high)
+        axis.axes.set(**{f"{axis.axis_name}lim": (low, high)})
     axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if few else (1.0,), numticks=6))
     axis.set_major_formatter(FuncFormatter(_power))
     axis.set_minor_formatter(NullFormatter())
+
+
+def _below(value: float) -> float:
+    """The largest of 1, 2 and 5 times a power of ten that is not above ``value``; of ``1 / value``, it is the inverse
+    of the smallest one that is not below."""
+    power = 10.0 ** math.floor(math.log10(value) + 1e-9)
+    return power * max(factor for factor in (1, 2, 5) if factor * power <= value * (1 + 1e-9))
 
 
 def _power(value: float, position: int) -> str:
@@ -106,5 +118,5 @@ def _power(value: float, position: int) -> str:
     if 0.0099 < value < 1001:
         return f"{value:g}"
     exponent = math.floor(math.log10(value) + 1e-9)
-    factor = round(value / 10.0**exponent)
-    return (f"{factor}×" if factor != 1 else "") + "10" + str(exponent).translate(RAISED)
+    factor = f"{value / 10.0**exponent:g}"
+    return (f"{factor}×" if factor != "1" else "") + "10" + str(exponent).translate(RAISED)

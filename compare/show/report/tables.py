@@ -11,14 +11,14 @@ from typing import Any
 import pandas as pd
 
 from vanbench.compare.declare.parse import shape_text
-from vanbench.compare.judge.errors import PARTS
 from vanbench.compare.judge.growth import laws
 from vanbench.compare.run.record import Record
-from vanbench.compare.show.tables import at_most, scientific, with_error
+from vanbench.compare.show import columns
+from vanbench.compare.show.columns import COLUMNS, MISSING, scientific
+from vanbench.compare.show.tables import telling
 from vanbench.compare.show.warned import marked
 from vanbench.exact.definitions.quantity import AXES
 
-MISSING = "–"
 SETTINGS = ("site", "s", "t", "seeds", "sizes")
 LAWS = {"power": "A N^b", "exponential": "A exp(b N)"}
 
@@ -60,32 +60,12 @@ class Column:
 def error_table(rows: pd.DataFrame, links: dict[tuple, tuple[tuple[str, str], ...]] | None = None) -> Table:
     """One line a case of ``collect.summarise``; columns in which no case has anything are left out."""
     given = links or {}
-    columns = [
-        _name("task", "task", "the physical question"),
-        _name("network", "architecture", "the architecture and its options"),
-        _name("tracker", "tracker", "how it was trained"),
-        _name("quantity", "quantity", "what was estimated"),
-        Column("shape", "lattice lengths", lambda r: Cell(str(r["shape"]), r["n_sites"]), setting=True),
-        _plain("site", "site", AXES["site"]),
-        _plain("distance", "distance", AXES["distance"]),
-        _plain("s", "s", AXES["s"]),
-        _plain("t", "t", AXES["t"]),
-        _plain("seeds", "seeds", "runs that differ in the seed alone"),
-        Column("error", "the total against continuous time; relative where the quantity is", _error),
-        *(_part("network part" if name == "network" else name, name, part.meaning) for name, part in PARTS.items()),
-        _part("error/site", "error_per_site", "|ln Z − exact| / N"),
-        Column("value", "mean over seeds ± standard error", lambda r: _pair(r, "value", with_error)),
-        _plain("exact", "exact", "the reference in continuous time"),
-        _name("reference", "source", "what the exact value is from"),
-        _part("ref. error", "uncertainty", "of the reference; an error below it reads ≤"),
-        _plain("ESS", "ess", "effective sample size, as a fraction of the samples"),
-        _plain("CPU (s)", "cpu_s", "of one run"),
-        _plain("parameters", "parameters", "of the network"),
-        Column("warning", "the sentence stands below", lambda r: Cell(r["mark"]), numeric=False),
-        Column("records", "one for each seed", lambda r: Cell("", None, given.get(case(r), ())), numeric=False),
-    ]
     marks, below = marked(list(rows["warning"]) if "warning" in rows else [""] * len(rows))
-    return replace(_table(columns, rows.assign(mark=marks).to_dict("records")), below=tuple(below))
+    rows = rows.assign(mark=marks)
+    told = telling(rows)
+    own = [_as_everywhere(column) for column in COLUMNS.values() if column.setting or column.name in told]
+    own.append(Column("records", "one for each seed", lambda r: Cell("", None, given.get(case(r), ())), numeric=False))
+    return replace(_table(own, rows.to_dict("records")), below=tuple(below))
 
 
 def distance_table(named: Sequence[tuple[str, Record]]) -> Table | None:
@@ -207,9 +187,20 @@ def _part(heading: str, field: str, hint: str) -> Column:
     return Column(heading, hint, lambda r: _pair(r, field, scientific))
 
 
-def _error(row: dict[str, Any]) -> Cell:
-    limit = at_most(row) if "uncertainty" in row else math.nan
-    return Cell(f"≤ {limit:.1e}", limit) if math.isfinite(limit) else _pair(row, "error", scientific)
+def _as_everywhere(column: columns.Column) -> Column:
+    """The column that all forms of the table have, with the number by which a browser sorts it."""
+
+    def cell(row: dict[str, Any]) -> Cell:
+        shown = columns.text(column.name, row)
+        if column.kind == "text":
+            return Cell(
+                shown if column.name == "mark" else shown or MISSING, row["n_sites"] if column.name == "shape" else None
+            )
+        if shown == MISSING:
+            return Cell(shown)
+        return Cell(shown, columns.at_most(row) if shown.startswith("≤") else float(row[column.name]))
+
+    return Column(column.heading, column.hint, cell, column.kind != "text", column.setting)
 
 
 def _number(value: Any) -> Cell:

@@ -15,6 +15,7 @@ from vanbench.compare.run.record import Record
 from vanbench.compare.show.report.tables import Cell, Table, commit_text
 from vanbench.compare.show.warned import marked
 from vanbench.exact.definitions.quantities import in_order, row_of
+from vanbench.exact.errors import counted
 
 LOW_ESS = 0.1  # of the samples; below it a few samples carry the estimate and its standard error with it
 
@@ -43,12 +44,12 @@ def verdict(summary: pd.DataFrame, stored: Sequence[Record], missing: str = "") 
     worst = cases.loc[cases[measure].idxmax()]
     name = row_of(quantity).heading
     within = size_text(worst[measure], measure, quantity)
-    many = "all" if len(cases) > 1 else "the"
+    many = f" in all {len(cases)} cases" if len(cases) > 1 else ""
     per_site = " per site" if measure == "error_per_site" else ""
-    headline = f"{name}{per_site} is within {within} of exact in {many} {_count(len(cases), 'case')}."
+    headline = f"{name}{per_site} is within {within} of exact{many}."
     facts = [
         ("worst", within, where(worst)),
-        ("median", size_text(cases[measure].median(), measure, quantity), f"of {_count(len(cases), 'case')}"),
+        ("median", size_text(cases[measure].median(), measure, quantity), f"of {counted(len(cases), 'case')}"),
     ]
     facts += _cause(cases)
     facts += _growth(summary[summary.quantity == quantity], measure)
@@ -88,7 +89,7 @@ def _cause(cases: pd.DataFrame) -> list[tuple[str, str, str]]:
         return []
     counts = names.value_counts()
     name, number = str(counts.index[0]), counts.iloc[0]
-    return [("mostly", name, f"the largest part in {number} of {_count(len(names), 'case')} – {PARTS[name].remedy}")]
+    return [("mostly", name, f"the largest part in {number} of {counted(len(names), 'case')} – {PARTS[name].remedy}")]
 
 
 def _growth(rows: pd.DataFrame, measure: str) -> list[tuple[str, str, str]]:
@@ -102,7 +103,7 @@ def _growth(rows: pd.DataFrame, measure: str) -> list[tuple[str, str, str]]:
     law = fastest.growth
     if law.grows is not True:
         return [
-            ("growth with N", "undecided", f"every 95 % interval of {_count(len(fitted), 'law')} holds zero or less")
+            ("growth with N", "undecided", f"every 95 % interval of {counted(len(fitted), 'law')} holds zero or less")
         ]
     detail = f"{fastest.architecture} on {fastest.task}, s = {fastest.s:g}; 95 %: {law.low:.2g} to {law.high:.2g}"
     return [("growth with N", f"∝ {law.form}", detail)]
@@ -148,22 +149,22 @@ def _size(error: float, measure: str, quantity: str) -> Cell:
 def _cautions(last: pd.DataFrame) -> Iterator[str]:
     without = last[last.exact.isna()]
     if len(without):
-        yield f"{_count(len(without), 'case')} of {len(last)} have no exact reference."
+        yield f"{counted(len(without), 'case')} of {len(last)} have no exact reference."
     lost = last[last.value.isna()]
     if len(lost):
-        yield f"{_count(len(lost), 'case')} of {len(last)} are not finite: the network diverged."
+        yield f"{counted(len(lost), 'case')} of {len(last)} are not finite: the network diverged."
     if last.ess.min() < LOW_ESS:
         worst = last.loc[last.ess.idxmin()]
         yield f"The effective sample size falls to {worst.ess:.2g} of the samples ({where(worst)}): trust it less."
     if (last.negative > 0).any():
-        yield f"{_count(int((last.negative > 0).sum()), 'case')} met negative targets: take a smaller time step there."
+        yield f"{counted(int((last.negative > 0).sum()), 'case')} met negative targets: take a smaller time step there."
     if (last.seeds < MIN_SEEDS).any():
         yield f"Some cases have fewer than {MIN_SEEDS} seeds: no standard error over seeds is given for them."
     for text in marked(list(last.warning) if "warning" in last else [])[1]:
         yield f"A warning {text}"
     noted = last.note.map(lambda notes: [part for part in str(notes).split("; ") if part]).explode().dropna()
     for note, number in noted.value_counts().items():
-        yield f"In {_count(number, 'case')}: {note}{'' if str(note).endswith('.') else '.'}"
+        yield f"In {counted(number, 'case')}: {note}{'' if str(note).endswith('.') else '.'}"
 
 
 def _origins(stored: Sequence[Record]) -> Iterator[str]:
@@ -172,7 +173,3 @@ def _origins(stored: Sequence[Record]) -> Iterator[str]:
         yield f"The records come from {len(commits)} states of the code: {', '.join(commits)}."
     if any(record.provenance.get("dirty") for record in stored):
         yield "Some records were made by code with changes that are in no commit (marked *)."
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -11,21 +11,14 @@ import typer
 
 from vanbench.compare.judge.errors import KEY
 from vanbench.compare.run.record import records
+from vanbench.compare.show import pages
+from vanbench.compare.show.escape import csv
 from vanbench.exact import InputError
 from vanbench.exact.files import write_text
 
 COVERED = 2.0  # estimates within which the truth is to lie, in 95 % of the values
 NEAR = 5.0  # the factor between an estimate and the root-mean-square distance over seeds, in 80 % of the settings
 ROUNDING = 1e-6  # distances below it are those of references
-HEAD = """# How far error estimates hold
-
-`vanbench run calibration --out RUNS && vanbench study calibration page RUNS` made this page and `runs.csv` beside it;
-a run that was cut off goes on where it stopped. An estimate knows no exact reference; a distance is to the exact vector
-in continuous time. Within: the share of values whose distance is at most 2 estimates. Near: the share of settings
-whose root-mean-square estimate is within a factor 5 of the root-mean-square distance over the seeds. Silent: values off
-by more than 5 estimates in runs without a warning. Rank: the rank correlation of the score with the distance of ln Z.
-
-"""
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 
@@ -42,10 +35,10 @@ def page(
 ) -> None:
     """Write ``runs.csv`` and ``README.md`` from the records of ``runs``."""
     values = collected(runs)
-    write_text(folder / "runs.csv", values.to_csv(index=False, float_format="%.6g"))
+    write_text(folder / "runs.csv", csv(values, float_format="%.6g"))
     rows = [_summary(task, group) for task, group in values.groupby("task")]
     rows.append(_summary("all", values))
-    write_text(folder / "README.md", HEAD + pd.DataFrame(rows).to_markdown(index=False) + "\n")
+    write_text(folder / "README.md", pages.page(__file__, "README.md.j2", rows=pd.DataFrame(rows)))
 
 
 def collected(runs: Path) -> pd.DataFrame:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from vanbench.compare.declare.parse import shape_text
 from vanbench.compare.run.record import Record, records
+from vanbench.compare.show.escape import csv
 from vanbench.exact import InputError
 from vanbench.exact.definitions.quantities import SPINS
 from vanbench.exact.files import write_text
@@ -27,10 +28,10 @@ def values(folders: Sequence[Path], references: Path) -> pd.DataFrame:
     ``exact`` of the 16-spin Ising ring is the mean over the quantum trajectories stored in ``references``. Raises
     ``InputError`` where there are no records.
     """
-    stored = [record for folder in folders for _, record in records(folder)]
+    stored = [record for folder in folders for _, record in records(folder) if set(SPINS) & set(record.task.quantities)]
     if not stored:
-        raise InputError("no records in " + ", ".join(str(folder) for folder in folders) + ".")
-    frame = pd.concat([_spins(r) for r in stored if set(SPINS) & set(r.task.quantities)], ignore_index=True)
+        raise InputError("no records of spins in " + ", ".join(str(folder) for folder in folders) + ".")
+    frame = pd.concat([_spins(record) for record in stored], ignore_index=True)
     return _with_trajectories(frame, references / TRAJECTORIES)
 
 
@@ -100,7 +101,7 @@ def stored(out: Path) -> pd.DataFrame:
 
 
 def write_csv(path: Path, frame: pd.DataFrame) -> Path:
-    write_text(path, frame.to_csv(index=False, float_format="%.7g"))
+    write_text(path, csv(frame, float_format="%.7g"))
     return path
 
 

@@ -9,6 +9,7 @@ from typing import Annotated
 import pandas as pd
 import typer
 
+from vanbench.compare.show.escape import markdown_cell
 from vanbench.compare.show.grid import Grid
 from vanbench.compare.show.pages import page
 from vanbench.compare.studies.luo2022 import collect, figures
@@ -128,7 +129,7 @@ def _table(table: pd.DataFrame) -> str:
 
 def _cell(name: str, value: object) -> str:
     if isinstance(value, str):
-        return value
+        return markdown_cell(value)
     if pd.isna(value):
         return "–"
     if name in ("to t", "samples", "seeds", "cpu_s"):

@@ -11,7 +11,7 @@ import torch
 
 from vanbench.exact import InputError
 from vanbench.exact.errors import unknown
-from vanbench.neural.asked import DTYPES
+from vanbench.neural.run.asked import DTYPES
 
 REPEATS = 5
 

@@ -25,6 +25,7 @@ import typer
 
 from vanbench.compare.declare import parse
 from vanbench.compare.show import canvas
+from vanbench.compare.show.escape import csv
 from vanbench.compare.show.grid import markdown
 from vanbench.compare.studies.tang2024 import bands, critical, exponents, phases, protocol, scaling, speed, voter
 from vanbench.compare.studies.tang2024.values import Curves, completed, curves, merged, runs, stored, table_of
@@ -47,7 +48,7 @@ def style(context: typer.Context) -> None:
 
 
 def _csv(frame: pd.DataFrame, path: Path, digits: int = 6) -> None:
-    write_text(path, frame.to_csv(index=False, float_format=f"%.{digits}g"))
+    write_text(path, csv(frame, float_format=f"%.{digits}g"))
 
 
 def _md(frame: pd.DataFrame, path: Path, digits: int = 3) -> None:

@@ -22,7 +22,7 @@ from vanbench.exact import InputError, build
 from vanbench.exact.statistics import fitted_line
 from vanbench.neural import Ensemble, trackers
 from vanbench.neural import build as network
-from vanbench.neural.asked import DTYPES
+from vanbench.neural.run.asked import DTYPES
 from vanbench.neural.trackers import Problem
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from vanbench.exact import InputError
 from vanbench.exact.statistics import effective_fraction, relative_weights
 from vanbench.neural.backend.adam import Moments
-from vanbench.neural.estimators import Increment, from_loss, from_weights
+from vanbench.neural.run.estimators import Increment, from_loss, from_weights
 from vanbench.neural.trackers.base import POSITIVE, Diverged, Observed, Problem, Step, Tracker, one_configuration
 from vanbench.neural.trackers.options import SUMMED, Numbers, option
 from vanbench.neural.trackers.projected.target import Average, Euler, averaged

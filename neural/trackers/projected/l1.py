@@ -33,7 +33,7 @@ from torch import Tensor
 from vanbench.exact import InputError
 from vanbench.neural.backend.adam import Moments
 from vanbench.neural.ensemble import Parameters
-from vanbench.neural.estimators import Increment
+from vanbench.neural.run.estimators import Increment
 from vanbench.neural.trackers.base import PLAIN, Observed, Problem, Step, Tracker, Variant
 from vanbench.neural.trackers.options import SUMMED, option
 from vanbench.neural.trackers.projected.residual import L1Fit, Residual, cooled, table

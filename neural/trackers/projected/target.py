@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from vanbench.neural.ensemble import Parameters
-from vanbench.neural.estimators import Increment, from_growth
+from vanbench.neural.run.estimators import Increment, from_growth
 from vanbench.neural.trackers.base import Problem
 
 CLAMP = 1e-300  # a negative (T p)(x) / p(x) becomes this, as published

@@ -20,7 +20,7 @@ from torch import Tensor
 from vanbench.exact import InputError
 from vanbench.exact.mps.state import MatrixProductState
 from vanbench.exact.warning import RunWarning
-from vanbench.neural.estimators import Increment
+from vanbench.neural.run.estimators import Increment
 from vanbench.neural.trackers.base import BALANCE, PAIRS, Observed, Problem, Step, Tracker, Variant
 from vanbench.neural.trackers.options import Numbers, option
 from vanbench.neural.trackers.subspace.networks import Networks

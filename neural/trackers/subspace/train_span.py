@@ -105,13 +105,13 @@ class Field(Saved):
         own = [_solve(self.elements[0], some) for some in chosen]
         return [own[0], _solve(self.elements[1], everything), *own[1:]]
 
-    def ln_z(self, one: Solved, k: int, t: float) -> float:
+    def ln_z(self, solved: Solved, k: int, t: float) -> float:
         """``ln Z_t`` from the ``k``-th state of the first flow."""
-        return self.growths[k] + float(np.logaddexp.reduce(one.exponents(k * self.flows, t - self.times[k])))
+        return self.growths[k] + float(np.logaddexp.reduce(solved.exponents(k * self.flows, t - self.times[k])))
 
     def changes(self, value: Callable[[Solved], float]) -> tuple[float, list[float]]:
         """A value, and what it changes by without parts: squares of these add up to that of its error."""
-        whole, shorter, last, *tilts = (value(one) for one in self.solved)
+        whole, shorter, last, *tilts = (value(solved) for solved in self.solved)
         seen = min(1.0, self.lost / max(self.missed, 1e-300))  # where little was cut, little more could be
         return whole, [
             (shorter - whole) * seen,
@@ -133,7 +133,7 @@ class TrainSpan:
 
     @property
     def sizes(self) -> list[int]:
-        return [len(one.states) for one in self.fields]
+        return [len(train.states) for train in self.fields]
 
     def taken(
         self, new: list[MatrixProductState], hamiltonians: list[LocalOperatorSum], moving: Collection[int]
@@ -157,14 +157,14 @@ class TrainSpan:
         k = self.first(t)
         later = [min(k + j, self._candidates(t) - 1) for j in range(1, LATER + 1)]
         gathered = []
-        for one in self.fields:
-            value, changes = one.changes(partial(one.ln_z, k=k, t=t))
-            gathered.append([value, *changes, *(one.ln_z(one.solved[0], j, t) - value for j in later)])
+        for train in self.fields:
+            value, changes = train.changes(partial(train.ln_z, k=k, t=t))
+            gathered.append([value, *changes, *(train.ln_z(train.solved[0], j, t) - value for j in later)])
         return _apart(gathered)
 
     def top(self) -> tuple[Tensor, Tensor]:
         """The largest Ritz value of each field, likewise."""
-        gathered = [one.changes(lambda solved: float(solved.values[-1])) for one in self.fields]
+        gathered = [train.changes(lambda solved: float(solved.values[-1])) for train in self.fields]
         return _apart([[value, *changes] for value, changes in gathered])
 
     def first(self, t: float) -> int:
@@ -173,25 +173,25 @@ class TrainSpan:
         Where none do, that which they agree with best. The same for all fields, whose differences are asked for.
         """
         last = self._candidates(t)
-        gathered = np.array([[one.ln_z(one.solved[0], k, t) for k in range(last)] for one in self.fields])
+        gathered = np.array([[train.ln_z(train.solved[0], k, t) for k in range(last)] for train in self.fields])
         apart = np.array([np.abs(gathered[:, k + 1 : k + 1 + LATER] - gathered[:, [k]]).max() for k in range(last - 1)])
         near = apart <= AGREED * np.abs(gathered).max()
         return int(near.argmax() if near.any() else apart.argmin()) if last > 1 else 0
 
     def _candidates(self, t: float) -> int:
         """How many states of the first flow are not beyond ``t``."""
-        return max(1, min(int(np.searchsorted(one.times, t, side="right")) for one in self.fields))
+        return max(1, min(int(np.searchsorted(train.times, t, side="right")) for train in self.fields))
 
     def drawn(self, t: float, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """``n`` configurations of all trains ``(R, n, n_sites)``, and their weights in ``|exp(t H / 2) v|^2``."""
         gathered, weights, k = [], [], self.first(t)
-        for one in self.fields:
-            states, solved = one.states, one.solved[0]
+        for train in self.fields:
+            states, solved = train.states, train.solved[0]
             each = -(-n // len(states))
             x = torch.cat([draw(state, each, generator) for state in states])
             x = x[torch.randperm(len(x), generator=on_cpu(generator))[:n]]
             amplitudes = np.array([state.amplitudes(x.numpy()) for state in states])
-            grown = solved.coefficients(k * one.flows, t - one.times[k])
+            grown = solved.coefficients(k * train.flows, t - train.times[k])
             square = (grown @ amplitudes) ** 2 / (amplitudes**2).sum(0)
             gathered.append(x)
             weights.append(torch.from_numpy(square / square.sum()))

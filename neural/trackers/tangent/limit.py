@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from vanbench.neural.estimators import Increment
+from vanbench.neural.run.estimators import Increment
 from vanbench.neural.trackers.base import Step
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from vanbench.exact.statistics import effective_fraction
-from vanbench.neural.estimators import Increment, covariance_of_means
+from vanbench.neural.run.estimators import Increment, covariance_of_means
 from vanbench.neural.trackers.base import Problem, Step, Variant
 from vanbench.neural.trackers.options import option
 from vanbench.neural.trackers.proposal import Batch

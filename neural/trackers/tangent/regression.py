@@ -18,7 +18,7 @@ from torch.func import functional_call, vmap
 
 from vanbench.neural.backend.distributed import mine, size, total, whole
 from vanbench.neural.ensemble import Ensemble
-from vanbench.neural.estimators import Increment, covariance_of_means
+from vanbench.neural.run.estimators import Increment, covariance_of_means
 from vanbench.neural.trackers.base import Diverged
 from vanbench.neural.trackers.proposal import Batch
 

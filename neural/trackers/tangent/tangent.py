@@ -11,7 +11,7 @@ from torch import Tensor
 from vanbench.exact.statistics import effective_fraction
 from vanbench.exact.warning import RunWarning
 from vanbench.neural.ensemble import Parameters
-from vanbench.neural.estimators import Increment
+from vanbench.neural.run.estimators import Increment
 from vanbench.neural.trackers.base import Diverged, Observed, Problem, Step, Tracker
 from vanbench.neural.trackers.options import SUMMED, Numbers, option
 from vanbench.neural.trackers.proposal import Batch, draw

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from vanbench.exact.warning import RunWarning
 from vanbench.neural.ensemble import Parameters
-from vanbench.neural.estimators import Increment, covariance_of_means
+from vanbench.neural.run.estimators import Increment, covariance_of_means
 from vanbench.neural.trackers.base import BALANCE, Diverged, Problem, Step, Variant
 from vanbench.neural.trackers.options import option
 from vanbench.neural.trackers.proposal import Batch

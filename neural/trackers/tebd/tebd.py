@@ -24,7 +24,7 @@ from vanbench.exact.mps.evolution import Evolution
 from vanbench.exact.mps.state import MatrixProductState
 from vanbench.exact.warning import RunWarning
 from vanbench.neural.architectures.matrix_product import MatrixProduct
-from vanbench.neural.estimators import Increment
+from vanbench.neural.run.estimators import Increment
 from vanbench.neural.trackers.base import BALANCE, PAIRS, Diverged, Observed, Problem, Step, Tracker, Variant
 from vanbench.neural.trackers.options import option
 from vanbench.neural.trackers.tebd.sampling import draw
@@ -116,7 +116,7 @@ class TEBD(Tracker[Vectors]):
 
     def observe(self, problem: Problem, state: Vectors) -> Observed:
         if self.picture == "symmetrised":
-            drawn = [draw(one, self.measure, problem.generator) for one in state.states]
+            drawn = [draw(psi, self.measure, problem.generator) for psi in state.states]
             return Observed(torch.stack(drawn).to(problem.ensemble.device))
         return problem.everything() if self.full_summation else Observed(problem.sample(self.measure))
 

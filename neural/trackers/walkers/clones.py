@@ -16,7 +16,7 @@ from vanbench.exact import InputError
 from vanbench.exact.statistics import effective_fraction, relative_weights, systematic_sample
 from vanbench.exact.trajectories.cloning import even_out
 from vanbench.exact.trajectories.jumptables import JumpTables, advance, compile_moves, draw_starts
-from vanbench.neural.estimators import Increment, covariance_of_means
+from vanbench.neural.run.estimators import Increment, covariance_of_means
 from vanbench.neural.trackers.base import POSITIVE, Observed, Problem, Step, Tracker, Variant
 from vanbench.neural.trackers.options import option
 

@@ -26,7 +26,7 @@ from vanbench.exact.statistics import effective_fraction, relative_weights, syst
 from vanbench.exact.trajectories.cloning import even_out
 from vanbench.exact.trajectories.guide import Clusters, Guide, connected, flat, velocity
 from vanbench.exact.trajectories.jumptables import JumpTables, advance, compile_moves
-from vanbench.neural.estimators import Increment, covariance_of_means
+from vanbench.neural.run.estimators import Increment, covariance_of_means
 from vanbench.neural.trackers.base import BALANCE, Observed, Problem, Step, Tracker, Variant
 from vanbench.neural.trackers.options import option
 from vanbench.neural.trackers.proposal import draw

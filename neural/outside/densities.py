@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from vanbench.exact import InputError
 from vanbench.neural.autoregressive import FLOOR, Autoregressive, integers
-from vanbench.neural.wrapped import Wrapped, first_line
+from vanbench.neural.outside.wrapped import Wrapped, first_line
 
 TRIED = 64  # configurations drawn where a network is made
 

@@ -12,7 +12,7 @@ from vanbench.exact.definitions.quantities import TRACK_DEFAULT, asked, kind_of
 from vanbench.exact.definitions.quantity import NETWORKS
 from vanbench.exact.errors import unknown
 from vanbench.neural import quantum, trackers
-from vanbench.neural.log import RunLog
+from vanbench.neural.run.log import RunLog
 
 DTYPES = {"float64": torch.float64, "float32": torch.float32}
 MOST_STEPS = 1e8  # a week of the fastest ones

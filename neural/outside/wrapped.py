@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from vanbench.exact import InputError
-from vanbench.neural import probe
 from vanbench.neural.autoregressive import Autoregressive
-from vanbench.neural.forms import Form
-from vanbench.neural.from_jax import FromJax, is_jax
+from vanbench.neural.outside import probe
+from vanbench.neural.outside.forms import Form
+from vanbench.neural.outside.from_jax import FromJax, is_jax
 
 NORMALISERS = (nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm)
 FLOATS = {"float64": torch.float64, "float32": torch.float32}

@@ -74,10 +74,10 @@ class Defects:
         self.parts.append(Part(t, x.astype(np.int8), log_weight, defect))
         while sum(part.x.shape[1] for part in self.parts) > KEPT and self.parts[0].x.shape[1] >= 2 * FEWEST:
             self.parts = [
-                Part(one.t, one.x[:, ::2], one.log_weight[:, ::2], one.defect[:, ::2])
-                if one.x.shape[1] >= 2 * FEWEST
-                else one
-                for one in self.parts
+                Part(part.t, part.x[:, ::2], part.log_weight[:, ::2], part.defect[:, ::2])
+                if part.x.shape[1] >= 2 * FEWEST
+                else part
+                for part in self.parts
             ]
 
     @torch.no_grad()
@@ -145,7 +145,7 @@ class Defects:
         return {"parts": held, "length": torch.as_tensor(self.length), "steps": self.steps}
 
     def load(self, stored: dict[str, Any]) -> None:
-        self.parts = [Part(one[0], *(value.numpy() for value in one[1:])) for one in stored["parts"]]
+        self.parts = [Part(entry[0], *(value.numpy() for value in entry[1:])) for entry in stored["parts"]]
         self.length, self.steps = stored["length"].numpy(), stored["steps"]
 
 
@@ -170,9 +170,9 @@ def of_mean(carried: list[Carried], values: list[np.ndarray]) -> np.ndarray:
     """The distance of means over the distribution at the end of ``values``, each ``(m,)`` or ``(m, n_sites)``, at
     where the walkers ended."""
     shifts = []
-    for one, here in zip(carried, values):
-        mean = one.weight @ here
-        shifts.append((one.shift * (here - mean).T).T)
+    for part, here in zip(carried, values):
+        mean = part.weight @ here
+        shifts.append((part.shift * (here - mean).T).T)
     columns = zip(*(part.reshape(len(part), -1).T for part in shifts))
     return np.array([distance(list(column)) for column in columns])
 

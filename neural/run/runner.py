@@ -22,18 +22,19 @@ from vanbench.exact.definitions.quantities import evolved, kind_of, middle
 from vanbench.exact.definitions.quantity import NETWORKS, Quantity
 from vanbench.exact.files import require_writable, write_text
 from vanbench.exact.warning import AccuracyWarning, RunWarning
-from vanbench.neural import architectures, checks, notebook, quantum, trackers
-from vanbench.neural.asked import DTYPES, check, check_times, names, numbers
+from vanbench.neural import architectures, quantum, trackers
 from vanbench.neural.autoregressive import FLOOR, Autoregressive, Collapsed
 from vanbench.neural.backend import checkpoint, distributed
 from vanbench.neural.backend import weights as trained
-from vanbench.neural.callbacks import Callback, Checkpoint, Moment
-from vanbench.neural.defect import Carried, Defects, distance, of_mean
 from vanbench.neural.ensemble import Ensemble, Parameters
-from vanbench.neural.fields import Fields
-from vanbench.neural.log import Row, RunLog
-from vanbench.neural.opening import opening
-from vanbench.neural.result import Track
+from vanbench.neural.run import checks, notebook
+from vanbench.neural.run.asked import DTYPES, check, check_times, names, numbers
+from vanbench.neural.run.callbacks import Callback, Checkpoint, Moment
+from vanbench.neural.run.defect import Carried, Defects, distance, of_mean
+from vanbench.neural.run.fields import Fields
+from vanbench.neural.run.log import Row, RunLog
+from vanbench.neural.run.opening import opening
+from vanbench.neural.run.result import Track
 from vanbench.neural.trackers import auto
 from vanbench.neural.trackers.base import Problem, few_states
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from vanbench.exact.errors import optional
 from vanbench.neural.backend import checkpoint
-from vanbench.neural.log import Row, RunLog
+from vanbench.neural.run.log import Row, RunLog
 
 CHECKPOINT_SECONDS = 20.0
 PLACES = ("step", "t", "s")  # of a row of the log: where its figures belong

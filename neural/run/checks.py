@@ -8,7 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from vanbench.exact.warning import RunWarning
-from vanbench.neural.log import RunLog
+from vanbench.neural.run.log import RunLog
 from vanbench.neural.trackers import Step
 
 SIGMAS = 5.0  # standard errors: beyond it one normal number in 2 million, so that whole runs stay below 1 in 1000

@@ -18,11 +18,11 @@ from torch import nn
 from vanbench.exact import InputError
 from vanbench.exact.errors import unknown
 from vanbench.neural.autoregressive import Autoregressive
-from vanbench.neural.copies import duplicate
-from vanbench.neural.densities import Density
-from vanbench.neural.forms import CHANNELS, INPUTS, LAYOUTS, OUTPUTS, Form
-from vanbench.neural.from_jax import is_jax
-from vanbench.neural.wrapped import FLOATS, Wrapped
+from vanbench.neural.outside.copies import duplicate
+from vanbench.neural.outside.densities import Density
+from vanbench.neural.outside.forms import CHANNELS, INPUTS, LAYOUTS, OUTPUTS, Form
+from vanbench.neural.outside.from_jax import is_jax
+from vanbench.neural.outside.wrapped import FLOATS, Wrapped
 
 GIVEN = ("shape", "local_dim", "n_sites")  # what a factory may ask for by name
 

@@ -15,7 +15,7 @@ from vanbench.exact.definitions.quantity import COUNTED, QUANTUM
 from vanbench.exact.errors import optional, unknown
 from vanbench.exact.warning import RunWarning
 from vanbench.neural.autoregressive import Autoregressive
-from vanbench.neural.fields import Fields
+from vanbench.neural.run.fields import Fields
 from vanbench.neural.trackers.base import Problem, few_states
 
 ROUNDED = 9  # digits of a time: 0.30000000000000004 and 0.3 are one

@@ -7,7 +7,7 @@ import time
 from html import escape
 from typing import Any
 
-from vanbench.neural.callbacks import Callback, Moment
+from vanbench.neural.run.callbacks import Callback, Moment
 
 EVERY = 0.25  # s between two looks
 

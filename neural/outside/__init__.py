@@ -1,0 +1,1 @@
+"""Networks of other people: plain modules, densities, trained parameters, as networks of ours."""

@@ -1,0 +1,1 @@
+"""One run: networks in time, what is asked of them, their log, their warnings and the error of their values."""
