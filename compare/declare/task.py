@@ -38,6 +38,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, Strict, ValidationInfo, field_validator, model_validator
 
 from vanbench.compare.declare import parse
+from vanbench.compare.declare.blocks import merged, varied
 from vanbench.compare.declare.digests import derived_seed, digest
 from vanbench.compare.declare.model import Model, checked
 from vanbench.exact import InputError
@@ -356,7 +357,7 @@ def _declared(content: dict[str, Any], stem: str, what: str) -> Suite:
     tasks = content.get("tasks")
     if not isinstance(defaults, dict) or not isinstance(tasks, list) or not all(isinstance(t, dict) for t in tasks):
         raise InputError(f"{what}: write one [[tasks]] block a task, and at most one [defaults].")
-    content["tasks"] = [one for task in tasks for one in _varied(_merged(defaults, task), what)]
+    content["tasks"] = [one for task in tasks for one in varied(merged(defaults, task), what)]
     suite = checked(Suite, {"name": stem, **content}, what)
     names = [task.name for task in suite.tasks]
     for name in names:
@@ -383,28 +384,6 @@ def _from_outside(name: str, held: Any) -> Suite:
 
 
 SUITES: Registry[Suite | Path] = Registry("suite", "suites", suites(), _from_outside)
-
-
-def _merged(defaults: dict[str, Any], task: dict[str, Any]) -> dict[str, Any]:
-    """Tables (params, tracker_options, ...) are merged key by key, anything else replaced."""
-    both = {
-        k: {**defaults[k], **v} for k, v in task.items() if isinstance(v, dict) and isinstance(defaults.get(k), dict)
-    }
-    return {**defaults, **task, **both}
-
-
-def _varied(task: dict[str, Any], where: str) -> list[dict[str, Any]]:
-    """One task for each value of the one parameter under ``vary``."""
-    given = task.pop("vary", None)
-    if given is None:
-        return [task]
-    if not isinstance(given, dict) or [isinstance(values, list) for values in given.values()] != [True]:
-        raise InputError(f"{where}: write vary = {{NAME = [VALUE, ...]}} with one parameter.")
-    ((name, values),) = given.items()
-    return [
-        {**task, "name": f"{task.get('name')}-{name}{value}", "params": {**task.get("params", {}), name: value}}
-        for value in values
-    ]
 
 
 def method_label(tracker: str, options: Mapping[str, Any], target: str) -> str:
