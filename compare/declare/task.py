@@ -136,7 +136,8 @@ class Task(Model):
     def _chosen(cls, given: Any) -> Any:
         if not isinstance(given, dict) or given.get("tracker", "auto") != "auto":
             return given
-        return {**given, **_choice(given)}
+        former = given.get("tracker_defaults") == 1  # of results stored before there was a choice
+        return {**given, **({"tracker": "kl"} if former else _choice(given))}
 
     @field_validator("architectures", mode="before")
     @classmethod
@@ -247,8 +248,9 @@ def _choice(given: dict[str, Any]) -> dict[str, Any]:
     from vanbench.exact import build
     from vanbench.neural.trackers import auto
 
-    options = given.get("tracker_options") or {}
+    options = given.get("tracker_options", {})
     try:
+        options = dict(options)
         shape = min(Task._chains(given["shapes"]), key=math.prod)
         system = build(given["system"], shape, **(given.get("params") or {}))
         named = Task._names(given.get("architectures", "made"))

@@ -15,6 +15,7 @@ Excluded configurations are rejected. Sites cannot be pinned, nor their sum fixe
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,6 +31,7 @@ TRIED = 64  # configurations drawn where a network is made
 class Density(Wrapped):
     """The base of what `wrap` makes with ``output="log_prob"``."""
 
+    net: Any  # with the methods above
     one_order = False
     pinning = False
 
