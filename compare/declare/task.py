@@ -248,9 +248,8 @@ def _choice(given: dict[str, Any]) -> dict[str, Any]:
     from vanbench.exact import build
     from vanbench.neural.trackers import auto
 
-    options = given.get("tracker_options", {})
     try:
-        options = dict(options)
+        options = {**given.get("tracker_options", {})}
         shape = min(Task._chains(given["shapes"]), key=math.prod)
         system = build(given["system"], shape, **(given.get("params") or {}))
         named = Task._names(given.get("architectures", "made"))
