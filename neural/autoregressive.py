@@ -133,7 +133,8 @@ class Autoregressive(nn.Module):
         rejects = isinstance(support, Excluding) and type(self).log_prob is Autoregressive.log_prob
         if not self.pinning and (pinned or not (support is None or rejects)):
             raise InputError(
-                f"{type(self).__name__} cannot be restricted: it claims neither pinned sites nor a fixed sum, as this system has."
+                f"{type(self).__name__} cannot be restricted: it claims neither pinned sites nor a fixed sum, as this "
+                "system has."
             )
         device = self.site_bias.device
         self._free = torch.ones(self.n_sites, device=device, dtype=self.site_bias.dtype)

@@ -97,7 +97,7 @@ class Blend(nn.Module):
 
 
 class Flow(nn.Module):
-    """Bits of a factorised base, a half of which is XORed with parities of the other half, twice; ``sample(n)`` alone."""
+    """Bits of a factorised base, a half of which is XORed with parities of the other, twice; ``sample(n)`` alone."""
 
     def __init__(self, n_sites: int, seed: int = 0):
         super().__init__()

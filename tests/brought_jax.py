@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import equinox as eqx
 import flax.linen as linen
 import jax
@@ -85,7 +83,6 @@ Recurrent = vanbench.wrap(lambda shape: Linen(), output="logit_up", dtypes=("flo
 Nnx = vanbench.wrap(lambda n_sites: New(n_sites, nnx.Rngs(0)), input="bits", output="logit_up", name="Nnx")
 Equinox = vanbench.wrap(lambda n_sites: Graph(n_sites, jax.random.key(2)), output="p", name="Equinox")
 Dense = vanbench.wrap(
-    lambda shape: nk.models.ARNNDense(hilbert=nk.hilbert.Spin(0.5, math.prod(shape)), layers=2, features=4),
-    name="Dense",
+    lambda n_sites: nk.models.ARNNDense(hilbert=nk.hilbert.Spin(0.5, n_sites), layers=2, features=4), name="Dense"
 )
 JAX = [Function, Recurrent, Nnx, Equinox, Dense]

@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from vanbench.exact import InputError
 from vanbench.exact.errors import unknown
 
+if TYPE_CHECKING:
+    from pydantic._internal._model_construction import ModelMetaclass
+else:
+    ModelMetaclass = type(BaseModel)
+
 M = TypeVar("M", bound=BaseModel)
 
 
-class _Told(type(BaseModel)):  # type: ignore[misc]
+class _Told(ModelMetaclass):
     """What is wrong with ``Task(...)`` and its kind is one sentence, as of a file."""
 
-    def __call__(cls, *given: Any, **named: Any) -> Any:
-        if given:
-            raise InputError(f"{cls.__name__} takes its fields by name, as in {cls.__name__}(name=...).")
-        try:
-            return super().__call__(**named)
-        except ValidationError as error:
-            raise _sentence(cls, error, cls.__name__) from None
+    if not TYPE_CHECKING:  # where each class has its own signature
+
+        def __call__(cls, *given: Any, **named: Any) -> Any:
+            if given:
+                raise InputError(f"{cls.__name__} takes its fields by name, as in {cls.__name__}(name=...).")
+            try:
+                return super().__call__(**named)
+            except ValidationError as error:
+                raise _sentence(cls, error, cls.__name__) from None
 
 
 class Model(BaseModel, metaclass=_Told):
@@ -38,7 +45,8 @@ def checked(model: type[M], content: Any, what: str) -> M:
 
 
 def _sentence(model: type[BaseModel], error: ValidationError, what: str) -> InputError:
-    first = error.errors()[0]
+    told = error.errors()
+    first = next((one for one in told if one["type"] == "extra_forbidden"), told[0])  # shape= explains a lack of shapes
     place = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         where, name = place.rpartition(".")[::2]

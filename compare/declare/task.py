@@ -38,6 +38,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, Strict, ValidationInfo, field_validator, model_validator
 
 from vanbench.compare.declare import parse
+from vanbench.compare.declare.blocks import merged, varied
 from vanbench.compare.declare.digests import derived_seed, digest
 from vanbench.compare.declare.model import Model, checked
 from vanbench.exact import InputError
@@ -135,7 +136,8 @@ class Task(Model):
     def _chosen(cls, given: Any) -> Any:
         if not isinstance(given, dict) or given.get("tracker", "auto") != "auto":
             return given
-        return {**given, **_choice(given)}
+        former = given.get("tracker_defaults") == 1  # of results stored before there was a choice
+        return {**given, **({"tracker": "kl"} if former else _choice(given))}
 
     @field_validator("architectures", mode="before")
     @classmethod
@@ -246,14 +248,12 @@ def _choice(given: dict[str, Any]) -> dict[str, Any]:
     from vanbench.exact import build
     from vanbench.neural.trackers import auto
 
-    options = given.get("tracker_options") or {}
     try:
+        options = {**given.get("tracker_options", {})}
         shape = min(Task._chains(given["shapes"]), key=math.prod)
         system = build(given["system"], shape, **(given.get("params") or {}))
-        networks = {
-            network.name
-            for network in map(Architecture.model_validate, Task._names(given.get("architectures", "made")))
-        }
+        named = Task._names(given.get("architectures", "made"))
+        networks = {network.name for network in map(Architecture.model_validate, named)}
     except Exception:
         return {"tracker": "tdvp"}
     name = networks.pop() if len(networks) == 1 else ""
@@ -358,7 +358,7 @@ def _declared(content: dict[str, Any], stem: str, what: str) -> Suite:
     tasks = content.get("tasks")
     if not isinstance(defaults, dict) or not isinstance(tasks, list) or not all(isinstance(t, dict) for t in tasks):
         raise InputError(f"{what}: write one [[tasks]] block a task, and at most one [defaults].")
-    content["tasks"] = [one for task in tasks for one in parse.varied(parse.merged(defaults, task), what)]
+    content["tasks"] = [one for task in tasks for one in varied(merged(defaults, task), what)]
     suite = checked(Suite, {"name": stem, **content}, what)
     names = [task.name for task in suite.tasks]
     for name in names:

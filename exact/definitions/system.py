@@ -56,19 +56,15 @@ def _like(rows: np.ndarray, x: Any) -> Any:
 class System:
     """Continuous-time dynamics ``dP/dt = W P`` on configurations ``x in {0..d-1}^n_sites`` (row-major sites).
 
-    initial
-        shape ``(n_sites, d)``: a product distribution, conditioned on the support; or a vector over the states of
-        ``StateSpace(system)``.
-    pinned
-        ``{site: value}``: sites that never change. They count in ``n_sites``.
-    support
-        allowed configurations, or None for all; checked to be closed under the moves when states are enumerated.
-    edges
-        the neighbour pairs (for graph networks and correlations), shape ``(m, 2)``.
-    local_observables
-        ``{name: q}``, ``q`` of shape ``(d,)``: the site average of ``<q(x_i)>`` (spin components in a POVM basis).
-    quantum
-        the Lindblad model, POVM and start behind a system in a POVM basis.
+    - ``initial``: shape ``(n_sites, d)``: a product distribution, conditioned on the support; or a vector over the
+      states of ``StateSpace(system)``.
+    - ``pinned``: ``{site: value}``: sites that never change. They count in ``n_sites``.
+    - ``support``: allowed configurations, or None for all; checked to be closed under the moves when states are
+      enumerated.
+    - ``edges``: the neighbour pairs (for graph networks and correlations), shape ``(m, 2)``.
+    - ``local_observables``: ``{name: q}``, ``q`` of shape ``(d,)``: the site average of ``<q(x_i)>`` (spin components
+      in a POVM basis).
+    - ``quantum``: the Lindblad model, POVM and start behind a system in a POVM basis.
 
     Raises ``InputError`` for shapes, sites or probabilities that do not fit.
     """

@@ -51,8 +51,8 @@ def _checked(name: str, cls: Any) -> type[Autoregressive]:
     if issubclass(kind, nn.Module) and not issubclass(kind, Autoregressive):
         raise InputError(
             f"{kind.__name__} is a plain torch module: say what goes in and what comes out, as in "
-            "vanbench.wrap(MyNet, input='spins', output='logits'), and give what wrap returns (output='log_prob' for one "
-            "with the methods log_prob and sample)."
+            "vanbench.wrap(MyNet, input='spins', output='logits'), and give what wrap returns (output='log_prob' where "
+            "it has the methods log_prob and sample)."
         )
     if kind is not cls or not issubclass(kind, Autoregressive):
         raise InputError(f"architecture {name!r} must be a subclass of neural.Autoregressive.")

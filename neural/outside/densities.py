@@ -3,8 +3,8 @@
 A torch module with three methods is enough; configurations are as `forms.Form` encodes them:
 
     log_prob(x) -> (batch,)            normalised, and differentiable in the parameters
-    draw(uniforms) or sample(n)        independent configurations, from uniform numbers (n, n_sites), or from torch's own
-                                       generator
+    draw(uniforms) or sample(n)        independent configurations, from uniform numbers (n, n_sites), or from torch's
+                                       own generator
     initialise(product)                become the product distribution (n_sites, d), exactly, or raise ValueError where
                                        it cannot; without this method a density can be evaluated and trained on
                                        energies, but not tracked from a system's start
@@ -15,6 +15,7 @@ Excluded configurations are rejected. Sites cannot be pinned, nor their sum fixe
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,6 +31,7 @@ TRIED = 64  # configurations drawn where a network is made
 class Density(Wrapped):
     """The base of what `wrap` makes with ``output="log_prob"``."""
 
+    net: Any  # with the methods above
     one_order = False
     pinning = False
 
@@ -97,8 +99,8 @@ class Density(Wrapped):
     def initialise(self, product: np.ndarray) -> Autoregressive:
         if not self.starts:
             raise InputError(
-                f"{type(self).__name__} has no initialise(product), and a run begins in the product distribution of its "
-                "system: write one, or start from trained parameters (--start-from, evaluate)."
+                f"{type(self).__name__} has no initialise(product), and a run begins in the product distribution of "
+                "its system: write one, or start from trained parameters (--start-from, evaluate)."
             )
         p = torch.as_tensor(np.maximum(product, FLOOR), dtype=torch.float64)
         try:

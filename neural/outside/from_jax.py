@@ -32,7 +32,7 @@ def is_jax(made: Any) -> bool:
 
 
 class FromJax(nn.Module):
-    """A JAX network with parameters of type ``dtype``; ``x``, a batch as it takes it, shapes what it is not made for yet.
+    """A JAX network with parameters of type ``dtype``; ``x``, a batch as it takes it, shapes those not made yet.
 
     Leaves that are arrays of floats are parameters, or buffers where nothing depends on them smoothly, such as a mask
     behind ``stop_gradient``. NumPy arrays, integers and functions are constants. Raises ``InputError`` where jax is
@@ -187,7 +187,7 @@ class _Linen:
 
 @dataclass(frozen=True)
 class _Netket:
-    """``ln p`` of the conditionals, ``p = |psi|^2``; spins -1 to 1 stand for the smallest to the largest local state."""
+    """``ln p`` of the conditionals, ``p = |psi|^2``; spins -1 to 1 stand for the lowest to the highest local state."""
 
     module: Any
 

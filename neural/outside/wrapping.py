@@ -44,31 +44,24 @@ def wrap(
 ) -> type[Autoregressive]:
     """A class like every other network's, ``Net(shape, local_dim=2, **hyperparameters)``, around a plain torch module.
 
-    factory
-        makes the module: it is given, by name, what it asks for of ``shape``, ``local_dim`` and ``n_sites``, or the
-        shape as its first argument where it asks for none of them; its other arguments have defaults and are the
-        hyperparameters. Or the module itself, for the one shape that it is made for.
-    input
-        ``spins`` (-1 to 1), ``bits`` (0, 1, ...), ``onehot``, or ``tokens`` (int64).
-    layout
-        ``sites``, ``(batch, n_sites)``, or ``image``, ``(batch, *shape)``.
-    channels
-        where the axis of channels stands in the input: ``none``, ``first`` (after the batch), ``last``, or ``flat``,
-        ``(batch, n_sites * d)``. By default first for images and last for one-hot sites; spins and bits as sites, and
-        tokens, have none.
-    output
-        ``logits`` or ``p`` of each value, on the axis after the batch or the last one, which is found out;
-        ``logit_up`` or ``p_up`` of value 1, for two values. Of several outputs the first is taken, or ``.logits``.
-        More values than ``local_dim`` (a start token) are cut off. ``log_prob`` where there are no conditionals (a
-        mixture, a flow, an average over a group): the module has methods instead, see `densities.Density`.
-    order
-        ``auto``: found by changing one site after another under random parameters. A sequence of sites, or a function
-        of the shape, is held to it.
-    shift
-        True where the output at a site is the prediction for the next one, as of language models.
-    local_dims, dimensions, square, dtypes
-        the network's limits: local dimensions (None: any) and dimensions of the lattice (by default 2 for images, else
-        any), equal lengths, ``float64`` or ``float32`` where it makes tensors of one type.
+    - ``factory``: makes the module: it is given, by name, what it asks for of ``shape``, ``local_dim`` and ``n_sites``,
+      or the shape as its first argument where it asks for none of them; its other arguments have defaults and are the
+      hyperparameters. Or the module itself, for the one shape that it is made for.
+    - ``input``: ``spins`` (-1 to 1), ``bits`` (0, 1, ...), ``onehot``, or ``tokens`` (int64).
+    - ``layout``: ``sites``, ``(batch, n_sites)``, or ``image``, ``(batch, *shape)``.
+    - ``channels``: where the axis of channels stands in the input: ``none``, ``first`` (after the batch), ``last``, or
+      ``flat``, ``(batch, n_sites * d)``. By default first for images and last for one-hot sites; spins and bits as
+      sites, and tokens, have none.
+    - ``output``: ``logits`` or ``p`` of each value, on the axis after the batch or the last one, which is found out;
+      ``logit_up`` or ``p_up`` of value 1, for two values. Of several outputs the first is taken, or ``.logits``. More
+      values than ``local_dim`` (a start token) are cut off. ``log_prob`` where there are no conditionals (a mixture, a
+      flow, an average over a group): the module has methods instead, see `densities.Density`.
+    - ``order``: ``auto``: found by changing one site after another under random parameters. A sequence of sites, or a
+      function of the shape, is held to it.
+    - ``shift``: True where the output at a site is the prediction for the next one, as of language models.
+    - ``local_dims``, ``dimensions``, ``square``, ``dtypes``: the network's limits: local dimensions (None: any) and
+      dimensions of the lattice (by default 2 for images, else any), equal lengths, ``float64`` or ``float32`` where it
+      makes tensors of one type.
 
     Dropout is off and running averages are not updated: a density is no random number and does not learn from a batch.
     Raises ``InputError`` for unknown words here, and, when a network is made, for a module that does not take such

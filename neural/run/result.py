@@ -84,8 +84,7 @@ class Track:
         compared.
         """
         exact = self._solved() if exact is None else exact
-        if not (isinstance(exact, pd.DataFrame) and {"quantity", "s", "t", "value"} <= set(exact.columns)):
-            raise InputError(f"errors({exact!r}): give a table of vanbench.solve, or nothing.")
+        _require_table("errors", exact)
         known = {_key(row): float(row["value"]) for row in exact.to_dict("records")}
         rows = [row for row in self.records.to_dict("records") if _key(row) in known]
         if not rows:
@@ -127,8 +126,8 @@ class Track:
         import matplotlib.pyplot as plt
 
         rows = self._of(quantity)
-        if exact is not None and not (isinstance(exact, pd.DataFrame) and "quantity" in exact):
-            raise InputError(f"plot(exact={exact!r}): give a table of vanbench.solve.")
+        if exact is not None:
+            _require_table("plot", exact)
         if any(name in rows and rows[name].notna().any() for name in COUNTED):
             raise InputError(f"{quantity} has several values at a time: take pivot({quantity!r}).")
         ax = plt.subplots(figsize=(5, 3.5), layout="constrained")[1] if ax is None else ax
@@ -162,6 +161,14 @@ class Track:
         if quantity not in names:
             raise unknown("quantity of these records", quantity, list(names))
         return self.records[self.records["quantity"] == quantity]
+
+
+def _require_table(method: str, given: Any) -> None:
+    """Raise ``InputError`` for what is not a table of `exact.solve`."""
+    if not isinstance(given, pd.DataFrame):
+        raise InputError(f"{method} takes a table of vanbench.solve, no {type(given).__name__}.")
+    if lacks := [name for name in ("quantity", "s", "t", "value") if name not in given]:
+        raise InputError(f"{method} takes a table of vanbench.solve, and this one has no column {lacks[0]}.")
 
 
 def _key(row: dict[Any, Any]) -> tuple:

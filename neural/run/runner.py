@@ -69,12 +69,11 @@ def track(
     (``middle_density``). ``activity`` and ``susceptibility`` train two more networks at ``s -+ h`` (`fields.spacing`).
     By default ``ln_Z`` and the density, or the three spins of an open quantum system. With ``out``, a folder, a
     checkpoint; where one is already, ``resume`` says whether to go on from it, with the same numbers, or begin again.
-    ``tracker``: ``auto`` takes the one that fits the system and the network (`trackers.auto`), which the result names.
-    ``architecture``: a name, a class, or a network, of which a copy is taken (its weights stay, but for the last layer,
-    which the start decides).
+    ``tracker``: ``auto`` takes the one that fits (`trackers.auto`). ``architecture``: a name, a class, or a network, of
+    which a copy is taken (its weights stay, but for the last layer, which the start decides).
     ``start_from``: trained parameters in a file (`backend.weights`), or a checkpoint, whose distribution is the start.
-    ``callbacks`` are called after each step and may end the run (see `callbacks`); a notebook shows a bar. What `checks` finds on the way
-    stands in ``warnings`` of the result, and is told as an ``AccuracyWarning``.
+    ``callbacks`` are called after each step and may end the run (see `callbacks`); a notebook shows a bar. What
+    `checks` finds on the way stands in ``warnings`` of the result, and is told as an ``AccuracyWarning``.
 
     Raises ``InputError`` for unknown names, times that are no multiples of the step, or a start a network cannot take,
     before any training; ``Diverged`` when a step turns non-finite: it carries what there is ``so_far``, and with

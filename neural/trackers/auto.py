@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from vanbench.exact import InputError, System
+from vanbench.exact.errors import unknown
 from vanbench.neural.architectures import MatrixProduct
 from vanbench.neural.trackers import TRACKERS
 from vanbench.neural.trackers.base import Target
@@ -24,8 +25,14 @@ class Choice:
 
 
 def choose(system: System, architecture: object, target: Target, asked: Iterable[str]) -> Choice:
-    """For an ``architecture``, a name, class or network, and ``asked``, the names of the options given. Raises ``InputError`` where no tracker has all of them."""
+    """For an ``architecture``, a name, class or network, and ``asked``, the names of the options given.
+
+    Raises ``InputError`` where no tracker has all of them.
+    """
     choice, wanted = _best(system, architecture, target), set(asked)
+    every = sorted(set().union(*map(_options, TRACKERS)))
+    for name in sorted(wanted - set(every)):
+        raise unknown("option of any tracker", name, every)
     if wanted <= _options(choice.tracker):
         return choice
     for name in TRACKERS:
