@@ -35,6 +35,7 @@ def example(
             "s": [s],
             "times": [0.5, 1.0],
             "architectures": [architecture],
+            "tracker": "kl",
             **changes,
         }
     )

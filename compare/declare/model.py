@@ -36,10 +36,13 @@ class Model(BaseModel, metaclass=_Told):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-def checked(model: type[M], content: Any, what: str) -> M:
-    """``model`` filled with ``content``; the first thing wrong with it as one sentence."""
+def checked(model: type[M], content: Any, what: str, stored: bool = False) -> M:
+    """``model`` filled with ``content``; the first thing wrong with it as one sentence.
+
+    ``stored``: by a run, perhaps somebody else's: nothing that it names is loaded.
+    """
     try:
-        return model.model_validate(content)
+        return model.model_validate(content, context={"stored": stored})
     except ValidationError as error:
         raise _sentence(model, error, what) from None
 

@@ -133,8 +133,9 @@ class Task(Model):
 
     @model_validator(mode="before")
     @classmethod
-    def _chosen(cls, given: Any) -> Any:
-        if not isinstance(given, dict) or given.get("tracker", "auto") != "auto":
+    def _chosen(cls, given: Any, info: ValidationInfo) -> Any:
+        stored = (info.context or {}).get("stored")  # a choice builds the system, which may be somebody's file
+        if stored or not isinstance(given, dict) or given.get("tracker", "auto") != "auto":
             return given
         former = given.get("tracker_defaults") == 1  # of results stored before there was a choice
         return {**given, **({"tracker": "kl"} if former else _choice(given))}

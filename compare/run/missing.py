@@ -36,7 +36,7 @@ def sentence(folder: Path, recorded_runs: Sequence[Record]) -> str:
 def suite_of(folder: Path) -> Suite | None:
     """The suite that was run into ``folder``; None for a folder of single runs, or an older declaration."""
     try:
-        return checked(Suite, read_json(folder / "suite.json"), "suite")
+        return checked(Suite, read_json(folder / "suite.json"), "suite", stored=True)
     except InputError:
         return None
 

@@ -133,7 +133,7 @@ class Record(BaseModel):
                 f"record {str(path)!r} has schema version {version!r}, this vanbench reads {SCHEMA}: "
                 "run its task again."
             )
-        record = checked(cls, content, f"record {str(path)!r}")
+        record = checked(cls, content, f"record {str(path)!r}", stored=True)
         tables = {name: getattr(record, name) for name in TABLES}
         if wrong := defect(tables, record.diagnostics):
             raise InputError(f"record {str(path)!r}: {wrong}: delete it and run its task again.")

@@ -180,8 +180,8 @@ def test_another_version_of_somebodys_network_is_not_taken_for_the_same(tmp_path
 def test_values_of_another_version_of_somebodys_system_are_not_taken(tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
     text = "from vanbench.exact import build\ndef make(shape):\n    return build('east', shape)\n"
-    task = load_suite(str(_suite_of(tmp_path, f"{file}:make"))).tasks[0]
     file.write_text(text)
+    task = load_suite(str(_suite_of(tmp_path, f"{file}:make"))).tasks[0]
     before = reference_path(task, (3,), tmp_path)
     file.write_text(text.replace("'east'", "'fa'"))
     assert reference_path(task, (3,), tmp_path) != before
