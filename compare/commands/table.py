@@ -43,7 +43,7 @@ def table(
     laws = tables.growth_of(folder, cases, by) if by in tables.FITTED and form != "csv" else None
     names = None if columns is None else list(dict.fromkeys(map(tables.column, parse.names(columns))))
     typer.echo(tables.render(cases, form, laws, f"{folder}/", names, across), nl=False)
-    if by in tables.FITTED and laws is not None and laws.empty:
+    if by in tables.SCALINGS and laws is not None and laws.empty:
         typer.echo(f"No law of the error over {by}: one takes three values of it for one question.", err=True)
     lacking = missing.sentence(folder, [record for _, record in records(folder)])
     if lacking:

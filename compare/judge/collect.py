@@ -122,11 +122,11 @@ def summarise(frame: pd.DataFrame) -> pd.DataFrame:
     for name in averaged:
         out[f"{name}_se"] = spread[name]
     out["seeds"] = groups["seed"].nunique()
-    for name in ("exact", "source", "uncertainty", "scheme", "scale", "samples", "parameters"):
+    for name in ("exact", "source", "uncertainty", "scheme", "scale", "parameters"):
         out[name] = groups[name].first()
     out["stderr"] = groups["stderr"].agg(lambda v: float(np.sqrt((v**2).mean())))
     out["negative"] = groups["negative"].sum()
-    for name in ("system", "family", "question", "record"):
+    for name in ("system", "family", "question", "samples", "record"):
         if name in work:
             out[name] = groups[name].first()
     out["note"] = groups["note"].agg(lambda notes: "; ".join(sorted({n for n in notes if isinstance(n, str) and n})))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 from vanbench.exact import InputError, System
 from vanbench.exact.errors import unknown
 from vanbench.neural.architectures import MatrixProduct
-from vanbench.neural.trackers import TRACKERS
+from vanbench.neural.trackers import TRACKERS, make
 from vanbench.neural.trackers.base import Target
 
 AUTO = "auto"
@@ -24,8 +24,9 @@ class Choice:
     options: dict[str, Any] = field(default_factory=dict)
 
 
-def choose(system: System, architecture: object, target: Target, asked: Iterable[str]) -> Choice:
-    """For an ``architecture``, a name, class or network, and ``asked``, the names of the options given.
+def choose(system: System, architecture: object, target: Target, asked: Mapping[str, Any]) -> Choice:
+    """For an ``architecture``, a name, class or network, and ``asked``, the options given: the best tracker that takes
+    them, or else the first one that has them by name, which then says what is wrong with a value.
 
     Raises ``InputError`` where no tracker has all of them.
     """
@@ -33,12 +34,19 @@ def choose(system: System, architecture: object, target: Target, asked: Iterable
     every = sorted(set().union(*map(_options, TRACKERS)))
     for name in sorted(wanted - set(every)):
         raise unknown("option of any tracker", name, every)
-    if wanted <= _options(choice.tracker):
-        return choice
-    for name in TRACKERS:
-        if wanted <= _options(name):
-            return Choice(name, f"it has the options {', '.join(sorted(wanted))}")
-    raise InputError(f"no tracker has all the options {', '.join(sorted(wanted))}: name one with --tracker.")
+    able = [name for name in (choice.tracker, *TRACKERS) if wanted <= _options(name)]
+    if not able:
+        raise InputError(f"no tracker has all the options {', '.join(sorted(wanted))}: name one with --tracker.")
+    name = next((name for name in able if _takes(name, asked)), able[0])
+    return choice if name == choice.tracker else Choice(name, f"it takes {', '.join(sorted(wanted))} as given")
+
+
+def _takes(name: str, asked: Mapping[str, Any]) -> bool:
+    try:
+        make(name, dict(asked))
+    except InputError:
+        return False
+    return True
 
 
 def _best(system: System, architecture: object, target: Target) -> Choice:

@@ -17,7 +17,7 @@ def test_a_folder_that_lacks_runs_says_so(tmp_path, suite, capsys):
     paths[0].unlink()
     capsys.readouterr()
     assert run("table", out) == 0
-    assert "1 of 6 runs of the suite 'tiny' have left no record here." in capsys.readouterr().err
+    assert "1 of 6 runs of the suite 'tiny' has left no record here." in capsys.readouterr().err
     assert run("report", out) == 0
     assert "1 of 6 runs of the suite" in (out / "report.html").read_text()
 
