@@ -97,7 +97,7 @@ def decades(axis: Any) -> None:
     """Ticks of a logarithmic axis at its decades; at 1, 2 and 5 times them where there are too few, of which the axis
     is made to reach two."""
     low, high = axis.get_view_interval()
-    few = high / low < FEW_DECADES
+    few = high / low < FEW_DECADES or math.floor(math.log10(high)) <= math.ceil(math.log10(low))
     if few:
         low, high = _below(low), 1 / _below(1 / high)
         axis.axes.set(**{f"{axis.axis_name}lim": (low, high)})
