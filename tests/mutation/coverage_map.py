@@ -61,8 +61,10 @@ def watched(path: str) -> dict[str, Any]:
                 tests[report.nodeid]["passed"] = True
 
     cover.start()
-    pytest.main([path, "-p", "no:cacheprovider", "-p", "no:xdist"], plugins=[Watch()])
+    code = pytest.main([path, "-p", "no:cacheprovider", "-p", "no:xdist"], plugins=[Watch()])
     cover.stop()
+    if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED):
+        raise RuntimeError(f"pytest ended with {code!r}")
     data = cover.get_data()
     here = f"{Path.cwd()}/"
     lines: dict[str, dict[str, list[int]]] = {}

@@ -41,7 +41,7 @@ def sources(root: Path = ROOT) -> list[str]:
     """Every file of the working tree that git does not ignore."""
     command = ["git", "-C", str(root), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split("\0")
-    return sorted(name for name in listed if name and (root / name).is_file())
+    return sorted(name for name in listed if name and ((root / name).is_file() or (root / name).is_symlink()))
 
 
 def copy(slot: int) -> Path:
@@ -51,6 +51,10 @@ def copy(slot: int) -> Path:
     for name in kept:
         old, new = ROOT / name, target / name
         new.parent.mkdir(parents=True, exist_ok=True)
+        if old.is_symlink():  # the folders of the package
+            if not new.is_symlink():
+                new.symlink_to(os.readlink(old))
+            continue
         if not new.exists() or new.stat().st_mtime_ns != old.stat().st_mtime_ns or new.read_bytes() != old.read_bytes():
             shutil.copy2(old, new)
     for path in target.rglob("*.py"):
