@@ -172,7 +172,11 @@ def test_a_step_that_is_not_finite_stops_the_run_and_leaves_the_last_good_state(
 
 def test_a_network_that_collapses_on_what_is_excluded_leaves_the_last_good_state(tmp_path, monkeypatch):
     steps, plain = [], Autoregressive.rejected
-    options = {"architecture": "made", "tracker": "tdvp", "tracker_options": {"samples": 100, "dt": 0.1}}
+    options = {
+        "architecture": "made",
+        "tracker": "tdvp",
+        "tracker_options": {"samples": 100, "dt": 0.1, "full_summation": False},
+    }
 
     def rejected(net, x):
         return torch.ones_like(x[..., 0], dtype=torch.bool) if len(steps) == 3 else plain(net, x)
