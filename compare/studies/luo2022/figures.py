@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from vanbench.compare.run.stored import read_table
 from vanbench.compare.show import canvas
 from vanbench.compare.studies.luo2022.collect import last_only
 from vanbench.exact.definitions.quantities import SPINS
@@ -66,7 +67,7 @@ def _exact_curve(task: str, group: pd.DataFrame, references: Path) -> pd.DataFra
     stored = references / next(CURVES[name] for name in CURVES if task.startswith(name))
     if not stored.exists():
         return own
-    fine = pd.read_csv(stored)
+    fine = read_table(stored)
     if "Jy" in fine:
         fine = fine[fine.Jy == group.parameter.iloc[0]]
     else:
@@ -109,7 +110,7 @@ def _exact_steady(here: pd.DataFrame, spin: str, references: Path) -> pd.DataFra
     stored = references / STEADY_CURVES.get(here["shape"].iloc[0], "none")
     if own.empty or not stored.exists():
         return own
-    curve = pd.read_csv(stored)
+    curve = read_table(stored)
     curve = curve[curve.Jy.between(own.index.min() - 0.1, own.index.max() + 0.1)]
     return pd.DataFrame({"exact": curve[spin].to_numpy(), "exact_stderr": 0.0}, index=curve.Jy)
 
@@ -211,4 +212,4 @@ def _finish(figure: Figure, path: Path, handles: list) -> Path:
     columns = max(1, int(figure.get_figwidth() // 3))
     longest = max(len(handle.get_label()) for handle in handles)
     figure.legend(handles=handles, loc="outside lower center", ncols=columns if longest < 40 else 2, fontsize=7)
-    return canvas.save(figure, path)
+    return canvas.save(figure, path, path.parent)

@@ -15,7 +15,8 @@ import numpy as np
 import pandas as pd
 
 from vanbench.compare.declare.parse import shape_text
-from vanbench.compare.run.record import Record
+from vanbench.compare.run.record import Record, of_record
+from vanbench.compare.run.stored import read_table
 from vanbench.compare.show import canvas
 from vanbench.compare.studies.tang2024.values import title
 from vanbench.exact import InputError
@@ -47,14 +48,19 @@ def table(stored: Sequence[Record]) -> pd.DataFrame:
 
 def with_stored(rows: pd.DataFrame, path: Path) -> pd.DataFrame:
     """``rows``, and those of the CSV ``path`` of other tasks. Raises ``InputError`` where both are empty."""
-    old = pd.read_csv(path) if path.exists() else pd.DataFrame({"task": []})
+    old = read_table(path, words=("task",)) if path.exists() else pd.DataFrame({"task": []})
     both = pd.concat([old[~old.task.isin(rows.task if len(rows) else [])], rows], ignore_index=True)
     if both.empty:
         raise InputError(f"there is no {str(path)!r}: give folders that `vanbench run tang2024-e` wrote.")
     return both
 
 
-def _rows(record: Record) -> Iterator[dict[str, Any]]:
+@of_record
+def _rows(record: Record) -> list[dict[str, Any]]:
+    return list(_each(record))
+
+
+def _each(record: Record) -> Iterator[dict[str, Any]]:
     errors, rows = record.frame("errors"), record.frame("rows")
     errors = errors[errors.quantity == "ln_Z"]
     options = record.task.tracker_options

@@ -17,7 +17,8 @@ import pandas as pd
 
 from vanbench.compare.declare.parse import shape_text
 from vanbench.compare.run.exact_tables import CASES, FOLDER, read
-from vanbench.compare.run.record import Record, records
+from vanbench.compare.run.record import Record, of_record, records
+from vanbench.compare.run.stored import read_table
 from vanbench.compare.studies.tang2024 import transition
 from vanbench.exact import InputError
 
@@ -66,6 +67,7 @@ def runs(*folders: Path) -> list[Record]:
     return [record for folder in folders for _, record in records(folder)]
 
 
+@of_record
 def curves(record: Record) -> Curves:
     """A run's ``ln Z``, and its derivatives by the spline."""
     rows = record.frame("rows")
@@ -136,7 +138,8 @@ def stored(path: Path, besides: Sequence[Curves]) -> list[Curves]:
     """What `table_of` wrote into the CSV ``path`` before, of the systems, shapes and sources not ``besides``."""
     if not path.exists():
         return []
-    table = pd.read_csv(path, dtype={"shape": str})
+    numbers = ("s", "t", "ln_Z", "stderr", "k", "minus_chi", "scgf", "cpu_s")
+    table = read_table(path, numbers, ("system", "shape", "source"))
     known = {(curve.system, shape_text(curve.shape), curve.source) for curve in besides}
     out = []
     for (system, shape, source), group in table.groupby(["system", "shape", "source"]):
@@ -154,7 +157,7 @@ def stored(path: Path, besides: Sequence[Curves]) -> list[Curves]:
 def completed(new: pd.DataFrame, path: Path, keys: Sequence[str]) -> pd.DataFrame:
     """``new`` and, of the CSV ``path`` that an earlier call wrote, the rows with other ``keys``. Raises ``InputError``
     where both are empty."""
-    old = pd.read_csv(path, dtype={"shape": str}) if path.exists() else pd.DataFrame({key: [] for key in keys})
+    old = read_table(path, words=keys) if path.exists() else pd.DataFrame({key: [] for key in keys})
     known = set(zip(*(new[key] for key in keys))) if len(new) else set()
     kept = old[[row not in known for row in zip(*(old[key] for key in keys))]] if len(old) else old
     both = pd.concat([part for part in (new, kept) if len(part)] or [new], ignore_index=True)
