@@ -105,9 +105,10 @@ def drawn(out: Path, references: Path) -> list[Path]:
         written.append(figures.counting(counted, out / "jumps.png"))
         names = {"error": "error of ln Z", "rate": "over N t", "cpu_s": "CPU s"}  # over a range of s
         counted = collect.counting(counted).drop(columns="n_sites").rename(columns=names)
-    if losses is not None:
-        written.append(figures.curves(losses[losses.tracker == "l1(steady)"], out / "losses.png"))
-    text = page(__file__, "results.md.j2", parts=parts, counted=counted, losses=losses is not None)
+    losses = losses[losses.tracker == "l1(steady)"] if losses is not None else pd.DataFrame()
+    if len(losses):
+        written.append(figures.curves(losses, out / "losses.png"))
+    text = page(__file__, "results.md.j2", parts=parts, counted=counted, losses=len(losses) > 0)
     write_text(out / "README.md", text, out)
     return [*written, out / "README.md"]
 

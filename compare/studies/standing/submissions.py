@@ -75,7 +75,7 @@ def add(folders: list[Path], folder: Path) -> tuple[int, int]:
     if new:
         table = pd.concat([frame for frame in (held, joined(new)) if len(frame)], ignore_index=True)
         table = table.sort_values(["task", "architecture", "n_sites", "seed", "quantity", "s", "t"])
-        write_text(folder / TABLE, table[KEPT].to_csv(index=False, float_format="%.9g"), folder)
+        write_text(folder / TABLE, table.reindex(columns=KEPT).to_csv(index=False, float_format="%.9g"), folder)
     return len(new), known
 
 

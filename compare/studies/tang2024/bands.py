@@ -16,6 +16,7 @@ from vanbench.compare.declare.parse import shape_text
 from vanbench.compare.run.record import Record, of_record
 from vanbench.compare.run.stored import read_table
 from vanbench.compare.show import canvas
+from vanbench.compare.show.escape import label as safe
 from vanbench.compare.studies.tang2024.values import title
 from vanbench.exact import solve
 from vanbench.exact.systems import build
@@ -129,7 +130,7 @@ def figure(rows: pd.DataFrame, t: float) -> Figure:
             shown = axis.imshow(image.reshape(lengths), cmap="magma", vmin=0, vmax=0.55)
             axis.grid(False)
             axis.set(xticks=[], yticks=[])
-            axis.set_title(f"{title(system, lengths)}: {source}", fontsize=8)
+            axis.set_title(safe(f"{title(system, lengths)}: {source}"), fontsize=8)
         if cases:
             drawn.colorbar(shown, ax=row[: len(cases)], shrink=0.8, label="density of up-spins")
         for axis in row[len(cases) :]:
@@ -145,7 +146,7 @@ def _over_nu(axes, rows: pd.DataFrame) -> None:
             for source, line in group.groupby("source"):
                 line = line.sort_values("nu")
                 axis.plot(line.nu, line.density, "x-" if source == "exact" else "o", color=colour, ms=5, mfc="none",
-                          label=f"{shape}, {source}")  # fmt: skip
+                          label=safe(f"{shape}, {source}"))  # fmt: skip
         axis.set(xlabel="ν = 1 - exp(s)", ylabel="mean density", title="South-East" if system == "east" else "FA")
         if len(mine):
             axis.legend()

@@ -8,6 +8,7 @@ open by a tenth of its largest value it is NaN (`trusted`).
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -63,8 +64,22 @@ def title(system: str, shape: tuple[int, ...]) -> str:
 
 
 def runs(*folders: Path) -> list[Record]:
-    """Every record of the folders, in order."""
-    return [record for folder in folders for _, record in records(folder)]
+    """Every record of the folders, in order. Raises ``InputError`` for one without what its task asks for."""
+    return [_whole(record) for folder in folders for _, record in records(folder)]
+
+
+@of_record
+def _whole(record: Record) -> Record:
+    """``record`` if it has ln Z once for each field and time of its task, and profiles once for each site besides."""
+    rows, task = record.frame("rows"), record.task
+    for quantity in [name for name in task.quantities if name == "ln_Z" or name.endswith("profile")]:
+        sites = range(record.n_sites) if quantity.endswith("profile") else [0]
+        own = rows[rows.quantity == quantity]
+        held = own.assign(site=own.get("site", 0.0))[["s", "t", "site"]].fillna(0.0).sort_values(["s", "t", "site"])
+        wanted = np.array(sorted(itertools.product(task.s, task.times, sites)))
+        if held.shape != wanted.shape or not np.allclose(held, wanted, rtol=1e-6):
+            raise InputError(f"it has not {quantity} once for each field and time of its task")
+    return record
 
 
 @of_record
