@@ -16,7 +16,7 @@ from vanbench.compare import exits, signals
 from vanbench.compare.show.escape import sentence
 from vanbench.compare.streams import forgiving
 from vanbench.exact.errors import InputError
-from vanbench.exact.files import fault_of_machine
+from vanbench.exact.files import fault_of_machine, unloadable
 from vanbench.exact.imports import foreign
 from vanbench.exact.registry import PluginWarning
 
@@ -118,7 +118,7 @@ def _code(arguments: list[str] | None) -> int:
     except InputError as error:
         _tell(stderr, str(error))
     except OSError as error:
-        fault = fault_of_machine(error)
+        fault = fault_of_machine(error) or unloadable(error)
         if fault is None:
             return _crash(stderr)
         _tell(stderr, fault)
@@ -128,6 +128,8 @@ def _code(arguments: list[str] | None) -> int:
         place = foreign(error)
         if hasattr(error, "format_message"):  # those of the command line's own parser have one
             _tell_usage(stderr, error)
+        elif (fault := unloadable(error)) is not None:
+            _tell(stderr, fault)
         elif place is not None:
             _tell(stderr, f"in code that is not of vanbench, {place}: {type(error).__name__}: {error}")
         else:

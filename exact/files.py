@@ -37,6 +37,8 @@ def write_file(path: Path, fill: Callable[[Path], object], root: Path | None = N
     if root is not None:
         stay_inside(path, root)
     try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         path.parent.mkdir(parents=True, exist_ok=True)
         if root is None and path.exists() and not path.is_file() and not path.is_dir():
             with _opened(path):
@@ -82,9 +84,11 @@ def read_text(path: Path) -> str:
 
 
 def append_text(path: Path, text: str) -> None:
-    """Lines at the end of a file, to which several processes may write. Raises ``InputError`` for a link or a pipe."""
-    if path.is_symlink() or (path.exists() and not path.is_file()):
-        raise InputError(f"{str(path)!r} is no file.")
+    """Lines at the end of a file, to which several processes may write; one with another name, which a link gives, is
+    copied first. Raises ``InputError`` for what is no file."""
+    if path.is_symlink() or (path.exists() and (not path.is_file() or path.stat().st_nlink > 1)):
+        write_text(path, read_text(path) + text, path.parent)
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as file:
         file.write(text)
@@ -133,6 +137,16 @@ def sweep(folder: Path) -> None:
                 path.unlink()
         except OSError:  # another call was quicker, or may not
             continue
+
+
+def unloadable(error: BaseException) -> str | None:
+    """What keeps a library from being loaded, as a sentence; None for another error."""
+    told: BaseException | None = error
+    while told is not None:
+        if isinstance(told, ImportError | OSError) and "shared object" in str(told):
+            return f"a library cannot be loaded ({str(told).partition('. ')[0]}): is there enough memory (ulimit -v)?"
+        told = told.__cause__ or told.__context__
+    return None
 
 
 def fault_of_machine(error: OSError) -> str | None:
