@@ -33,7 +33,8 @@ VISIBLE = "[!.]*.json"  # skips the files that file systems add, like ._x.json o
 IMPORTED = "imported"  # no tracker has this name
 LIBRARIES = ("vanbench", "torch", "numpy")
 TABLES = ("rows", "errors", "distances", "log")
-P, T = ParamSpec("P"), TypeVar("T")
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class SchemaMismatch(InputError):
