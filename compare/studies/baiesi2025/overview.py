@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -28,9 +28,11 @@ def studies(folder: Path) -> dict[str, Path]:
 
 
 def overview(folder: Path) -> str:
-    """The README of ``folder``."""
+    """The README of ``folder``. Raises ``InputError`` where it has no studies, or a file of one is damaged."""
     folders = studies(folder)
-    claims = {name: read_table(path / "claims.csv", CLAIMED, ("claim", "verdict")) for name, path in folders.items()}
+    if not folders:
+        raise InputError(f"{str(folder)!r} holds no studies: vanbench cycles NAME --out {folder}/NAME.")
+    claims = {name: _rows(path / "claims.csv", CLAIMED, ("claim", "verdict")) for name, path in folders.items()}
     return page(
         __file__,
         "overview.md.j2",
@@ -53,14 +55,22 @@ def _record(path: Path) -> dict:
 
 
 def _training(path: Path) -> pd.DataFrame:
-    trace = read_table(path / "training.csv", ("run", "epoch", *PRODUCTION))
+    trace = _rows(path / "training.csv", ("run", "epoch", *PRODUCTION))
     if not {0, 1} <= set(trace.epoch):
         raise InputError(f"{str(path / 'training.csv')!r} lacks the epochs 0 and 1: run the study again.")
     return trace
 
 
 def _models(path: Path) -> pd.DataFrame:
-    return read_table(path / "models.csv", ("run", "log_likelihood", *PRODUCTION, "full_entropy_production"))
+    return _rows(path / "models.csv", ("run", "log_likelihood", *PRODUCTION, "full_entropy_production"))
+
+
+def _rows(path: Path, numbers: Sequence[str], words: Sequence[str] = ()) -> pd.DataFrame:
+    """Of a table that has some."""
+    table = read_table(path, numbers, words)
+    if table.empty:
+        raise InputError(f"{str(path)!r} has no rows: run the study again.")
+    return table
 
 
 def _sentences(claims: dict[str, pd.DataFrame]) -> Iterator[tuple[str, str]]:
@@ -108,10 +118,7 @@ def _production_table(folders: dict[str, Path]) -> pd.DataFrame:
 def _machine_table(folders: dict[str, Path]) -> pd.DataFrame:
     rows = []
     for study, path in folders.items():
-        machine = read_table(path / "machine.csv", CLAIMED, ("verdict",))
-        if machine.empty:
-            raise InputError(f"{str(path / 'machine.csv')!r} has no rows: run the study again.")
-        row = machine.iloc[0]
+        row = _rows(path / "machine.csv", CLAIMED, ("verdict",)).iloc[0]
         told = {"chain − machine (nats / image)": f"{row.value:.3f} ({row.low:.3f} to {row.high:.3f})"}
         rows.append({"study": study, **told, "verdict": row.verdict})
     return pd.DataFrame(rows)

@@ -6,6 +6,7 @@ import copy
 import itertools
 import json
 import math
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -134,3 +135,37 @@ def test_a_record_that_does_not_fit_is_named(tmp_path: Path, capsys: pytest.Capt
 @given(data=st.data(), name=st.sampled_from(list(RECORDS)))
 def test_no_record_breaks_a_page(tmp_path_factory, capsys, data: st.DataObject, name: str) -> None:
     check(*told(tmp_path_factory.getbasetemp() / "page", name, data.draw(damaged(CONTENT[name])), capsys))
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "heading", "words", "pipe", "other"])
+@pytest.mark.parametrize("name", ["claims.csv", "models.csv", "training.csv", "machine.csv", "record.json"])
+def test_a_damaged_file_of_latent_cycles_is_named(tmp_path: Path, capsys, name: str, damage: str) -> None:
+    study = tmp_path / "all" / "digits-softmax"
+    shutil.copytree(ROOT / "results" / "baiesi2025" / "digits-softmax", study)
+    text = (study / name).read_text()
+    (study / name).unlink()
+    if damage == "pipe":
+        os.mkfifo(study / name)
+    else:
+        first = text.splitlines()[0]
+        texts = {"cut": text[: len(first) // 2], "empty": "", "heading": f"{first}\n", "other": "{}"}
+        texts["words"] = texts["heading"] + ",".join(["x"] * 30)
+        (study / name).write_text(texts[damage])
+    assert run("study", "baiesi2025", "overview", tmp_path / "all") == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert name in line
+    assert not (tmp_path / "all" / "README.md").exists()
+
+
+def test_a_folder_without_studies_keeps_its_readme(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    (tmp_path / "README.md").write_text("mine")
+    assert run("study", "baiesi2025", "overview", tmp_path) == 2
+    assert "holds no studies" in capsys.readouterr().err
+    assert (tmp_path / "README.md").read_text() == "mine"
+
+
+def test_a_damaged_standing_table_is_named(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    for text in ("", "task\n", "\0", "task,shape\n1,2\n"):
+        (tmp_path / "runs.csv").write_text(text)
+        assert run("standing", "page", "--folder", tmp_path) == 2
+        assert "runs.csv" in capsys.readouterr().err
