@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
-from pydantic import BaseModel, ConfigDict, PrivateAttr, field_validator
+from pydantic import BaseModel, ConfigDict, field_validator
 
 from vanbench.compare.declare.columns import Columns
 from vanbench.compare.declare.digests import digest
@@ -68,7 +68,6 @@ class Record(BaseModel):
     cpu_s: float | None
     peak_memory_mib: float | None
     warnings: list[RunWarning]
-    _file: Path | None = PrivateAttr(None)  # that it was read from
 
     @field_validator(*TABLES)
     @classmethod
@@ -76,6 +75,11 @@ class Record(BaseModel):
         if len({len(column) for column in value.values()}) > 1:
             raise ValueError("its columns differ in length")
         return value
+
+    @functools.cached_property
+    def file(self) -> Path | None:
+        """That it was read from; None for a record that was made here."""
+        return None
 
     def __repr__(self) -> str:
         return f"Record({self.run.label}: {len(self.rows.get('value', ()))} values, {len(self.warnings)} warnings)"
@@ -138,7 +142,7 @@ class Record(BaseModel):
                 "run its task again."
             )
         record = checked(cls, content, f"record {str(path)!r}", stored=True)
-        record._file = path
+        record.__dict__["file"] = path
         tables = {name: getattr(record, name) for name in TABLES}
         if wrong := defect(tables, record.diagnostics):
             raise InputError(f"record {str(path)!r}: {wrong}: delete it and run its task again.")
@@ -154,7 +158,7 @@ def of_record(function: Callable[Concatenate[Record, P], T]) -> Callable[Concate
             return function(record, *args, **named)
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             said = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
-            raise InputError(f"record {str(record._file)!r} does not fit here ({said.rstrip('.')}).") from error
+            raise InputError(f"record {str(record.file)!r} does not fit here ({said.rstrip('.')}).") from error
 
     return told
 
