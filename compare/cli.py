@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vanbench.compare import exits, signals
-from vanbench.compare.show.escape import printable
+from vanbench.compare.show.escape import sentence
 from vanbench.compare.streams import forgiving
 from vanbench.exact.errors import InputError
-from vanbench.exact.files import fault_of_machine
+from vanbench.exact.files import fault_of_machine, unloadable
 from vanbench.exact.imports import foreign
 from vanbench.exact.registry import PluginWarning
 
@@ -106,6 +106,7 @@ def _code(arguments: list[str] | None) -> int:
     stderr = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
     try:
         _own_modules()
+        _check(sys.argv[1:] if arguments is None else arguments)
         with signals.raised() as came, _plugin_warnings(stderr):
             code = app(args=arguments, standalone_mode=False)
             sys.stdout.flush()
@@ -117,7 +118,7 @@ def _code(arguments: list[str] | None) -> int:
     except InputError as error:
         _tell(stderr, str(error))
     except OSError as error:
-        fault = fault_of_machine(error)
+        fault = fault_of_machine(error) or unloadable(error)
         if fault is None:
             return _crash(stderr)
         _tell(stderr, fault)
@@ -126,9 +127,9 @@ def _code(arguments: list[str] | None) -> int:
     except BaseException as error:  # somebody's code may end the program, and 1 is a verdict
         place = foreign(error)
         if hasattr(error, "format_message"):  # those of the command line's own parser have one
-            from typer import rich_utils
-
-            rich_utils.rich_format_error(error)  # type: ignore[arg-type]
+            _tell_usage(stderr, error)
+        elif (fault := unloadable(error)) is not None:
+            _tell(stderr, fault)
         elif place is not None:
             _tell(stderr, f"in code that is not of vanbench, {place}: {type(error).__name__}: {error}")
         else:
@@ -146,8 +147,24 @@ def _own_modules() -> None:
         sys.path.insert(0, here)
 
 
+def _check(arguments: list[str]) -> None:
+    """Raise ``InputError`` for what no argument can be: nothing, as of a shell variable that is not set, or a NUL."""
+    for before, argument in zip(["vanbench", *arguments], arguments):
+        name, equals, value = argument.partition("=")
+        if not argument or (name.startswith("--") and equals and not value):
+            raise InputError(f"{name or before!r} is given an empty text: is a variable of the shell not set?")
+        if "\0" in argument:
+            raise InputError(f"{argument!r} holds a NUL, which no name has.")
+
+
 def _tell(stderr: Console, text: str) -> None:
-    stderr.print(f"error: {printable(text)}", style="bold red", markup=False)
+    stderr.print(f"error: {sentence(text)}", style="bold red", markup=False)
+
+
+def _tell_usage(stderr: Console, error: Any) -> None:
+    if type(error).__name__ != "NoArgsIsHelpError":  # which was told
+        command = getattr(getattr(error, "ctx", None), "command_path", "vanbench")
+        _tell(stderr, f"{error.format_message().rstrip('.')}: see `{command} --help`.")
 
 
 def _crash(stderr: Console) -> int:

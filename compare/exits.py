@@ -7,7 +7,7 @@ SIGNAL = 128  # and the number of the signal that ended it
 MEANINGS = {
     OK: "fine",
     WORSE: "a verdict: accuracy got worse (`gate`), or a network breaks the contract (`conform`)",
-    BAD_INPUT: "bad input, or a machine that refuses: a full disk, no permission, too few file handles",
+    BAD_INPUT: "bad input, or a machine that refuses: a full disk, no permission, too little memory",
     CANNOT_COMPARE: "cannot compare (`gate`): the task, the format or the code changed",
     CRASH: "a crash: a defect of this program",
     INCOMPLETE: "some runs left no record",

@@ -33,7 +33,9 @@ class NoVerdict(pytest.fail.Exception):  # type: ignore[name-defined]
     """The task was not judged: a crash, bad input, or nothing to compare with."""
 
     def __init__(self, told: str):
-        super().__init__(told, pytrace=False)  # a traceback through pytest would not help
+        from vanbench.compare.show.escape import visible
+
+        super().__init__(visible(told), pytrace=False)  # a traceback through pytest would not help
 
 
 class Regression(Exception):
@@ -75,12 +77,13 @@ def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config
     if config.getoption("--vanbench-suite") is None:
         return
     from vanbench.compare.declare.task import load_suite
+    from vanbench.compare.show.escape import printable
     from vanbench.exact import InputError
 
     try:
         suite = load_suite(config.getoption("--vanbench-suite"))
     except InputError as error:
-        raise pytest.UsageError(str(error)) from None
+        raise pytest.UsageError(printable(error)) from None
     parent = _Suite.from_parent(session, name=f"vanbench[{suite.name}]", nodeid=f"vanbench::{suite.name}")
     items += [TaskItem.from_parent(parent, name=task.name, task=task) for task in suite.tasks]
 
@@ -116,7 +119,9 @@ class TaskItem(pytest.Item):
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         if isinstance(excinfo.value, NoVerdict | Regression):
-            return str(excinfo.value)
+            from vanbench.compare.show.escape import visible
+
+            return visible(str(excinfo.value))
         return super().repr_failure(excinfo, style)
 
     def reportinfo(self) -> tuple[Path, None, str]:
@@ -146,7 +151,7 @@ class _Runner:
         except NothingMade as nothing:
             done = nothing.summary
         except InputError as error:
-            raise NoVerdict(f"bad input: {error}") from error
+            raise NoVerdict(f"bad input: {error}") from None
         if done.failures:
             first = done.failures[0]
             word = "crash" if first.crash else "no record"
@@ -181,7 +186,7 @@ class _Runner:
                 folder, baseline, only=lambda case: case["task"] == task.name and case["architecture"] in labels
             )
         except InputError as error:
-            raise NoVerdict(f"cannot compare: {error}") from error
+            raise NoVerdict(f"cannot compare: {error}") from None
         verdicts = {line["verdict"] for line in verdict.lines}
         if verdicts == {"new", gates.TOO_FEW} or verdicts == {gates.TOO_FEW}:
             verdict.refusals += verdict.cautions
@@ -211,7 +216,7 @@ def _runner(config: pytest.Config) -> _Runner:
         try:
             require_empty_or_run_folder(out)
         except InputError as error:
-            raise NoVerdict(f"bad input: {error}") from error
+            raise NoVerdict(f"bad input: {error}") from None
         config.stash[_RUNNER] = _Runner(config, out)
     return config.stash[_RUNNER]
 
@@ -252,7 +257,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 def _warnings(report: Any) -> list[str]:
-    return [str(value) for name, value in getattr(report, "user_properties", ()) if name == WARNING]
+    from vanbench.compare.show.escape import printable
+
+    return [printable(value) for name, value in getattr(report, "user_properties", ()) if name == WARNING]
 
 
 class _Summary:

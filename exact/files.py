@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,15 +30,19 @@ MACHINE = frozenset(
 def write_file(path: Path, fill: Callable[[Path], object], root: Path | None = None) -> Path:
     """Atomically: a reader, or a machine that dies, sees the whole file that ``fill`` writes or none of it.
 
-    ``root``: the folder that the file must stay in; a link on the way that leads out of it raises ``InputError``. What
-    is there and is no file (``/dev/stdout``, a pipe) is written into. An ``OSError`` names ``path``.
+    ``root``: the folder that the file belongs to; a link on the way that leads out of it raises ``InputError``, and a
+    link or a pipe in its place is replaced. Without one, what is there and is no file (``/dev/stdout``, a pipe that
+    somebody reads) is written into. An ``OSError`` names ``path``.
     """
     if root is not None:
         stay_inside(path, root)
     try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.exists() and not path.is_file() and not path.is_dir():
-            fill(path)
+        if root is None and path.exists() and not path.is_file() and not path.is_dir():
+            with _opened(path):
+                fill(path)
         else:
             _replace(path, fill)
     except OSError as error:
@@ -61,6 +66,42 @@ def stay_inside(path: Path, root: Path) -> None:
     """Raise ``InputError`` where links or dots lead from ``root`` out of it on the way to ``path``."""
     if not path.parent.resolve().is_relative_to(root.resolve()):
         raise InputError(f"{str(path)!r} leads out of {str(root)!r}: nothing is written there.")
+
+
+def require_file(path: Path) -> None:
+    """Raise ``InputError`` for what is no file: a pipe would wait for somebody to write."""
+    if not path.is_file():
+        raise InputError(f"{str(path)!r} is no file.")
+
+
+def read_text(path: Path) -> str:
+    """Of a file that somebody else may have put there. Raises ``InputError`` for what is no file, or no text."""
+    require_file(path)
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{str(path)!r} cannot be read: {error}.") from error
+
+
+def append_text(path: Path, text: str) -> None:
+    """Lines at the end of a file, to which several processes may write; one with another name, which a link gives, is
+    copied first. Raises ``InputError`` for what is no file."""
+    if path.is_symlink() or (path.exists() and (not path.is_file() or path.stat().st_nlink > 1)):
+        write_text(path, read_text(path) + text, path.parent)
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        file.write(text)
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[None]:
+    """Inside, a pipe has a writer. ``OSError`` at once for one that nobody reads, where opening would wait for ever."""
+    held = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+    try:
+        yield
+    finally:
+        os.close(held)
 
 
 def _replace(path: Path, fill: Callable[[Path], object]) -> None:
@@ -96,6 +137,16 @@ def sweep(folder: Path) -> None:
                 path.unlink()
         except OSError:  # another call was quicker, or may not
             continue
+
+
+def unloadable(error: BaseException) -> str | None:
+    """What keeps a library from being loaded, as a sentence; None for another error."""
+    told: BaseException | None = error
+    while told is not None:
+        if isinstance(told, ImportError | OSError) and "shared object" in str(told):
+            return f"a library cannot be loaded ({str(told).partition('. ')[0]}): is there enough memory (ulimit -v)?"
+        told = told.__cause__ or told.__context__
+    return None
 
 
 def fault_of_machine(error: OSError) -> str | None:

@@ -17,7 +17,7 @@ from vanbench.exact.definitions.quantity import COUNTED
 from vanbench.exact.definitions.states import available_memory
 from vanbench.exact.definitions.system import System
 from vanbench.exact.errors import InputError, Unstable
-from vanbench.exact.files import write_text
+from vanbench.exact.files import read_text, write_text
 from vanbench.exact.registry import digests
 from vanbench.exact.solve import MATRIX_PRODUCTS, asked_of, by_field, require_values
 from vanbench.exact.tidy import Table
@@ -169,9 +169,9 @@ def _check_folder(folder: Path, question: str) -> None:
     except OSError as error:
         raise InputError(f"{str(folder)!r} cannot be made a folder: {error.strerror}.") from error
     note = folder / "question.json"
-    if note.exists() and note.read_text() != question:
+    if note.exists() and read_text(note) != question:
         raise InputError(f"{folder} holds a scan of another system or other options: give an empty folder.")
-    write_text(note, question)
+    write_text(note, question, folder)
 
 
 def _file(folder: Path, value: float) -> Path:
@@ -181,11 +181,17 @@ def _file(folder: Path, value: float) -> Path:
 def _stored(folder: Path | None, value: float) -> Table | None:
     if folder is None or not _file(folder, value).exists():
         return None
-    with _file(folder, value).open(newline="") as file:
-        reader = csv.DictReader(file)
-        if "bound_kind" not in (reader.fieldnames or ()):  # of a version whose bounds did not all hold: done again
-            return None
-        return Table([{name: _read(name, text) for name, text in row.items()} for row in reader])
+    reader = csv.DictReader(io.StringIO(read_text(_file(folder, value))))
+    if "bound_kind" not in (reader.fieldnames or ()):  # of a version whose bounds did not all hold: done again
+        return None
+    try:
+        rows = [{name: _read(name, text) for name, text in row.items()} for row in reader]
+        if not rows or any(row["value"] is None or row["s"] != value or not row["quantity"] for row in rows):
+            raise ValueError("its rows are not of this field")
+    except (ValueError, TypeError, KeyError, csv.Error) as error:
+        path = str(_file(folder, value))
+        raise InputError(f"{path!r} is damaged ({error}): delete it, and the same command computes it.") from error
+    return Table(rows)
 
 
 def _read(name: str, text: str) -> Any:

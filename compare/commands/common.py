@@ -12,6 +12,7 @@ import typer
 
 from vanbench.compare.declare import parse
 from vanbench.compare.exits import SIGNAL
+from vanbench.compare.show.escape import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -58,6 +59,11 @@ def interruptible(advice: str) -> Iterator[None]:
     except KeyboardInterrupt as stop:
         typer.echo(f"interrupted: {advice}", err=True)
         raise typer.Exit(getattr(stop, "code", SIGNAL + 2)) from None
+
+
+def say(text: object) -> None:
+    """A line on stdout, of names that may be anybody's."""
+    typer.echo(printable(text))
 
 
 def first_process() -> bool:

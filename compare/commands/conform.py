@@ -10,6 +10,7 @@ import typer
 from vanbench.compare.commands import common
 from vanbench.compare.declare import parse
 from vanbench.compare.exits import WORSE
+from vanbench.compare.show.escape import printable
 from vanbench.exact.errors import unknown
 
 EXAMPLE = """Example: vanbench conform my_package.my_module:MyNet --shape 4x4
@@ -36,15 +37,13 @@ def conform(
         raise unknown("format", form, list(FORMATS))
     lattice = None if shape is None else parse.shape(shape)
     architecture, options = parse.architecture(architecture, architecture_option or [])
-    from rich.markup import escape
-
     from vanbench.compare.conform.contract import Result
     from vanbench.compare.conform.contract import conform as run
 
     with common.console(quiet).status("") as status:
 
         def report(result: Result) -> None:
-            status.update(f"{escape(architecture)}: {result.check}, {result.setting}")
+            status.update(f"{_plain(architecture)}: {result.check}, {_plain(result.setting)}")
 
         outcome = run(architecture, lattice, options, report)
     if form == "json":
@@ -58,11 +57,10 @@ def conform(
 def _print(architecture: str, results: list) -> None:
     """One line a check; then each failed check once, with the first setting in which it failed."""
     from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
 
     out = Console(highlight=False, emoji=False)
-    table = Table(title=escape(architecture), title_justify="left")
+    table = Table(title=_plain(architecture), title_justify="left")
     for name, side in (("check", "left"), ("settings", "right"), ("verdict", "left"), ("seconds", "right")):
         table.add_column(name, justify=side)  # type: ignore[arg-type]
     failures = {}
@@ -74,19 +72,26 @@ def _print(architecture: str, results: list) -> None:
             failures[check] = failed
             verdict = f"[bold red]failed[/] in {len(failed)}"
         else:
-            verdict = "[green]passed[/]" if ran else f"[dim]skipped: {escape(mine[0].found)}[/]"
+            verdict = "[green]passed[/]" if ran else f"[dim]skipped: {_plain(mine[0].found)}[/]"
         table.add_row(check, str(len(ran)), verdict, f"{sum(result.seconds for result in mine):.2f}")
     out.print(table)
     limits = [result.setting for result in results if result.found == UNCLAIMED]
     if limits:
-        out.print(f"not tried: {', '.join(limits)}, which the network does not claim.", markup=False)
+        out.print(f"not tried: {printable(', '.join(limits))}, which the network does not claim.", markup=False)
     for check, failed in failures.items():
         first = failed[0]
-        out.print(f"[bold red]{check}[/] ({escape(first.setting)})")
+        out.print(f"[bold red]{check}[/] ({_plain(first.setting)})")
         for word, text in (("tried", first.tried), ("found", first.found), ("likely", first.likely)):
-            out.print(f"  {word:7}{escape(text)}", soft_wrap=True)
+            out.print(f"  {word:7}{_plain(text)}", soft_wrap=True)
         if len(failed) > 1:
             others = [result.setting for result in failed[1:]]
             more = f"; and {len(others) - NAMED} more" if len(others) > NAMED else ""
-            out.print(f"  also in {escape('; '.join(others[:NAMED]))}{more}", style="dim", soft_wrap=True)
+            out.print(f"  also in {_plain('; '.join(others[:NAMED]))}{more}", style="dim", soft_wrap=True)
     out.print("[bold red]It breaks the contract.[/]" if failures else "[green]It keeps the contract.[/]")
+
+
+def _plain(text: str) -> str:
+    """Text of somebody's network, neither markup nor anything unseen."""
+    from rich.markup import escape
+
+    return escape(printable(text))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shlex
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ import typer
 
 from vanbench.compare.commands import common
 from vanbench.compare.show.output import check_format
-from vanbench.exact.errors import InputError
+from vanbench.exact.files import require_writable
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
@@ -59,7 +58,7 @@ def register(app: typer.Typer) -> None:
         dataset = load(chosen.pop("data"), mnist, threshold)
         config = Config(**chosen, machine_rate=machine_rate, seed=seed)
         check(dataset, config)
-        folder(out)
+        require_writable(out)
         started = time.perf_counter()
         with common.interruptible("nothing was written; the same command starts afresh."), stages(quiet) as progress:
             trained = study(dataset, config, progress)
@@ -79,16 +78,6 @@ def register(app: typer.Typer) -> None:
             typer.echo(trained.runs.to_csv(index=False), nl=False)
         else:
             _print_tables(trained)
-
-
-def folder(out: Path) -> None:
-    """Make the folder before any work. Raises InputError where it cannot be made or written to."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=out):
-            pass
-    except OSError as error:
-        raise InputError(f"--out {out} cannot be written to: {error.strerror}.") from error
 
 
 def _print_tables(trained) -> None:

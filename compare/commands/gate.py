@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vanbench.compare.commands import common
 from vanbench.compare.exits import CANNOT_COMPARE, WORSE
 from vanbench.compare.judge.tolerances import ATOL, FALSE_ALARMS, POWER, RTOL
+from vanbench.compare.show.escape import printable
 from vanbench.compare.show.grid import Grid
 from vanbench.compare.show.output import print_json
 from vanbench.exact.errors import InputError, counted, unknown
@@ -80,19 +82,19 @@ def gate(
             markup=False,
         )
     for text in verdict.cautions:
-        stderr.print(text, style="yellow", markup=False)
+        stderr.print(printable(text), style="yellow", markup=False)
     warned.tell(verdict.warnings)
     for text in verdict.failures:
-        stderr.print(f"worse: {text}", style="bold red", markup=False)
+        stderr.print(printable(f"worse: {text}"), style="bold red", markup=False)
     for text in verdict.refusals:
-        stderr.print(f"cannot compare: {text}", style="bold red", markup=False)
+        stderr.print(printable(f"cannot compare: {text}"), style="bold red", markup=False)
     if verdict.refusals:
         raise typer.Exit(CANNOT_COMPARE)
     if verdict.failures:
         raise typer.Exit(WORSE)
     if form == "table":
         judged = sum(line["verdict"] != gates.TOO_FEW for line in verdict.lines)
-        typer.echo(f"no worse than {baseline}: {counted(judged, 'case')}.")
+        common.say(f"no worse than {baseline}: {counted(judged, 'case')}.")
 
 
 def _word(verdict: gates.Verdict) -> str:
@@ -104,11 +106,11 @@ def _agreed(changes: list[dict[str, Any]], path: Path, yes: bool, form: str) -> 
     if form == "table":
         _show(changes)
     changed = any(line["verdict"] in ("changed", "removed") for line in changes)
-    agreed = yes or not changed or not sys.stdin.isatty() or typer.confirm(f"Replace {path}?", err=True)
+    agreed = yes or not changed or not sys.stdin.isatty() or typer.confirm(printable(f"Replace {path}?"), err=True)
     if form == "json":
         print_json({"verdict": "written" if agreed else "kept", "lines": changes})
     else:
-        typer.echo(f"baseline written: {path}" if agreed else f"{path} stays as it was.")
+        common.say(f"baseline written: {path}" if agreed else f"{path} stays as it was.")
     return agreed
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from vanbench.compare.commands import common
 from vanbench.exact.errors import counted
 
 EXAMPLE = """Example: vanbench import validate theirs.csv --label "their GRU" --out runs/theirs
@@ -36,4 +37,4 @@ def import_(
     require_empty_or_run_folder(out)
     made = imported.import_results(declared, list(read(results)), label, out)
     warned.tell(imported.warnings(made))
-    typer.echo(f"{counted(len(made), 'record')} in {out}: `vanbench table {out}`, `gate` and `report` read them.")
+    common.say(f"{counted(len(made), 'record')} in {out}: `vanbench table {out}`, `gate` and `report` read them.")

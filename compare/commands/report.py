@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from vanbench.compare.commands import common
+
 EXAMPLE = """Example: vanbench report runs/validate --figures pdf"""
 
 
@@ -27,6 +29,6 @@ def report(
     from vanbench.compare.show.report.page import write_report
 
     for path in write_plots(folder, parse.names(figures)) if figures else ():
-        typer.echo(path)
+        common.say(path)
     path = write_report(folder, out)
-    typer.echo(f"{path.resolve()} ({path.stat().st_size / 2**20:.1f} MiB)")
+    common.say(f"{path.resolve()} ({path.stat().st_size / 2**20:.1f} MiB)")

@@ -11,7 +11,7 @@ import typer
 from vanbench.compare.commands import common
 from vanbench.compare.declare import parse
 from vanbench.compare.exits import CRASH, INCOMPLETE
-from vanbench.compare.show.escape import printable
+from vanbench.compare.show.escape import file_name, printable, visible
 from vanbench.exact.errors import InputError, counted
 from vanbench.exact.files import fault_of_machine
 
@@ -66,7 +66,7 @@ def run(
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise InputError("torchrun shares out one run, `vanbench track`: spread a suite with --jobs or --scheduler.")
     declared = load_suite(suite).only(task or [])
-    out = out or Path("runs") / declared.name
+    out = out or Path("runs") / file_name(declared.name)
     require_empty_or_run_folder(out)
     if jobs is not None and jobs < 1:
         raise InputError(f"--jobs {jobs}: at least one process must run.")
@@ -84,8 +84,8 @@ def run(
             summary = nothing.summary
     _report(summary, Console(stderr=True, highlight=False, soft_wrap=True, emoji=False))
     if part is not None:
-        typer.echo(f"part {part}: {_made(summary)}.")
-        typer.echo(f"`vanbench status {out}` says what is left; the command without --part, then, writes the tables.")
+        common.say(f"part {part}: {_made(summary)}.")
+        common.say(f"`vanbench status {out}` says what is left; the command without --part, then, writes the tables.")
     elif summary.made + summary.kept:
         try:
             written = [*write_tables(out), *write_plots(out)]
@@ -95,8 +95,8 @@ def run(
             raise
         cases = table(out, "size")
         typer.echo(render(cases, "md", growth_of(out, cases)))
-        typer.echo(f"{_made(summary)}; {len(written)} tables and plots.")
-        typer.echo(f"Everything is in {out.resolve()}")
+        common.say(f"{_made(summary)}; {len(written)} tables and plots.")
+        common.say(f"Everything is in {out.resolve()}")
     if summary.failures:
         raise typer.Exit(CRASH if any(failure.crash for failure in summary.failures) else INCOMPLETE)
 
@@ -113,4 +113,4 @@ def _report(summary: Summary, stderr: Console) -> None:
     for failure in summary.failures:
         stderr.print(printable(f"failed: {failure.job.label}: {failure.failure}"), style="bold red", markup=False)
         if failure.crash:
-            stderr.print(failure.crash, markup=False)
+            stderr.print(visible(failure.crash), markup=False)

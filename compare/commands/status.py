@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from vanbench.compare.commands import common
 from vanbench.compare.exits import INCOMPLETE
 from vanbench.exact.errors import unknown
 
@@ -28,7 +29,6 @@ def status(
 ) -> None:
     """What is done, running, failed and missing, and what is left to pay; other processes may be at work."""
     from vanbench.compare.run.status import status as asked
-    from vanbench.compare.show.escape import printable
     from vanbench.compare.show.grid import Grid
     from vanbench.compare.show.output import print_json
 
@@ -41,7 +41,7 @@ def status(
         cells = [[*map(str, list(asdict(row).values())[:6]), f"{row.spent:.3g}", _left(row.left)] for row in rows]
         Grid(HEADINGS, cells).show()
         for text in (text for row in rows for text in row.told):
-            typer.echo(printable(text))
+            common.say(text)
     if any(row.done < row.runs for row in rows):
         raise typer.Exit(INCOMPLETE)
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from vanbench.compare.declare import parse
+from vanbench.compare.show.escape import printable
 
 EXAMPLE = """Example: vanbench table runs/validate --by size --format latex > table.tex
 
@@ -47,4 +48,4 @@ def table(
         typer.echo(f"No law of the error over {by}: one takes three values of it for one question.", err=True)
     lacking = missing.sentence(folder, [record for _, record in records(folder)])
     if lacking:
-        typer.echo(lacking, err=True)
+        typer.echo(printable(lacking), err=True)

@@ -12,6 +12,7 @@ import typer
 
 from vanbench.compare.commands import common
 from vanbench.compare.declare import parse
+from vanbench.compare.show.escape import printable
 from vanbench.exact.errors import InputError
 
 if TYPE_CHECKING:
@@ -159,7 +160,7 @@ def track(
         **{"diagnostics": record.diagnostics, "record": str(path)},
     }
     emit(form, record.frame("rows"), head, run.label, record.warnings)
-    stderr.print(f"record: {path}", markup=False)
+    stderr.print(printable(f"record: {path}"), markup=False)
 
 
 def _has_checkpoint(run: Run, out: Path) -> bool:

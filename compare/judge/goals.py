@@ -20,6 +20,7 @@ import pandas as pd
 from vanbench.compare.declare.parse import shape_text
 from vanbench.compare.run.exact_tables import CASES, FOLDER, read
 from vanbench.compare.run.record import Record, record_files, records, unfinished
+from vanbench.compare.run.stored import read_table
 from vanbench.compare.show import canvas
 from vanbench.compare.show.escape import label, markdown_cell
 from vanbench.compare.show.grid import Grid
@@ -68,7 +69,8 @@ def goals(folder: Path) -> pd.DataFrame:
 
 def joined(table: pd.DataFrame, stored: Path) -> pd.DataFrame:
     """The table with the rows of a ``stored`` one (CSV) that it lacks."""
-    old = pd.read_csv(stored, dtype={"shape": str, "ended": str, "reached": str}).fillna({"ended": "", "reached": ""})
+    words = ("task", "shape", "tracker", "network", "ended", "reached")
+    old = read_table(stored, ("seeds", "error", "cpu_s"), words).fillna({"ended": "", "reached": ""})
     new = set(table[KEYS].itertuples(index=False, name=None))
     rest = old[[row not in new for row in old[KEYS].itertuples(index=False, name=None)]]
     return pd.concat([table, rest], ignore_index=True).sort_values(KEYS).reset_index(drop=True)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from vanbench.compare.run.stored import read_table
 from vanbench.exact.definitions.system import System
 from vanbench.exact.systems import build
 
@@ -58,4 +59,5 @@ CASES = {case.name: case for case in _cases()}
 def read(path: Path) -> pd.DataFrame:
     if not path.exists():
         return pd.DataFrame(columns=COLUMNS)
-    return pd.read_csv(path, dtype={"note": str}).fillna({"note": ""})
+    numbers = ("s", "t", "value", "bound")
+    return read_table(path, numbers, ("quantity", "scheme", "note")).fillna({"note": ""})

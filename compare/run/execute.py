@@ -51,6 +51,7 @@ def check(run: Run) -> System:
     """Raise ``InputError`` for what cannot run (system, network, tracker, times), before any work starts."""
     from vanbench import neural
     from vanbench.neural import trackers
+    from vanbench.neural.backend import weights
 
     task = run.task
     system = build(task.system, run.shape, **task.params)
@@ -82,6 +83,10 @@ def check(run: Run) -> System:
     net.restrict(system.pinned, system.support)
     if task.start_from is None and system.initial.ndim == 2:
         net.initialise(system.initial)
+    if task.start_from is not None:
+        state = weights.read(Path(task.start_from))
+        for s in task.s:
+            weights.put(net, weights.of_field(state, s))
     if not type(net).__module__.startswith("vanbench."):  # those are held to the whole contract by the tests
         _check_strange(run, system.local_dim, net.square)
     return system

@@ -8,9 +8,12 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import TimeRemainingColumn as Left
 from rich.table import Column
+
+from vanbench.compare.show.escape import printable
 
 EVERY = 30.0  # s between the lines of a log
 
@@ -39,10 +42,11 @@ class Bars(Progress):
         self._now = _Now(console)
 
     def add(self, title: str, total: float | None = None) -> TaskID:
-        return self.add_task(title, total=total, note="")
+        return self.add_task(escape(printable(title)), total=total, note="")
 
     def update(self, task_id: TaskID, **fields: Any) -> None:
-        super().update(task_id, **fields)
+        note = {"note": printable(fields["note"])} if "note" in fields else {}
+        super().update(task_id, **{**fields, **note})
         if self._now():
             self.console.print(self.get_renderable())
 
@@ -51,11 +55,11 @@ class Bars(Progress):
 def status(console: Console, title: str) -> Iterator[Callable[[str], None]]:
     """Yields a function that shows a line of progress, for work whose length is unknown."""
     now = _Now(console)
-    with console.status(title) as shown:
+    with console.status(escape(printable(title))) as shown:
 
         def tell(text: str) -> None:
-            shown.update(text)
+            shown.update(escape(printable(text)))
             if now():
-                console.print(text, markup=False)
+                console.print(printable(text), markup=False)
 
         yield tell

@@ -6,10 +6,11 @@ such a value is null, and the column ``note`` says why.
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from pydantic import BaseModel, ConfigDict, field_validator
 
@@ -32,6 +33,8 @@ VISIBLE = "[!.]*.json"  # skips the files that file systems add, like ._x.json o
 IMPORTED = "imported"  # no tracker has this name
 LIBRARIES = ("vanbench", "torch", "numpy")
 TABLES = ("rows", "errors", "distances", "log")
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class SchemaMismatch(InputError):
@@ -72,6 +75,11 @@ class Record(BaseModel):
         if len({len(column) for column in value.values()}) > 1:
             raise ValueError("its columns differ in length")
         return value
+
+    @functools.cached_property
+    def file(self) -> Path | None:
+        """That it was read from; None for a record that was made here."""
+        return None
 
     def __repr__(self) -> str:
         return f"Record({self.run.label}: {len(self.rows.get('value', ()))} values, {len(self.warnings)} warnings)"
@@ -134,10 +142,25 @@ class Record(BaseModel):
                 "run its task again."
             )
         record = checked(cls, content, f"record {str(path)!r}", stored=True)
+        record.__dict__["file"] = path
         tables = {name: getattr(record, name) for name in TABLES}
         if wrong := defect(tables, record.diagnostics):
             raise InputError(f"record {str(path)!r}: {wrong}: delete it and run its task again.")
         return record
+
+
+def of_record(function: Callable[Concatenate[Record, P], T]) -> Callable[Concatenate[Record, P], T]:
+    """``function(record, ...)`` that raises ``InputError`` with the record's file where the record does not fit it."""
+
+    @functools.wraps(function)
+    def told(record: Record, /, *args: P.args, **named: P.kwargs) -> T:
+        try:
+            return function(record, *args, **named)
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            said = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
+            raise InputError(f"record {str(record.file)!r} does not fit here ({said.rstrip('.')}).") from error
+
+    return told
 
 
 def records(folder: str | Path) -> Iterator[tuple[Path, Record]]:

@@ -1,14 +1,19 @@
-"""JSON that somebody else may have written: read within bounds, and refused in one sentence."""
+"""JSON and tables that somebody else may have written: read within bounds, and refused in one sentence."""
 
 from __future__ import annotations
 
 import json
 import math
 import stat
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vanbench.exact import InputError
+from vanbench.exact.files import require_file
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MOST_BYTES = 256 << 20  # of a file: reference distributions of 2^16 states are the largest
 MOST_CHARACTERS = 20_000  # of one text: a warning with the end of a traceback is shorter
@@ -36,6 +41,26 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise InputError(f"{str(path)!r} holds no JSON object.")
     return content
+
+
+def read_table(path: Path, numbers: Sequence[str] = (), words: Sequence[str] = (), **options: Any) -> pd.DataFrame:
+    """A CSV file of ours, with ``options`` of `pandas.read_csv`. Raises ``InputError`` for what is no file or no table,
+    and where it lacks one of these columns, or text stands in one of ``numbers``."""
+    import pandas as pd
+
+    require_file(path)
+    try:
+        table = pd.read_csv(path, dtype=dict.fromkeys(words, str), **options)
+    except (OSError, ValueError) as error:  # of pandas' own kinds, and text that is not in UTF-8
+        said = " ".join(str(error).split()).rstrip(".")
+        raise InputError(f"{str(path)!r} is no table ({said}): delete it, or put back what was there.") from error
+    lacking = [name for name in (*numbers, *words) if name not in table]
+    wrong = [name for name in numbers if name in table and table[name].dtype.kind not in "iuf"]
+    wrong = [name for name in wrong if not table.empty and table[name].notna().any()]
+    if lacking or wrong:
+        what = f"lacks the column {lacking[0]!r}" if lacking else f"has no numbers in its column {wrong[0]!r}"
+        raise InputError(f"{str(path)!r} {what}: delete it, or put back what was there.")
+    return table
 
 
 def _check(content: Any) -> None:

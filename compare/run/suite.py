@@ -267,7 +267,9 @@ OURS = {FOLDER, UNFINISHED, references.FOLDER, "suite.json", "checkpoint", "tens
 
 def require_empty_or_run_folder(out: Path) -> None:
     """Raise ``InputError`` where ``out`` is a file, or a folder with other files than those of runs."""
-    if out.is_file():
+    if any(out.parts[k] == ".." and not Path(*out.parts[:k]).is_dir() for k in range(1, len(out.parts))):
+        raise InputError(f"{str(out)!r} goes back from a folder that does not exist: give it without '..'.")
+    if out.exists() and not out.is_dir():
         raise InputError(f"{str(out)!r} is a file: give a folder.")
     there = {path.name for path in out.iterdir()} if out.is_dir() else set()
     if any(not name.startswith(".") for name in there) and not there & OURS:

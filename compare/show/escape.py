@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 UNSEEN = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}  # categories of Unicode
 FORMULA = tuple("=+-@＝＋－＠")  # what begins one, in either width
 MOST_LABEL = 60  # characters in a figure
+MOST_WORD, MOST_SENTENCE = 160, 3000  # characters of what is told about somebody's input
 
 
 def visible(text: str) -> str:
@@ -29,18 +30,37 @@ def printable(text: object) -> str:
     return " ".join(visible(str(text)).split("\n")).replace("\t", " ")
 
 
+def sentence(text: object) -> str:
+    """``text`` as one printable line of bounded length: of a long name its beginning and its end."""
+    line = re.sub(rf"\S{{{MOST_WORD + 1},}}", lambda word: _cut(word[0], MOST_WORD), printable(text))
+    return _cut(line, MOST_SENTENCE)
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most // 2]}…{text[-most // 4 :]}"
+
+
 def markdown(text: object) -> str:
     """Text of a line: no HTML, no link, no image, no code that runs on, no heading, quotation or item of a list."""
-    return re.sub(r"[\\`]|<(?=[A-Za-z/!?])|\](?=[(\[:])|^ *[#>=*+~-]", _shielded, printable(text))
+    return re.sub(r"^ *[#>=*+~-]", _shielded, _inline(text))
+
+
+def markdown_cell(text: object) -> str:
+    """The same in a cell of a table, whose line begins with a bar."""
+    return _inline(text).replace("|", "\\|")
+
+
+def markdown_code(text: object) -> str:
+    """The same between backticks."""
+    return printable(text).replace("`", "'")
+
+
+def _inline(text: object) -> str:
+    return re.sub(r"[\\`]|<(?=[A-Za-z/!?])|\](?=[(\[:])", _shielded, printable(text))
 
 
 def _shielded(special: re.Match[str]) -> str:
     return f"{special[0][:-1]}\\{special[0][-1]}"
-
-
-def markdown_cell(text: object) -> str:
-    """The same in a cell of a table."""
-    return markdown(text).replace("|", "\\|")
 
 
 def address(path: str) -> str:
@@ -72,8 +92,8 @@ def no_formula(item: object) -> object:
 
 
 def file_name(text: str) -> str:
-    """``text`` as a part of the name of a file."""
-    return re.sub(r"[^\w.:+-]", "-", text)
+    """``text`` as the name of a file or a folder, or a part of one."""
+    return re.sub(r"^\.+|[^\w.:+-]", "-", text)
 
 
 def _seen(c: str) -> str:

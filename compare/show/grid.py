@@ -58,9 +58,16 @@ class Grid:
 
 
 def markdown(frame: pd.DataFrame, floatfmt: str = "g", text: bool = False) -> str:
-    """``frame`` without its index, blank where a value is missing; ``text``: with its cells as they are, flush left."""
+    """``frame`` without its index, blank where a value is missing; ``text``: with its cells as text, flush left."""
+    from tabulate import tabulate
+
+    rows = [[_safe(item) for item in row] for row in frame.astype(object).where(frame.notna(), None).to_numpy()]
     options: dict[str, Any] = {"floatfmt": floatfmt, "disable_numparse": text, "missingval": ""}
-    return frame.astype(object).where(frame.notna(), None).to_markdown(index=False, **options)
+    return tabulate(rows, [_safe(name) for name in frame], tablefmt="pipe", **options)
+
+
+def _safe(item: Any) -> Any:
+    return markdown_cell(item) if isinstance(item, str) else item
 
 
 def cell(value: Any) -> str:

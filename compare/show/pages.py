@@ -7,13 +7,16 @@ from typing import Any
 
 import jinja2
 
+from vanbench.compare.show import escape
 from vanbench.compare.show.grid import cell, markdown
+
+FILTERS = {"table": markdown, "cell": cell, "line": escape.markdown, "code": escape.markdown_code}
 
 
 def page(code: str, template: str, **content: Any) -> str:
     """The text of ``template``, which stands beside the file ``code``.
 
-    Its filters ``table`` and ``cell`` are `grid.markdown` and `grid.cell`.
+    Its filters are those of ``FILTERS``: for tables, their cells, lines of text, and what stands as code.
     """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(code).with_name("templates")),
@@ -22,5 +25,5 @@ def page(code: str, template: str, **content: Any) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"table": markdown, "cell": cell}
+    environment.filters |= FILTERS
     return environment.get_template(template).render(content)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vanbench.exact.files import write_bytes
+from vanbench.exact.files import require_file, write_bytes
 
 
 @dataclass
@@ -35,6 +35,7 @@ class Checkpoint:
     def load(self) -> dict[str, np.ndarray] | None:
         """The arrays of the run, or None where there are none of this run."""
         try:
+            require_file(self.path)
             with np.load(self.path, allow_pickle=False) as kept:
                 stored = dict(kept)
             for name, items in self.carried.items():

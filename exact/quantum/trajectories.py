@@ -10,6 +10,7 @@ carry the error of the splitting alone, of order ``dt^2`` (`split_steady` measur
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from vanbench.exact.definitions.lindblad import Lindblad
 from vanbench.exact.definitions.pauli import I2, embed
 from vanbench.exact.definitions.quantities import SPINS
 from vanbench.exact.errors import InputError
+from vanbench.exact.files import append_text, read_text
 from vanbench.exact.quantum.liouvillian import density_matrix
 from vanbench.exact.seeds import Seed, stream
 from vanbench.exact.statistics import standard_error
@@ -133,12 +135,12 @@ def sample(
         if run in held:
             continue
         x, y, z = trajectory(model, dt, burn_in, duration, stream(seed, run, *key.encode()))
-        fresh = not path.exists()
-        with path.open("a", newline="") as file:
-            writer = csv.writer(file)
-            if fresh:
-                writer.writerow(FIELDS)
-            writer.writerow([key, seed, run, dt, burn_in, duration, *(f"{v:.10g}" for v in (x, y, z))])
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        if not path.exists():
+            writer.writerow(FIELDS)
+        writer.writerow([key, seed, run, dt, burn_in, duration, *(f"{v:.10g}" for v in (x, y, z))])
+        append_text(path, text.getvalue())
         if progress:
             progress(f"{key}: trajectory {run} of {runs}")
 
@@ -147,8 +149,7 @@ def read(path: Path, key: str | None = None) -> list[dict[str, str]]:
     """The rows of the file, of one ``key`` if given."""
     if not path.exists():
         return []
-    with path.open(newline="") as file:
-        return [row for row in csv.DictReader(file) if key is None or row["key"] == key]
+    return [row for row in csv.DictReader(io.StringIO(read_text(path))) if key is None or row.get("key") == key]
 
 
 def summary(rows: list[dict[str, str]]) -> dict[str, tuple[float, float]]:

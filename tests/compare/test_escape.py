@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -12,9 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vanbench.compare.declare.task import Architecture
+from vanbench.compare.run.claims import fail
 from vanbench.compare.run.record import FOLDER
 from vanbench.compare.show import latex
 from vanbench.compare.show.escape import address, csv, file_name, label, markdown, markdown_cell, printable
+from vanbench.compare.show.figures import write_plots
+from vanbench.exact.files import write_json
 from vanbench.exact.warning import RunWarning
 
 EVIL = "a|b\n\\input{evil}\r<img src=x onerror=e>\x1b[31m\u202e[x](javascript:y) $\\frac$ `c"
@@ -106,3 +110,47 @@ def test_a_record_with_evil_text_everywhere(tmp_path, capsys: pytest.CaptureFixt
     page = (tmp_path / "my runs" / "report.html").read_text()
     assert "<img" not in page
     assert not set(page) & set("\x1b\u202e")
+
+
+def evil_run(folder: Path) -> Path:
+    """A run folder whose records, declarations, claims and provenance hold the text wherever they hold text."""
+    for replica in range(2):
+        record = example(replica=replica)
+        record.run = record.run.model_copy(update={"architecture": Architecture(name=EVIL)})
+        record = of_task(record, tracker=EVIL, description=EVIL)
+        record.errors["note"] = [EVIL] * len(record.errors["value"])
+        record.warnings = [RunWarning(EVIL, EVIL)]
+        record.system = record.estimator = EVIL
+        record.diagnostics |= {"device": EVIL, "tracker_reason": EVIL}
+        machine = {"host": EVIL, "cpu": EVIL, "versions": {"torch": EVIL, EVIL: "1"}, "sources": {EVIL: EVIL}}
+        record.provenance |= {"commit": EVIL, "code": EVIL, "device": EVIL, **machine}
+        record.save(folder / FOLDER / "example" / f"{replica}.json")
+    declared = record.task.model_copy(update={"seeds": 5, "architectures": [Architecture(name=EVIL)]})
+    write_json(folder / "suite.json", {"name": EVIL, "tasks": [declared.model_dump(mode="json")]})
+    for replica in (2, 3):
+        wanted = record.run.model_copy(update={"replica": replica, "task": declared})
+        fail(folder / FOLDER / "example" / f"{replica}.json", wanted.label, EVIL)
+    return folder
+
+
+def test_evil_text_in_a_terminal(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    folder = evil_run(tmp_path / "run")
+    commands = (["status", folder], ["table", folder], ["goals", folder], ["gate", folder, "--write", tmp_path / "b"])
+    for command in (*commands, ["gate", folder, "--baseline", tmp_path / "b"], ["report", folder]):
+        assert run(*command) in (0, 3, 5), command
+        told = capsys.readouterr()
+        for text in (told.out, told.err):
+            assert not set(text) & set("\x1b\u202e\r"), command
+    page = (folder / "report.html").read_text()
+    assert not set(page) & set("\x1b\u202e")
+    for tag in ("<img", "<input", "javascript:y)<"):
+        assert tag not in page.replace("&lt;", "")
+
+
+def test_evil_text_in_figures(tmp_path: Path) -> None:
+    """Drawn as it is: matplotlib would take an odd ``$`` for mathematics, and fail on what is none."""
+    folder = evil_run(tmp_path / "run")
+    for path in write_plots(folder, ["svg"]):
+        text = path.read_text()
+        assert not set(text) & set("\x1b\u202e")
+    assert len(list((folder / "plots").glob("*.svg"))) == 2

@@ -192,3 +192,20 @@ def test_too_few_file_handles(tmp_path: Path) -> None:
         assert done.returncode == 2
         (line,) = done.stderr.splitlines()
         assert "file handles are too few for" in line
+
+
+def test_too_little_memory_is_a_sentence() -> None:
+    """Below what libraries need, which hang without it, or end the program with 1."""
+    for kib in (20_000, 60_000, 100_000):
+        done = shell(f"ulimit -v {kib}; vanbench list; echo $?")
+        assert done.stdout == "2\n"
+        assert re.fullmatch(r"error: .* MiB of memory are allowed \(ulimit -v\), .* needed.\n", done.stderr)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kib", [600_000, 900_000, 1_500_000])
+def test_a_library_that_cannot_be_loaded_is_a_sentence(tmp_path: Path, kib: int) -> None:
+    track = "track east --shape 2 --times 0.1 --dt 0.1 --tracker kl --epochs 2 --out x -q"
+    done = shell(f"ulimit -v {kib}; vanbench {track} > /dev/null; echo $?", cwd=tmp_path)
+    assert done.stdout in ("0\n", "2\n")
+    assert "defect" not in done.stderr

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from command_line import run as command_line
+from damage import anything, damaged
 from example_records import example, folder_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -25,11 +26,6 @@ from vanbench.compare.run.stored import read_json
 from vanbench.compare.show.tables import render, select, write_tables
 from vanbench.exact import InputError
 
-numbers = st.integers(-(10**400), 10**400) | st.integers(-3, 3) | st.floats(allow_nan=False, allow_infinity=False)
-plain = st.none() | st.booleans() | numbers | st.sampled_from(["", "x", "ln_Z", "s", "../..", "\x00"])
-anything = st.recursive(
-    plain, lambda x: st.lists(x, max_size=3) | st.dictionaries(st.sampled_from("as"), x, max_size=2)
-)
 quick = settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))  # each writes files
 
 RECORD = json.loads(example().model_dump_json())
@@ -161,45 +157,6 @@ def test_any_change_of_a_suite(tmp_path_factory: pytest.TempPathFactory, key: st
         one_sentence(error)
 
 
-DAMAGE: list[Any] = [float("inf"), 1e300, -1e300, "x" * 30_000, "\ud800", "../../../evil", "=1+1", "\x1b[31m", "a|b\n"]
-DAMAGE += [
-    None,
-    True,
-    [],
-    {},
-    "",
-    -1,
-    0,
-    10**19,
-    [1] * 2000,
-    [[[[[[3]]]]]],
-    {"a": {"b": {"c": {}}}},
-    "$\\frac$",
-    "many",
-]
-
-
-@st.composite
-def damaged(draw: st.DrawFn) -> str:
-    """A record with a few of its values, at any depth, replaced, taken away or doubled."""
-    content = copy.deepcopy(RECORD)
-    for _ in range(draw(st.integers(1, 3))):
-        inside: Any = content
-        while True:
-            keys = list(range(len(inside))) if isinstance(inside, list) else sorted(inside)
-            if not keys:
-                break
-            key = draw(st.sampled_from(keys))
-            if not isinstance(inside[key], list | dict) or not inside[key] or draw(st.integers(0, 3)) == 0:
-                if draw(st.booleans()):
-                    inside[key] = copy.deepcopy(draw(st.sampled_from(DAMAGE) | anything))  # the next may change it
-                else:
-                    del inside[key]
-                break
-            inside = inside[key]
-    return json.dumps(content).replace("Infinity", "1e999")
-
-
 def tree(folder: Path) -> dict[str, Any]:
     return {
         str(path.relative_to(folder)): (path.lstat().st_mtime_ns, path.lstat().st_size)
@@ -212,14 +169,14 @@ commands = st.sampled_from(["table", "table", "table", "report", "gate", "status
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
-@given(damaged(), commands, st.booleans())
+@given(damaged(RECORD), commands, st.booleans())
 def test_no_record_breaks_a_command(tmp_path_factory, run: Path, text: str, command: str, linked: bool) -> None:
     check_command(tmp_path_factory, run, text, command, linked)
 
 
 @pytest.mark.slow  # a tenth of a second each
 @settings(max_examples=1000, deadline=None, suppress_health_check=list(HealthCheck))
-@given(damaged(), commands, st.booleans())
+@given(damaged(RECORD), commands, st.booleans())
 def test_none_of_many_records_breaks_a_command(tmp_path_factory, run: Path, text: str, command: str, linked: bool):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     check_command(tmp_path_factory, run, text, command, linked)

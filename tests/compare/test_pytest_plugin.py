@@ -14,6 +14,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from vanbench.compare import pytest_plugin
 from vanbench.compare.judge.gate import write_baseline
 from vanbench.compare.run.stored import read_json
 from vanbench.compare.run.suite import run_suite
@@ -173,3 +174,41 @@ def test_silent_where_it_is_not_asked(place: Path) -> None:
     command = [sys.executable, "-m", "pytest", *OPTIONS, "test_light.py"]
     done = subprocess.run(command, cwd=place, capture_output=True, text=True)
     assert "1 passed" in done.stdout, done.stdout
+
+
+EVIL = "a|b \x1b[31m\u202e<img src=x onerror=e> [x](javascript:y) # =1+1"
+
+
+def test_evil_text_in_the_terminal_and_on_the_page(place: Path) -> None:
+    """As an error message of somebody's network has it."""
+    code = "from vanbench.neural import Autoregressive\n\nclass Net(Autoregressive):\n"
+    code += f"    def __init__(self, *shape, **options):\n        raise RuntimeError({EVIL!r})\n"
+    (place / "evil.py").write_text(code)
+    options = ("--vanbench-architecture", "evil.py:Net", "--vanbench-summary", "evil.md")
+    done = call(place, "--vanbench-suite", "mine.toml", *options)
+    assert "a|b" in done.stdout
+    page = (place / "evil.md").read_text()
+    for text in (done.stdout, done.stderr, page):
+        assert not set(text) & set("\x1b\u202e")
+    told = [line for line in page.splitlines() if "img" in line]
+    assert told
+    for line in told:
+        assert "\\<img" in line
+        assert "\\](javascript" in line
+        assert line.replace("\\|", "").count("|") == 3  # a row of two cells
+
+
+def test_evil_warnings_in_the_terminal_and_on_the_page(tmp_path: Path) -> None:
+    report = SimpleNamespace(
+        nodeid="vanbench::task", when="call", failed=False, user_properties=[(pytest_plugin.WARNING, f"x\n{EVIL}")]
+    )
+    lines: list[str] = []
+    terminal = SimpleNamespace(stats={"passed": [report]}, section=lines.append, write_line=lines.append)
+    pytest_plugin.pytest_terminal_summary(terminal)  # type: ignore[arg-type]
+    summary = pytest_plugin._Summary(tmp_path / "page.md")
+    summary.pytest_runtest_logreport(report)  # type: ignore[arg-type]
+    summary.pytest_sessionfinish(SimpleNamespace(config=None))  # type: ignore[arg-type]
+    page = (tmp_path / "page.md").read_text()
+    assert not set("".join(lines) + page) & set("\x1b\u202e")
+    assert all("\n" not in line for line in lines)
+    assert "<img" not in page.replace("\\<img", "")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import mpmath as mp
 import numpy as np
 import pytest
@@ -11,17 +9,12 @@ import scipy.linalg
 
 from vanbench.exact import InputError, StateSpace, build, generator, solve
 from vanbench.exact.matrixfree import derivatives
-from vanbench.exact.matrixfree import lanczos as lanczos_module
-from vanbench.exact.matrixfree import symmetric as symmetric_module
-from vanbench.exact.matrixfree.checkpoint import Checkpoint
 from vanbench.exact.matrixfree.eigenvectors import doob, leading_vectors
 from vanbench.exact.matrixfree.kernel import Layout
-from vanbench.exact.matrixfree.lanczos import lanczos
 from vanbench.exact.matrixfree.quadrature import Tridiagonal, continuous, euler
 from vanbench.exact.matrixfree.solve_lanczos import unstable
 from vanbench.exact.matrixfree.symmetric import Symmetric, applies, margin
 from vanbench.exact.matrixfree.symmetrise import equilibrium
-from vanbench.exact.scan import scan
 
 TIMES = np.array([0.05, 1.0, 10.0, 100.0])
 SYSTEMS = {
@@ -141,31 +134,6 @@ def test_differences_find_their_step(step):
     assert again.second_error[2] <= 1.5 * found.second_error[2]
 
 
-def test_the_derivatives_of_a_solve_are_saved_too(tmp_path, monkeypatch):
-    """Cut off among the runs at neighbouring fields: those that had ended are read again; at the end all is gone."""
-    monkeypatch.setattr(lanczos_module, "SMALL", 0)
-    system, asked, runs = SYSTEMS["south-east"], ["activity", "susceptibility"], []
-
-    def watch(text, stop=False):
-        runs.append(text.split(":")[0])
-        if stop and len(set(runs)) == 5:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        solve(
-            system, 0.3, 5.0, asked, "continuous", method="lanczos", progress=partial(watch, stop=True), folder=tmp_path
-        )
-    assert len(list(tmp_path.rglob("*.npz"))) >= 3
-    before = set(runs)
-    runs.clear()
-    got = solve(system, 0.3, 5.0, asked, method="lanczos", progress=watch, folder=tmp_path)
-    assert not list(tmp_path.iterdir())
-    want = solve(system, 0.3, 5.0, asked, method="dense")
-    assert got.value.to_numpy() == pytest.approx(want.value.to_numpy(), rel=1e-7)
-    again = [name for name in before if name in runs]
-    assert len(again) <= 2  # the field itself, which is announced, and the run that was cut
-
-
 def test_unstable_euler_is_a_note_in_a_scan_and_an_error_alone():
     system = SYSTEMS["fa"]
     smallest = np.linalg.eigvals(generator(system, -1.0).toarray()).real.min()
@@ -259,24 +227,6 @@ def test_auto_says_what_it_took_and_refuses_what_does_not_fit():
         solve(build("asep", (4,)), 0.1, 1.0, ["ln_Z"], method="lanczos")
 
 
-def test_scan_resumes(tmp_path):
-    system, calls = SYSTEMS["south-east"], []
-    first = scan(system, [0.1, 0.2], [1.0], tmp_path, progress=calls.append, quantities=["ln_Z", "scgf"])
-    again = scan(system, [0.1, 0.2, 0.3], [1.0], tmp_path, progress=calls.append, quantities=["ln_Z", "scgf"])
-    assert sum("done" in call for call in calls) == 3
-    assert again.value[:4].to_numpy() == pytest.approx(first.value.to_numpy(), rel=1e-14)
-    with pytest.raises(InputError, match="another"):
-        scan(system, [0.1], [2.0], tmp_path, quantities=["ln_Z", "scgf"])
-
-
-@pytest.mark.slow
-def test_scan_over_processes(tmp_path):
-    system = SYSTEMS["south-east"]
-    alone = scan(system, [0.1, 0.2, 0.4], [1.0], quantities=["ln_Z"])
-    spread = scan(system, [0.1, 0.2, 0.4], [1.0], tmp_path, processes=2, quantities=["ln_Z"])
-    assert spread.value.to_numpy() == pytest.approx(alone.value.to_numpy(), rel=1e-14)
-
-
 @pytest.mark.slow
 def test_values_of_2d_south_east_5x5():
     """2^24 states: values computed independently of this code, to their last digit."""
@@ -306,32 +256,6 @@ def test_radau_and_lobatto_have_their_nodes(rng):
     assert tri.gauss.nodes == pytest.approx(full, abs=1e-12)
 
 
-def test_a_run_that_was_cut_off_goes_on(tmp_path):
-    """2^15 states; the interrupted run ends in the same tridiagonal matrix."""
-
-    engine = Symmetric(build("south-east", (4, 4)), 0.1)
-    whole = lanczos(engine.op, engine.start(), lambda _: False, 30)
-    seen: list[int] = []
-
-    def interrupt(step: int, vector: np.ndarray, norm: float) -> None:
-        seen.append(step)
-        if len(seen) == 18:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        lanczos(engine.op, engine.start(), lambda _: False, 30, interrupt, Checkpoint(tmp_path / "new", "a", 0.0))
-    assert Checkpoint(tmp_path / "new", "another").load() is None
-    keep = Checkpoint(tmp_path / "new", "a", 0.0)
-    rest = lanczos(engine.op, engine.start(), lambda _: False, 30, lambda step, *_: seen.append(step), keep)
-    assert seen[18:] == list(range(17, 30))
-    assert rest.diagonal == pytest.approx(whole.diagonal, rel=1e-13)
-    assert rest.off == pytest.approx(whole.off, rel=1e-13)
-    assert keep.path.stat().st_size < 4096  # the tridiagonal matrix alone
-    again = lanczos(engine.op, engine.start(), lambda _: False, 30, lambda *_: 1 / 0, keep)  # no step is taken again
-    assert (again.diagonal == rest.diagonal).all()
-    assert (again.off == rest.off).all()
-
-
 def test_a_node_far_above_is_no_bound_at_long_times():
     """The weight of a far node is below what an eigenvector routine resolves, and decides: the bound must be wide."""
     run = Symmetric(SYSTEMS["south-east"], 0.3).run(np.array([2000.0]), theta=True)
@@ -340,34 +264,6 @@ def test_a_node_far_above_is_no_bound_at_long_times():
     assert far[0] > 100
     assert continuous(tri, np.array([1.0]), 0.5)[1][0] < 1e-12
     assert np.isfinite(value).all()
-
-
-def test_a_profile_run_that_was_cut_off_goes_on(tmp_path, monkeypatch):
-    """The site sums of the steps that were done are kept with the vectors; another system's file is not taken."""
-    system, times = SYSTEMS["south-east"], np.array([1.0, 5.0])
-    monkeypatch.setattr(symmetric_module, "Checkpoint", partial(Checkpoint, every=0.0))
-    monkeypatch.setattr(lanczos_module, "SMALL", 0)  # a stored basis would need no second chance
-    want = Symmetric(system, 0.3).run(times, profile=True)
-
-    def stop_early(text):
-        if "step 15" in text:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        Symmetric(system, 0.3).run(times, profile=True, progress=stop_early, folder=tmp_path / "deep" / "folder")
-    assert len(list((tmp_path / "deep" / "folder").glob("*.npz"))) == 1
-    steps = []
-    found = Symmetric(system, 0.3).run(
-        times, profile=True, progress=lambda text: steps.append(int(text.split("step ")[1].split(",")[0])),
-        folder=tmp_path / "deep" / "folder",
-    )  # fmt: skip
-    assert min(steps) > 15
-    # it may stop some steps later: both hold their goal of 1e-8; sums of the wrong steps would be off by 1e-2
-    assert found.profile(times)[0] == pytest.approx(want.profile(times)[0], abs=1e-8)
-    read = Symmetric(system, 0.3).run(
-        times, profile=True, progress=lambda _: 1 / 0, folder=tmp_path / "deep" / "folder"
-    )
-    assert (read.profile(times)[0] == found.profile(times)[0]).all()
 
 
 def test_euler_bounds_near_its_limit_stay_small_at_long_times():

@@ -8,6 +8,7 @@ import numpy as np
 
 from vanbench.compare.learn.cycles.study import Study
 from vanbench.compare.show import canvas
+from vanbench.compare.show.escape import label as safe
 from vanbench.exact.cycles.chain import log_hidden, sigmoid, visible_logits
 from vanbench.exact.seeds import stream
 
@@ -147,7 +148,7 @@ def portrait(study: Study, run: int) -> Figure:
         label = f"unit {l}"
         if one_hot and study.dataset.labels is not None:
             label += f": {study.dataset.classes[study.classes[run][l]]}"
-        grid[0][l].set_title(f"{label}\n$\\pi$={chain.pi[l]:.2f}" if one_hot else label, fontsize=8)
+        grid[0][l].set_title(f"{safe(label)}\n$\\pi$={chain.pi[l]:.2f}" if one_hot else safe(label), fontsize=8)
         image = grid[1][l].imshow(model.wbar[l].reshape(shape), cmap="RdBu_r", vmin=-span, vmax=span)
     grid[0][0].set_ylabel("P(pixel on | unit)\nblack: on", fontsize=8)
     grid[1][0].set_ylabel("weights of B", fontsize=8)

@@ -61,27 +61,26 @@ def summary(study: Study) -> pd.DataFrame:
 
 def write(study: Study, folder: Path, command: str, wall_s: float) -> list[Path]:
     """Write everything under ``folder``; returns the files."""
-    folder.mkdir(parents=True, exist_ok=True)
     tables = {"summary": summary(study), "claims": study.claims, "models": study.runs, "training": study.trace}
     tables["machine"] = study.machine
     tables |= {"equilibrium": study.rbm} | ({"gradients": gradient_table(study)} if len(study.gradients) else {})
     written = []
     for name, frame in tables.items():
-        written.append(write_text(folder / f"{name}.csv", frame.to_csv(index=False, float_format="%.8g")))
+        written.append(write_text(folder / f"{name}.csv", frame.to_csv(index=False, float_format="%.8g"), folder))
     for name in [n for n in ("summary", "claims", "gradients") if n in tables]:
         text = markdown(tables[name], ".4g") + "\n"
-        written.append(write_text(folder / f"{name}.md", text))
+        written.append(write_text(folder / f"{name}.md", text, folder))
     drawn = figures(study)
     for name, figure in drawn.items():
-        written.append(canvas.save(figure, folder / f"{name}.png"))
-    written.append(write_file(folder / "parameters.npz", partial(_save_models, study)))
-    write_json(folder / "record.json", record(study, command, wall_s))
+        written.append(canvas.save(figure, folder / f"{name}.png", folder))
+    written.append(write_file(folder / "parameters.npz", partial(_save_models, study), folder))
+    write_json(folder / "record.json", record(study, command, wall_s), folder)
     written.append(folder / "record.json")
     readme = _readme(study, tables, list(drawn), command, wall_s)
     for stale in {f"{n}.{e}" for n in (*FIGURES, "gradients") for e in ("png", "csv", "md")}:
         if folder / stale not in written:  # of an earlier study in the same folder
             (folder / stale).unlink(missing_ok=True)
-    written.append(write_text(folder / "README.md", readme))
+    written.append(write_text(folder / "README.md", readme, folder))
     return written
 
 

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from vanbench.compare.run.provenance import peak_memory_mib, provenance
 from vanbench.exact import ising
 from vanbench.exact.errors import InputError
-from vanbench.exact.files import write_bytes, write_text
+from vanbench.exact.files import read_text, require_file, require_writable, write_bytes, write_text
 from vanbench.exact.ising import coarse
 from vanbench.exact.warning import RunWarning
 from vanbench.neural import Autoregressive, build
@@ -109,13 +109,13 @@ def run(
     begun = time.perf_counter()
 
     def checkpoint(fit: learn.Fit, take: Callable[[], dict]) -> None:
-        _save(take(), out / "checkpoint.pt")
+        _save(take(), out / "checkpoint.pt", out)
         if on_epoch is not None:
             on_epoch(fit)
 
     fit = learn.fit(net, x, spec.training, state=state, on_epoch=checkpoint)
-    _save(net.state_dict(), out / "model.pt")
-    write_text(out / "history.csv", pd.DataFrame(fit.history).to_csv(index=False))
+    _save(net.state_dict(), out / "model.pt", out)
+    write_text(out / "history.csv", pd.DataFrame(fit.history).to_csv(index=False), out)
     result = {
         "configurations": len(x),
         "epochs": len(fit.history),
@@ -131,7 +131,7 @@ def run(
         "peak_memory_mib": peak_memory_mib(),
         "provenance": provenance("cpu"),
     }
-    write_text(out / "fit.json", _text(result))
+    write_text(out / "fit.json", _text(result), out)
     (out / "checkpoint.pt").unlink(missing_ok=True)
     return result
 
@@ -145,7 +145,7 @@ def _judge(spec: Spec, net: Autoregressive, x: NDArray, out: Path) -> dict[str, 
     true = ising.energy(some, spec.shape, *spec.couplings)
     learned = hamiltonian.learned_energy(net, some, spec.T0)
     energies = pd.DataFrame({"true": true, "learned": learned})
-    write_text(out / "energies.csv", energies.to_csv(index=False, float_format="%.6f"))
+    write_text(out / "energies.csv", energies.to_csv(index=False, float_format="%.6f"), out)
     judged: dict[str, Any] = {}
     try:  # too few held-out configurations, or a lattice too small for the terms, must not end the run
         judged["agreement"] = asdict(hamiltonian.agreement(learned, true))
@@ -167,10 +167,10 @@ def _prepare(out: Path, identity: dict, resume: bool) -> dict | None:
     if known.exists():
         if not resume:
             raise InputError(f"{out} already holds a run: add --resume to go on with it, or give another folder.")
-        if json.loads(known.read_text()) != identity:
+        if read_text(known) != _text(identity):
             raise InputError(f"{out} holds a run with other settings or data: give another folder.")
-    out.mkdir(parents=True, exist_ok=True)
-    write_text(known, _text(identity))
+    require_writable(out)
+    write_text(known, _text(identity), out)
     checkpoint = out / "checkpoint.pt"
     return _state(checkpoint) if checkpoint.exists() else None
 
@@ -178,6 +178,7 @@ def _prepare(out: Path, identity: dict, resume: bool) -> dict | None:
 def _state(path: Path) -> dict:
     """What `_save` wrote; InputError for anything else (damaged bytes make torch raise all kinds of errors)."""
     try:
+        require_file(path)
         return torch.load(path, weights_only=True)
     except Exception as error:
         raise InputError(f"{path} cannot be read, remove it and learn again") from error
@@ -187,8 +188,8 @@ def load(folder: Path) -> tuple[Spec, Autoregressive, dict[str, Any]]:
     """The spec, the trained network and fit.json of a folder that `run` wrote. Raises InputError otherwise."""
     folder = Path(folder)
     try:
-        stored = json.loads((folder / "spec.json").read_text())["spec"]
-        fit = json.loads((folder / "fit.json").read_text())
+        stored = json.loads(read_text(folder / "spec.json"))["spec"]
+        fit = json.loads(read_text(folder / "fit.json"))
         stored["training"]["symmetries"] = tuple(stored["training"]["symmetries"])
         training = learn.Training(**stored.pop("training"))
         spec = Spec(**{**stored, "shape": tuple(stored["shape"])}, training=training)
@@ -203,10 +204,10 @@ def _text(content: dict) -> str:
     return json.dumps(content, indent=1) + "\n"
 
 
-def _save(state: dict, path: Path) -> None:
+def _save(state: dict, path: Path, root: Path) -> None:
     held = io.BytesIO()
     torch.save(state, held)
-    write_bytes(path, held.getvalue())
+    write_bytes(path, held.getvalue(), root)
 
 
 def kl_divergence(spec: Spec, fit: dict[str, Any]) -> tuple[float, float]:

@@ -48,7 +48,7 @@ def curves(frame: pd.DataFrame, spec: Spec, path: Path, title: str | None = None
         below.set(xlabel="temperature $T$ ($J=k_B=1$)", ylabel="value $-$ reference")
     if title:
         figure.suptitle(title + (" (green: the target)" if not spec.stride else ""))
-    canvas.save(figure, path)
+    canvas.save(figure, path, path.parent)
 
 
 def scatter(frames: dict[str, pd.DataFrame], fits: dict[str, dict], n_sites: int, path: Path) -> None:
@@ -63,7 +63,7 @@ def scatter(frames: dict[str, pd.DataFrame], fits: dict[str, dict], n_sites: int
         axis.set(xlabel="true energy per spin", ylabel=r"$-T_0\ln p(x)/N$")
         axis.set_title(f"{label}\nslope {agreement['slope']:.4f}, $R^2$ = {agreement['r2']:.5f}", fontsize=9)
         axis.legend(fontsize=7)
-    canvas.save(figure, path)
+    canvas.save(figure, path, path.parent)
 
 
 def against(frame: pd.DataFrame, by: str, label: str, path: Path, log: bool = False) -> None:
@@ -85,7 +85,7 @@ def against(frame: pd.DataFrame, by: str, label: str, path: Path, log: bool = Fa
         axis.set_yscale("log")
         if log:
             axis.set_xscale("log")
-    canvas.save(figure, path)
+    canvas.save(figure, path, path.parent)
 
 
 def ceiling(frame: pd.DataFrame, T0: float, path: Path) -> None:
@@ -100,4 +100,4 @@ def ceiling(frame: pd.DataFrame, T0: float, path: Path) -> None:
             xlabel="temperature $T$", ylabel=QUANTITIES["block_magnetization"].label, title=f"4x4, stride {stride}"
         )
         axis.legend(fontsize=7)
-    canvas.save(figure, path)
+    canvas.save(figure, path, path.parent)

@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from vanbench.compare.learn.ising.learning import Spec
+from vanbench.compare.run.stored import read_table
 from vanbench.exact import ising
 from vanbench.exact.definitions.quantities import given
 from vanbench.exact.definitions.quantity import EQUILIBRIUM, MONTECARLO
@@ -216,12 +217,12 @@ def save(folder: Path, frame: pd.DataFrame, temperatures: Sequence[float], sampl
     """Write the table and, beside it, its settings as JSON, which also name the files; returns the table's path."""
     settings = _settings(temperatures, sampling)
     table, description = _paths(Path(folder), settings)
-    write_text(table, frame.to_csv(index=False, float_format="%.8g"))
-    write_text(description, settings + "\n")
+    write_text(table, frame.to_csv(index=False, float_format="%.8g"), Path(folder))
+    write_text(description, settings + "\n", Path(folder))
     return table
 
 
 def saved(folder: Path, temperatures: Sequence[float], sampling: Sampling) -> pd.DataFrame | None:
     """The table that `save` wrote with the same settings, if there is one."""
     table, _ = _paths(Path(folder), _settings(temperatures, sampling))
-    return pd.read_csv(table) if table.exists() else None
+    return read_table(table, COLUMNS[1:7], COLUMNS[:1]) if table.exists() else None

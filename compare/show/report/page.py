@@ -54,11 +54,12 @@ def write_report(folder: Path, out: Path | None = None) -> Path:
     Raises ``InputError`` where there are no records, one cannot be read, or ``out`` cannot be written.
     """
     stored = list(records(folder))
+    root = folder if out is None else None
     out = folder / NAME if out is None else out
     if out.is_dir() or not out.parent.is_dir():
         raise InputError(f"{str(out)!r} cannot be written: give the path of a file in a folder that exists.")
     page = render(folder, stored, out)
-    write_text(out, page)
+    write_text(out, page, root)
     return out
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from vanbench.compare.commands import common
 from vanbench.compare.studies.baiesi2025.overview import overview
 from vanbench.exact.files import write_text
 
@@ -21,5 +22,5 @@ def family() -> None:
 @app.command("overview", epilog="Example: vanbench study baiesi2025 overview results/baiesi2025")
 def overview_(folder: Annotated[Path, typer.Argument(help="Folder of the stored models.")]) -> None:
     """Which published claims hold on which data: README.md from the CSVs beside it."""
-    write_text(folder / "README.md", overview(folder))
-    typer.echo(folder / "README.md")
+    write_text(folder / "README.md", overview(folder), folder)
+    common.say(folder / "README.md")

@@ -5,17 +5,21 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from vanbench.compare.run.stored import read_json, read_table
 from vanbench.compare.show.pages import page
+from vanbench.exact import InputError
 
 VERDICTS = {"holds": "holds", "as a trend only": "is a trend only", "undecided": "is undecided"}
 DOES_NOT = "does not hold"
+CLAIMED = ("value", "low", "high")
+PRODUCTION = ("entropy_production", "entropy_production_stderr")
+RECORDED = {"command": str, "training_cpu_s": int | float, "exact": bool}
 
 
 def studies(folder: Path) -> dict[str, Path]:
@@ -24,9 +28,11 @@ def studies(folder: Path) -> dict[str, Path]:
 
 
 def overview(folder: Path) -> str:
-    """The README of ``folder``."""
+    """The README of ``folder``. Raises ``InputError`` where it has no studies, or a file of one is damaged."""
     folders = studies(folder)
-    claims = {name: pd.read_csv(path / "claims.csv") for name, path in folders.items()}
+    if not folders:
+        raise InputError(f"{str(folder)!r} holds no studies: vanbench cycles NAME --out {folder}/NAME.")
+    claims = {name: _rows(path / "claims.csv", CLAIMED, ("claim", "verdict")) for name, path in folders.items()}
     return page(
         __file__,
         "overview.md.j2",
@@ -41,7 +47,30 @@ def overview(folder: Path) -> str:
 
 
 def _record(path: Path) -> dict:
-    return json.loads((path / "record.json").read_text())
+    held = read_json(path / "record.json")
+    for name, kind in RECORDED.items():
+        if not isinstance(held.get(name), kind):
+            raise InputError(f"{str(path / 'record.json')!r} has no {name!r} of a study: run it again.")
+    return held
+
+
+def _training(path: Path) -> pd.DataFrame:
+    trace = _rows(path / "training.csv", ("run", "epoch", *PRODUCTION))
+    if not {0, 1} <= set(trace.epoch):
+        raise InputError(f"{str(path / 'training.csv')!r} lacks the epochs 0 and 1: run the study again.")
+    return trace
+
+
+def _models(path: Path) -> pd.DataFrame:
+    return _rows(path / "models.csv", ("run", "log_likelihood", *PRODUCTION, "full_entropy_production"))
+
+
+def _rows(path: Path, numbers: Sequence[str], words: Sequence[str] = ()) -> pd.DataFrame:
+    """Of a table that has some."""
+    table = read_table(path, numbers, words)
+    if table.empty:
+        raise InputError(f"{str(path)!r} has no rows: run the study again.")
+    return table
 
 
 def _sentences(claims: dict[str, pd.DataFrame]) -> Iterator[tuple[str, str]]:
@@ -69,7 +98,7 @@ def _claims_table(claims: dict[str, pd.DataFrame]) -> pd.DataFrame:
 def _production_table(folders: dict[str, Path]) -> pd.DataFrame:
     rows = []
     for study, path in folders.items():
-        trace, runs = pd.read_csv(path / "training.csv"), pd.read_csv(path / "models.csv")
+        trace, runs = _training(path), _models(path)
         at = trace.groupby("epoch").entropy_production.median()
         sure = runs.entropy_production > 2 * runs.entropy_production_stderr
         rows.append(
@@ -89,7 +118,7 @@ def _production_table(folders: dict[str, Path]) -> pd.DataFrame:
 def _machine_table(folders: dict[str, Path]) -> pd.DataFrame:
     rows = []
     for study, path in folders.items():
-        row = pd.read_csv(path / "machine.csv").iloc[0]
+        row = _rows(path / "machine.csv", CLAIMED, ("verdict",)).iloc[0]
         told = {"chain − machine (nats / image)": f"{row.value:.3f} ({row.low:.3f} to {row.high:.3f})"}
         rows.append({"study": study, **told, "verdict": row.verdict})
     return pd.DataFrame(rows)
@@ -98,7 +127,7 @@ def _machine_table(folders: dict[str, Path]) -> pd.DataFrame:
 def _estimates_table(folders: dict[str, Path]) -> pd.DataFrame:
     rows = []
     for study, path in folders.items():
-        runs = pd.read_csv(path / "models.csv")
+        runs = _models(path)
         if "sampled_log_likelihood" not in runs:
             continue
         for quantity in ("log_likelihood", "entropy_production"):
@@ -116,7 +145,7 @@ def _repetition_table(folders: dict[str, Path]) -> pd.DataFrame:
     for study, path in folders.items():
         if _record(path)["exact"]:
             continue
-        runs, trace = pd.read_csv(path / "models.csv").set_index("run"), pd.read_csv(path / "training.csv")
+        runs, trace = _models(path).set_index("run"), _training(path)
         again = trace[trace.epoch == trace.epoch.max()].set_index("run")
         name = "entropy_production"
         off = runs[name] - again[name]

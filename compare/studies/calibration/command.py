@@ -10,7 +10,7 @@ import pandas as pd
 import typer
 
 from vanbench.compare.judge.errors import KEY
-from vanbench.compare.run.record import records
+from vanbench.compare.run.record import Record, of_record, records
 from vanbench.compare.show import pages
 from vanbench.compare.show.escape import csv
 from vanbench.exact import InputError
@@ -35,10 +35,10 @@ def page(
 ) -> None:
     """Write ``runs.csv`` and ``README.md`` from the records of ``runs``."""
     values = collected(runs)
-    write_text(folder / "runs.csv", csv(values, float_format="%.6g"))
+    write_text(folder / "runs.csv", csv(values, float_format="%.6g"), folder)
     rows = [_summary(task, group) for task, group in values.groupby("task")]
     rows.append(_summary("all", values))
-    write_text(folder / "README.md", pages.page(__file__, "README.md.j2", rows=pd.DataFrame(rows)))
+    write_text(folder / "README.md", pages.page(__file__, "README.md.j2", rows=pd.DataFrame(rows)), folder)
 
 
 def collected(runs: Path) -> pd.DataFrame:
@@ -46,33 +46,33 @@ def collected(runs: Path) -> pd.DataFrame:
 
     Raises ``InputError`` where no value has both an estimate and a reference.
     """
-    parts = []
-    for _, record in records(runs):
-        frame = record.frame("errors")
-        if "error_estimate" not in frame:
-            continue
-        rows = record.frame("rows")
-        scores = rows[rows.quantity == "ln_Z"].set_index(["s", "t"]).get("score", pd.Series(dtype=float))
-        at = [scores.get((row.s, row.t), np.nan) for row in frame.itertuples()]
-        parts.append(
-            frame[[name for name in KEY if name in frame]].assign(
-                task=record.task.name,
-                tracker=record.task.method,
-                architecture=record.label,
-                shape="x".join(map(str, record.run.shape)),
-                seed=record.run.seed,
-                distance=frame.total.abs(),
-                error_estimate=frame.error_estimate,
-                score=at,
-                warned=bool(record.warnings),
-            )
-        )
+    parts = [part for _, record in records(runs) if (part := _values(record)) is not None]
     values = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame({"distance": [], "error_estimate": []})
     values = values.dropna(subset=["distance", "error_estimate"])
     values = values[(values.distance > ROUNDING) | (values.error_estimate > ROUNDING)]
     if values.empty:
         raise InputError(f"{str(runs)!r} holds no value with an estimate and a reference: run the suite calibration.")
     return values.reset_index(drop=True)
+
+
+@of_record
+def _values(record: Record) -> pd.DataFrame | None:
+    frame, rows = record.frame("errors"), record.frame("rows")
+    if "error_estimate" not in frame:
+        return None
+    scores = rows[rows.quantity == "ln_Z"].set_index(["s", "t"]).get("score", pd.Series(dtype=float))
+    at = [scores.get((row.s, row.t), np.nan) for row in frame.itertuples()]
+    return frame[[name for name in KEY if name in frame]].assign(
+        task=record.task.name,
+        tracker=record.task.method,
+        architecture=record.label,
+        shape="x".join(map(str, record.run.shape)),
+        seed=record.run.seed,
+        distance=frame.total.abs(),
+        error_estimate=frame.error_estimate,
+        score=at,
+        warned=bool(record.warnings),
+    )
 
 
 def _summary(name: str, values: pd.DataFrame) -> dict[str, object]:

@@ -57,7 +57,7 @@ def critical_(cases: Names = None, largest: Largest = 26, folder: Folder = FOLDE
 @app.command("published")
 def published_(folder: Folder = FOLDER) -> None:
     """The page that compares published values of networks with both exact references."""
-    write_text(folder / "published.md", published.page(folder))
+    write_text(folder / "published.md", published.page(folder), folder)
     _status(folder)
 
 
@@ -72,4 +72,4 @@ def _chosen(names: list[str] | None, largest: int) -> list[Case]:
 def _status(folder: Path) -> None:
     if not folder.is_dir():
         raise InputError(f"there is no folder {str(folder)!r}.")
-    write_text(folder / "README.md", library.status(folder))
+    write_text(folder / "README.md", library.status(folder), folder)

@@ -16,6 +16,7 @@ from numpy.polynomial import chebyshev
 from vanbench.compare.run.exact_tables import CASES, FOLDER
 from vanbench.exact.definitions.system import System
 from vanbench.exact.errors import InputError
+from vanbench.exact.files import append_text, read_text
 from vanbench.exact.matrixfree.spectral import gap_below
 from vanbench.exact.matrixfree.symmetric import Symmetric
 
@@ -100,8 +101,11 @@ def _key(s: float) -> str:
 
 
 def _kept(path: Path) -> dict[str, tuple[float, float]]:
-    lines = path.read_text().splitlines()[1:] if path.exists() else []
-    return {s: (float(first), float(second)) for s, first, second in (line.split(",") for line in lines)}
+    lines = read_text(path).splitlines()[1:] if path.exists() else []
+    try:
+        return {s: (float(first), float(second)) for s, first, second in (line.split(",") for line in lines)}
+    except ValueError as error:
+        raise InputError(f"{str(path)!r} is damaged ({error}): delete it, or put back what was there.") from error
 
 
 def _top_two(system: System, s: float, path: Path) -> tuple[float, float]:
@@ -113,8 +117,6 @@ def _top_two(system: System, s: float, path: Path) -> tuple[float, float]:
     theta = run.tri.theta()[0]
     # the start shares every symmetry of the lattice: levels of other symmetry cross and do not matter
     second = theta - gap_below(engine, engine.leading(run.tri), theta, engine.start().copy(), 1e-4)[0]
-    if not path.exists():
-        path.write_text("s,theta,second\n")
-    with path.open("a") as out:
-        out.write(f"{key},{theta:.17g},{second:.17g}\n")
+    heading = "" if path.exists() else "s,theta,second\n"
+    append_text(path, f"{heading}{key},{theta:.17g},{second:.17g}\n")
     return theta, second

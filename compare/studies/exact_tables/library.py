@@ -39,7 +39,6 @@ def compute(
     system = case.build()
     layout = Layout(system)
     path = folder / f"{case.name}.csv"
-    path.parent.mkdir(parents=True, exist_ok=True)
     steps: dict[float, np.ndarray | float] = {}  # of differences in s: those that the fields done so far ended with
     for stage in stages:
         for s in fields or first_things_first(case.fields):
@@ -113,7 +112,7 @@ def write(path: Path, table: pd.DataFrame) -> None:
     """Write the sorted table atomically, so that a reader never sees half of it."""
     table = table.sort_values(["quantity", "scheme", "s", "t"], kind="stable")
     text = table.assign(bound=table.bound.map(lambda b: f"{b:.1e}"))
-    write_text(path, text.to_csv(index=False, float_format="%.14g"))
+    write_text(path, text.to_csv(index=False, float_format="%.14g"), path.parent)
 
 
 def status(folder: Path = FOLDER) -> str:

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from vanbench.compare.declare.parse import shape_text
-from vanbench.compare.run.record import Record, records
+from vanbench.compare.run.record import Record, of_record, records
+from vanbench.compare.run.stored import read_table
 from vanbench.compare.show.escape import csv
 from vanbench.exact import InputError
 from vanbench.exact.definitions.quantities import SPINS
@@ -35,6 +36,7 @@ def values(folders: Sequence[Path], references: Path) -> pd.DataFrame:
     return _with_trajectories(frame, references / TRAJECTORIES)
 
 
+@of_record
 def _spins(record: Record) -> pd.DataFrame:
     errors = record.frame("errors")
     errors = errors[errors.quantity.isin(SPINS)]
@@ -72,7 +74,7 @@ def base_name(task: str) -> tuple[str, str]:
 
 def _with_trajectories(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
     if path.exists():
-        for row in pd.read_csv(path).to_dict("records"):
+        for row in read_table(path, ("n_sites", "g", *SPINS)).to_dict("records"):
             own = (frame.system == "tfim") & (frame.n_sites == row["n_sites"]) & (frame.parameter == row["g"])
             for spin in SPINS:
                 at = own & (frame.quantity == spin) & frame.exact.isna()
@@ -95,13 +97,14 @@ def stored(out: Path) -> pd.DataFrame:
     """What `store` wrote, as `values` returns it. Raises ``InputError`` where nothing is stored."""
     if not (out / "runs.csv").exists():
         raise InputError(f"no runs.csv in {out}: give the folders of the suites' records.")
-    runs = pd.read_csv(out / "runs.csv", dtype={"varied": str, "shape": str}, keep_default_na=True)
-    frame = pd.read_csv(out / "spins.csv").merge(runs.fillna({"varied": ""}), on="run").drop(columns="run")
+    runs = read_table(out / "runs.csv", ("run", "n_sites", "parameter", "seed", "cpu_s"), ("varied", *CASE))
+    spins = read_table(out / "spins.csv", ("run", *OF_A_VALUE[1:]), OF_A_VALUE[:1])
+    frame = spins.merge(runs.fillna({"varied": ""}), on="run").drop(columns="run")
     return frame.assign(error=(frame.value - frame.exact).abs())
 
 
 def write_csv(path: Path, frame: pd.DataFrame) -> Path:
-    write_text(path, csv(frame, float_format="%.7g"))
+    write_text(path, csv(frame, float_format="%.7g"), path.parent)
     return path
 
 

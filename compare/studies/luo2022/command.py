@@ -9,6 +9,8 @@ from typing import Annotated
 import pandas as pd
 import typer
 
+from vanbench.compare.commands import common
+from vanbench.compare.run.stored import read_table
 from vanbench.compare.show.escape import markdown_cell
 from vanbench.compare.show.grid import Grid
 from vanbench.compare.show.pages import page
@@ -69,7 +71,6 @@ def collected(folders: list[Path], out: Path, references: Path, keep: bool = Fal
     """
     frame = collect.values(folders, references)
     tables = {"errors": collect.summary(frame), "jumps": collect.counts(folders), "losses": collect.losses(folders)}
-    out.mkdir(parents=True, exist_ok=True)
     written = collect.store(_with_stored(frame, collect.stored(out)) if keep else frame, out)
     for name, numbers in tables.items():
         before = _stored(out / f"{name}.csv") if keep else None
@@ -104,15 +105,16 @@ def drawn(out: Path, references: Path) -> list[Path]:
         written.append(figures.counting(counted, out / "jumps.png"))
         names = {"error": "error of ln Z", "rate": "over N t", "cpu_s": "CPU s"}  # over a range of s
         counted = collect.counting(counted).drop(columns="n_sites").rename(columns=names)
-    if losses is not None:
-        written.append(figures.curves(losses[losses.tracker == "l1(steady)"], out / "losses.png"))
-    text = page(__file__, "results.md.j2", parts=parts, counted=counted, losses=losses is not None)
-    write_text(out / "README.md", text)
+    losses = losses[losses.tracker == "l1(steady)"] if losses is not None else pd.DataFrame()
+    if len(losses):
+        written.append(figures.curves(losses, out / "losses.png"))
+    text = page(__file__, "results.md.j2", parts=parts, counted=counted, losses=len(losses) > 0)
+    write_text(out / "README.md", text, out)
     return [*written, out / "README.md"]
 
 
 def _stored(path: Path) -> pd.DataFrame | None:
-    return pd.read_csv(path, dtype={"shape": str}) if path.exists() else None
+    return read_table(path, words=("shape",)) if path.exists() else None
 
 
 def _table(table: pd.DataFrame) -> str:
@@ -148,7 +150,7 @@ def figures_(
 ) -> None:
     """Tables of numbers from records, then figures and README from those tables (without records: only these)."""
     for path in [*(collected(folder, out, references, keep) if folder else []), *drawn(out, references)]:
-        typer.echo(path)
+        common.say(path)
 
 
 app.command("references")(references_.main)

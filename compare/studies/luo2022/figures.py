@@ -10,7 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from vanbench.compare.run.stored import read_table
 from vanbench.compare.show import canvas
+from vanbench.compare.show.escape import label as safe
 from vanbench.compare.studies.luo2022.collect import last_only
 from vanbench.exact.definitions.quantities import SPINS
 
@@ -47,11 +49,13 @@ def dynamics(frame: pd.DataFrame, path: Path, references: Path) -> Path:
                 mfc="none",
             )  # fmt: skip
         name = f"{task}, {shape}" + ("" if np.isnan(parameter) else f", {group.varied.iloc[0]} = {parameter:g}")
-        axis.set_title(f"{name}, {group.tracker.iloc[0]}", fontsize=8)
+        axis.set_title(safe(f"{name}, {group.tracker.iloc[0]}"), fontsize=8)
         axis.set_xlabel("t")
         axis.set_ylabel("spin average")
     spins = [Line2D([], [], color=colour, lw=2, label=LABELS[spin]) for spin, colour in COLOURS.items()]
-    points = [Line2D([], [], color="k", ls="", marker=m, mfc="none", ms=4, label=name) for name, m in looks.items()]
+    points = [
+        Line2D([], [], color="k", ls="", marker=m, mfc="none", ms=4, label=safe(name)) for name, m in looks.items()
+    ]
     lines = [LINE, DOTTED] if frame.exact.isna().any() else [LINE]
     return _finish(figure, path, [*lines, _points(), *spins, *points])
 
@@ -66,7 +70,7 @@ def _exact_curve(task: str, group: pd.DataFrame, references: Path) -> pd.DataFra
     stored = references / next(CURVES[name] for name in CURVES if task.startswith(name))
     if not stored.exists():
         return own
-    fine = pd.read_csv(stored)
+    fine = read_table(stored)
     if "Jy" in fine:
         fine = fine[fine.Jy == group.parameter.iloc[0]]
     else:
@@ -93,13 +97,15 @@ def steady(frame: pd.DataFrame, path: Path, references: Path) -> Path:
                     mean.index, mean.value, mean.stderr, fmt=looks[str(network)], ms=4.5, mfc="none", lw=1,
                     color=COLOURS[str(spin)],
                 )  # fmt: skip
-        axis.set_title(f"{shape}: {METHODS.get(str(method), method)}", fontsize=8)
-        axis.set_xlabel(group.varied.iloc[0])
+        axis.set_title(safe(f"{shape}: {METHODS.get(str(method), method)}"), fontsize=8)
+        axis.set_xlabel(safe(group.varied.iloc[0]))
         axis.set_ylabel("spin average")
         axis.set_ylim(-1.05, max(0.7, *axis.get_ylim()))
     line = "lines: exact" + (" (16 spins: quantum trajectories)" if "16" in set(end["shape"]) else "")
     spins = [Line2D([], [], color=colour, lw=2, label=LABELS[spin]) for spin, colour in COLOURS.items()]
-    networks = [Line2D([], [], color="k", ls="", marker=m, mfc="none", ms=4, label=name) for name, m in looks.items()]
+    networks = [
+        Line2D([], [], color="k", ls="", marker=m, mfc="none", ms=4, label=safe(name)) for name, m in looks.items()
+    ]
     return _finish(figure, path, [Line2D([], [], color="k", lw=1, label=line), _points(), *spins, *networks])
 
 
@@ -109,7 +115,7 @@ def _exact_steady(here: pd.DataFrame, spin: str, references: Path) -> pd.DataFra
     stored = references / STEADY_CURVES.get(here["shape"].iloc[0], "none")
     if own.empty or not stored.exists():
         return own
-    curve = pd.read_csv(stored)
+    curve = read_table(stored)
     curve = curve[curve.Jy.between(own.index.min() - 0.1, own.index.max() + 0.1)]
     return pd.DataFrame({"exact": curve[spin].to_numpy(), "exact_stderr": 0.0}, index=curve.Jy)
 
@@ -140,7 +146,7 @@ def curves(frame: pd.DataFrame, path: Path) -> Path:
     for ((task, shape), group), axis in zip(panels, axes):
         for _, curve in group.groupby(["network", "parameter", "seed"], dropna=False):
             axis.semilogy(curve.t, curve.loss, ".-", lw=0.9, ms=3)
-        axis.set_title(f"{task}, {shape}", fontsize=9)
+        axis.set_title(safe(f"{task}, {shape}"), fontsize=9)
         axis.set_xlabel("iteration")
         axis.set_ylabel(r"objective $|\dot p|_1$" if "objective-" not in task and "mix" not in task else "objective")
     return _finish(figure, path, [Line2D([], [], marker=".", color="k", lw=0.9, label="one line a run")])
@@ -158,7 +164,7 @@ def repeated(frame: pd.DataFrame, path: Path, references: Path) -> Path:
             axis.plot([x - 0.25, x + 0.25], [values.exact.iloc[0]] * 2, "k-", lw=1)
             axis.errorbar([x + 0.15], [values.value.mean()], [values.value.sem()], fmt="D", ms=5, color=COLOURS[spin])
         axis.set_xticks(range(len(SPINS)), [LABELS[spin] for spin in SPINS])
-        axis.set_title(f"{task}, {group['shape'].iloc[0]}", fontsize=9)
+        axis.set_title(safe(f"{task}, {group['shape'].iloc[0]}"), fontsize=9)
         axis.set_xlabel("spin component")
         axis.set_ylabel("spin average")
     average = Line2D([], [], color="k", ls="", marker="D", ms=5, label="their average, with its standard error")
@@ -182,7 +188,9 @@ def counting(frame: pd.DataFrame, path: Path) -> Path:
         axis.set_xlabel("s")
         axis.set_ylabel("ln Z / (N t)")
     points = [
-        Line2D([], [], color=colours[task], ls="", marker=m, mfc="none", label=f"{task}: {_networks(frame, task)}")
+        Line2D(
+            [], [], color=colours[task], ls="", marker=m, mfc="none", label=safe(f"{task}: {_networks(frame, task)}")
+        )
         for task, m in zip(tasks, "os")
     ]
     return _finish(figure, path, [LINE, _points(), *points])
@@ -211,4 +219,4 @@ def _finish(figure: Figure, path: Path, handles: list) -> Path:
     columns = max(1, int(figure.get_figwidth() // 3))
     longest = max(len(handle.get_label()) for handle in handles)
     figure.legend(handles=handles, loc="outside lower center", ncols=columns if longest < 40 else 2, fontsize=7)
-    return canvas.save(figure, path)
+    return canvas.save(figure, path, path.parent)

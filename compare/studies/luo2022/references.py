@@ -159,7 +159,6 @@ def main(
     """Exact reference curves as small CSV files."""
     if name not in (*CURVES, "trajectories", "summary"):
         raise unknown("reference", name, [*CURVES, "trajectories", "summary"])
-    out.mkdir(parents=True, exist_ok=True)
     raw = out / f"tfim-{spins}-trajectories.csv"
     if name == "trajectories":
         run_trajectories(raw, spins, stderr)
@@ -171,8 +170,8 @@ def main(
 
 def _write(frame: pd.DataFrame, path: Path) -> None:
     exact = {name: 12 for name in frame if name != "residual"}
-    write_text(path, (frame.round(exact) + 0.0).to_csv(index=False, float_format="%.12g"))
-    write_text(path.with_name("REFERENCES.md"), _guide(path.parent))
+    write_text(path, (frame.round(exact) + 0.0).to_csv(index=False, float_format="%.12g"), path.parent)
+    write_text(path.with_name("REFERENCES.md"), _guide(path.parent), path.parent)
     print(f"wrote {path}: {len(frame)} rows")
 
 

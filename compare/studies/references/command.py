@@ -33,4 +33,4 @@ def compute(
 @app.command("status")
 def status(folder: Folder = library.FOLDER) -> None:
     """Rewrite the page of what there is, how good it is and what is missing."""
-    write_text(folder / "README.md", library.status(folder))
+    write_text(folder / "README.md", library.status(folder), folder)

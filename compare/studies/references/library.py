@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from vanbench.compare.run.stored import read_table
 from vanbench.compare.show.pages import page
 from vanbench.exact.definitions.quantity import DMRG, MPS
 from vanbench.exact.definitions.system import System
@@ -83,7 +84,6 @@ CASES = {case.name: case for case in _cases()}
 def compute(case: Case, folder: Path = FOLDER, seconds: float = 600.0) -> None:
     """What the table of ``case`` lacks of the parts that are expected to take less than ``seconds``."""
     system, path = case.build(), folder / f"{case.name}.csv"
-    path.parent.mkdir(parents=True, exist_ok=True)
     for method, s in case.parts:
         if done(read(path), method, s) or expected(case, system, method, s) > seconds:
             continue
@@ -97,7 +97,7 @@ def compute(case: Case, folder: Path = FOLDER, seconds: float = 600.0) -> None:
         table = pd.concat([read(path), rows.assign(source=method)], ignore_index=True).reindex(columns=COLUMNS)
         table = table.sort_values(["source", "quantity", "s", "t", "site"], kind="stable")
         table["bound"] = table.bound.map(lambda b: "" if pd.isna(b) else f"{b:.1e}")
-        write_text(path, table.to_csv(index=False, float_format="%.12g"))
+        write_text(path, table.to_csv(index=False, float_format="%.12g"), folder)
         spent = time.process_time() - began
         print(f"{case.name}: {method} at s = {s:g} in {spent:.1f} CPU s", file=sys.stderr, flush=True)
 
@@ -113,7 +113,8 @@ def expected(case: Case, system: System, method: str, s: float) -> float:
 def read(path: Path) -> pd.DataFrame:
     if not path.exists():
         return pd.DataFrame(columns=COLUMNS)
-    return pd.read_csv(path, dtype={"note": str, "bound_kind": str, "source": str}).fillna({"note": ""})
+    numbers = ("s", "t", "site", "value", "bound")
+    return read_table(path, numbers, ("quantity", "note", "bound_kind", "source")).fillna({"note": ""})
 
 
 def done(table: pd.DataFrame, method: str, s: float) -> bool:

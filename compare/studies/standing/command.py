@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from vanbench.compare.commands import common
 from vanbench.compare.studies.standing import page as pages
 from vanbench.compare.studies.standing import submissions
 
@@ -23,10 +24,10 @@ def add(
     """Check the records (schema, declaration, reference), put them into the table, and write its page."""
     new, known = submissions.add(runs, folder)
     typer.echo(f"{new} runs are new, {known} were there.")
-    typer.echo(pages.write(folder))
+    common.say(pages.write(folder))
 
 
 @app.command("page")
 def page(folder: Folder = HOME) -> None:
     """Write the page from the table."""
-    typer.echo(pages.write(folder))
+    common.say(pages.write(folder))

@@ -28,7 +28,7 @@ def write(folder: Path) -> Path:
     frame = stored(folder)
     if frame.empty:
         raise InputError(f"{str(folder)!r} holds no runs: vanbench run {SUITE} --out DIR, then add DIR.")
-    return write_text(folder / "index.html", rendered(frame, load_suite(SUITE)))
+    return write_text(folder / "index.html", rendered(frame, load_suite(SUITE)), folder)
 
 
 def rendered(frame: pd.DataFrame, suite: Suite) -> str:

@@ -12,8 +12,9 @@ from vanbench.compare.declare.parse import shape_text
 from vanbench.compare.declare.task import Suite, load_suite
 from vanbench.compare.judge.collect import joined, rows_of, scalars
 from vanbench.compare.judge.errors import errors
-from vanbench.compare.run.record import Record, records, unfinished
+from vanbench.compare.run.record import Record, of_record, records, unfinished
 from vanbench.compare.run.references import reference
+from vanbench.compare.run.stored import read_table
 from vanbench.exact import InputError
 from vanbench.exact.files import write_text
 
@@ -28,14 +29,19 @@ KEPT = [
     "samples", "parameters", "negative", "cpu_s", "wall_s", "memory_mib", "note", "warning", "code", "ended",
 ]  # fmt: skip
 
+WORDS = [
+    "task", "task_hash", "system", "question", "tracker", "architecture", "family", "shape", "quantity", "source",
+    "note", "warning", "code", "ended",
+]  # fmt: skip
+
 
 def stored(folder: Path) -> pd.DataFrame:
     """The runs in the table of ``folder``, a row a value; without rows where there is none yet."""
     path = folder / TABLE
     if not path.exists():
         return pd.DataFrame(columns=KEPT)
-    texts = {"shape": str, "task_hash": str, "note": str, "warning": str, "code": str, "source": str}
-    frame = pd.read_csv(path, dtype=texts, keep_default_na=False, na_values=[""])
+    numbers = [name for name in KEPT if name not in WORDS]
+    frame = read_table(path, numbers, WORDS, keep_default_na=False, na_values=[""])
     for name in ("note", "warning", "source"):
         frame[name] = frame[name].fillna("")
     return frame.assign(site=float("nan"), distance=float("nan"), record="")
@@ -69,10 +75,11 @@ def add(folders: list[Path], folder: Path) -> tuple[int, int]:
     if new:
         table = pd.concat([frame for frame in (held, joined(new)) if len(frame)], ignore_index=True)
         table = table.sort_values(["task", "architecture", "n_sites", "seed", "quantity", "s", "t"])
-        write_text(folder / TABLE, table[KEPT].to_csv(index=False, float_format="%.9g"))
+        write_text(folder / TABLE, table.reindex(columns=KEPT).to_csv(index=False, float_format="%.9g"), folder)
     return len(new), known
 
 
+@of_record
 def judged(record: Record, folder: Path) -> pd.DataFrame:
     """The rows of ``record``, its errors against the references kept in ``folder``; one without a value where it ended
     before its first report."""
@@ -92,6 +99,7 @@ def _asked(record: Record) -> str:
     return record.task.quantities[-1 if record.task.s == [0.0] else 0]
 
 
+@of_record
 def _check(record: Record, suite: Suite) -> None:
     today = {task.hash: task for task in suite.tasks}
     if record.task_hash not in today or record.task.hash not in today:

@@ -13,8 +13,10 @@ import numpy as np
 import pandas as pd
 
 from vanbench.compare.declare.parse import shape_text
-from vanbench.compare.run.record import Record
+from vanbench.compare.run.record import Record, of_record
+from vanbench.compare.run.stored import read_table
 from vanbench.compare.show import canvas
+from vanbench.compare.show.escape import label as safe
 from vanbench.compare.studies.tang2024.values import title
 from vanbench.exact import solve
 from vanbench.exact.systems import build
@@ -30,12 +32,15 @@ SHOWN = ["source", "system", "shape", "s", "nu", "t", "density", "contrast", "as
 def profiles(stored: Sequence[Record]) -> pd.DataFrame:
     """Tidy ``source, system, shape, s, t, site, value`` of the networks."""
     parts = [pd.DataFrame({"source": pd.Series(dtype=str), "shape": pd.Series(dtype=str)})]
-    for record in stored:
-        rows = record.frame("rows")
-        rows = rows[rows.quantity == "density_profile"][["s", "t", "site", "value", "sampling_stderr"]]
-        rows = rows.rename(columns={"sampling_stderr": "stderr"})
-        parts.append(rows.assign(source="network", system=record.system, shape=shape_text(record.run.shape)))
-    return pd.concat(parts, ignore_index=True)
+    return pd.concat([*parts, *map(_profile, stored)], ignore_index=True)
+
+
+@of_record
+def _profile(record: Record) -> pd.DataFrame:
+    rows = record.frame("rows")
+    rows = rows[rows.quantity == "density_profile"][["s", "t", "site", "value", "sampling_stderr"]]
+    rows = rows.rename(columns={"sampling_stderr": "stderr"})
+    return rows.assign(source="network", system=record.system, shape=shape_text(record.run.shape))
 
 
 def exact_profiles(system: str, shape: tuple[int, ...], s: Sequence[float], times: Sequence[float]) -> pd.DataFrame:
@@ -58,7 +63,7 @@ def with_exact(rows: pd.DataFrame, largest: int, stored: Path) -> pd.DataFrame:
             parts.append(exact_profiles(str(system), lengths, fields, times))
     every = pd.concat(parts, ignore_index=True)
     if stored.exists():
-        new = pd.read_csv(stored)
+        new = read_table(stored, ("s", "t", "site", "value", "stderr"), ("source", "system", "shape"))
         pairs = set(zip(new.system, new["shape"]))
         held = np.array([pair in pairs for pair in zip(every.system, every["shape"])])
         older = (every.source == "exact").to_numpy() & held
@@ -125,7 +130,7 @@ def figure(rows: pd.DataFrame, t: float) -> Figure:
             shown = axis.imshow(image.reshape(lengths), cmap="magma", vmin=0, vmax=0.55)
             axis.grid(False)
             axis.set(xticks=[], yticks=[])
-            axis.set_title(f"{title(system, lengths)}: {source}", fontsize=8)
+            axis.set_title(safe(f"{title(system, lengths)}: {source}"), fontsize=8)
         if cases:
             drawn.colorbar(shown, ax=row[: len(cases)], shrink=0.8, label="density of up-spins")
         for axis in row[len(cases) :]:
@@ -141,7 +146,7 @@ def _over_nu(axes, rows: pd.DataFrame) -> None:
             for source, line in group.groupby("source"):
                 line = line.sort_values("nu")
                 axis.plot(line.nu, line.density, "x-" if source == "exact" else "o", color=colour, ms=5, mfc="none",
-                          label=f"{shape}, {source}")  # fmt: skip
+                          label=safe(f"{shape}, {source}"))  # fmt: skip
         axis.set(xlabel="ν = 1 - exp(s)", ylabel="mean density", title="South-East" if system == "east" else "FA")
         if len(mine):
             axis.legend()

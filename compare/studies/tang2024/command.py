@@ -48,13 +48,13 @@ def style(context: typer.Context) -> None:
 
 
 def _csv(frame: pd.DataFrame, path: Path, digits: int = 6) -> None:
-    write_text(path, csv(frame, float_format=f"%.{digits}g"))
+    write_text(path, csv(frame, float_format=f"%.{digits}g"), path.parent)
 
 
 def _md(frame: pd.DataFrame, path: Path, digits: int = 3) -> None:
     """Write the table as CSV and as Markdown."""
     _csv(frame, path.with_suffix(".csv"))
-    write_text(path, markdown(frame, f".{digits}g") + "\n")
+    write_text(path, markdown(frame, f".{digits}g") + "\n", path.parent)
 
 
 @app.command("phases")
@@ -83,7 +83,7 @@ def _write_phases(folders: list[Path] | None, out: Path, name: str) -> None:
     certain = [sources for sources in groups if phases.reference(sources).source == "exact"]
     for part, stem in ((certain, name), ([g for g in groups if g not in certain], f"{name}-large")):
         if part:
-            canvas.save(phases.heat_maps(part), out / f"{stem}.png")
+            canvas.save(phases.heat_maps(part), out / f"{stem}.png", out)
     _md(phases.errors(groups), out / f"{name}.md")
     inexact = [curve for sources in groups for source, curve in sources.items() if source != "exact"]
     values = pd.concat([table_of(curve) for curve in inexact])
@@ -99,7 +99,7 @@ def critical_(folders: Some = None, out: Out = HERE) -> None:
     rows, long = critical.table(every), critical.steady(every)
     fits = exponents.exponents(rows[critical.clear(rows)], long)
     typer.echo(critical.distance(rows))
-    canvas.save(critical.figure(rows, long, fits), out / "critical.png")
+    canvas.save(critical.figure(rows, long, fits), out / "critical.png", out)
     _csv(pd.concat([rows, long.assign(t="inf")]), out / "critical-fields.csv", 5)
     _md(fits, out / "critical.md")
 
@@ -114,7 +114,7 @@ def bands_(
     path = out / "bands-profiles.csv"
     new = completed(bands.profiles(runs(*(folders or []))), path, ["source", "system", "shape"])
     rows = bands.with_exact(new, largest, out / "bands-exact-5.csv")
-    canvas.save(bands.figure(rows, float(rows.t.max())), out / "bands.png")
+    canvas.save(bands.figure(rows, float(rows.t.max())), out / "bands.png", out)
     _csv(rows, path)
     _csv(bands.summary(rows), out / "bands-densities.csv", 5)
     _md(bands.compared(rows), out / "bands.md")
@@ -125,8 +125,8 @@ def protocol_(folders: Some = None, out: Out = HERE) -> None:
     """(e) The published algorithm: errors over time, settings, cost, ranking."""
     rows = protocol.with_stored(protocol.table(runs(*(folders or []))), out / "protocol-runs.csv")
     summary = protocol.summary(rows)
-    canvas.save(protocol.over_time(rows), out / "protocol-errors.png")
-    canvas.save(protocol.settings(summary), out / "protocol-settings.png")
+    canvas.save(protocol.over_time(rows), out / "protocol-errors.png", out)
+    canvas.save(protocol.settings(summary), out / "protocol-settings.png", out)
     _csv(rows, out / "protocol-runs.csv", 4)
     _md(summary, out / "protocol.md")
     _md(protocol.claims(summary), out / "protocol-ranking.md")
@@ -142,7 +142,7 @@ def voter_(folders: Some = None, out: Out = HERE) -> None:
     )
     for part, path in zip((still, moving), paths):
         _csv(part, path)
-    canvas.save(voter.figure(still, moving), out / "voter.png")
+    canvas.save(voter.figure(still, moving), out / "voter.png", out)
     _md(voter.summary(still, moving), out / "voter.md")
 
 

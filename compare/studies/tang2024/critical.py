@@ -15,6 +15,7 @@ import pandas as pd
 from vanbench.compare.declare.parse import shape_text
 from vanbench.compare.run.exact_tables import CASES, FOLDER, PUBLISHED_LAST
 from vanbench.compare.show import canvas
+from vanbench.compare.show.escape import label as safe
 from vanbench.compare.studies.exact_tables import published
 from vanbench.compare.studies.exact_tables.critical import WINDOW, critical, known
 from vanbench.compare.studies.tang2024 import transition
@@ -152,7 +153,7 @@ def _over_time(axis, rows: pd.DataFrame, long: pd.DataFrame, name: str, beta: fl
         shape = group["shape"].iloc[0]
         for source, line in group.groupby("source"):
             line = line.sort_values("t")
-            axis.plot(line.t, line.s_c, MARKS[source], color=colour, ms=4, mfc="none", label=f"{shape}, {source}")
+            axis.plot(line.t, line.s_c, MARKS[source], color=colour, ms=4, mfc="none", label=safe(f"{shape}, {source}"))
             axis.errorbar(line.t, line.s_c, line.s_c_stderr, fmt="none", color=colour, elinewidth=0.8, capsize=2)
         for field in long[long["shape"] == shape].s_c:
             axis.axhline(field, color=colour, ls=":", lw=1)
@@ -172,7 +173,7 @@ def _over_time(axis, rows: pd.DataFrame, long: pd.DataFrame, name: str, beta: fl
 
 def _over_size(axis, long: pd.DataFrame, alpha: float) -> None:
     for source, group in long.groupby("source"):
-        axis.plot(group.n_sites, group.s_c, "s" if source == "published" else "o", mfc="none", label=source)
+        axis.plot(group.n_sites, group.s_c, "s" if source == "published" else "o", mfc="none", label=safe(source))
     n = np.array([long.n_sites.min(), long.n_sites.max()], float)
     middle = np.exp(np.log(long.n_sites).mean()), np.exp(np.log(long.s_c).mean())
     axis.plot(n, middle[1] * (n / middle[0]) ** -alpha, "k--", lw=1, label=rf"$N^{{-{alpha:.2f}}}$")

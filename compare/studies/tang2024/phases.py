@@ -13,6 +13,7 @@ from matplotlib.patches import Patch
 from vanbench.compare.declare.parse import shape_text
 from vanbench.compare.run.exact_tables import PUBLISHED_LAST
 from vanbench.compare.show import canvas
+from vanbench.compare.show.escape import label as safe
 from vanbench.compare.studies.tang2024.values import Curves, convex, derivatives, exact_curves
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def _map(axis: Any, curve: Curves, top: float) -> Any:
         s, t, np.ma.masked_invalid(curve.k[:, inside].T), vmin=0, vmax=top, cmap=colours, rasterized=True
     )
     axis.set(xscale="log", yscale="log", xlabel="s", ylabel="t", xlim=(s[0], s[-1]), ylim=(t[0], t[-1]))
-    axis.set_title(f"{curve.title}: {curve.source}")
+    axis.set_title(safe(f"{curve.title}: {curve.source}"))
     axis.grid(False)
     return image
 

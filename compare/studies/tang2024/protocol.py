@@ -15,8 +15,10 @@ import numpy as np
 import pandas as pd
 
 from vanbench.compare.declare.parse import shape_text
-from vanbench.compare.run.record import Record
+from vanbench.compare.run.record import Record, of_record
+from vanbench.compare.run.stored import read_table
 from vanbench.compare.show import canvas
+from vanbench.compare.show.escape import label as safe
 from vanbench.compare.studies.tang2024.values import title
 from vanbench.exact import InputError
 from vanbench.exact.statistics import standard_error
@@ -47,14 +49,19 @@ def table(stored: Sequence[Record]) -> pd.DataFrame:
 
 def with_stored(rows: pd.DataFrame, path: Path) -> pd.DataFrame:
     """``rows``, and those of the CSV ``path`` of other tasks. Raises ``InputError`` where both are empty."""
-    old = pd.read_csv(path) if path.exists() else pd.DataFrame({"task": []})
+    old = read_table(path, words=("task",)) if path.exists() else pd.DataFrame({"task": []})
     both = pd.concat([old[~old.task.isin(rows.task if len(rows) else [])], rows], ignore_index=True)
     if both.empty:
         raise InputError(f"there is no {str(path)!r}: give folders that `vanbench run tang2024-e` wrote.")
     return both
 
 
-def _rows(record: Record) -> Iterator[dict[str, Any]]:
+@of_record
+def _rows(record: Record) -> list[dict[str, Any]]:
+    return list(_each(record))
+
+
+def _each(record: Record) -> Iterator[dict[str, Any]]:
     errors, rows = record.frame("errors"), record.frame("rows")
     errors = errors[errors.quantity == "ln_Z"]
     options = record.task.tracker_options
@@ -133,14 +140,15 @@ def over_time(rows: pd.DataFrame) -> Figure:
     long = rows[rows.task.str.startswith(OVER_TIME)]
     known = set(zip(long.system, long["shape"]))
     ranked = rows[rows.task.str.startswith(RANKING)]
-    short = ranked[[pair not in known for pair in zip(ranked.system, ranked["shape"])]]
+    apart = [pair not in known for pair in zip(ranked.system, ranked["shape"])]
+    short = ranked[pd.Series(apart, ranked.index, dtype=bool)]
     tasks = [*long.task.unique(), *short.task.unique()]
     drawn, axes = canvas.new(max(len(tasks), 1), 1, 3.6, 3.2)
     for axis, task in zip(axes[0], tasks):
         mine = rows[rows.task == task]
         for colour, (name, group) in zip(canvas.COLOURS, mine.groupby("network", sort=False)):
             mean = group.groupby("t")[["error", "total"]].mean()
-            axis.plot(mean.index, mean.error, "o-", color=colour, ms=4, label=name)
+            axis.plot(mean.index, mean.error, "o-", color=colour, ms=4, label=safe(name))
             axis.plot(mean.index, mean.total, "x", color=colour, ms=4)
         scheme = mine.groupby("t").scheme.mean()
         axis.plot(scheme.index, scheme, "k--", lw=1)

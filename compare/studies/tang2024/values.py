@@ -8,6 +8,7 @@ open by a tenth of its largest value it is NaN (`trusted`).
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +18,8 @@ import pandas as pd
 
 from vanbench.compare.declare.parse import shape_text
 from vanbench.compare.run.exact_tables import CASES, FOLDER, read
-from vanbench.compare.run.record import Record, records
+from vanbench.compare.run.record import Record, of_record, records
+from vanbench.compare.run.stored import read_table
 from vanbench.compare.studies.tang2024 import transition
 from vanbench.exact import InputError
 
@@ -62,10 +64,25 @@ def title(system: str, shape: tuple[int, ...]) -> str:
 
 
 def runs(*folders: Path) -> list[Record]:
-    """Every record of the folders, in order."""
-    return [record for folder in folders for _, record in records(folder)]
+    """Every record of the folders, in order. Raises ``InputError`` for one without what its task asks for."""
+    return [_whole(record) for folder in folders for _, record in records(folder)]
 
 
+@of_record
+def _whole(record: Record) -> Record:
+    """``record`` if it has ln Z once for each field and time of its task, and profiles once for each site besides."""
+    rows, task = record.frame("rows"), record.task
+    for quantity in [name for name in task.quantities if name == "ln_Z" or name.endswith("profile")]:
+        sites = range(record.n_sites) if quantity.endswith("profile") else [0]
+        own = rows[rows.quantity == quantity]
+        held = own.assign(site=own.get("site", 0.0))[["s", "t", "site"]].fillna(0.0).sort_values(["s", "t", "site"])
+        wanted = np.array(sorted(itertools.product(task.s, task.times, sites)))
+        if held.shape != wanted.shape or not np.allclose(held, wanted, rtol=1e-6):
+            raise InputError(f"it has not {quantity} once for each field and time of its task")
+    return record
+
+
+@of_record
 def curves(record: Record) -> Curves:
     """A run's ``ln Z``, and its derivatives by the spline."""
     rows = record.frame("rows")
@@ -136,7 +153,8 @@ def stored(path: Path, besides: Sequence[Curves]) -> list[Curves]:
     """What `table_of` wrote into the CSV ``path`` before, of the systems, shapes and sources not ``besides``."""
     if not path.exists():
         return []
-    table = pd.read_csv(path, dtype={"shape": str})
+    numbers = ("s", "t", "ln_Z", "stderr", "k", "minus_chi", "scgf", "cpu_s")
+    table = read_table(path, numbers, ("system", "shape", "source"))
     known = {(curve.system, shape_text(curve.shape), curve.source) for curve in besides}
     out = []
     for (system, shape, source), group in table.groupby(["system", "shape", "source"]):
@@ -154,7 +172,7 @@ def stored(path: Path, besides: Sequence[Curves]) -> list[Curves]:
 def completed(new: pd.DataFrame, path: Path, keys: Sequence[str]) -> pd.DataFrame:
     """``new`` and, of the CSV ``path`` that an earlier call wrote, the rows with other ``keys``. Raises ``InputError``
     where both are empty."""
-    old = pd.read_csv(path, dtype={"shape": str}) if path.exists() else pd.DataFrame({key: [] for key in keys})
+    old = read_table(path, words=keys) if path.exists() else pd.DataFrame({key: [] for key in keys})
     known = set(zip(*(new[key] for key in keys))) if len(new) else set()
     kept = old[[row not in known for row in zip(*(old[key] for key in keys))]] if len(old) else old
     both = pd.concat([part for part in (new, kept) if len(part)] or [new], ignore_index=True)

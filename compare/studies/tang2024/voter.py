@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from vanbench.compare.declare.parse import shape_text
-from vanbench.compare.run.record import Record
+from vanbench.compare.run.record import Record, of_record
 from vanbench.compare.show import canvas
 from vanbench.exact.closed_form import copying, lattice_edges, voter_magnetisation
 from vanbench.exact.systems import build
@@ -17,6 +17,7 @@ from vanbench.exact.systems import build
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+HELD = ("boundary", "initial", "pinned")
 EMPTY = pd.DataFrame({"shape": pd.Series(dtype=str)})
 
 
@@ -30,35 +31,34 @@ def closed_form(shape: tuple[int, ...], t: float, **params: object) -> np.ndarra
 
 def held(stored: Sequence[Record]) -> pd.DataFrame:
     """``shape, t, site, value, stderr, exact`` of the runs at s = 0 with a site held."""
-    parts = [EMPTY]
-    for record in stored:
-        rows = record.frame("rows")
-        rows = rows[rows.quantity == "density_profile"]
-        if rows.empty:
-            continue
-        params = {name: record.task.params[name] for name in ("boundary", "initial", "pinned")}
-        for t, group in rows.groupby("t"):
-            group = group.sort_values("site")
-            exact = closed_form(record.run.shape, float(t), **params)
-            parts.append(
-                group[["t", "site", "value"]].assign(
-                    stderr=group.sampling_stderr, shape=shape_text(record.run.shape), exact=exact
-                )
-            )
-    return pd.concat(parts, ignore_index=True)
+    return pd.concat([EMPTY, *(part for record in stored for part in _held(record))], ignore_index=True)
+
+
+@of_record
+def _held(record: Record) -> list[pd.DataFrame]:
+    """A table for each time; none where no density was asked for."""
+    rows, parts = record.frame("rows"), []
+    for t, group in rows[rows.quantity == "density_profile"].groupby("t"):
+        group, params = group.sort_values("site"), record.task.params
+        exact = closed_form(record.run.shape, float(t), **{name: params[name] for name in HELD})
+        values = group[["t", "site", "value"]].assign(stderr=group.sampling_stderr, exact=exact)
+        parts.append(values.assign(shape=shape_text(record.run.shape)))
+    return parts
 
 
 def tilted(stored: Sequence[Record]) -> pd.DataFrame:
     """``shape, s, t, value, stderr, exact`` of ``ln Z`` and the density against exact vectors."""
-    parts = [EMPTY]
-    for record in stored:
-        errors = record.frame("errors")
-        if "exact" in errors and errors.exact.notna().any():
-            errors = errors[errors.quantity.isin(["ln_Z", "density"])]
-            parts.append(
-                errors[["quantity", "s", "t", "value", "stderr", "exact"]].assign(shape=shape_text(record.run.shape))
-            )
-    return pd.concat(parts, ignore_index=True)
+    return pd.concat([EMPTY, *(part for record in stored for part in _tilted(record))], ignore_index=True)
+
+
+@of_record
+def _tilted(record: Record) -> list[pd.DataFrame]:
+    """One table, or none where nothing is exact."""
+    errors = record.frame("errors")
+    if "exact" not in errors or not errors.exact.notna().any():
+        return []
+    errors = errors[errors.quantity.isin(["ln_Z", "density"])]
+    return [errors[["quantity", "s", "t", "value", "stderr", "exact"]].assign(shape=shape_text(record.run.shape))]
 
 
 def figure(still: pd.DataFrame, moving: pd.DataFrame) -> Figure:

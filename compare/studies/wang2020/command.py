@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from vanbench.compare.commands import common
+from vanbench.compare.show.escape import printable
 from vanbench.compare.studies.wang2020.study import study
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
@@ -26,4 +27,5 @@ def run(
     quiet: common.Quiet = False,
 ) -> None:
     """Tables, figures and a README, resumable."""
-    study(parts or [], out, work, say=(lambda text: None) if quiet else (lambda text: typer.echo(text, err=True)))
+    say = (lambda text: None) if quiet else (lambda text: typer.echo(printable(text), err=True))
+    study(parts or [], out, work, say)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from vanbench.compare.run.stored import read_table
 from vanbench.compare.show.pages import page
 from vanbench.exact.files import write_text
 
@@ -16,11 +17,11 @@ JUDGED = ("main.csv", "shared.csv", "bounded.csv")
 
 def write(out: Path) -> None:
     """out/README.md from whichever tables exist."""
-    tables = {path.name: pd.read_csv(path) for path in out.glob("*.csv")}
+    tables = {path.name: read_table(path) for path in out.glob("*.csv")}
     targets = list(_targets([tables[name] for name in JUDGED if name in tables])) if "main.csv" in tables else []
     drawn = {path.name for path in out.glob("*.png")}
     text = page(__file__, "results.md.j2", tables=tables, targets=targets, drawn=drawn)
-    write_text(out / "README.md", text)
+    write_text(out / "README.md", text, out)
 
 
 def _targets(tables: list[pd.DataFrame]) -> Iterator[tuple]:

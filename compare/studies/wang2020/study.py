@@ -5,7 +5,6 @@ Every run is a folder under `work` that is taken up where it was left; tables an
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import pairwise
@@ -20,6 +19,7 @@ from vanbench.compare.learn.ising import plots as ising_plots
 from vanbench.compare.learn.ising import predict as ising_predict
 from vanbench.compare.learn.ising.learning import SCATTER, Spec, kl_divergence, load, run
 from vanbench.compare.learn.ising.predict import Sampling
+from vanbench.compare.run.stored import read_json, read_table
 from vanbench.compare.studies.wang2020.causes import causes
 from vanbench.exact import ising
 from vanbench.exact.errors import unknown
@@ -77,7 +77,7 @@ def _fitted(work: Path, name: str, spec: Spec, n: int, say: Say) -> dict[str, An
         say(f"training {name}: {n} configurations")
         x = ising_data.generate(n, spec.shape, spec.T0, spec.couplings, spec.stride, spec.training.seed)
         run(spec, x, folder, resume=True)
-    return json.loads((folder / "fit.json").read_text())
+    return read_json(folder / "fit.json")
 
 
 def _predicted(work: Path, name: str, temperatures: list[float], sampling: Sampling, say: Say) -> pd.DataFrame:
@@ -124,10 +124,10 @@ def part_main(out: Path, work: Path, say: Say) -> None:
         _table(pd.DataFrame(lines), out / "main.csv")
     frames = {name: _predicted(work, name, GRID, FULL, say) for name in CURVES}
     everything = pd.concat([frame.assign(run=name) for name, frame in frames.items()], ignore_index=True)
-    write_text(out / "main-curves.csv", everything.to_csv(index=False, float_format="%.6g"))
+    write_text(out / "main-curves.csv", everything.to_csv(index=False, float_format="%.6g"), out)
     ising_plots.curves(everything, BASE, out / "main.png", title="16x16, 60000 configurations at $T_0=2.5$")
     shown = ("main", "main-symmetric", "main-no-skip")
-    energies = {name: pd.read_csv(work / name / "energies.csv").head(SCATTER) for name in shown}
+    energies = {name: read_table(work / name / "energies.csv", ("true", "learned")).head(SCATTER) for name in shown}
     ising_plots.scatter(energies, fits, 256, out / "scatter.png")
     _table(_deviations(work), out / "deviations.csv")
     terms = [
@@ -147,9 +147,9 @@ def part_shared(out: Path, work: Path, say: Say) -> None:
         lines.append({"run": name, **_summary(spec, fit, frames[-1])})
         _table(pd.DataFrame(lines), out / "shared.csv")
     frame = pd.concat(frames, ignore_index=True)
-    write_text(out / "shared-curves.csv", frame.to_csv(index=False, float_format="%.6g"))
+    write_text(out / "shared-curves.csv", frame.to_csv(index=False, float_format="%.6g"), out)
     if (out / "main-curves.csv").exists():
-        published = pd.read_csv(out / "main-curves.csv").query("run == 'main'")
+        published = read_table(out / "main-curves.csv", words=("run",)).query("run == 'main'")
         frame = pd.concat([published, frame], ignore_index=True)
     ising_plots.curves(frame, BASE, out / "shared.png", title="16x16, 60000 configurations at $T_0=2.5$")
 
@@ -164,7 +164,7 @@ def part_bounded(out: Path, work: Path, say: Say) -> None:
         lines.append({"run": name, **_summary(spec, fit, frames[-1])})
         _table(pd.DataFrame(lines), out / "bounded.csv")
     frame = pd.concat(frames, ignore_index=True)
-    write_text(out / "bounded-curves.csv", frame.to_csv(index=False, float_format="%.6g"))
+    write_text(out / "bounded-curves.csv", frame.to_csv(index=False, float_format="%.6g"), out)
     over = (
         frame[frame.run.isin(SEEDS)].groupby(["quantity", "T"]).difference.agg(["mean", "std", "count"]).reset_index()
     )
@@ -172,7 +172,7 @@ def part_bounded(out: Path, work: Path, say: Say) -> None:
     chosen = over[over.quantity.isin(["energy", "abs_magnetization"])]
     _table(chosen[["quantity", "T", "mean", "stderr"]], out / "bounded-seeds.csv")
     if (out / "main-curves.csv").exists():
-        published = pd.read_csv(out / "main-curves.csv").query("run == 'main'")
+        published = read_table(out / "main-curves.csv", words=("run",)).query("run == 'main'")
         frame = pd.concat([published, frame], ignore_index=True)
     ising_plots.curves(frame, BASE, out / "bounded.png", title="16x16, 60000 configurations at $T_0=2.5$")
     nets = {name: load(work / name)[1] for name in (*SEEDS, *UNASSUMING)}
@@ -185,7 +185,7 @@ def part_causes(out: Path, work: Path, say: Say) -> None:
     lines = []
     for name, spec in specs.items():
         fit = _fitted(work, name, spec, N, say)
-        history = pd.read_csv(work / name / "history.csv").set_index("epoch").loc[fit["best_epoch"]]
+        history = read_table(work / name / "history.csv", ("epoch",)).set_index("epoch").loc[fit["best_epoch"]]
         lines.append({"run": name, "train_nll": history.train_nll, "validation_nll": history.validation_nll})
     _table(pd.DataFrame(lines), out / "likelihoods.csv")
     nets = {name: load(work / name)[1] for name in specs}
@@ -262,7 +262,7 @@ def part_coarse(out: Path, work: Path, say: Say) -> None:
         lines.append({"run": name, "nll": fit["nll"], "nll_error": fit["nll_error"], "entropy_of_spins": entropy})
         _table(pd.DataFrame(lines), out / "coarse-likelihoods.csv")
         frame = _predicted(work, name, PROBE, COARSER, say)
-        write_text(out / f"{name}.csv", frame.to_csv(index=False, float_format="%.6g"))
+        write_text(out / f"{name}.csv", frame.to_csv(index=False, float_format="%.6g"), out)
         title = f"16x16 measured as 2x2 blocks, stride {stride}"
         ising_plots.curves(frame, spec, out / f"{name}.png", title=title)
 
@@ -360,4 +360,4 @@ def study(parts: list[str], out: Path, work: Path, say: Say) -> None:
 
 
 def _table(frame: pd.DataFrame, path: Path) -> None:
-    write_text(path, frame.to_csv(index=False, float_format="%.6g"))
+    write_text(path, frame.to_csv(index=False, float_format="%.6g"), path.parent)
