@@ -78,7 +78,7 @@ def check(run: Run) -> System:
     trackers.check_network(tracker, task.target, net)
     neural.architectures.check_dtype(net, task.dtype)
     net.restrict(system.pinned, system.support)
-    if task.start_from is None and system.initial.ndim == 2:
+    if task.start_from is None and system.initial.ndim == 2 and (net.starts or tracker.begins):
         net.initialise(system.initial)
     if not type(net).__module__.startswith("vanbench."):  # those are held to the whole contract by the tests
         _check_strange(run, system.local_dim, net.square)

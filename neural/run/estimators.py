@@ -13,6 +13,10 @@ import torch
 from torch import Tensor
 
 
+VARIATIONAL, REWEIGHTED, DATA = "variational", "reweighted", "data"  # of equilibrium
+ONE_SIDED = {VARIATIONAL, DATA}  # off by a divergence, whatever the samples
+
+
 @dataclass
 class Increment:
     """Of ``ln Z``: ``value`` ``(R,)`` and ``covariance`` ``(R, R)``, one entry for each counting field."""

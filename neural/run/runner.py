@@ -102,7 +102,7 @@ def track(
     architectures.check_dtype(net, dtype)
     net = net.to(device=torch_device, dtype=DTYPES[dtype]).restrict(system.pinned, system.support)
     trackers.check_network(method, target, net)
-    if net.starts or start_from is None:
+    if net.starts or (start_from is None and method.begins):
         net.initialise(system.initial)
     if out is not None and distributed.rank() == 0:
         require_writable(out)

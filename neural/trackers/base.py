@@ -94,6 +94,7 @@ class Tracker(ABC, Generic[S]):
     name: ClassVar[str]
     variants: ClassVar[tuple[Variant, ...]]
     saved: ClassVar[tuple[type, ...]]  # classes that a state is made of
+    begins: ClassVar[bool] = True  # whether the networks must be the system's start at first
 
     def __post_init__(self) -> None:
         options.check(self)

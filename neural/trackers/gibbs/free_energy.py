@@ -15,9 +15,9 @@ from torch import Tensor
 
 from vanbench.neural.backend.adam import Adam, Moments
 from vanbench.neural.backend.distributed import mine, total
+from vanbench.neural.run.estimators import VARIATIONAL
 from vanbench.neural.trackers.base import STATIC, Diverged, Observed, Problem, Step, Tracker, Variant
 from vanbench.neural.trackers.gibbs.weights import (
-    VARIATIONAL,
     Cooled,
     aim,
     begin,
@@ -38,8 +38,9 @@ class FreeEnergy(Tracker[Cooled]):
     name = "free-energy"
     variants = (Variant("an energy of each sample and a pass back, each iteration", needs=(STATIC,)),)
     saved = (Cooled, Moments)
+    begins = False
 
-    iterations: int = option(1000, "of Adam, to each report time", least=PARTS)
+    iterations: int = option(1000, "of Adam, to each report time", least=1)
     samples: int = option(500, "configurations that an iteration draws", least=2)
     learning_rate: float = option(5e-3, "of Adam", above=0)
     measure: int = option(10_000, "samples for ln Z and the observables", least=2)
@@ -51,21 +52,23 @@ class FreeEnergy(Tracker[Cooled]):
         return begin(problem)
 
     def step(self, problem: Problem, state: Cooled, limit: float) -> tuple[Cooled, Step]:
-        """One of `PARTS` parts of the way."""
+        """One of the parts of the way."""
+        parts = min(PARTS, self.iterations)
         if state.part == 0:
             state.start = state.now
-        end, last = state.now + limit, state.part + 1 == PARTS
+        end, last = state.now + limit, state.part + 1 == parts
         span = end - state.start
         adam = Adam(problem.ensemble.parameters.values(), self.learning_rate, moments=state.moments)
-        first, beyond = (self.iterations * part // PARTS for part in (state.part, state.part + 1))
+        first, beyond = (self.iterations * part // parts for part in (state.part, state.part + 1))
         for iteration in range(first, beyond):
             self._iterate(problem, adam, state.start + span * heated((iteration + 1) / self.iterations))
         now = end if last else state.start + span * heated(beyond / self.iterations)
         x = problem.sample(self.measure if last else self.samples)
         known, effective = by_samples(problem, x, now)
         summed = summed_over(problem, now, data=False)
-        step = Step(now - state.now, state.grown(known), VARIATIONAL, {"ess": effective}, summed=state.added(summed))
-        state.now, state.part = now, (state.part + 1) % PARTS
+        told = {"ess": effective} if last else {}  # on the way there are few samples, and the network is behind
+        step = Step(now - state.now, state.grown(known), VARIATIONAL, told, summed=state.added(summed))
+        state.now, state.part = now, (state.part + 1) % parts
         return state, step
 
     def observe(self, problem: Problem, state: Cooled) -> Observed:

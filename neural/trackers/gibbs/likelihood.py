@@ -14,12 +14,10 @@ import torch
 from vanbench.exact.statistics import standard_error
 from vanbench.neural.backend.adam import Moments
 from vanbench.neural.learning import likelihood
-from vanbench.neural.run.estimators import Increment
+from vanbench.neural.run.estimators import DATA, Increment
 from vanbench.neural.trackers.base import STATIC, Observed, Problem, Step, Tracker, Variant
 from vanbench.neural.trackers.gibbs.weights import Cooled, aim, begin, by_samples, independent, summed_over
 from vanbench.neural.trackers.options import option
-
-DATA = "data"
 
 
 @dataclass(frozen=True)
@@ -29,6 +27,7 @@ class Likelihood(Tracker[Cooled]):
     name = "likelihood"
     variants = (Variant("Monte Carlo, and a pass back of each configuration, each epoch", needs=(STATIC,)),)
     saved = (Cooled, Moments)
+    begins = False
 
     configurations: int = option(20_000, "drawn for each s and report time", least=20)
     epochs: int = option(20, "at most; training ends where held-out likelihood no longer rises", least=1)

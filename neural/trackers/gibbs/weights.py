@@ -15,10 +15,8 @@ from torch import Tensor
 from vanbench.exact import InputError
 from vanbench.exact.statistics import effective_fraction, relative_weights
 from vanbench.neural.backend.adam import Moments
-from vanbench.neural.run.estimators import Increment, from_loss, from_weights
+from vanbench.neural.run.estimators import REWEIGHTED, VARIATIONAL, Increment, from_loss, from_weights
 from vanbench.neural.trackers.base import Observed, Problem
-
-VARIATIONAL, REWEIGHTED = "variational", "reweighted"
 
 
 @dataclass
