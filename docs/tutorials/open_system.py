@@ -8,7 +8,7 @@ system = vanbench.build("tfim", 3)  # a chain that loses excitations, all spins 
 exact = vanbench.solve(system, times=[0.5, 1.0], quantities=["sigma_z", "purity"])
 print(exact[["quantity", "t", "value"]])
 
-if importlib.util.find_spec("qutip"):  # python -m pip install qutip
+if importlib.util.find_spec("qutip"):  # python -m pip install 'vanbench[quantum]'
     other = vanbench.solve(system, times=[0.5, 1.0], quantities=["sigma_z", "purity"], method="qutip")
     assert abs(other.value - exact.value).max() < 1e-6
 

@@ -93,10 +93,14 @@ def _classical() -> list[Quantity]:
         Quantity("activity", st, "Events per site and time, -(1/(N t)) d ln Z/ds.", ANY, ALL, order=1, **rate),
         Quantity("susceptibility", st, "Derivative of the activity by s.", ANY, (*CONFIGURATIONS, LINDBLAD), 2, **rate),
         Quantity("density", st, "Fraction of up-spins at t.", COUNTING, CONFIGURATIONS, floor=1e-3, observe=_up),
-        Quantity("density_profile", by_site, "Density of each site at t.", COUNTING, CONFIGURATIONS, observe=_up_by_site),
+        Quantity(
+            "density_profile", by_site, "Density of each site at t.", COUNTING, CONFIGURATIONS, observe=_up_by_site
+        ),
         Quantity("instantaneous_activity", st, "exp(-s) <r>/N at t.", by=CONFIGURATIONS, observe=_rate, **rate),
         Quantity("trajectory_density", st, "Density averaged along the s-ensemble.", by=(*LEADING, MPS)),
-        Quantity(DISTRIBUTION, (*st, "state"), "Probabilities at t.", EVERY, (VECTORS, LINDBLAD, QUTIP, QUSPIN, SUMMED)),
+        Quantity(
+            DISTRIBUTION, (*st, "state"), "Probabilities at t.", EVERY, (VECTORS, LINDBLAD, QUTIP, QUSPIN, SUMMED)
+        ),
         Quantity(
             "scgf", ("s",), "theta(s), leading eigenvalue of W_s.", ANY, (*LEADING, CLONING, LINDBLAD), extensive=True
         ),

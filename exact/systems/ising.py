@@ -1,4 +1,4 @@
-"""The equilibrium Ising model as a system without moves: ``s`` tilts its energy, and ``s t`` is the inverse temperature.
+"""The equilibrium Ising model as a system without moves: ``s`` tilts its energy, ``s t`` is the inverse temperature.
 
 From the uniform start ``<-|exp(t W_s)|P_0> = 2^-N sum_x exp(-s t E(x))``, so that ``ln Z = ln Z_t(s) + N ln 2``.
 """

@@ -272,7 +272,12 @@ class _Run:
             for row in ln_z:
                 if text := checks.uncertain(float(row["value"]), float(row.get("error_estimate") or 0.0)):
                     self._tell([RunWarning("error estimate", text, "ln_Z", row["s"], t)])
-            self.log.records += [*ln_z, *self._difference_rows(t), *self._free_energy_rows(t), *self._observable_rows(t)]
+            self.log.records += [
+                *ln_z,
+                *self._difference_rows(t),
+                *self._free_energy_rows(t),
+                *self._observable_rows(t),
+            ]
 
     def _carried(self, t: float) -> list[list[Carried]]:
         """Of each trained field, what the defects so far do; empty where they cannot be weighed."""

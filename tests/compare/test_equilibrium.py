@@ -35,7 +35,8 @@ def trained(architecture, shape=SHAPE, quantities=("ln_Z", "free_energy", "energ
     """At the temperature ``T``, by samples; nothing is summed but where ``project`` does."""
     options = {"full_summation": False, **options}
     system = system_of("ising", shape)
-    return track(system, 1 / T, observable="energy", quantities=quantities, architecture=architecture, tracker="free-energy", tracker_options=options)  # fmt: skip
+    asked = {"observable": "energy", "quantities": quantities, "tracker": "free-energy", "tracker_options": options}
+    return track(system, 1 / T, architecture=architecture, **asked)
 
 
 def held(run, quantity):

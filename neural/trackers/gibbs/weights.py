@@ -1,6 +1,6 @@
 """What the trackers of equilibrium share: ``ln`` of the unnormalised target, and ``ln Z`` from samples of a network.
 
-    aim(x) = ln P_0(x) - s t E(x),        <aim - ln q>_q = ln Z - KL(q | p),        <aim - ln q>_p = ln Z + KL(p | q)
+aim(x) = ln P_0(x) - s t E(x),        <aim - ln q>_q = ln Z - KL(q | p),        <aim - ln q>_p = ln Z + KL(p | q)
 """
 
 from __future__ import annotations
