@@ -32,12 +32,14 @@ Row = dict[str, Any]
 
 @dataclass
 class Outcomes:
-    """Configurations ``x`` ``(n, n_sites)`` of ``net``; ``weights`` ``(n,)`` where they are all of them."""
+    """Configurations ``x`` ``(n, n_sites)`` of ``net``; ``weights`` ``(n,)`` where they are all of them, and by how
+    much each of these is off, where that is known."""
 
     system: System
     net: Autoregressive
     x: Tensor
     weights: Tensor | None = None
+    shifts: np.ndarray | None = None
 
     @cached_property
     def outcome(self) -> np.ndarray:
@@ -59,7 +61,8 @@ class Outcomes:
     def mean(self, values: np.ndarray) -> Row:
         """Average of ``values`` ``(n,)`` with its standard error."""
         if self.weights is not None:
-            return {"value": float(self.weights.cpu().numpy() @ values), "sampling_stderr": 0.0}
+            known = {} if self.shifts is None else {"error_estimate": abs(float(self.shifts @ values))}
+            return {"value": float(self.weights.cpu().numpy() @ values), "sampling_stderr": 0.0, **known}
         return {"value": float(values.mean()), "sampling_stderr": standard_error(values)}
 
     def spread(self, values: np.ndarray) -> float:

@@ -1,15 +1,19 @@
 """How far tracked values lie from continuous time, without an exact reference: the dual-weighted residual.
 
 Networks leave a path ``Q = Z p`` of unnormalised distributions. Each of its steps misses the equation ``dQ/dt = W_s Q``
-by a defect ``d``, relative to ``Q`` at its end, by the trapezoidal rule
+by a defect ``d``, relative to ``Q`` at its end,
 
-    d(x) = 1 - (Q_0(x) / Q_1(x)) (1 + dt/2 E_0(x)) - dt/2 E_1(x),    E = (W_s p) / p
+    d(x) = 1 - Q_0(x) / Q_1(x) - sum_k w_k (Q_k(x) / Q_1(x)) E_k(x),    E = (W_s p) / p
 
-whatever made it: the time step, the network, or the noise of a fit. To first order the defects of all steps put
+whatever made it: the time step, the network, or the noise of a fit. The weights integrate the cubic through the
+start of the step, its end and the starts of two steps before (Adams and Moulton): the trapezoidal rule is not enough,
+as its own error is that of a second-order step. To first order the defects of all steps put
 ``ln Z_T`` off by ``sum <l d> / <l>`` over samples of the networks, with the left vector ``l = exp((T - t) W_s^T) 1``
 (Becker and Rannacher, Acta Numerica 10, 1 (2001)), which is the mean weight that walkers from ``x`` carry to ``T``:
 Gillespie trajectories with tilted rates (`exact.trajectories`). Where they end gives the same for observables. Beyond
-the time in which their weights become uneven, ``l / <l>`` is taken to have converged.
+the time in which their weights become uneven, ``l / <l>`` is taken to have converged. Where configurations
+are few, they are summed over, and ``exp((T - t) W_s)`` itself carries the defects, without noise; a signed generator
+has no walkers, and where it is sampled, only a bound.
 
 Of a symmetrised amplitude ``psi``, ``P = sqrt(pi) psi`` obeys the same equation for half the time, and
 ``Z = |psi|^2`` counts its defects twice.
@@ -21,23 +25,30 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 import torch
+from scipy.sparse.linalg import expm_multiply
 from torch import Tensor
 
+from vanbench.exact.sparse.generator import generator
 from vanbench.exact.statistics import effective_fraction, relative_weights
 from vanbench.exact.trajectories.jumptables import JumpTables, advance, compile_moves
 from vanbench.neural.ensemble import Parameters
-from vanbench.neural.trackers.base import Problem, Step
+from vanbench.neural.trackers.base import MAX_SUMMED, Problem, Step, few
 from vanbench.neural.trackers.tangent import amplitude
 
 SHARE = 8  # of the samples of a step, one in so many: two local quantities at each, below a tenth of the cost
 LEAST, MOST = 50, 250  # configurations a step
 KEPT = 20_000  # walkers of a field; with more, every second one of each step is dropped
+SUMMED = 4  # times as many configurations as a step looks at are summed over: once a step, below a tenth of the cost
 FEWEST = 8  # that are left of a step
 EVEN = 0.3  # effective part of the walkers down to which their weights are followed
 SPAN = 0.25  # time between two looks at it
 BOUND = 0.5  # of the bound, what is seen of it
+PAST = 2  # steps before this one, through whose starts the quadrature goes
 LARGEST = 3.0  # of a defect: what is larger is no small error
+TINY = 1e-300  # instead of a probability that is zero
+Held = dict[str, Tensor]
 
 
 @dataclass
@@ -50,63 +61,152 @@ class Part:
     log_weight: np.ndarray
     defect: np.ndarray
 
+    def thinned(self) -> Part:
+        if self.x.shape[1] < 2 * FEWEST:
+            return self
+        return Part(self.t, self.x[:, ::2], self.log_weight[:, ::2], self.defect[:, ::2])
+
+
+@dataclass
+class Node:
+    """Networks of an earlier time: how long ago, ``dt``, and the ``growth`` ``(R,)`` of ``ln Z`` since; ``held``:
+    their parameters, or what they are at all configurations."""
+
+    held: Held
+    dt: float
+    growth: Tensor
+
+    def before(self, later: Node) -> Node:
+        return Node(self.held, self.dt + later.dt, self.growth + later.growth)
+
 
 @dataclass
 class Defects:
-    """Of the steps so far; ``length`` ``(R,)`` adds up their spreads."""
+    """Of the steps so far; ``length`` ``(R,)`` adds up their spreads; ``older``: where the last
+    steps began, as seen from its start."""
 
     symmetric: bool
     seed: int
     parts: list[Part] = field(default_factory=list)
     length: np.ndarray | float = 0.0
     steps: int = 0
+    older: list[Node] = field(default_factory=list)
+    latest: Held | None = None  # of all configurations, now
+    error: np.ndarray | None = None  # of what is followed there, relative to it, ``(R, n_states)``
 
     def add(self, problem: Problem, before: Parameters, step: Step, t: float, samples: int) -> None:
-        """Of the step from the networks with the parameters ``before`` to those of now, at ``t``."""
-        number = int(np.clip(samples // SHARE, LEAST, MOST))
-        x, defect, log_weight = self._defect(problem, before, step, number)
-        defect = np.clip(defect, -LARGEST, LARGEST)
-        spread = defect.std(1)
+        """Of the step from the networks with the parameters ``before`` to those of now, at ``t``; ``samples``: how
+        many configurations the step looked at."""
+        self.steps += 1
+        seed = (self.seed + 1_000_003 * self.steps) % 2**63
+        if self.starting:
+            self.length, self.parts = 0.0, []
+        if problem.derived(few, min(SUMMED * samples, MAX_SUMMED)):
+            spread = self._all(problem, before, step)
+        else:
+            part, spread = self._some(problem, before, step, t, int(np.clip(samples // SHARE, LEAST, MOST)), seed)
+            if (problem.connections.tables()["outgoing"] >= 0).all():  # else there are no walkers
+                self.parts.append(part)
         self.length = self.length + spread
         step.diagnostics["defect"] = torch.from_numpy(spread)
-        if (problem.connections.tables()["outgoing"] < 0).any():
-            return  # a signed generator has no walkers
-        self.parts.append(Part(t, x.astype(np.int8), log_weight, defect))
         while sum(part.x.shape[1] for part in self.parts) > KEPT and self.parts[0].x.shape[1] >= 2 * FEWEST:
-            self.parts = [
-                Part(part.t, part.x[:, ::2], part.log_weight[:, ::2], part.defect[:, ::2])
-                if part.x.shape[1] >= 2 * FEWEST
-                else part
-                for part in self.parts
-            ]
+            self.parts = [part.thinned() for part in self.parts]
 
-    @torch.no_grad()
-    def _defect(
-        self, problem: Problem, before: Parameters, step: Step, number: int
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _some(
+        self, problem: Problem, before: Parameters, step: Step, t: float, number: int, seed: int
+    ) -> tuple[Part, np.ndarray]:
+        """Of ``number`` samples."""
         ensemble, now = problem.ensemble, problem.ensemble.frozen()
-        self.steps += 1
-        seed = self.seed + 1_000_003 * self.steps
-        x = ensemble.sample(number, torch.Generator(ensemble.device).manual_seed(seed % 2**63))
-        growth = step.increments[step.default].value.to(x.device)[:, None]
-        log_p, flow = self._local(problem, x)
-        ensemble.load(before)
+        x = ensemble.sample(number, torch.Generator(ensemble.device).manual_seed(seed))
+        nodes = self._nodes(before, step)
+        here = self._local(problem, x)
         try:
-            log_old, old_flow = self._local(problem, x)
+            there = []
+            for node in nodes:
+                ensemble.load(node.held)
+                there.append(self._local(problem, x))
         finally:
             ensemble.load(now)
-        part = 0.5 if self.symmetric else 1.0
-        dt = part * step.dt
-        ratio = (part * (log_old - log_p - growth)).exp()
-        defect = torch.nan_to_num(1 - ratio * (1 + dt / 2 * old_flow) - dt / 2 * flow, LARGEST, LARGEST, -LARGEST)
-        log_weight = (amplitude.log_equilibrium(problem, x) - log_p) / 2 if self.symmetric else torch.zeros_like(log_p)
-        return tuple(value.double().cpu().numpy() for value in (x, defect, log_weight))  # type: ignore[return-value]
+        defect = np.clip(sum(self._defects(here, there, nodes)), -LARGEST, LARGEST)
+        t -= step.dt / 2 * (len(nodes) if self.starting else 1)  # on average
+        part = Part(t, x.cpu().numpy().astype(np.int8), self._log_weight(problem, x, here["log_p"]), defect)
+        return part, defect.std(1)
 
-    def _local(self, problem: Problem, x: Tensor) -> tuple[Tensor, Tensor]:
+    def _all(self, problem: Problem, before: Parameters, step: Step) -> np.ndarray:
+        """Of all configurations: ``error`` goes on to the end of the step. Returns the spread."""
+        ensemble, now, states = problem.ensemble, problem.ensemble.frozen(), problem.summed_states()
+        if self.latest is None:
+            ensemble.load(before)
+            self.latest = self._table(problem, states)
+            ensemble.load(now)
+        nodes, here = self._nodes(self.latest, step), self._table(problem, states)
+        defects = self._defects(here, [node.held for node in nodes], nodes)
+        followed = [self._followed(problem, states, held).cpu().numpy() for held in (here, self.latest)]
+        self.latest = here
+        if self.starting or self.error is None:
+            self.error = np.zeros_like(followed[1])
+        lasted = -np.diff([node.dt for node in reversed(nodes[: len(defects)])] + [0.0])
+        for r, matrix in enumerate(problem.derived(_generators)):
+            # relative to the end of the step, from its start or that of the first
+            error = self.error[r] * followed[1][r] * np.exp(-float(nodes[0].growth[r]))
+            for defect, dt in zip(defects, lasted):
+                error = expm_multiply(
+                    dt / 2 * matrix, expm_multiply(dt / 2 * matrix, error) + defect[r] * followed[0][r]
+                )
+            self.error[r] = error / np.maximum(followed[0][r], TINY)
+        p, defect = here["log_p"].exp().cpu().numpy(), sum(defects)
+        return np.sqrt(np.maximum(0.0, (p * defect**2).sum(1) - (p * defect).sum(1) ** 2))
+
+    def _nodes(self, held: Held, step: Step) -> list[Node]:
+        """Where the step began, and the step before it."""
+        half = 0.5 if self.symmetric else 1.0
+        begun = Node(held, half * step.dt, half * step.increments[step.default].value.cpu())
+        nodes = [begun, *(node.before(begun) for node in self.older)]
+        self.older = nodes[:PAST]
+        return nodes
+
+    def _defects(self, here: Held, there: list[Held], nodes: list[Node]) -> list[np.ndarray]:
+        """Of the step, relative to its end; of the first ones together, those of all of them: of the first there is
+        no past to go by."""
+        half, growth = 0.5 if self.symmetric else 1.0, [node.growth.to(here["log_p"])[:, None] for node in nodes]
+        ratios = [(half * (old["log_p"] - here["log_p"]) - gone).exp() for old, gone in zip(there, growth)]
+        ratios = [torch.ones_like(here["log_p"]), *ratios]
+        flows = [ratio * held["flow"] for ratio, held in zip(ratios, [here, *there])]
+        times, out = np.array([0.0, *(-node.dt for node in nodes)]), []
+        for start in range(len(nodes) if self.starting else 1, 0, -1):
+            weights = integral(times, start, start - 1).tolist()
+            change = sum(weight * flow for weight, flow in zip(weights, flows))
+            out.append(torch.nan_to_num(ratios[start - 1] - ratios[start] - change).double().cpu().numpy())
+        return out
+
+    @property
+    def starting(self) -> bool:
+        return self.steps <= PAST + 1
+
+    @torch.no_grad()
+    def _local(self, problem: Problem, x: Tensor) -> Held:
+        """``ln p`` and ``(W_s p) / p`` at ``x`` of the networks as they are, or of the amplitude."""
         log_p = problem.log_prob(x)
         if self.symmetric:
-            return log_p, amplitude.local(problem, x, log_p)
-        return log_p, problem.local_ratio(x, problem.ensemble.parameters, log_p)
+            return {"log_p": log_p, "flow": amplitude.local(problem, x, log_p)}
+        return {"log_p": log_p, "flow": problem.local_ratio(x, problem.ensemble.parameters, log_p)}
+
+    @torch.no_grad()
+    def _table(self, problem: Problem, states: Tensor) -> Held:
+        """The same at all configurations, by sums over the generator's matrix."""
+        held = {"log_p": problem.log_prob_all(states).double()}
+        q = self._followed(problem, states, held).cpu().numpy()
+        image = np.stack([matrix @ row for matrix, row in zip(problem.derived(_generators), q)])
+        return {**held, "flow": torch.from_numpy(image / np.maximum(q, TINY)).to(held["log_p"].device)}
+
+    def _followed(self, problem: Problem, states: Tensor, held: Held) -> Tensor:
+        """``p``, or ``sqrt(pi) psi``: what obeys the equation, at all configurations."""
+        log_p = held["log_p"]
+        return ((log_p + amplitude.log_equilibrium(problem, states)) / 2 if self.symmetric else log_p).exp()
+
+    def _log_weight(self, problem: Problem, x: Tensor, log_p: Tensor) -> np.ndarray:
+        weight = (amplitude.log_equilibrium(problem, x) - log_p) / 2 if self.symmetric else torch.zeros_like(log_p)
+        return weight.double().cpu().numpy()
 
     def bound(self, r: int, spread: float) -> float:
         """Of a mean of values with this ``spread``, without a left vector: by Cauchy and Schwarz no step's defect moves
@@ -118,8 +218,14 @@ class Defects:
         return float(np.atleast_1d(self.length)[r] / (t * np.sqrt(n_sites)))
 
     def carried(self, problem: Problem, r: int, t: float) -> list[Carried]:
-        """What walkers from the samples of each step of field ``r`` carry to ``t``."""
-        tables, half, out = problem.derived(_tables)[r], 0.5 if self.symmetric else 1.0, []
+        """What walkers from the samples of each step of field ``r`` carry to ``t``; nothing where there are none."""
+        half, out = 0.5 if self.symmetric else 1.0, []
+        if self.error is not None and self.latest is not None:
+            p = self.latest["log_p"][r].exp().cpu().numpy()
+            return [Carried(problem.summed_states()[r].cpu().numpy(), p, p * self.error[r] / half)]
+        if not self.parts:
+            return []
+        tables = problem.derived(_tables)[r]
         longest = self._memory(tables, r, t)
         for k, part in enumerate(self.parts):
             walkers, log_w = part.x[r].copy(), part.log_weight[r].copy()
@@ -142,31 +248,50 @@ class Defects:
     def to_dict(self) -> dict[str, Any]:
         """For a checkpoint."""
         held = [(float(p.t), *map(torch.tensor, (p.x, p.log_weight, p.defect))) for p in self.parts]
-        return {"parts": held, "length": torch.as_tensor(self.length), "steps": self.steps}
+        older = [(node.held, node.dt, node.growth) for node in self.older]
+        return {
+            "parts": held,
+            "length": torch.as_tensor(self.length),
+            "steps": self.steps,
+            "older": older,
+            "latest": self.latest,
+            "error": None if self.error is None else torch.from_numpy(self.error),
+        }
 
     def load(self, stored: dict[str, Any]) -> None:
-        self.parts = [Part(entry[0], *(value.numpy() for value in entry[1:])) for entry in stored["parts"]]
+        self.parts = [Part(t, *(value.numpy() for value in values)) for t, *values in stored["parts"]]
+        self.latest, self.error = stored["latest"], None if stored["error"] is None else stored["error"].numpy()
         self.length, self.steps = stored["length"].numpy(), stored["steps"]
+        self.older = [Node(*entry) for entry in stored["older"]]
 
 
 @dataclass
 class Carried:
     """Of a step: where its walkers ended ``(m, n_sites)``, their weights, which add up to 1, and what each puts
-    ``ln Z`` off by."""
+    ``ln Z`` off by. Or of all steps together, every configuration."""
 
     x: np.ndarray
     weight: np.ndarray
     shift: np.ndarray
 
 
-def distance(parts: list[np.ndarray]) -> float:
-    """What the steps' samples ``(m,)`` add up to, and the noise of that: the root of the sum of their squares."""
+def integral(times: np.ndarray, start: int, stop: int = 0) -> np.ndarray:
+    """Weights of the values at ``times`` that integrate the polynomial through them from ``times[start]`` to
+    ``times[stop]``."""
+    origin, scale = times[stop], times[stop] - times[start]
+    powers = np.arange(len(times))[:, None]
+    moments = -((-1.0) ** (powers[:, 0] + 1)) / (powers[:, 0] + 1)  # of x^k from -1 to 0
+    return scale * np.linalg.solve(((times - origin) / scale) ** powers, moments)
+
+
+def distance(parts: list[np.ndarray], noise: bool = True) -> float:
+    """What the steps' samples ``(m,)`` add up to, and the noise of that, if any: the root of the sum of the squares."""
     bias = sum(float(part.sum()) for part in parts)
-    noise = sum(len(part) * float(part.var()) for part in parts)
-    return float(np.sqrt(bias**2 + noise))
+    variance = sum(len(part) * float(part.var()) for part in parts) if noise else 0.0
+    return float(np.sqrt(bias**2 + variance))
 
 
-def of_mean(carried: list[Carried], values: list[np.ndarray]) -> np.ndarray:
+def of_mean(carried: list[Carried], values: list[np.ndarray], noise: bool = True) -> np.ndarray:
     """The distance of means over the distribution at the end of ``values``, each ``(m,)`` or ``(m, n_sites)``, at
     where the walkers ended."""
     shifts = []
@@ -174,7 +299,11 @@ def of_mean(carried: list[Carried], values: list[np.ndarray]) -> np.ndarray:
         mean = part.weight @ here
         shifts.append((part.shift * (here - mean).T).T)
     columns = zip(*(part.reshape(len(part), -1).T for part in shifts))
-    return np.array([distance(list(column)) for column in columns])
+    return np.array([distance(list(column), noise) for column in columns])
+
+
+def _generators(problem: Problem) -> list[sp.csr_array]:
+    return [generator(problem.system, s, problem.observable) for s in problem.s]
 
 
 def _tables(problem: Problem) -> list[JumpTables]:

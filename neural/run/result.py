@@ -90,7 +90,8 @@ class Track:
         out["error"] = out["value"] - out["exact"]
         scale = [row_of(row["quantity"]).scale(known[_key(row)]) for row in rows]
         out["relative_error"] = out["error"].abs() / np.array(scale)
-        wanted = ["quantity", "s", "t", *COUNTED, "value", "sampling_stderr", "exact", "error", "relative_error"]
+        errors = ["sampling_stderr", "error_estimate", "exact", "error", "relative_error"]
+        wanted = ["quantity", "s", "t", *COUNTED, "value", *errors]
         return out[[name for name in wanted if name in out and out[name].notna().any()]]
 
     def _solved(self) -> pd.DataFrame:

@@ -281,17 +281,20 @@ class _Run:
 
     def _carried(self, t: float) -> list[list[Carried]]:
         """Of each trained field, what the defects so far do; empty where they cannot be weighed."""
-        if self.defects is None or not self.defects.parts:
+        if self.defects is None:
             return []
         return [self.defects.carried(self.problem, r, t) for r in range(len(self.fields.trained))]
 
+    def _noisy(self) -> bool:
+        return self.defects is not None and self.defects.error is None
+
     def _estimate(self, weights: np.ndarray, stderr: float) -> float | None:
         """Of the combination ``weights . ln_Z``: its distance from continuous time."""
-        if not self.carried:
+        if not any(self.carried):
             return None
         steps = zip(*self.carried)
-        parts = [sum(w * one.shift for w, one in zip(weights, step) if w) for step in steps]
-        return float(np.hypot(distance(parts), stderr))  # type: ignore[arg-type]
+        parts = [sum(w * field.shift for w, field in zip(weights, step) if w) for step in steps]
+        return float(np.hypot(distance(parts, self._noisy()), stderr))  # type: ignore[arg-type]
 
     def _ln_z_rows(self, t: float) -> list[Row]:
         rows: list[Row] = []
@@ -307,6 +310,8 @@ class _Run:
                 rows.append({"quantity": f"ln_Z:{name}", **row})
                 if name == self.log.default:
                     row["error_estimate"] = self._estimate(own, stderr)
+                    if s == 0:  # a generator conserves probability: ln Z is 0
+                        row["error_estimate"] = abs(float(value[r]))
                     if self.defects is not None:
                         row["score"] = self.defects.score(r, t, n)
                     rows.append({"quantity": "ln_Z", **row})
@@ -369,10 +374,10 @@ class _Run:
 
     def _estimate_means(self, rows: list[Row], quantity: Quantity, r: int, s: float) -> None:
         """The distances of an observable of the end, a row each."""
-        if not self.carried or self.middle:
+        if not any(self.carried) or (self.middle and self._noisy()):  # walkers are at the end
             return
         ends = [quantity.values(self.problem.system, one.x, s) for one in self.carried[r]]
-        for row, off in zip(rows, of_mean(self.carried[r], ends)):
+        for row, off in zip(rows, of_mean(self.carried[r], ends, self._noisy())):
             row["error_estimate"] = float(np.hypot(off, row["sampling_stderr"]))
 
     def _quantum_rows(self, t: float) -> list[Row]:
@@ -381,11 +386,12 @@ class _Run:
         rows: list[Row] = []
         for r, s in self.fields.reported:
             net, w = self.problem.ensemble.copy_of(r), None if weights is None else weights[r]
-            outcomes = quantum.Outcomes(self.problem.system, net, x[r], w)
+            shifts = [part.shift for part in self.carried[r]] if self.carried else []
+            outcomes = quantum.Outcomes(self.problem.system, net, x[r], w, shifts[0] if shifts else None)
             last = t >= float(self.times[-1])
             for row in outcomes.rows(self.quantities, last, s):
                 spread = row.pop("spread", None)
-                if spread is not None and self.defects is not None:
+                if spread is not None and self.defects is not None and "error_estimate" not in row:
                     off = self.defects.bound(r, float(spread))
                     row["error_estimate"] = float(np.hypot(off, row["sampling_stderr"]))
                 rows.append({"s": s, "t": t, **row})

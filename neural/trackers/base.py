@@ -109,7 +109,7 @@ class Tracker(ABC, Generic[S]):
     def summed(self, problem: Problem) -> bool:
         """Whether averages are sums over all configurations: as its options say, or where that costs no more."""
         asked, samples = getattr(self, "full_summation", False), getattr(self, "samples", 0)
-        return problem.derived(_few, samples) if asked is None else asked
+        return problem.derived(few, samples) if asked is None else asked
 
     def cost(self, problem: Problem) -> int:
         """Configurations that a step looks at, at least."""
@@ -259,7 +259,7 @@ def few_states(system: System, most: int = MAX_SUMMED) -> bool:
     return StateSpace(system).size <= most
 
 
-def _few(problem: Problem, most: int) -> bool:
+def few(problem: Problem, most: int) -> bool:
     return few_states(problem.system, min(most, MAX_SUMMED))
 
 

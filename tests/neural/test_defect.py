@@ -2,12 +2,14 @@
 
 import warnings
 
+import numpy as np
 import pytest
 import torch
 
 from vanbench.exact import build, solve
 from vanbench.neural import track
-from vanbench.neural.run.defect import distance, of_mean
+from vanbench.neural.run import defect
+from vanbench.neural.run.defect import distance, integral, of_mean
 
 BAD = {  # network, tracker, options, system, s, t, and what makes the error
     "a product network": ("bernoulli", "tdvp", {}, ("east", (3, 3), {}), 0.3, 10.0),
@@ -31,13 +33,43 @@ def _run(network, tracker, options, system, s, t, quantities=("ln_Z", "density")
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_the_estimate_covers_what_is_wrong(case):
+def test_where_configurations_are_few_the_estimate_is_the_distance(case):
+    system, rows = _run(*BAD[case])
+    exact = solve(system, s=[BAD[case][4]], times=[BAD[case][5]], quantities=["ln_Z", "density"]).set_index("quantity")
+    for quantity in rows.index.intersection(["ln_Z", "density"]):
+        off = abs(rows.value[quantity] - exact.value[quantity])
+        noise = rows.sampling_stderr[quantity]
+        # the equation is linear, so that defects of any size are carried exactly: what is left is the quadrature's,
+        # and that Z of an amplitude is quadratic in its error
+        assert off <= 1.7 * np.hypot(rows.error_estimate[quantity], noise) + 1e-5
+        assert rows.error_estimate[quantity] <= 1.7 * np.hypot(off, noise) + 1e-5
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_an_estimate_by_walkers_covers_what_is_wrong(case, monkeypatch):
+    monkeypatch.setattr(defect, "SUMMED", 0)  # as if there were too many configurations
     system, rows = _run(*BAD[case])
     exact = solve(system, s=[BAD[case][4]], times=[BAD[case][5]], quantities=["ln_Z"]).value.iloc[0]
     off, estimate = abs(rows.value["ln_Z"] - exact), rows.error_estimate["ln_Z"]
     assert off < 2.5 * estimate  # one value of each: two estimates are the goal of 95 %
     assert estimate < 10 * max(off, 1e-4)
     assert estimate >= rows.sampling_stderr["ln_Z"]
+
+
+def test_weights_of_the_quadrature():
+    assert integral(np.array([0.0, -1.0]), 1) == pytest.approx([1 / 2, 1 / 2])
+    assert integral(np.array([0.0, -1.0, -2.0]), 1) == pytest.approx(np.array([5, 8, -1]) / 12)  # Adams and Moulton
+    assert integral(np.array([0.0, -1.0, -2.0]), 2) == pytest.approx(np.array([1, 4, 1]) / 3)  # Simpson
+    times = np.array([0.0, -0.3, -1.1, -1.3])
+    for power in range(4):
+        for start in (1, 2, 3):
+            area = (times[start - 1] ** (power + 1) - times[start] ** (power + 1)) / (power + 1)
+            assert integral(times, start, start - 1) @ times**power == pytest.approx(area, abs=1e-14)
+
+
+def test_without_a_field_the_distance_of_ln_z_is_its_value():
+    _, rows = _run("sitewise", "kl", {"epochs": 2, "first_epochs": 2, "samples": 100}, ("fa", (4,), {}), 0.0, 0.2)
+    assert rows.error_estimate["ln_Z"] == abs(rows.value["ln_Z"])
 
 
 def test_a_path_that_solves_the_equation_has_a_small_estimate_and_score():
@@ -61,6 +93,7 @@ def test_sums_of_defects():
 
     assert distance([Step([1.0], [0.3]).shift, Step([1.0], [0.4]).shift]) == pytest.approx(0.7)  # one sample: no noise
     two = Step([0.5, 0.5], [0.1, 0.3])
+    assert distance([two.shift], noise=False) == pytest.approx(0.4)
     assert distance([two.shift]) == pytest.approx((0.4**2 + 2 * 0.1**2) ** 0.5)
     (off,) = of_mean([two], [torch.tensor([1.0, 0.0]).numpy()])
     assert off == pytest.approx(((0.05 - 0.15) ** 2 + 2 * 0.1**2) ** 0.5)

@@ -79,14 +79,15 @@ def _summary(name: str, values: pd.DataFrame) -> dict[str, object]:
     setting = [key for key in ("task", "architecture", "shape", "quantity", "s", "t") if key in values]
     squares = values.assign(distance=values.distance**2, error_estimate=values.error_estimate**2)
     means = squares.groupby(setting)[["distance", "error_estimate"]].mean()
-    factor = np.sqrt(means.error_estimate / means.distance.clip(lower=ROUNDING**2))
+    means = means[means.distance > ROUNDING**2]  # of a value that a symmetry keeps right no factor is near
+    factor = np.sqrt(means.error_estimate / means.distance)
     ln_z = values[values.quantity == "ln_Z"]
     silent = (values.distance > NEAR * values.error_estimate) & ~values.warned
     return {
         "task": name,
         "values": len(values),
         "within": f"{(values.distance <= COVERED * values.error_estimate).mean():.2f}",
-        "near": f"{factor.between(1 / NEAR, NEAR).mean():.2f}",
+        "near": f"{factor.between(1 / NEAR, NEAR).mean():.2f}" if len(factor) else "",
         "silent": int(silent.sum()),
         "rank": f"{ln_z.score.corr(ln_z.distance, method='spearman'):.2f}" if len(ln_z) > 2 else "",
     }
