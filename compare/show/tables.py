@@ -98,7 +98,8 @@ def render(
     if form == "csv":
         return escape.csv(cases[_csv_columns(cases, columns)] if columns else cases)
     marks, warnings = marked(cases["warning"] if "warning" in cases else [""] * len(cases))
-    cases, under = cases.assign(mark=marks), []
+    cases = cases.assign(mark=marks)
+    under: list[str] = []
     if across:
         grid, numeric, under = side_by_side(cases, across, columns or ["error"], form)
     else:
