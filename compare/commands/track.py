@@ -62,6 +62,7 @@ def track(
     start_from: Annotated[
         str | None, typer.Option(metavar="FILE", help="Begin in the distribution of these trained parameters.")
     ] = None,
+    certify: Annotated[bool, typer.Option(help="Sharper error estimates, at up to twice the cost.")] = False,
     form: common.Format = "table",
     quiet: common.Quiet = False,
 ) -> None:
@@ -111,6 +112,7 @@ def track(
         "target": target,
         "dtype": dtype,
         "start_from": start_from,
+        "certify": certify,
         "seeds": 1,
     }
     task = checked(Task, declared, "track")

@@ -73,6 +73,7 @@ class Task(Model):
 
     ``tracker_defaults``: 2, the tracker's own; 1, those in ``FORMER``, as of results stored before, whose hashes stay.
     ``start_from``: a file with trained parameters, in whose distribution the evolution begins; no reference fits it.
+    ``certify``: sharper error estimates, at up to twice the cost.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
@@ -93,6 +94,7 @@ class Task(Model):
     target: Literal["time", "steady"] = "time"
     dtype: Literal["float32", "float64"] = "float64"
     start_from: str | None = None
+    certify: bool = False
     seeds: Whole = Field(default=3, ge=1, le=10_000)
     budget: Budget = Budget()
     goal: Goal | None = None
@@ -120,6 +122,7 @@ class Task(Model):
             target: str = "time",
             dtype: str = "float64",
             start_from: str | None = None,
+            certify: bool = False,
             seeds: int = 3,
             budget: Budget = ...,
             goal: Goal | None = None,
@@ -234,6 +237,8 @@ class Task(Model):
             del content["tracker_defaults"]
         if self.start_from is None:
             del content["start_from"]
+        if not self.certify:
+            del content["certify"]
         return digest(content)
 
     def runs(self, seed: int = 1, architectures: list[Architecture] | None = None) -> Iterator[Run]:

@@ -62,6 +62,8 @@ def check(run: Run) -> System:
         raise InputError(f"task {task.name!r}: {error}") from error
     tracker = trackers.make(task.tracker, task.options)
     tracker.variant(task.target)
+    if task.certify:
+        trackers.check_certify(tracker, task.target)
     _check_finite(f"network {run.architecture.name}", run.architecture.options)
     _check_hyperparameters(run.architecture.name, run.architecture.options)
     _check_finite(f"system {task.system}", task.params)
@@ -204,6 +206,7 @@ def execute(
                 out=checkpoint,
                 resume=resume,
                 start_from=task.start_from,
+                certify=task.certify,
                 callbacks=[call.budget(task.budget.seconds, task.budget.cpu_seconds), *callbacks],
             )
             ended, how = result.ended, "out of budget"

@@ -87,6 +87,7 @@ class Defects:
 
     symmetric: bool
     seed: int
+    sharp: bool = False  # as many configurations as the steps take: up to twice the cost of the run
     parts: list[Part] = field(default_factory=list)
     length: np.ndarray | float = 0.0
     steps: int = 0
@@ -101,16 +102,20 @@ class Defects:
         seed = (self.seed + 1_000_003 * self.steps) % 2**63
         if self.starting:
             self.length, self.parts = 0.0, []
-        if problem.derived(few, min(SUMMED * samples, MAX_SUMMED)):
+        if problem.derived(few, MAX_SUMMED if self.sharp else min(SUMMED * samples, MAX_SUMMED)):
             spread = self._all(problem, before, step)
         else:
-            part, spread = self._some(problem, before, step, t, int(np.clip(samples // SHARE, LEAST, MOST)), seed)
+            part, spread = self._some(problem, before, step, t, self._number(samples), seed)
             if (problem.connections.tables()["outgoing"] >= 0).all():  # else there are no walkers
                 self.parts.append(part)
         self.length = self.length + spread
         step.diagnostics["defect"] = torch.from_numpy(spread)
-        while sum(part.x.shape[1] for part in self.parts) > KEPT and self.parts[0].x.shape[1] >= 2 * FEWEST:
+        kept = KEPT * (SHARE if self.sharp else 1)
+        while sum(part.x.shape[1] for part in self.parts) > kept and self.parts[0].x.shape[1] >= 2 * FEWEST:
             self.parts = [part.thinned() for part in self.parts]
+
+    def _number(self, samples: int) -> int:
+        return max(samples, MOST) if self.sharp else int(np.clip(samples // SHARE, LEAST, MOST))
 
     def _some(
         self, problem: Problem, before: Parameters, step: Step, t: float, number: int, seed: int

@@ -92,6 +92,15 @@ def check_network(tracker: Tracker, target: Target, net: Autoregressive) -> None
         )
 
 
+def check_certify(tracker: Tracker, target: Target) -> None:
+    """Raise ``InputError`` for a tracker whose values have no error estimate that could be sharper."""
+    if not tracker.path or target != "time":
+        raise InputError(
+            f"certify sharpens the error estimates of networks that follow a distribution in time, and {tracker.name} "
+            "with these options has none: leave it out."
+        )
+
+
 def moving(tracker: Tracker, problem: Problem) -> Tracker:
     """The tracker of a problem: `Still` where nothing moves from the start, though elsewhere it may."""
     return tracker if problem.system.static or at_rest(problem) is None else Still()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from vanbench.exact import build, solve
+from vanbench.exact import InputError, build, solve
 from vanbench.neural import track
 from vanbench.neural.run import defect
 from vanbench.neural.run.defect import distance, integral, of_mean
@@ -97,3 +97,30 @@ def test_sums_of_defects():
     assert distance([two.shift]) == pytest.approx((0.4**2 + 2 * 0.1**2) ** 0.5)
     (off,) = of_mean([two], [torch.tensor([1.0, 0.0]).numpy()])
     assert off == pytest.approx(((0.05 - 0.15) ** 2 + 2 * 0.1**2) ** 0.5)
+
+
+def test_certify_looks_at_more_configurations(monkeypatch):
+    monkeypatch.setattr(defect, "MAX_SUMMED", 0)  # as if there were too many to sum over
+    looked, some = [], defect.Defects._some
+
+    def watched(self, *arguments):
+        part, spread = some(self, *arguments)
+        looked.append(part.x.shape[1])
+        return part, spread
+
+    monkeypatch.setattr(defect.Defects, "_some", watched)
+    options = {"samples": 800, "full_summation": False, "dt": 0.1, "order": 1}
+    for certify in (False, True):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            run = track(
+                build("fa", 5), 0.3, 0.2, architecture="bernoulli", tracker="natural-gradient", tracker_options=options,
+                certify=certify, quantities="ln_Z",
+            )  # fmt: skip
+        assert run.records.error_estimate.notna().any()
+    assert looked == [100, 100, 800, 800]  # an eighth of the samples of each step, and all of them
+
+
+def test_certify_is_refused_where_there_is_no_estimate():
+    with pytest.raises(InputError, match="certify sharpens"):
+        track(build("fa", 4), 0.1, 0.1, architecture="matrix-product", tracker="tebd", certify=True)
