@@ -6,7 +6,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 OUT ?= validation
 
-.PHONY: validate test test-slow test-jax lint docs benchmark mutation clean
+.PHONY: validate test test-slow test-jax lint docs notebooks benchmark mutation clean
 
 validate: .venv/.base
 	$(BIN)/vanbench run validate --out $(OUT)
@@ -34,6 +34,9 @@ lint: .venv/.test
 
 docs: .venv/.docs
 	$(BIN)/mkdocs build --quiet
+
+notebooks:
+	$(or $(wildcard $(BIN)/python),$(PYTHON)) docs/tutorials/notebooks.py
 
 clean:
 	rm -rf .venv validation runs site .mutation

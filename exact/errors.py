@@ -17,6 +17,13 @@ class Unstable(InputError):
     """Steps of the given length grow without bound on exact vectors or states; a scan over fields goes on."""
 
 
+EXTRAS = {
+    **dict.fromkeys(("qutip", "quspin"), "quantum"), "distributed": "cluster", "tensorboard": "logs",
+    "xarray": "arrays", "safetensors": "weights", "jax": "jax",
+    **dict.fromkeys(("flax", "equinox", "netket"), "jax-networks"),
+}  # fmt: skip
+
+
 def optional(module: str, what: str) -> Any:
     """The module of an optional package, or an ``InputError`` with the line that installs what ``what`` needs."""
     package = module.partition(".")[0]
@@ -25,7 +32,7 @@ def optional(module: str, what: str) -> Any:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != package:
             raise
-        raise InputError(f"{what} needs {package}: python -m pip install {package}.") from None
+        raise InputError(f"{what} needs {package}: python -m pip install 'vanbench[{EXTRAS[package]}]'.") from None
 
 
 def number(name: str, value: object) -> float:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +16,10 @@ from torch import nn
 
 import vanbench
 from vanbench.compare import Suite, Task, run_suite
-from vanbench.compare.run.suite import NothingMade
+from vanbench.compare.declare import task as task_module
+from vanbench.compare.run.suite import NothingMade, Summary
 from vanbench.exact import InputError, build, solve
+from vanbench.exact.errors import EXTRAS
 from vanbench.neural import track
 
 SCRIPT = """
@@ -38,6 +43,8 @@ print("begun", flush=True)
 print(vanbench.run_suite(Suite(name="a", tasks=[task]), "out", NETWORKS, workers=2).made)
 """
 scope: dict = {}
+ROOT = Path(__file__).parents[1]
+SOURCES = [path for package in ("exact", "neural", "compare") for path in (ROOT / package).rglob("*.py")]
 exec(SCRIPT, scope)
 Net = scope["Net"]
 
@@ -111,7 +118,7 @@ def test_a_plot_has_points_for_networks_and_lines_for_exact_values(run):
 
 def test_xarray_is_asked_for_in_one_sentence_where_it_is_missing(run, monkeypatch):
     monkeypatch.setitem(sys.modules, "xarray", None)
-    with pytest.raises(InputError, match="pip install xarray"):
+    with pytest.raises(InputError, match=r"pip install 'vanbench\[arrays\]'"):
         run.to_xarray()
 
 
@@ -296,3 +303,39 @@ def test_a_run_without_a_tracker_gets_the_one_that_fits():
     for architecture in ("matrix-product", network("matrix-product", 3)):
         assert track(system, 0.1, 0.1, architecture=architecture).estimator == "tebd"
     assert track(system, 0.1, 0.1).estimator == "regression"
+
+
+def test_the_signature_of_a_task_names_its_fields():
+    """What a type checker sees, which is of no use at run time: the same names, in the file alone."""
+    tree = ast.parse(Path(task_module.__file__).read_text())
+    of_task = next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Task")
+    (init,) = [node for node in ast.walk(of_task) if isinstance(node, ast.FunctionDef) and node.name == "__init__"]
+    named = {argument.arg: default for argument, default in zip(init.args.kwonlyargs, init.args.kw_defaults)}
+    assert set(named) == set(Task.model_fields)
+    needed = {name for name, field in Task.model_fields.items() if field.is_required()}
+    assert {name for name, default in named.items() if default is None} == needed
+
+
+def test_every_optional_package_is_of_the_extra_that_messages_name():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    for package, extra in EXTRAS.items():
+        listed = [re.split(r"[>\[]", line)[0] for line in extras["optional-dependencies"][extra]]
+        assert package in listed, package
+    asked = {call for path in SOURCES for call in re.findall(r'\boptional\("(\w+)', path.read_text())}
+    assert asked == set(EXTRAS) - {"equinox", "netket"}  # whose networks need none of their functions
+
+
+def test_suites_tasks_and_records_are_short_and_tables_in_a_notebook(tmp_path):
+    task = Task(name="a", system="east", shapes=3, s=0.1, times=0.1, quantities=["ln_Z", "density_profile"], seeds=1)
+    assert repr(task) == "Task('a': east 3; made by tdvp; 1 seed)"
+    suite = Suite(name="<b>", tasks=[task])
+    assert repr(suite) == "Suite('<b>': 1 task, 1 run)"
+    done = run_suite(suite, tmp_path, workers=1)
+    assert repr(done) == f"Summary({str(tmp_path)!r}, 1 record made, 0 kept)"
+    shown = done._repr_html_()
+    assert "<table" in shown
+    ((_, record),) = vanbench.records(tmp_path)
+    assert "<td>density_profile</td>" in record._repr_html_()
+    empty = Summary(tmp_path / "<i>")
+    assert "<table" not in empty._repr_html_()
+    assert "<i>" not in empty._repr_html_()

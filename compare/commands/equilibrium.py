@@ -34,12 +34,11 @@ def equilibrium(
 ) -> None:
     """The Ising free energy by networks, energy and magnetisation, each beside its exact value (k_B = 1, per site)."""
     from vanbench.compare.declare.task import Architecture
-    from vanbench.compare.learn.ising.equilibrium import compare, warned
+    from vanbench.compare.learn.ising.equilibrium import compare
     from vanbench.compare.show.output import check_format, emit
     from vanbench.compare.show.warned import tell
     from vanbench.exact.errors import number, unknown
     from vanbench.exact.files import require_writable, write_text
-    from vanbench.neural.learning.free_energy import Schedule
 
     check_format(form)
     couplings = parse.options(param or [])
@@ -52,17 +51,16 @@ def equilibrium(
         require_writable(out.parent)
     networks = [Architecture.of(text, []) for text in architecture or ["made"]]
     stderr = common.console(quiet)
-    answer = compare(
+    table, warnings = compare(
         parse.shape(shape),
         parse.numbers(temperatures, "--temperatures"),
         networks,
         {name: number(name, value) for name, value in couplings.items()},
-        Schedule(steps, samples, learning_rate),
+        {"iterations": steps, "samples": samples, "learning_rate": learning_rate},
         seeds,
         seed,
         lambda text: stderr.print(text, markup=False),
     )
-    table, warnings = warned(answer)
     if out is not None:
         write_text(out, table.to_csv(index=False))
     emit(form, table, {"model": "ising", "shape": shape, "params": couplings}, f"Ising {shape}", warnings)

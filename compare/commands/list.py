@@ -9,7 +9,6 @@ import typer
 from vanbench.exact.errors import unknown
 
 KINDS = ("systems", "architectures", "trackers", "quantities", "suites")
-ISING = ("ising", "The equilibrium Ising model, with --temperatures.", "J, h, plaquette")
 
 
 def register(app: typer.Typer) -> None:
@@ -62,7 +61,7 @@ def _systems() -> tuple[list[str], list[list[str]]]:
         [", ".join([name, *also.get(name, [])]), systems.about(name), defaults(systems.parameters(name))]
         for name in names
     ]
-    return ["system", "what it is", "parameters and defaults"], [*rows, list(ISING)]
+    return ["system", "what it is", "parameters and defaults"], rows
 
 
 def _architectures() -> tuple[list[str], list[list[str]]]:

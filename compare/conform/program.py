@@ -182,6 +182,13 @@ def check_batches(case: Case) -> None:
                 f"ln p differs by up to {_gap(values, whole):.2g}",
                 "rows are mixed: BatchNorm, a softmax or mean over the batch axis, or a reshape that swaps axes?",
             )
+    wide = net.log_prob(x.long())
+    if not torch.allclose(wide, whole, rtol=rounding(net), atol=rounding(net)):
+        raise Violation(
+            "log_prob of the same configurations as int8 and as int64",
+            f"ln p differs by up to {_gap(wide, whole):.2g}",
+            "does arithmetic in the type of the configurations overflow, or does something depend on it?",
+        )
     if net.log_prob(x[:0]).shape != (0,):
         raise Violation("log_prob of no rows", f"shape {tuple(net.log_prob(x[:0]).shape)}", "is a batch size fixed?")
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, dataclass_transform, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from vanbench.exact import InputError
 from vanbench.exact.errors import unknown
@@ -18,6 +18,7 @@ else:
 M = TypeVar("M", bound=BaseModel)
 
 
+@dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(Field,))
 class _Told(ModelMetaclass):
     """What is wrong with ``Task(...)`` and its kind is one sentence, as of a file."""
 

@@ -33,23 +33,23 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, Strict, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from vanbench.compare.declare import parse
 from vanbench.compare.declare.blocks import merged, varied
 from vanbench.compare.declare.digests import derived_seed, digest
+from vanbench.compare.declare.labels import method_label
 from vanbench.compare.declare.model import Model, checked
+from vanbench.compare.declare.settings import Architecture, Budget, Goal, Number, Whole
 from vanbench.exact import InputError
-from vanbench.exact.errors import unknown
+from vanbench.exact.errors import counted, unknown
 from vanbench.exact.registry import Registry
 from vanbench.exact.spellings import refuse_old_tracker
 from vanbench.exact.systems import canonical_name, parameters
 
 SUITE_VERSION = 1
-Number = Annotated[float, Strict()]  # neither true nor "0.1"
-Whole = Annotated[int, Strict()]  # nor 3.0
 MOST_LENGTHS, MOST_LENGTH = 8, 1_000_000  # of a shape, and each of them
 MOST_RUNS = 100_000  # of a suite
 Length = Annotated[Whole, Field(le=MOST_LENGTH)]
@@ -59,40 +59,6 @@ FORMER: dict[str, dict[str, Any]] = {  # the defaults of trackers that have othe
     "kl": _EULER, "natural-gradient": _EULER, "tdvp": _SAMPLED, "log-ratio": _SAMPLED, "l1": _SAMPLED,
 }  # fmt: skip
 UNHASHED = {"description", "shapes", "architectures", "seeds", "budget", "reference", "goal"}
-
-
-class Architecture(Model):
-    """A network and its hyperparameters."""
-
-    name: str
-    options: dict[str, Any] = Field(default_factory=dict)
-
-    @classmethod
-    def of(cls, text: str, more: Sequence[str] = ()) -> Architecture:
-        """As on the command line: ``gru``, ``gru:width=12``, and ``more`` like ``layers=2``."""
-        name, options = parse.architecture(text, more)
-        return cls(name=name, options=options)
-
-    @property
-    def label(self) -> str:
-        """``made``, ``made(hidden=64)``: how tables call it."""
-        inside = ", ".join(f"{key}={_plain(value)}" for key, value in sorted(self.options.items()))
-        return f"{self.name}({inside})" if inside else self.name
-
-
-class Budget(Model):
-    """What one run may spend; a run that spends more is stopped, and kept apart from the finished ones."""
-
-    seconds: Number | None = Field(default=None, gt=0)
-    cpu_seconds: Number | None = Field(default=None, gt=0)  # of its process: the same on a busy machine
-
-
-class Goal(Model):
-    """What a task is to reach: the largest error of ``quantities`` over time, and CPU seconds (`judge.goals`)."""
-
-    quantities: list[str] = Field(["ln_Z"], min_length=1)
-    error: Number = Field(gt=0)
-    seconds: Number = Field(gt=0)
 
 
 class Task(Model):
@@ -111,7 +77,7 @@ class Task(Model):
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-    version: Whole = Field(1, ge=1)
+    version: Whole = Field(default=1, ge=1)
     description: str = ""
     system: str
     params: dict[str, Any] = Field(default_factory=dict)
@@ -119,9 +85,9 @@ class Task(Model):
     s: list[Number] = Field(min_length=1)
     times: list[Number] = Field(min_length=1)
     observable: str = "activity"
-    quantities: list[str] = Field(["ln_Z"], min_length=1)
+    quantities: list[str] = Field(default=["ln_Z"], min_length=1)
     reference: list[Literal["continuous", "euler"]] | Literal["auto"] | None = None
-    architectures: list[Architecture] = Field([Architecture(name="made")], min_length=1)
+    architectures: list[Architecture] = Field(default=[Architecture(name="made")], min_length=1)
     tracker: str = "auto"  # by the kind of the system and the networks: the one chosen stands here
     tracker_options: dict[str, Any] = Field(default_factory=dict)
     tracker_defaults: Literal[1, 2] = 2
@@ -129,9 +95,38 @@ class Task(Model):
     dtype: Literal["float32", "float64"] = "float64"
     start_from: str | None = None
     certify: bool = False
-    seeds: Whole = Field(3, ge=1, le=10_000)
+    seeds: Whole = Field(default=3, ge=1, le=10_000)
     budget: Budget = Budget()
     goal: Goal | None = None
+
+    if TYPE_CHECKING:  # what is taken, where the fields say what it becomes
+
+        def __init__(
+            self,
+            *,
+            name: str,
+            system: str,
+            shapes: int | str | Sequence[int | str | Sequence[int]],
+            s: float | Sequence[float],
+            times: float | Sequence[float],
+            version: int = 1,
+            description: str = "",
+            params: Mapping[str, Any] = ...,
+            observable: str = "activity",
+            quantities: str | Sequence[str] = ...,
+            reference: Sequence[str] | str | None = None,
+            architectures: str | Architecture | Sequence[str | Architecture] = ...,
+            tracker: str = "auto",
+            tracker_options: Mapping[str, Any] = ...,
+            tracker_defaults: int = 2,
+            target: str = "time",
+            dtype: str = "float64",
+            start_from: str | None = None,
+            certify: bool = False,
+            seeds: int = 3,
+            budget: Budget = ...,
+            goal: Goal | None = None,
+        ) -> None: ...
 
     @model_validator(mode="before")
     @classmethod
@@ -195,6 +190,13 @@ class Task(Model):
     @classmethod
     def _sizes(cls, value: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
         return [_lattice(shape) for shape in value]
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(map(parse.shape_text, self.shapes))
+        networks = ", ".join(network.label for network in self.architectures)
+        return f"Task({self.name!r}: {self.system} {sizes}; {networks} by {self.method}; {counted(self.seeds, 'seed')})"
+
+    __str__ = __repr__
 
     @property
     def climbs(self) -> bool:
@@ -328,6 +330,12 @@ class Suite(Model):
             raise ValueError(f"they ask for {runs} runs, more than {MOST_RUNS}")
         return value
 
+    def __repr__(self) -> str:
+        runs = sum(len(task.architectures) * len(task.shapes) * task.seeds for task in self.tasks)
+        return f"Suite({self.name!r}: {counted(len(self.tasks), 'task')}, {counted(runs, 'run')})"
+
+    __str__ = __repr__
+
     def only(self, names: Sequence[str]) -> Suite:
         """With the tasks of these names, or patterns (``ring-*``), alone; all where none is given. ``InputError``."""
         known = [task.name for task in self.tasks]
@@ -390,15 +398,3 @@ def _from_outside(name: str, held: Any) -> Suite:
 
 
 SUITES: Registry[Suite | Path] = Registry("suite", "suites", suites(), _from_outside)
-
-
-def method_label(tracker: str, options: Mapping[str, Any], target: str) -> str:
-    """A tracker with the words that make it another method: its picture, its trial states, its target."""
-    words = [str(options[name]) for name in ("picture", "states") if name in options]
-    words += ["dynamics"] * (options.get("dynamics") is True) + [target]
-    told = [word for word in words if word not in ("forward", "networks", "time")]
-    return f"{tracker}({', '.join(told)})" if told else tracker
-
-
-def _plain(value: Any) -> str:
-    return ",".join(str(v) for v in value) if isinstance(value, list | tuple) else str(value)

@@ -81,7 +81,7 @@ def check(run: Run) -> System:
     trackers.check_network(tracker, task.target, net)
     neural.architectures.check_dtype(net, task.dtype)
     net.restrict(system.pinned, system.support)
-    if task.start_from is None and system.initial.ndim == 2:
+    if task.start_from is None and system.initial.ndim == 2 and (net.starts or tracker.begins):
         net.initialise(system.initial)
     if task.start_from is not None:
         state = weights.read(Path(task.start_from))

@@ -21,6 +21,7 @@ from vanbench.compare.run.intact import defect
 from vanbench.compare.run.stored import read_json
 from vanbench.exact import InputError
 from vanbench.exact.files import write_json
+from vanbench.exact.notebooks import html
 from vanbench.exact.warning import RunWarning
 
 if TYPE_CHECKING:
@@ -85,6 +86,13 @@ class Record(BaseModel):
         return f"Record({self.run.label}: {len(self.rows.get('value', ()))} values, {len(self.warnings)} warnings)"
 
     __str__ = __repr__
+
+    def _repr_html_(self) -> str:
+        """Of a notebook: what `repr` says, and the values beside their references, where there are any."""
+        wanted = ["quantity", "s", "t", "site", "distance", "value", "stderr", "sampling_stderr", "exact", "error"]
+        rows = self.frame("errors" if self.errors.get("value") else "rows")
+        shown = rows[[name for name in wanted if name in rows]].dropna(axis=1, how="all")
+        return html(self, shown, '.frame("errors")')
 
     @property
     def task(self) -> Task:

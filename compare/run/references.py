@@ -16,10 +16,11 @@ from vanbench.compare.declare.task import Task
 from vanbench.compare.run import ladder
 from vanbench.compare.run.stored import read_json
 from vanbench.exact import InputError, System, build, solve
-from vanbench.exact.definitions.quantities import DISTRIBUTION, QUANTITIES, REGISTRY
-from vanbench.exact.definitions.quantity import LINDBLAD, VECTORS
+from vanbench.exact.definitions.quantities import DISTRIBUTION, QUANTITIES, REGISTRY, kind_of
+from vanbench.exact.definitions.quantity import EQUILIBRIUM, LINDBLAD, VECTORS
 from vanbench.exact.errors import Unstable
 from vanbench.exact.files import write_json
+from vanbench.exact.ising.gibbs import gibbs
 from vanbench.exact.systems import canonical_name, parameters
 
 FOLDER = "references"
@@ -75,6 +76,8 @@ def reference(task: Task, shape: tuple[int, ...], folder: Path) -> Reference:
 def compute(task: Task, shape: tuple[int, ...]) -> Reference:
     """Both exact references of ``task`` on ``shape``; neither where the task names none."""
     system = build(task.system, shape, **task.params)
+    if kind_of(system) == EQUILIBRIUM and task.references:
+        return Reference(gibbs(system, task.s, task.times, task.quantities), None, {})
     if _stationary(task):
         return Reference(_steady(system, task), None, {})
     by, rows = LINDBLAD if system.quantum else VECTORS, {name: REGISTRY.find(name) for name in task.quantities}

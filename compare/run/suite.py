@@ -30,7 +30,9 @@ from vanbench.compare.run.pool import Job, Outcome, cores, run_jobs
 from vanbench.compare.run.progress import Bars
 from vanbench.compare.run.record import FOLDER, UNFINISHED, Record
 from vanbench.exact import InputError
+from vanbench.exact.errors import counted
 from vanbench.exact.files import sweep, write_json
+from vanbench.exact.notebooks import html
 from vanbench.exact.registry import require_no_loading
 from vanbench.exact.warning import RunWarning
 
@@ -40,7 +42,7 @@ Moved = Callable[[Job, int, int, str], None]
 Go = Callable[[list[Job], Ended, Moved], None]  # runs jobs, here or on a cluster
 
 
-@dataclass
+@dataclass(repr=False)
 class Summary:
     """What a call did: records made now, found finished, and the runs that left none."""
 
@@ -49,6 +51,31 @@ class Summary:
     kept: int = 0
     failures: list[Outcome] = field(default_factory=list)
     warnings: list[tuple[str, int, RunWarning]] = field(default_factory=list)  # run without its seed, seed
+
+    def __repr__(self) -> str:
+        told = [f"{str(self.out)!r}", f"{counted(self.made, 'record')} made", f"{self.kept} kept"]
+        told += [counted(len(self.failures), "failure")] if self.failures else []
+        told += [counted(len(self.warnings), "warning")] if self.warnings else []
+        return f"Summary({', '.join(told)})"
+
+    def _repr_html_(self) -> str:
+        """Of a notebook: what `repr` says, the runs that failed, and the table of errors at the last times."""
+        import pandas as pd
+
+        from vanbench.compare.show.columns import COLUMNS, text
+        from vanbench.compare.show.tables import table, telling
+
+        if self.failures:
+            failed = pd.DataFrame([[item.job.label, item.failure] for item in self.failures], columns=["run", "failed"])
+            return html(self, failed, ".failures")
+        if not self.made + self.kept:
+            return html(self)
+        cases = table(self.out)
+        shown = [name for name in telling(cases) if name != "mark"]
+        cells = [[text(name, row) for name in shown] for row in cases.to_dict("records")]
+        return html(
+            self, pd.DataFrame(cells, columns=[COLUMNS[name].heading for name in shown]), f"vanbench table {self.out}"
+        )
 
 
 class NothingMade(InputError):

@@ -36,12 +36,26 @@ class Grid:
 
         return tabulate(self.rows, self.headings, tablefmt="pipe", disable_numparse=True)
 
-    def latex(self, numeric: Sequence[bool]) -> str:
-        """A booktabs table of headings and cells that are LaTeX already; ``numeric`` columns are set flush right."""
+    def latex(self, numeric: Sequence[bool], under: Sequence[str] = ()) -> str:
+        """A booktabs table of headings and cells that are LaTeX already; ``numeric`` columns are set flush right.
+
+        ``under``: for each row a heading, which stands above the first of those that share it. A table that is wider
+        than the line, which may be the column of a page with two, is scaled to fit.
+        """
         columns = "".join("r" if right else "l" for right in numeric)
         head, *lines = (" & ".join(cells) + r" \\" for cells in (self.headings, *self.rows))
-        lines = [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", head, r"\midrule", *lines, r"\bottomrule"]
-        return "\n".join([r"% \usepackage{booktabs,siunitx}", *lines, r"\end{tabular}"])
+        for row in reversed(range(len(under))):
+            if row == 0 or under[row] != under[row - 1]:
+                lines.insert(row, rf"\multicolumn{{{len(self.headings)}}}{{l}}{{{under[row]}}} \\")
+        return "\n".join(
+            [
+                r"% \usepackage{booktabs,graphicx,siunitx}",
+                r"\begingroup\footnotesize\setlength{\tabcolsep}{3pt}\sbox0{%",
+                *(rf"\begin{{tabular}}{{{columns}}}", r"\toprule", head, r"\midrule", *lines, r"\bottomrule"),
+                r"\end{tabular}}%",
+                r"\ifdim\wd0>\linewidth\resizebox{\linewidth}{!}{\usebox0}\else\usebox0\fi\endgroup",
+            ]
+        )
 
     def show(self, title: str = "") -> None:
         """Print it on stdout."""

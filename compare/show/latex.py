@@ -1,7 +1,7 @@
 r"""LaTeX tables as papers print them: booktabs rules, siunitx numbers with the uncertainty in parentheses.
 
 ``-0.61950 +- 0.00012`` is written ``\num{-0.61950(12)}``: the uncertainty, to two digits, counts units of the value's
-last places (siunitx, section "Uncertainties"). The document needs ``\usepackage{booktabs,siunitx}``.
+last places (siunitx, section "Uncertainties"). The document needs ``\usepackage{booktabs,graphicx,siunitx}``.
 """
 
 from __future__ import annotations

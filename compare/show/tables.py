@@ -99,19 +99,23 @@ def render(
         return escape.csv(cases[_csv_columns(cases, columns)] if columns else cases)
     marks, warnings = marked(cases["warning"] if "warning" in cases else [""] * len(cases))
     cases = cases.assign(mark=marks)
+    under: list[str] = []
     if across:
-        grid, numeric = side_by_side(cases, across, columns or ["error"], form)
+        grid, numeric, under = side_by_side(cases, across, columns or ["error"], form)
     else:
         shown = list(columns or (_fitting(cases) if form == "latex" else telling(cases)))
         shown += ["mark"] if any(marks) and "mark" not in shown else []
         lines = cases.to_dict("records")
+        grouped = form == "latex" and not columns and "task" in shown
+        shown = [name for name in shown if name != "task"] if grouped else shown
         rows = [[cell(name, row, form) for name in shown] for row in lines]
+        under = [_group(line) for line in lines] if grouped else []
         heads, numeric = [_heading(name, cases, form) for name in shown], [not _text(name) for name in shown]
         if records is not None and form == "md" and not columns:
             heads += ["record"]
             rows = [[*row, f"[json]({escape.address(records + line['record'])})"] for row, line in zip(rows, lines)]
         grid = Grid(heads, rows)
-    text = grid.markdown() if form == "md" else grid.latex(numeric)
+    text = grid.markdown() if form == "md" else grid.latex(numeric, under)
     return text + "\n" + _footnotes(cases, warnings, form, growth)
 
 
@@ -123,25 +127,37 @@ def column(name: str) -> str:
     return by_heading.get(name, name)
 
 
-def side_by_side(cases: pd.DataFrame, across: str, measured: Sequence[str], form: str) -> tuple[Grid, list[bool]]:
-    """A row a case, and for each network (or tracker) its ``measured`` columns; what varies not at all is left out."""
+def side_by_side(
+    cases: pd.DataFrame, across: str, measured: Sequence[str], form: str
+) -> tuple[Grid, list[bool], list[str]]:
+    """A row a case, and for each network (or tracker) its ``measured`` columns; what varies not at all is left out.
+
+    With which columns are numbers and, of LaTeX, the task that each row stands under, where there are several.
+    """
     if across not in ACROSS:
         raise unknown("axis", across, list(ACROSS))
     if wrong := [name for name in measured if _text(name) or name in CASE]:
         raise InputError(f"--columns {wrong[0]}: with --across, columns are what is measured, like error,cpu_s.")
     keys = [name for name in (*CASE, *ACROSS) if name != across and cases[name].nunique() > 1] or ["shape"]
     each = list(dict.fromkeys(cases[across]))
-    rows = []
+    grouped = form == "latex" and "task" in keys and len(keys) > 1
+    shown = [name for name in keys if not (grouped and name == "task")]
+    rows, under = [], []
     for _, group in cases.groupby(keys, sort=False, dropna=False):
         of = {row[across]: row for row in group.to_dict("records")}
         first = next(iter(of.values()))
         cells = [_marked(name, of[kind], form) if kind in of else "" for kind in each for name in measured]
-        rows.append([*(cell(name, first, form) for name in keys), *cells])
+        rows.append([*(cell(name, first, form) for name in shown), *cells])
+        under += [_group(first)] if grouped else []
     several = len(measured) > 1
     heads = [f"{kind}: {COLUMNS[name].heading}" if several else str(kind) for kind in each for name in measured]
     heads = [latex.escape(head) if form == "latex" else escape.markdown_cell(head) for head in heads]
-    grid = Grid([*(_heading(name, cases, form) for name in keys), *heads], rows)
-    return grid, [not _text(name) for name in keys] + [True] * len(heads)
+    grid = Grid([*(_heading(name, cases, form) for name in shown), *heads], rows)
+    return grid, [not _text(name) for name in shown] + [True] * len(heads), under
+
+
+def _group(row: dict) -> str:
+    return rf"\emph{{{latex.escape(row['task'])}}}"
 
 
 def _marked(name: str, row: dict, form: str) -> str:

@@ -10,7 +10,10 @@ import numpy as np
 import vanbench
 from vanbench.compare.cli import main
 
+# %% [markdown]
 # What is asked: a suite.
+
+# %%
 Path("suite.toml").write_text("""
 version = 1
 [[tasks]]
@@ -22,7 +25,10 @@ times = [1.0]
 quantities = ["ln_Z", "density", "distribution"]
 """)
 
+# %% [markdown]
 # What the other code answered, three seeds; here the exact value and some noise stand for it.
+
+# %%
 noise = np.random.default_rng(0)
 lines = ["shape,s,t,quantity,value,stderr,seed,cpu_s"]
 exact = vanbench.solve(vanbench.build("east", 4), s=0.1, times=1.0, quantities="ln_Z").value.item()
@@ -32,6 +38,11 @@ for seed in (1, 2, 3):
     np.savez(f"samples{seed}.npz", x=noise.integers(0, 2, (2000, 4)), s=0.1, t=1.0, seed=seed)
 
 
+# %% [markdown]
+# Its values become records of the suite.
+
+
+# %%
 def vanbench_command(*words):
     """As typed in a shell, where it would end with this exit code."""
     try:
@@ -44,5 +55,3 @@ files = ["theirs.csv", *(f"samples{seed}.npz" for seed in (1, 2, 3))]
 assert vanbench_command("import", "suite.toml", *files, "--label", "their code", "--out", "theirs") == 0
 assert vanbench_command("table", "theirs") == 0
 assert vanbench_command("table", "theirs", "--quantity", "density") == 0
-assert vanbench_command("gate", "theirs", "--write", "baseline.json") == 0
-assert vanbench_command("gate", "theirs", "--baseline", "baseline.json") == 0  # in the CI of the other code

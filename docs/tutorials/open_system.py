@@ -4,14 +4,23 @@ import importlib.util
 
 import vanbench
 
+# %%
 system = vanbench.build("tfim", 3)  # a chain that loses excitations, all spins up at first
 exact = vanbench.solve(system, times=[0.5, 1.0], quantities=["sigma_z", "purity"])
 print(exact[["quantity", "t", "value"]])
 
-if importlib.util.find_spec("qutip"):  # python -m pip install qutip
+# %% [markdown]
+# The same by QuTiP, where it is installed: `python -m pip install 'vanbench[quantum]'`.
+
+# %%
+if importlib.util.find_spec("qutip"):
     other = vanbench.solve(system, times=[0.5, 1.0], quantities=["sigma_z", "purity"], method="qutip")
     assert abs(other.value - exact.value).max() < 1e-6
 
+# %% [markdown]
+# A network of measurement outcomes, here a matrix product that local propagators move.
+
+# %%
 run = vanbench.track(
     system,
     times=0.5,

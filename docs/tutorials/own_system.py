@@ -5,7 +5,11 @@ import numpy as np
 import vanbench
 from vanbench.exact import System, jumps
 
+# %% [markdown]
+# A term is a matrix on a few sites, column = from, row = to; `jumps` makes it of rates alone.
 
+
+# %%
 def make(shape, rate=1.0, copying=0.3):
     n = int(np.prod(shape))
     flip = rate * np.array([[0.0, 1.0], [1.0, 0.0]])  # column = from, row = to
@@ -16,10 +20,15 @@ def make(shape, rate=1.0, copying=0.3):
     return System("coin", shape, 2, tuple(terms), start, params={"rate": rate, "copying": copying})
 
 
+# %%
 system = make(5)
 exact = vanbench.solve(system, s=0.1, times=[1, 2], quantities=["ln_Z", "density"])
 print(exact[["quantity", "t", "value"]])
 assert np.allclose(exact[exact.quantity == "density"].value, 0.5)  # up and down are alike
 
+# %% [markdown]
+# A network follows it like any built-in one.
+
+# %%
 run = vanbench.track(system, s=0.1, times=[1, 2], tracker="tdvp")
 print(run.errors(exact)[["quantity", "t", "value", "exact", "error"]])

@@ -34,23 +34,29 @@ from vanbench.exact.definitions.quantity import (
     VECTORS,
     Quantity,
 )
-from vanbench.exact.definitions.system import System
+from vanbench.exact.definitions.system import ENERGY, System
 from vanbench.exact.errors import InputError, unknown
 from vanbench.exact.registry import Registry
 
 SPINS = ("sigma_x", "sigma_y", "sigma_z")
 PROFILES = {spin: f"{spin}_profile" for spin in SPINS}
 CORRELATIONS = {spin: f"correlation_{2 * spin[-1]}" for spin in SPINS}
+FREE_ENERGY = "free_energy"  # of equilibrium, from ln Z
 DISTRIBUTION = "distribution"  # compared as a whole, by distances
 EXACT_DEFAULT = {CLASSICAL: ("ln_Z", "activity", "density", "scgf"), QUANTUM: ("ln_Z", *SPINS, "purity")}
-TRACK_DEFAULT = {CLASSICAL: ("ln_Z", "density"), QUANTUM: ("ln_Z", *SPINS)}
+TRACK_DEFAULT = {
+    CLASSICAL: ("ln_Z", "density"),
+    QUANTUM: ("ln_Z", *SPINS),
+    EQUILIBRIUM: ("ln_Z", "free_energy", "energy", "abs_magnetization"),
+}
 
 ANY = (CLASSICAL, QUANTUM)
+COUNTING, EVERY = (CLASSICAL, EQUILIBRIUM), (CLASSICAL, QUANTUM, EQUILIBRIUM)
 ALL = (VECTORS, LANCZOS, QUSPIN, MPS, CLONING, LINDBLAD, NETWORKS)
 CONFIGURATIONS = (VECTORS, LANCZOS, QUSPIN, MPS, NETWORKS)
 STATES = (LINDBLAD, MPS, QUTIP, NETWORKS)
 LEADING = (VECTORS, LANCZOS, DMRG)
-ISING = (ENUMERATION, KAUFMAN, TRANSFER, MONTECARLO)
+ISING, FULL = (ENUMERATION, KAUFMAN, TRANSFER, MONTECARLO), (ENUMERATION, TRANSFER, MONTECARLO)
 # ln_Z of a probability-conserving generator is zero up to rounding, about 1e-12 after 1e4 steps: 1e-8 is clear of it.
 CLEAR = 1e-8
 # Flips per site and unit of time: the inactive phase has next to none, and no percentage of nothing is of interest.
@@ -69,19 +75,32 @@ def _rate(system: System, x: np.ndarray, s: float) -> np.ndarray:
     return -Connections(system).diagonal(x) * float(np.exp(-s)) / x.shape[-1]
 
 
+def _energy(system: System, x: np.ndarray, s: float) -> np.ndarray:
+    return -np.asarray(Connections(system, 1.0, ENERGY).column_sum(x)) / x.shape[-1]
+
+
+def _magnetization(system: System, x: np.ndarray, s: float) -> np.ndarray:
+    """Values from 0 to d - 1 are spins from -1 to 1."""
+    return np.abs(2 * x.mean(1) / (system.local_dim - 1) - 1)
+
+
 def _classical() -> list[Quantity]:
     st, by_site = ("s", "t"), ("s", "t", "site")
     rate: dict[str, Any] = {"relative": True, "floor": FEW}
     z: dict[str, Any] = {"relative": True, "floor": CLEAR, "undefined_below": True, "extensive": True}
     return [
-        Quantity("ln_Z", st, "Logarithm of <-|exp(t W_s)|P_0>.", ANY, ALL, order=0, **z),
+        Quantity("ln_Z", st, "Logarithm of <-|exp(t W_s)|P_0>.", EVERY, ALL, order=0, **z),
         Quantity("activity", st, "Events per site and time, -(1/(N t)) d ln Z/ds.", ANY, ALL, order=1, **rate),
         Quantity("susceptibility", st, "Derivative of the activity by s.", ANY, (*CONFIGURATIONS, LINDBLAD), 2, **rate),
-        Quantity("density", st, "Fraction of up-spins at t.", by=CONFIGURATIONS, floor=1e-3, observe=_up),
-        Quantity("density_profile", by_site, "Density of each site at t.", by=CONFIGURATIONS, observe=_up_by_site),
+        Quantity("density", st, "Fraction of up-spins at t.", COUNTING, CONFIGURATIONS, floor=1e-3, observe=_up),
+        Quantity(
+            "density_profile", by_site, "Density of each site at t.", COUNTING, CONFIGURATIONS, observe=_up_by_site
+        ),
         Quantity("instantaneous_activity", st, "exp(-s) <r>/N at t.", by=CONFIGURATIONS, observe=_rate, **rate),
         Quantity("trajectory_density", st, "Density averaged along the s-ensemble.", by=(*LEADING, MPS)),
-        Quantity(DISTRIBUTION, (*st, "state"), "Probabilities at t.", ANY, (VECTORS, LINDBLAD, QUTIP, QUSPIN, SUMMED)),
+        Quantity(
+            DISTRIBUTION, (*st, "state"), "Probabilities at t.", EVERY, (VECTORS, LINDBLAD, QUTIP, QUSPIN, SUMMED)
+        ),
         Quantity(
             "scgf", ("s",), "theta(s), leading eigenvalue of W_s.", ANY, (*LEADING, CLONING, LINDBLAD), extensive=True
         ),
@@ -128,14 +147,14 @@ def _unasked() -> list[Quantity]:
 
 
 def _equilibrium() -> list[Quantity]:
-    of, magnet = (EQUILIBRIUM,), r"$\langle|M|\rangle/N$"
+    stt, solved, of, magnet = ("s", "t", "T"), (VECTORS, NETWORKS), (EQUILIBRIUM,), r"$\langle|M|\rangle/N$"
     energy, blocks = r"energy per spin $\langle H\rangle/N$", r"$\langle|\sum_b\,\mathrm{block}|\rangle/(4N_b)$"
     return [
-        Quantity("energy", ("T",), "<H>/N.", of, ISING, title=energy),
-        Quantity("specific_heat", ("T",), "(<H^2> - <H>^2)/(N T^2).", of, ISING, title="specific heat per spin"),
-        Quantity("free_energy", ("T",), "-T ln Z/N.", of, ISING[:-1]),
-        Quantity("abs_magnetization", ("T",), "<|sum s|>/N.", of, (ENUMERATION, TRANSFER, MONTECARLO), title=magnet),
-        Quantity("block_magnetization", ("T",), "<|sum of blocks|>/(4 N_b).", of, (NETWORKS,), title=blocks),
+        Quantity("energy", stt, "<E>/N.", of, (*ISING, *solved), title=energy, observe=_energy),
+        Quantity("specific_heat", ("T",), "(<E^2> - <E>^2)/(N T^2).", of, ISING, title="specific heat per spin"),
+        Quantity("free_energy", stt, "-T ln Z/N.", of, (*ISING[:-1], NETWORKS), relative=True, floor=CLEAR),
+        Quantity("abs_magnetization", stt, "<|sum s|>/N.", of, (*FULL, *solved), title=magnet, observe=_magnetization),
+        Quantity("block_magnetization", ("T",), "<|sum of blocks|>/(4 N_b).", of, (UNASKED,), title=blocks),
         Quantity("correlation", ("T", "distance"), "<s_0 s_r> along the longer side.", of, (ENUMERATION, TRANSFER)),
     ]
 
@@ -162,7 +181,9 @@ REGISTRY = Registry("quantity", "quantities", QUANTITIES, _checked)
 
 
 def kind_of(system: System) -> str:
-    return CLASSICAL if system.quantum is None else QUANTUM
+    if system.quantum is not None:
+        return QUANTUM
+    return EQUILIBRIUM if system.static else CLASSICAL
 
 
 def given(by: str, kind: str) -> list[str]:

@@ -20,7 +20,7 @@ AXES = {
     "site": "row-major, from 0",
     "distance": "between the two sites",
     "state": "number of the configuration",
-    "T": "temperature",
+    "T": "temperature, 1 / (s t) where s and t stand beside it",
 }
 COUNTED = ("site", "state", "distance")  # axes that are whole numbers
 CLASSICAL, QUANTUM, EQUILIBRIUM = "classical", "open quantum", "equilibrium"

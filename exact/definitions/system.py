@@ -17,6 +17,7 @@ from vanbench.exact.definitions.terms import Term
 from vanbench.exact.definitions.tolerance import close
 from vanbench.exact.errors import InputError
 
+ENERGY = "energy"  # the potential of a system without moves
 MOST_SHOWN = 20  # characters of a parameter in the text for people
 
 
@@ -129,6 +130,12 @@ class System:
     @property
     def free_sites(self) -> tuple[int, ...]:
         return tuple(i for i in range(self.n_sites) if i not in self.pinned)
+
+    @cached_property
+    def static(self) -> bool:
+        """Whether nothing moves, and a potential ``energy`` is all there is: ``P_t`` is ``exp(-s t E(x))`` times the
+        start, in equilibrium at the inverse temperature ``s t``."""
+        return ENERGY in self.observables and not any(term.matrix.any() for term in self.terms)
 
     @cached_property
     def fingerprint(self) -> str:

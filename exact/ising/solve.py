@@ -21,7 +21,9 @@ CORRELATION = "correlation"  # on request: a row a distance
 METHODS = {ENUMERATION: "enumeration", KAUFMAN: "Kaufman", TRANSFER: "transfer matrix", MONTECARLO: "Monte Carlo"}
 COLUMNS = ["quantity", "T", "value", "stderr", "bound", "bound_kind", "method", "note"]
 EMPTY = {"stderr": np.nan, "bound": np.nan, "bound_kind": "", "note": ""}
-SCALARS = [row.name for row in QUANTITIES.values() if row.axes == ("T",) and {*METHODS} & {*row.by}]
+SCALARS = [
+    row.name for row in QUANTITIES.values() if "T" in row.axes and "distance" not in row.axes and {*METHODS} & {*row.by}
+]
 SAMPLES = 20000
 ROUNDING = 1e-11  # of the scale of a value; sums of 2^25 positive terms keep 5e-12 in the worst case
 EPS = np.finfo(float).eps

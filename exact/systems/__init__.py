@@ -16,6 +16,7 @@ from vanbench.exact.definitions.system import System
 from vanbench.exact.errors import InputError, unknown
 from vanbench.exact.registry import Registry
 from vanbench.exact.systems.exclusion import asep, ssep
+from vanbench.exact.systems.ising import ising
 from vanbench.exact.systems.kcm import east, fa, free
 from vanbench.exact.systems.quantum import heisenberg, tfim
 from vanbench.exact.systems.voter import voter
@@ -31,6 +32,7 @@ SYSTEMS: dict[str, Make] = {
     "asep": asep,
     "tfim": tfim,
     "heisenberg": heisenberg,
+    "ising": ising,
 }
 MAX_SITES = 1 << 16  # each has terms of its own; far beyond any network or vector
 ALIASES = {"south-east": "east", "south-east-front": "east"}

@@ -8,6 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from vanbench.exact.warning import RunWarning
+from vanbench.neural.run.estimators import ONE_SIDED
 from vanbench.neural.run.log import RunLog
 from vanbench.neural.trackers import Step
 
@@ -136,7 +137,7 @@ def _about_ln_z(log: RunLog, r: int, eps: float) -> Iterator[tuple[str, str]]:
     value, stderr = values[log.default], errors[log.default]
     if log.summed is not None:
         yield "ln_Z_summed", against_sum(value, stderr, float(log.summed[r]), eps)
-    for name in (name for name in values if name != log.default):
+    for name in (name for name in values if name != log.default and not ONE_SIDED & {name, log.default}):
         if name == "loss":
             yield "estimators", loose(value, values[name], float(np.hypot(stderr, errors[name])), log.steps)
         else:

@@ -12,6 +12,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+VARIATIONAL, REWEIGHTED, DATA = "variational", "reweighted", "data"  # of equilibrium
+ONE_SIDED = {VARIATIONAL, DATA}  # off by a divergence, whatever the samples
+
 
 @dataclass
 class Increment:

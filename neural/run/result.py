@@ -13,13 +13,13 @@ from vanbench.exact import InputError
 from vanbench.exact.definitions.quantities import kind_of, row_of
 from vanbench.exact.definitions.quantity import COUNTED, QUANTUM
 from vanbench.exact.errors import optional, unknown
+from vanbench.exact.notebooks import html
 from vanbench.exact.warning import RunWarning
 from vanbench.neural.autoregressive import Autoregressive
 from vanbench.neural.run.fields import Fields
 from vanbench.neural.trackers.base import Problem, few_states
 
 ROUNDED = 9  # digits of a time: 0.30000000000000004 and 0.3 are one
-SHOWN = 20  # rows in a notebook
 
 
 @dataclass(repr=False)
@@ -47,12 +47,8 @@ class Track:
 
     def _repr_html_(self) -> str:
         """Of a notebook: what `repr` says, and the first of the records."""
-        from html import escape
-
         shown = self.records[~self.records["quantity"].str.contains(":")] if len(self.records) else self.records
-        shown = shown.dropna(axis=1, how="all")
-        more = f"<p>and {len(shown) - SHOWN} more rows: <code>.records</code></p>" if len(shown) > SHOWN else ""
-        return f"<p><code>{escape(repr(self))}</code></p>{shown.head(SHOWN).to_html(index=False)}{more}"
+        return html(self, shown.dropna(axis=1, how="all"), ".records")
 
     @property
     def quantities(self) -> list[str]:

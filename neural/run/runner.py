@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from vanbench.exact import InputError, System
+from vanbench.exact.definitions.quantities import FREE_ENERGY, evolved, kind_of, middle
 from vanbench.exact.definitions.quantities import asked as rows_of
-from vanbench.exact.definitions.quantities import evolved, kind_of, middle
 from vanbench.exact.definitions.quantity import NETWORKS, Quantity
 from vanbench.exact.files import require_writable, write_text
 from vanbench.exact.warning import AccuracyWarning, RunWarning
@@ -106,7 +106,7 @@ def track(
     architectures.check_dtype(net, dtype)
     net = net.to(device=torch_device, dtype=DTYPES[dtype]).restrict(system.pinned, system.support)
     trackers.check_network(method, target, net)
-    if net.starts or start_from is None:
+    if net.starts or (start_from is None and method.begins):
         net.initialise(system.initial)
     if out is not None and distributed.rank() == 0:
         require_writable(out)
@@ -277,7 +277,12 @@ class _Run:
             for row in ln_z:
                 if text := checks.uncertain(float(row["value"]), float(row.get("error_estimate") or 0.0)):
                     self._tell([RunWarning("error estimate", text, "ln_Z", row["s"], t)])
-            self.log.records += [*ln_z, *self._difference_rows(t), *self._observable_rows(t)]
+            self.log.records += [
+                *ln_z,
+                *self._difference_rows(t),
+                *self._free_energy_rows(t),
+                *self._observable_rows(t),
+            ]
 
     def _carried(self, t: float) -> list[list[Carried]]:
         """Of each trained field, what the defects so far do; empty where they cannot be weighed."""
@@ -332,6 +337,21 @@ class _Run:
                 estimate = self._estimate(weights / (n * t), stderr)
                 row = {"s": s, "t": t, "value": value, "sampling_stderr": stderr, "error_estimate": estimate}
                 rows.append({"quantity": quantity.name, **row})
+        return rows
+
+    def _free_energy_rows(self, t: float) -> list[Row]:
+        """Of equilibrium, from ``ln Z``."""
+        if FREE_ENERGY not in self.quantities or t == 0:
+            return []
+        from vanbench.exact.ising.gibbs import free_energy
+
+        rows: list[Row] = []
+        for r, s in self.fields.reported:
+            own = np.eye(len(self.fields.trained))[r]
+            ln_z = float(self.log.ln_z[self.log.default][r])
+            stderr = self.log.stderr(self.log.default, own) / abs(self.problem.system.n_sites * s * t)
+            value = free_energy(self.problem.system, ln_z, s, t)
+            rows.append({"quantity": FREE_ENERGY, "s": s, "t": t, "value": value, "sampling_stderr": stderr})
         return rows
 
     def _observable_rows(self, t: float) -> list[Row]:

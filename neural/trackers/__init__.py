@@ -12,6 +12,8 @@ from vanbench.exact.spellings import refuse_old_tracker
 from vanbench.neural.architectures import ARCHITECTURES
 from vanbench.neural.autoregressive import Autoregressive
 from vanbench.neural.trackers.base import Diverged, Problem, Step, Target, Tracker, Variant
+from vanbench.neural.trackers.gibbs.free_energy import FreeEnergy
+from vanbench.neural.trackers.gibbs.likelihood import Likelihood
 from vanbench.neural.trackers.projected.kl import KL
 from vanbench.neural.trackers.projected.l1 import L1
 from vanbench.neural.trackers.projected.natural_gradient import NaturalGradient
@@ -47,6 +49,8 @@ TRACKERS: dict[str, type[Tracker]] = {
     "tebd": TEBD,
     "clones": Clones,
     "guided-clones": GuidedClones,
+    "free-energy": FreeEnergy,
+    "likelihood": Likelihood,
 }
 
 
@@ -98,5 +102,5 @@ def check_certify(tracker: Tracker, target: Target) -> None:
 
 
 def moving(tracker: Tracker, problem: Problem) -> Tracker:
-    """The tracker of a problem: `Still` where nothing moves."""
-    return tracker if at_rest(problem) is None else Still()
+    """The tracker of a problem: `Still` where nothing moves from the start, though elsewhere it may."""
+    return tracker if problem.system.static or at_rest(problem) is None else Still()

@@ -50,6 +50,8 @@ def _takes(name: str, asked: Mapping[str, Any]) -> bool:
 
 
 def _best(system: System, architecture: object, target: Target) -> Choice:
+    if system.static:
+        return Choice("free-energy", "nothing moves: equilibrium at the inverse temperature s t")
     local = all(len(term.sites) <= 2 for term in system.terms)
     if local and (architecture == "matrix-product" or MatrixProduct in (architecture, type(architecture))):
         return Choice("tebd", "a matrix-product network moves by local propagators, without samples")

@@ -76,11 +76,13 @@ class Variant:
 
 
 BALANCE, PAIRS, POSITIVE, PLAIN = "detailed balance", "terms on one site or two", "a positive generator", "s = 0"
+STATIC = "no moves"
 NEEDS = {
     BALANCE: "every move has its reverse, and the start is the equilibrium",
     PAIRS: "each term of the generator acts on one site or two",
     POSITIVE: "a classical generator: no rate is negative",
     PLAIN: "the plain evolution, no counting field",
+    STATIC: "a potential `energy` alone: equilibrium at the inverse temperature s t",
 }
 
 
@@ -92,6 +94,7 @@ class Tracker(ABC, Generic[S]):
     name: ClassVar[str]
     variants: ClassVar[tuple[Variant, ...]]
     saved: ClassVar[tuple[type, ...]]  # classes that a state is made of
+    begins: ClassVar[bool] = True  # whether the networks must be the system's start at first
 
     def __post_init__(self) -> None:
         options.check(self)

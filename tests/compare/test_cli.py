@@ -13,6 +13,7 @@ from command_line import SYSTEM_FILE, run
 
 from vanbench.compare.declare import parse
 from vanbench.exact import InputError
+from vanbench.exact.errors import EXTRAS
 
 
 def exact_json(capsys: pytest.CaptureFixture, *arguments: object) -> dict:
@@ -290,4 +291,4 @@ def test_a_missing_optional_package_is_named_when_the_command_runs(
     monkeypatch.setitem(sys.modules, package, None)
     out = [] if command[0] == "exact" else ["--out", tmp_path / "out"]
     assert run(*command, *out) == 2
-    assert f"python -m pip install {package}." in capsys.readouterr().err
+    assert f"python -m pip install 'vanbench[{EXTRAS[package]}]'." in capsys.readouterr().err

@@ -177,7 +177,7 @@ def test_files_that_are_none(tmp_path):
     with pytest.raises(InputError, match="is no file"):
         weights.read(tmp_path / "none.pt")
     (tmp_path / "net.safetensors").write_bytes(b"nonsense")
-    told = "pip install safetensors" if find_spec("safetensors") is None else "no readable safetensors"
+    told = "pip install 'vanbench[weights]'" if find_spec("safetensors") is None else "no readable safetensors"
     with pytest.raises(InputError, match=told):
         weights.read(tmp_path / "net.safetensors")
 

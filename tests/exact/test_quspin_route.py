@@ -89,5 +89,5 @@ def test_more_than_two_values_are_refused() -> None:
 def test_without_the_package_a_sentence_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "quspin.basis")
     monkeypatch.setitem(sys.modules, "quspin", None)
-    with pytest.raises(InputError, match="pip install quspin"):
+    with pytest.raises(InputError, match=r"pip install 'vanbench\[quantum\]'"):
         solve(build("fa", (3,)), method="quspin")

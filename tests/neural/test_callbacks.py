@@ -37,7 +37,7 @@ def test_track_shows_every_step_of_every_field() -> None:
 
 def test_without_the_library_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "tensorboard", None)
-    with pytest.raises(InputError, match="pip install tensorboard"):
+    with pytest.raises(InputError, match=r"pip install 'vanbench\[logs\]'"):
         tensorboard(tmp_path)
 
 

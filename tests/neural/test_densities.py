@@ -113,10 +113,10 @@ def test_what_cannot_run_says_so_before_it_begins(system: Any, cls: Any, options
 
 def test_no_start_is_needed_for_energies_and_evaluation() -> None:
     from vanbench.compare.declare.task import Architecture
-    from vanbench.neural.learning.free_energy import Schedule
 
     networks = [Architecture(name=f"brought_densities:{name}") for name in ("Unstarted", "Symmetric")]
-    table = compare((2, 2), [3.0], networks, schedule=Schedule(150, 200, 2e-2, 2000))
+    options = {"iterations": 150, "samples": 200, "learning_rate": 2e-2, "measure": 2000, "full_summation": False}
+    table, _ = compare((2, 2), [3.0], networks, options=options)
     bound = table[table["quantity"] == "free_energy"].set_index("network")
     assert (bound["error"] > -5 * bound["stderr"]).all(), "it bounds the exact free energy from above"
     assert bound["error"].iloc[1] < 0.1

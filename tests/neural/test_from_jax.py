@@ -35,7 +35,7 @@ def network(name: str) -> Any:
 
 def test_a_missing_package_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "jax", None)
-    with pytest.raises(InputError, match="a JAX network needs jax: python -m pip install jax"):
+    with pytest.raises(InputError, match=r"a JAX network needs jax: python -m pip install 'vanbench\[jax\]'"):
         wrap(lambda shape: (lambda parameters, x: x, {}))((4,))
 
 

@@ -38,6 +38,8 @@ CASES = [  # tracker, its options, report times, the step that is its last; with
     ("l1", {"dt": 0.1, "samples": 50, "epochs": 5, "iterations": 3, "dynamics": True}, [0.4], 3, "steady"),
     ("clones", {"clones": 400}, [6.0], 20),  # resampled before
     ("guided-clones", {"clones": 400, "samples": 200}, [1.0, 2.0], 9),
+    ("free-energy", {"iterations": 40, "samples": 50, "measure": 100}, [0.5, 1.0], 25, "equilibrium"),
+    ("likelihood", {"configurations": 100, "epochs": 2, "measure": 100}, [0.5, 1.0], 1, "equilibrium"),
 ]
 
 
@@ -48,14 +50,18 @@ def test_every_tracker_is_among_them():
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case[0]}-{'-'.join(map(str, case[1].values()))}")
 def test_a_killed_run_resumed_gives_the_same_numbers(case, tmp_path, monkeypatch):
     tracker, options, times, last, *target = case
-    classical = target in ([], ["limit"])
-    system = build("fa", (4,), c=0.4) if classical else build("tfim", (3,), V=2.0, g=1.0)
+    kind = "still" if target == ["equilibrium"] else "classical" if target in ([], ["limit"]) else "quantum"
+    system, observable, quantity = {
+        "classical": (build("fa", (4,), c=0.4), "activity", "density"),
+        "quantum": (build("tfim", (3,), V=2.0, g=1.0), "jumps", "sigma_z"),
+        "still": (build("ising", (4,)), "energy", "free_energy"),
+    }[kind]
     arguments = {
-        "s": [0.4, 0.8] if classical else [0.0], "times": times, "observable": "activity" if classical else "jumps",
-        "quantities": ["ln_Z", "density" if classical else "sigma_z"], "architecture": "sitewise",
+        "s": [0.0] if kind == "quantum" else [0.4, 0.8], "times": times, "observable": observable,
+        "quantities": ["ln_Z", quantity], "architecture": "sitewise",
         "tracker": tracker, "tracker_options": options,
         **(MATRICES if tracker == "tebd" or "states" in options else {}),
-        "target": {"limit": "steady"}.get(target[0], target[0]) if target else "time",
+        "target": {"limit": "steady", "equilibrium": "time"}.get(target[0], target[0]) if target else "time",
     }  # fmt: skip
     whole = track(system, **arguments)
     monkeypatch.setattr("vanbench.neural.run.callbacks.CHECKPOINT_SECONDS", 0.0)

@@ -59,8 +59,10 @@ def log_equilibrium(problem: Problem, x: Tensor) -> Tensor:
 
 def check_balance(problem: Problem, name: str) -> None:
     """``W_s[x', x] = W_s[x, x'] pi(x') / pi(x)`` for every move out of a few hundred random configurations."""
-    x = problem.sample(200)
     connections = problem.connections
+    if not connections.n_moves:
+        raise InputError(f"{name} follows moves, and {problem.system.name} has none: take free-energy or tdvp.")
+    x = problem.sample(200)
     out, targets = connections.outgoing_rates(x), connections.targets(x)
     flat = targets.flatten(1, 2)
     returning = connections.outgoing_rates(flat).view(*out.shape, -1)
