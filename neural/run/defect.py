@@ -21,6 +21,7 @@ Of a symmetrised amplitude ``psi``, ``P = sqrt(pi) psi`` obeys the same equation
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,7 +49,7 @@ BOUND = 0.5  # of the bound, what is seen of it
 PAST = 2  # steps before this one, through whose starts the quadrature goes
 LARGEST = 3.0  # of a defect: what is larger is no small error
 TINY = 1e-300  # instead of a probability that is zero
-Held = dict[str, Tensor]
+Held = Mapping[str, Tensor]
 
 
 @dataclass
@@ -132,7 +133,7 @@ class Defects:
                 there.append(self._local(problem, x))
         finally:
             ensemble.load(now)
-        defect = np.clip(sum(self._defects(here, there, nodes)), -LARGEST, LARGEST)
+        defect = np.clip(np.sum(self._defects(here, there, nodes), 0), -LARGEST, LARGEST)
         t -= step.dt / 2 * (len(nodes) if self.starting else 1)  # on average
         part = Part(t, x.cpu().numpy().astype(np.int8), self._log_weight(problem, x, here["log_p"]), defect)
         return part, defect.std(1)
@@ -159,8 +160,8 @@ class Defects:
                     dt / 2 * matrix, expm_multiply(dt / 2 * matrix, error) + defect[r] * followed[0][r]
                 )
             self.error[r] = error / np.maximum(followed[0][r], TINY)
-        p, defect = here["log_p"].exp().cpu().numpy(), sum(defects)
-        return np.sqrt(np.maximum(0.0, (p * defect**2).sum(1) - (p * defect).sum(1) ** 2))
+        p, whole = here["log_p"].exp().cpu().numpy(), np.sum(defects, 0)
+        return np.sqrt(np.maximum(0.0, (p * whole**2).sum(1) - (p * whole).sum(1) ** 2))
 
     def _nodes(self, held: Held, step: Step) -> list[Node]:
         """Where the step began, and the step before it."""
