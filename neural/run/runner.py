@@ -14,15 +14,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor
 
 from vanbench.exact import InputError, System
-from vanbench.exact.definitions.quantities import FREE_ENERGY, evolved, kind_of, middle
 from vanbench.exact.definitions.quantities import asked as rows_of
-from vanbench.exact.definitions.quantity import NETWORKS, Quantity
+from vanbench.exact.definitions.quantities import kind_of
+from vanbench.exact.definitions.quantity import NETWORKS
 from vanbench.exact.files import require_writable, write_text
 from vanbench.exact.warning import AccuracyWarning, RunWarning
-from vanbench.neural import architectures, quantum, trackers
+from vanbench.neural import architectures, trackers
 from vanbench.neural.autoregressive import FLOOR, Autoregressive, Collapsed
 from vanbench.neural.backend import checkpoint, distributed
 from vanbench.neural.backend import weights as trained
@@ -30,10 +29,11 @@ from vanbench.neural.ensemble import Ensemble, Parameters
 from vanbench.neural.run import checks, notebook
 from vanbench.neural.run.asked import DTYPES, check, check_times, names, numbers
 from vanbench.neural.run.callbacks import Callback, Checkpoint, Moment
-from vanbench.neural.run.defect import Carried, Defects, distance, of_mean
+from vanbench.neural.run.defect import Defects
 from vanbench.neural.run.fields import Fields
-from vanbench.neural.run.log import Row, RunLog
+from vanbench.neural.run.log import RunLog
 from vanbench.neural.run.opening import opening
+from vanbench.neural.run.report import Asked, Report
 from vanbench.neural.run.result import Track
 from vanbench.neural.trackers import auto
 from vanbench.neural.trackers.base import Problem, few_states
@@ -157,8 +157,9 @@ def track(
                 raise InputError(f"{out / checkpoint.NAME} is damaged: remove it to start afresh.") from error
             check_times(grid, log)
     written, callbacks = out if distributed.rank() == 0 else None, [*callbacks, *notebook.bars(system.name)]
-    asked = tuple(row.name for row in rows_of(quantities, (NETWORKS,), kind_of(system)))
-    run = _Run(problem, runner, state, log, fields, grid, asked, variant.middle, written, config, callbacks, defects)
+    rows = tuple(row.name for row in rows_of(quantities, (NETWORKS,), kind_of(system)))
+    asked = Asked(rows, variant.middle, float(grid[-1]))
+    run = _Run(problem, runner, state, log, fields, grid, asked, written, config, callbacks, defects)
     try:
         ended = run.go()
     except trackers.Diverged as error:
@@ -186,8 +187,7 @@ class _Run:
     log: RunLog
     fields: Fields
     times: np.ndarray
-    quantities: tuple[str, ...]
-    middle: bool  # observables are of the middle of the trajectory
+    asked: Asked
     out: Path | None
     config: dict[str, Any]
     callbacks: Sequence[Callback]
@@ -268,145 +268,12 @@ class _Run:
             "defects": self.defects.to_dict() if self.defects is not None else None,
         }
 
-    # -- records ---------------------------------------------------------------------------------------------------
-
     def _record(self, t: float) -> None:
         with self._kept():
-            self.carried = self._carried(t)
-            ln_z = self._ln_z_rows(t)
-            for row in ln_z:
-                if text := checks.uncertain(float(row["value"]), float(row.get("error_estimate") or 0.0)):
-                    self._tell([RunWarning("error estimate", text, "ln_Z", row["s"], t)])
-            self.log.records += [
-                *ln_z,
-                *self._difference_rows(t),
-                *self._free_energy_rows(t),
-                *self._observable_rows(t),
-            ]
-
-    def _carried(self, t: float) -> list[list[Carried]]:
-        """Of each trained field, what the defects so far do; empty where they cannot be weighed."""
-        if self.defects is None:
-            return []
-        return [self.defects.carried(self.problem, r, t) for r in range(len(self.fields.trained))]
-
-    def _noisy(self) -> bool:
-        return self.defects is not None and self.defects.error is None
-
-    def _estimate(self, weights: np.ndarray, stderr: float) -> float | None:
-        """Of the combination ``weights . ln_Z``: its distance from continuous time."""
-        if not any(self.carried):
-            return None
-        steps = zip(*self.carried)
-        parts = [sum(w * field.shift for w, field in zip(weights, step) if w) for step in steps]
-        return float(np.hypot(distance(parts, self._noisy()), stderr))  # type: ignore[arg-type]
-
-    def _ln_z_rows(self, t: float) -> list[Row]:
-        rows: list[Row] = []
-        n = self.problem.system.n_sites
-        for r, s in self.fields.reported:
-            if not self.log.ln_z:  # t = 0
-                start = {"value": 0.0, "sampling_stderr": 0.0, "error_estimate": 0.0}
-                rows.append({"quantity": "ln_Z", "s": s, "t": t, **start})
-            own = np.eye(len(self.fields.trained))[r]
-            for name, value in self.log.ln_z.items():
-                stderr = float(np.sqrt(max(0.0, self.log.covariance[name][r, r])))
-                row = {"s": s, "t": t, "value": float(value[r]), "sampling_stderr": stderr, "estimator": name}
-                rows.append({"quantity": f"ln_Z:{name}", **row})
-                if name == self.log.default:
-                    row["error_estimate"] = self._estimate(own, stderr)
-                    if s == 0:  # a generator conserves probability: ln Z is 0
-                        row["error_estimate"] = abs(float(value[r]))
-                    if self.defects is not None:
-                        row["score"] = self.defects.score(r, t, n)
-                    rows.append({"quantity": "ln_Z", **row})
-            if self.log.summed is not None:
-                exact = {"value": float(self.log.summed[r]), "sampling_stderr": 0.0}
-                rows.append({"quantity": "ln_Z_summed", "s": s, "t": t, **exact})
-        return rows
-
-    def _difference_rows(self, t: float) -> list[Row]:
-        rows: list[Row] = []
-        n = self.problem.system.n_sites
-        for quantity in evolved(self.quantities):
-            if not quantity.order or t == 0:
-                continue
-            for s, weights in self.fields.derivative(quantity.order):
-                value = -float(weights @ self.log.ln_z[self.log.default]) / (n * t)
-                stderr = self.log.stderr(self.log.default, weights) / (n * t)
-                estimate = self._estimate(weights / (n * t), stderr)
-                row = {"s": s, "t": t, "value": value, "sampling_stderr": stderr, "error_estimate": estimate}
-                rows.append({"quantity": quantity.name, **row})
-        return rows
-
-    def _free_energy_rows(self, t: float) -> list[Row]:
-        """Of equilibrium, from ``ln Z``."""
-        if FREE_ENERGY not in self.quantities or t == 0:
-            return []
-        from vanbench.exact.ising.gibbs import free_energy
-
-        rows: list[Row] = []
-        for r, s in self.fields.reported:
-            own = np.eye(len(self.fields.trained))[r]
-            ln_z = float(self.log.ln_z[self.log.default][r])
-            stderr = self.log.stderr(self.log.default, own) / abs(self.problem.system.n_sites * s * t)
-            value = free_energy(self.problem.system, ln_z, s, t)
-            rows.append({"quantity": FREE_ENERGY, "s": s, "t": t, "value": value, "sampling_stderr": stderr})
-        return rows
-
-    def _observable_rows(self, t: float) -> list[Row]:
-        if self.problem.system.quantum is not None:
-            return self._quantum_rows(t)
-        observed = [row for row in evolved(self.quantities) if row.observe]
-        if not observed:
-            return []
-        seen = self.runner.observe(self.problem, self.state)
-        self._tell(checks.of_samples(seen.effective, self.fields.owners, t))
-        x, weights = seen.x, seen.weights
-        rows: list[Row] = []
-        for r, s in self.fields.reported:
-            w = weights[r] if weights is not None else None
-            for quantity in sorted(observed, key=lambda row: len(row.axes)):  # profiles last
-                values = torch.from_numpy(quantity.values(self.problem.system, x[r].cpu().numpy(), s)).to(x.device)
-                head = {"quantity": middle(quantity.name) if self.middle else quantity.name, "s": s, "t": t}
-                if values.ndim == 1:
-                    own = [{**head, **_mean(values, w)}]
-                else:
-                    own = [{**head, **_mean(values[:, i], w), "site": i} for i in range(values.shape[1])]
-                self._estimate_means(own, quantity, r, s)
-                rows += own
-        return rows
-
-    def _estimate_means(self, rows: list[Row], quantity: Quantity, r: int, s: float) -> None:
-        """The distances of an observable of the end, a row each."""
-        if not any(self.carried) or (self.middle and self._noisy()):  # walkers are at the end
-            return
-        ends = [quantity.values(self.problem.system, one.x, s) for one in self.carried[r]]
-        for row, off in zip(rows, of_mean(self.carried[r], ends, self._noisy())):
-            row["error_estimate"] = float(np.hypot(off, row["sampling_stderr"]))
-
-    def _quantum_rows(self, t: float) -> list[Row]:
-        seen = self.runner.observe(self.problem, self.state)
-        x, weights = seen.x, seen.weights
-        rows: list[Row] = []
-        for r, s in self.fields.reported:
-            net, w = self.problem.ensemble.copy_of(r), None if weights is None else weights[r]
-            shifts = [part.shift for part in self.carried[r]] if self.carried else []
-            outcomes = quantum.Outcomes(self.problem.system, net, x[r], w, shifts[0] if shifts else None)
-            last = t >= float(self.times[-1])
-            for row in outcomes.rows(self.quantities, last, s):
-                spread = row.pop("spread", None)
-                if spread is not None and self.defects is not None and "error_estimate" not in row:
-                    off = self.defects.bound(r, float(spread))
-                    row["error_estimate"] = float(np.hypot(off, row["sampling_stderr"]))
-                rows.append({"s": s, "t": t, **row})
-        return rows
-
-
-def _mean(values: Tensor, weights: Tensor | None) -> Row:
-    if weights is not None:
-        return {"value": float(weights @ values), "sampling_stderr": 0.0}
-    return {"value": float(values.mean()), "sampling_stderr": float(values.std() / np.sqrt(len(values)))}
+            report = Report(self.problem, self.runner, self.state, self.log, self.fields, self.asked, self.defects, t)
+            rows = report.rows()
+            self._tell(report.warnings)
+            self.log.records += rows
 
 
 def _result(
