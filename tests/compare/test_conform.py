@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from broken_networks import BROKEN, Healthy, InclusiveMask, LosesThePins
+from broken_rarely import BROKEN_RARELY
 
 from vanbench.compare.cli import main
 from vanbench.compare.conform.case import KINDS, Case, Skip, Violation
@@ -32,7 +33,7 @@ def test_a_sound_network_passes_everywhere() -> None:
     assert len(restricted) == 6 * len(KINDS)
 
 
-@pytest.mark.parametrize("network", BROKEN, ids=lambda cls: cls.__name__)
+@pytest.mark.parametrize("network", BROKEN + BROKEN_RARELY, ids=lambda cls: cls.__name__)
 def test_a_mistake_is_named(network: type[Healthy]) -> None:
     found = conform(network, CHAIN)
     assert found.failed_checks, "nothing was found"
