@@ -64,7 +64,7 @@ def check(run: Run) -> System:
     tracker = trackers.make(task.tracker, task.options)
     tracker.variant(task.target)
     if task.certify:
-        trackers.check_certify(tracker, task.target)
+        trackers.certified(tracker, task.target)
     _check_finite(f"network {run.architecture.name}", run.architecture.options)
     _check_hyperparameters(run.architecture.name, run.architecture.options)
     _check_finite(f"system {task.system}", task.params)

@@ -12,7 +12,7 @@ from vanbench.exact.warning import RunWarning
 from vanbench.neural.trackers import Step
 
 Row = dict[str, Any]
-ARRAYS = ("summed", "followed", "lost", "fastest", "left")
+ARRAYS = ("off", "summed", "followed", "lost", "fastest", "left")
 
 
 @dataclass
@@ -34,6 +34,7 @@ class RunLog:
     lost: np.ndarray | None = None  # what of it the networks did not follow
     fastest: np.ndarray | None = None  # the largest length a unit of time
     left: np.ndarray | None = None  # of the last step, what was not followed a unit of time
+    off: np.ndarray | None = None  # how far ln Z is off so far, by another calculation
     warnings: list[RunWarning] = field(default_factory=list)
     rows: list[Row] = field(default_factory=list)
     records: list[Row] = field(default_factory=list)
@@ -49,6 +50,8 @@ class RunLog:
             self.covariance[name] = self.covariance.get(name, 0.0) + covariance
         if step.summed is not None:
             self.summed = (self.opened if self.summed is None else self.summed) + step.summed.double().cpu().numpy()
+        if step.off is not None:
+            self.off = step.off.double().cpu().numpy()
         diagnostics = {name: value.detach().cpu().numpy() for name, value in step.diagnostics.items()}
         if "path" in diagnostics:
             path = diagnostics["path"].astype(float)

@@ -64,6 +64,8 @@ class Report:
 
     def _estimate(self, weights: np.ndarray, stderr: float) -> float | None:
         """Of the combination ``weights . ln_Z``: its distance from continuous time."""
+        if self.log.off is not None:
+            return float(np.hypot(weights @ self.log.off, stderr))
         if not any(self.carried):
             return None
         steps = zip(*self.carried)

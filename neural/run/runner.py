@@ -95,7 +95,7 @@ def track(
         raise InputError(f"{str(out)!r} holds a checkpoint: resume=True goes on from it, resume=False begins again.")
     check(system, asked_s, grid, observable, quantities, method, target, dtype)
     if certify:
-        trackers.check_certify(method, target)
+        method = trackers.certified(method, target)
     distributed.start()
     torch_device = distributed.chosen(device)
     torch.manual_seed(seed)

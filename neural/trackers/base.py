@@ -6,7 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar, Generic, Literal, TypeVar
+from typing import Any, ClassVar, Generic, Literal, Self, TypeVar
 
 import torch
 from torch import Tensor
@@ -45,6 +45,7 @@ class Step:
     negative: int = 0
     steepest: float = 0.0  # largest -(W_s p)(x)/p(x) seen: dt must stay below its inverse
     warnings: list[RunWarning] = field(default_factory=list)  # each kind is told once a run
+    off: Tensor | None = None  # (R,): how far ``ln Z`` is off so far, by another calculation
     summed: Tensor | None = None  # (R,): the increment without sampling noise, summed over all configurations
 
     def negative_targets(self, t: float) -> str:
@@ -125,6 +126,15 @@ class Tracker(ABC, Generic[S]):
         """What the networks are at every step, so that their defects can be measured: ``P``, or the square of
         ``psi``; empty for what follows neither."""
         return ""
+
+    def certified(self) -> Self:
+        """With a sharper error estimate. Raises ``InputError`` for a tracker that has none."""
+        if not self.path:
+            raise InputError(
+                f"certify sharpens the error estimates of networks that follow a distribution in time, and {self.name} "
+                "with these options has none: leave it out."
+            )
+        return self
 
     @property
     def fixed_step(self) -> float | None:

@@ -138,4 +138,26 @@ def test_certify_looks_at_more_configurations(monkeypatch):
 
 def test_certify_is_refused_where_there_is_no_estimate():
     with pytest.raises(InputError, match="certify sharpens"):
-        track(build("fa", 4), 0.1, 0.1, architecture="matrix-product", tracker="tebd", certify=True)
+        track(build("fa", 4), 0.1, 0.1, tracker="clones", certify=True)
+    with pytest.raises(InputError, match="no half"):
+        track(
+            build("fa", 4), 0.1, 0.1, architecture="matrix-product", architecture_options={"bond": 1}, tracker="tebd",
+            certify=True,
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize("picture", ["forward", "symmetrised"])
+@pytest.mark.parametrize("bond", [2, 4])
+def test_bonds_that_are_too_small_have_an_estimate(picture, bond, tmp_path):
+    """Measured: 1 to 5 times the distance on 4x4 at s = 0.1, t = 10 for bonds of 4 and 8, up to 13 times here, where
+    the error happens to be small at bond 4."""
+    system, options = build("south-east", (3, 3)), {"picture": picture}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        run = track(
+            system, 0.3, 4.0, architecture="matrix-product", architecture_options={"bond": bond}, tracker="tebd",
+            tracker_options=options, quantities="ln_Z", certify=True, out=tmp_path,
+        )  # fmt: skip
+    row = run.errors().iloc[0]
+    assert abs(row.error) <= 2 * row.error_estimate
+    assert row.error_estimate <= 20 * abs(row.error)
