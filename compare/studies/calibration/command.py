@@ -37,7 +37,8 @@ def page(
     values = collected(runs)
     write_text(folder / "runs.csv", csv(values, float_format="%.6g"), folder)
     rows = [_summary(task, group) for task, group in values.groupby("task")]
-    rows.append(_summary("all", values))
+    sampled = values[values.task.str.endswith("sampled")]
+    rows += [_summary(name, part) for name, part in (("all sampled", sampled), ("all", values)) if len(part)]
     write_text(folder / "README.md", pages.page(__file__, "README.md.j2", rows=pd.DataFrame(rows)), folder)
 
 
