@@ -19,9 +19,11 @@ from vanbench.neural import track
 from vanbench.neural.architectures import ARCHITECTURES, find, hyperparameters
 from vanbench.neural.learning.likelihood import Training, fit, log_prob
 from vanbench.neural.trackers import TRACKERS
+from vanbench.neural.trackers.base import STATIC
 
 EAST = build("east", (2, 2), c=0.4)
 SPINS = build("heisenberg", (2,), Jy=1.8)
+ISING = build("ising", (2, 2))
 BASE = {"architecture": "sitewise", "tracker": "tdvp", "tracker_options": {"samples": 20, "dt": 3.2}}  # begins with 0.2
 OPTIONS = {
     "kl": {"samples": 20, "dt": 0.1, "epochs": 2, "first_epochs": 2},
@@ -30,6 +32,8 @@ OPTIONS = {
     "guided-clones": {"clones": 400, "samples": 40},
     "ritz": {"flow_samples": 100, "samples": 100, "second": 40, "starts": 1.0},
     "tebd": {},
+    "free-energy": {"samples": 20, "iterations": 4, "measure": 100},
+    "likelihood": {"configurations": 100, "epochs": 2, "batches": 4, "measure": 100},
     "l1": {"samples": 20, "iterations": 2, "dt": 0.2, "epochs": 2},
 }
 SMALL = {"width": 4, "layers": 1, "hidden": 8}
@@ -47,6 +51,8 @@ def cases() -> dict[str, dict]:
             case = {**BASE, "tracker": name, "tracker_options": options, "target": one.target, "architecture": chain}
             label = f"tracker {name} {one.target} {' '.join(map(str, one.when.values()))}"
             out[label] = {**case, "system": SPINS if name == "l1" or one.steady else EAST}
+            if STATIC in one.needs:
+                out[label] |= {"system": ISING, "observable": "energy", "quantities": ("ln_Z", "free_energy")}
     for name in ARCHITECTURES:
         known = hyperparameters(find(name)) or {}
         options = {key: value for key, value in SMALL.items() if key in known}
@@ -77,10 +83,10 @@ def values(case: dict, device: str) -> list[float]:
     spins = system.quantum is not None
     iterations = case["tracker"] == "l1" and case["target"] == "steady"
     times = [2.0] if iterations and "dynamics" not in case["tracker_options"] else [0.2]
-    quantities = ("sigma_z", "purity") if spins else ("ln_Z", "activity", "density")
+    observable = case.pop("observable", "jumps" if spins else "activity")
+    quantities = case.pop("quantities", ("sigma_z", "purity") if spins else ("ln_Z", "activity", "density"))
     fields = [0.0] if spins else case.pop("s", [0.1, 0.3])
-    found = track(system, fields, times, "jumps" if spins else "activity", quantities,
-                  device=device, **case)  # fmt: skip
+    found = track(system, fields, times, observable, quantities, device=device, **case)
     return found.records.value.tolist()
 
 

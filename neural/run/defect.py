@@ -48,6 +48,7 @@ SPAN = 0.25  # time between two looks at it
 BOUND = 0.5  # of the bound, what is seen of it
 PAST = 2  # steps before this one, through whose starts the quadrature goes
 LARGEST = 3.0  # of a defect: what is larger is no small error
+ENDLESS = 1e30  # of a defect where the network has next to no weight
 TINY = 1e-300  # instead of a probability that is zero
 Held = Mapping[str, Tensor]
 
@@ -160,7 +161,7 @@ class Defects:
                     dt / 2 * matrix, expm_multiply(dt / 2 * matrix, error) + defect[r] * followed[0][r]
                 )
             self.error[r] = error / np.maximum(followed[0][r], TINY)
-        p, whole = here["log_p"].exp().cpu().numpy(), np.sum(defects, 0)
+        p, whole = here["log_p"].exp().cpu().numpy(), np.clip(np.sum(defects, 0), -LARGEST, LARGEST)
         return np.sqrt(np.maximum(0.0, (p * whole**2).sum(1) - (p * whole).sum(1) ** 2))
 
     def _nodes(self, held: Held, step: Step) -> list[Node]:
@@ -182,7 +183,8 @@ class Defects:
         for start in range(len(nodes) if self.starting else 1, 0, -1):
             weights = integral(times, start, start - 1).tolist()
             change = sum(weight * flow for weight, flow in zip(weights, flows))
-            out.append(torch.nan_to_num(ratios[start - 1] - ratios[start] - change).double().cpu().numpy())
+            defect = torch.nan_to_num(ratios[start - 1] - ratios[start] - change, 0.0, ENDLESS, -ENDLESS)
+            out.append(defect.clamp(-ENDLESS, ENDLESS).double().cpu().numpy())
         return out
 
     @property

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from vanbench.exact import InputError, build, solve
+from vanbench.exact.warning import AccuracyWarning
 from vanbench.neural import track
 from vanbench.neural.run import defect
 from vanbench.neural.run.defect import distance, integral, of_mean
@@ -161,3 +162,14 @@ def test_bonds_that_are_too_small_have_an_estimate(picture, bond, tmp_path):
     row = run.errors().iloc[0]
     assert abs(row.error) <= 2 * row.error_estimate
     assert row.error_estimate <= 20 * abs(row.error)
+
+
+def test_defects_where_a_network_has_next_to_no_weight_stay_finite():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)  # an overflow
+        warnings.simplefilter("ignore", AccuracyWarning)
+        run = track(  # Euler steps that are clamped
+            build("free", 6), 2.0, 0.5, tracker="natural-gradient", quantities="ln_Z",
+            tracker_options={"order": 1, "dt": 0.5, "samples": 50},
+        )  # fmt: skip
+    assert np.isfinite(run.records.error_estimate.dropna()).all()
