@@ -177,7 +177,8 @@ class Report:
         """Of averages over the outcomes, where all of them were summed over."""
         out = {}
         for part in self.carried[r] if self.carried else []:
-            every, p = torch.from_numpy(part.x), torch.from_numpy(part.weight)
+            device = self.problem.ensemble.device
+            every, p = torch.from_numpy(part.x).to(device), torch.from_numpy(part.weight).to(device)
             outcomes = quantum.Outcomes(self.problem.system, net, every, p, part.shift)
             out = {_place(row): row.get("error_estimate") for row in outcomes.rows(self.asked.quantities, False, s)}
         return {place: off for place, off in out.items() if off is not None}
