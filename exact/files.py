@@ -59,7 +59,9 @@ def require_writable(folder: Path) -> None:
         probe.touch()
         probe.unlink()
     except OSError as error:
-        raise InputError(f"{str(folder)!r} takes no files: {error.strerror or error}.") from error
+        raise InputError(
+            f"{str(folder)!r} takes no files: {error.strerror or error}; give another folder as --out."
+        ) from error
 
 
 def stay_inside(path: Path, root: Path) -> None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas as pd
+
+SHOWN = 20  # rows in a notebook
 
 CERTIFIED = "certified"  # the error never exceeds the bound
 ESTIMATED = "estimated"  # it does so in a row of a thousand at most
@@ -64,3 +67,13 @@ def _cell(row: Row, name: str) -> Any:
 
 def _finite(bound: float | None) -> bool:
     return bound is not None and not math.isnan(bound)
+
+
+def html(told: object, rows: pd.DataFrame | None = None, where: str = "") -> str:
+    """The ``repr`` of what is ``told``, and the first of its ``rows``; ``where`` all of them are."""
+    head = f"<p><code>{escape(repr(told))}</code></p>"
+    if rows is None or not len(rows):
+        return head
+    left = len(rows) - SHOWN
+    more = f"<p>and {left} more {'row' if left == 1 else 'rows'}: <code>{escape(where)}</code></p>" if left > 0 else ""
+    return head + rows.head(SHOWN).to_html(index=False, na_rep="", escape=True) + more

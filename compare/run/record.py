@@ -21,7 +21,7 @@ from vanbench.compare.run.intact import defect
 from vanbench.compare.run.stored import read_json
 from vanbench.exact import InputError
 from vanbench.exact.files import write_json
-from vanbench.exact.notebooks import html
+from vanbench.exact.tidy import html
 from vanbench.exact.warning import RunWarning
 
 if TYPE_CHECKING:

@@ -32,8 +32,8 @@ from vanbench.compare.run.record import FOLDER, UNFINISHED, Record
 from vanbench.exact import InputError
 from vanbench.exact.errors import counted
 from vanbench.exact.files import sweep, write_json
-from vanbench.exact.notebooks import html
 from vanbench.exact.registry import require_no_loading
+from vanbench.exact.tidy import html
 from vanbench.exact.warning import RunWarning
 
 PATIENCE = 2.0  # seconds between two looks at what other calls work on

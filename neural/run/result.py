@@ -13,7 +13,7 @@ from vanbench.exact import InputError
 from vanbench.exact.definitions.quantities import kind_of, row_of
 from vanbench.exact.definitions.quantity import COUNTED, QUANTUM
 from vanbench.exact.errors import optional, unknown
-from vanbench.exact.notebooks import html
+from vanbench.exact.tidy import html
 from vanbench.exact.warning import RunWarning
 from vanbench.neural.autoregressive import Autoregressive
 from vanbench.neural.run.fields import Fields
