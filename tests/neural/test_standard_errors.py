@@ -31,7 +31,7 @@ from vanbench.neural.run.estimators import (
     from_weights,
 )
 from vanbench.neural.run.log import RunLog
-from vanbench.neural.run.runner import _mean
+from vanbench.neural.run.report import _mean
 from vanbench.neural.trackers import Step
 from vanbench.neural.trackers.proposal import Batch
 from vanbench.neural.trackers.tangent.limit import Recent, extrapolated
