@@ -11,13 +11,18 @@ import signal
 import subprocess
 import sys
 import time
+from importlib import import_module
 from pathlib import Path
 
+import click
 import pytest
+import typer
 from command_line import TINY_SUITE, run
 
 from vanbench.__main__ import main as command_line
-from vanbench.compare import exits
+from vanbench.compare import exits, studies
+from vanbench.compare.cli import app
+from vanbench.compare.commands import study
 from vanbench.compare.run.record import records
 
 ROOT = Path(__file__).parents[2]
@@ -36,6 +41,45 @@ def test_one_is_only_a_verdict() -> None:
         text, name = path.read_text(), str(path.relative_to(ROOT))
         assert not re.search(r"(Exit|exit)\(1\)", text), name
         assert ("WORSE" in text) <= (name in {*VERDICTS, "compare/exits.py"}), name
+
+
+def every_command() -> dict[str, click.Command]:
+    """Each command by its words: those of the program, and those of each study."""
+    every: dict[str, click.Command] = {}
+    waiting = {(): typer.main.get_command(app)}
+    for name in study.names():
+        waiting["study", name] = typer.main.get_command(import_module(f"{studies.__name__}.{name}.command").app)
+    while waiting:
+        words, command = waiting.popitem()
+        if isinstance(command, click.Group | typer.core.TyperGroup):
+            waiting |= {(*words, name): inner for name, inner in command.commands.items()}
+        else:
+            every[" ".join(words)] = command
+    return every
+
+
+EVERY = every_command()
+
+
+def test_every_command_is_there() -> None:
+    assert {"run", "import", "evaluate", "cycles", "learn ising", "predict", "equilibrium", "standing"} <= set(EVERY)
+    assert {"study standing add", "study tang2024 phases", "study wang2020 run"} <= set(EVERY)
+
+
+@pytest.mark.parametrize("words", sorted(EVERY))
+def test_no_mistake_ends_with_one(words: str, tmp_path: Path, monkeypatch, capsys: pytest.CaptureFixture) -> None:
+    """Of every command there is: a name that is none for each argument, and for one option after the other."""
+    monkeypatch.chdir(tmp_path)
+    arguments = [p for p in EVERY[words].params if p.param_type_name == "argument"] or ["stray"]
+    needed = [p for p in EVERY[words].params if p.param_type_name == "option" and p.required]
+    for option in [None, *(p for p in EVERY[words].params if p.param_type_name == "option")]:
+        given = [*words.split(), *["nonsense"] * len(arguments)]
+        for parameter in {*needed, *([option] if option else [])}:
+            given += [parameter.opts[0], *([] if getattr(parameter, "is_flag", False) else ["nonsense"])]
+        code = run(*given)
+        told = capsys.readouterr()
+        assert code == 2 or (code, option and option.name) == (0, "help"), (given, code, told.err[-500:])
+        assert not list(tmp_path.iterdir()), given
 
 
 @pytest.mark.parametrize(
