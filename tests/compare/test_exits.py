@@ -240,14 +240,15 @@ def test_too_few_file_handles(tmp_path: Path) -> None:
 
 def test_too_little_memory_is_a_sentence() -> None:
     """Below what libraries need, which hang without it, or end the program with 1."""
-    for kib in (20_000, 60_000, 100_000):
-        done = shell(f"ulimit -v {kib}; vanbench list; echo $?")
+    commands = {20_000: "list", 60_000: "table x", 100_000: "exact fa", 780_000: "track east", 1_210_000: "run tiny -j 2"}
+    for kib, command in commands.items():
+        done = shell(f"ulimit -v {kib}; vanbench {command}; echo $?")
         assert done.stdout == "2\n"
         assert re.fullmatch(r"error: .* MiB of memory are allowed \(ulimit -v\), .* needed.\n", done.stderr)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kib", [600_000, 900_000, 1_500_000])
+@pytest.mark.parametrize("kib", [600_000, 900_000, 1_500_000, 2_000_000])
 def test_a_library_that_cannot_be_loaded_is_a_sentence(tmp_path: Path, kib: int) -> None:
     track = "track east --shape 2 --times 0.1 --dt 0.1 --tracker kl --epochs 2 --out x -q"
     done = shell(f"ulimit -v {kib}; vanbench {track} > /dev/null; echo $?", cwd=tmp_path)
