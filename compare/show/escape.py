@@ -42,7 +42,7 @@ def _cut(text: str, most: int) -> str:
 
 
 def markdown(text: object) -> str:
-    """Text of a line: no HTML, no link, no image, no emphasis, no code that runs on, no heading, quotation or item of a list."""
+    """Text of a line: no HTML, no link, no image, no emphasis, no code, no heading, quotation or item of a list."""
     return re.sub(r"^ *[#>=*+~-]", _shielded, _inline(text))
 
 

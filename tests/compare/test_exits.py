@@ -66,20 +66,32 @@ def test_every_command_is_there() -> None:
     assert {"study standing add", "study tang2024 phases", "study wang2020 run"} <= set(EVERY)
 
 
+def check_mistake(words: str, option: click.Parameter | None, capsys: pytest.CaptureFixture) -> None:
+    """A name that is none for each argument, and for an option."""
+    parameters = EVERY[words].params
+    arguments = [p for p in parameters if p.param_type_name == "argument"] or ["stray"]
+    given = [*words.split(), *["nonsense"] * len(arguments)]
+    for parameter in {*(p for p in parameters if p.param_type_name == "option" and p.required), option} - {None}:
+        given += [parameter.opts[0], *([] if getattr(parameter, "is_flag", False) else ["nonsense"])]
+    code = run(*given)
+    told = capsys.readouterr()
+    assert code == 2 or (code, option and option.name) == (0, "help"), (given, code, told.err[-500:])
+    assert not list(Path.cwd().iterdir()), given
+
+
 @pytest.mark.parametrize("words", sorted(EVERY))
 def test_no_mistake_ends_with_one(words: str, tmp_path: Path, monkeypatch, capsys: pytest.CaptureFixture) -> None:
-    """Of every command there is: a name that is none for each argument, and for one option after the other."""
+    """Of every command that there is."""
     monkeypatch.chdir(tmp_path)
-    arguments = [p for p in EVERY[words].params if p.param_type_name == "argument"] or ["stray"]
-    needed = [p for p in EVERY[words].params if p.param_type_name == "option" and p.required]
-    for option in [None, *(p for p in EVERY[words].params if p.param_type_name == "option")]:
-        given = [*words.split(), *["nonsense"] * len(arguments)]
-        for parameter in {*needed, *([option] if option else [])}:
-            given += [parameter.opts[0], *([] if getattr(parameter, "is_flag", False) else ["nonsense"])]
-        code = run(*given)
-        told = capsys.readouterr()
-        assert code == 2 or (code, option and option.name) == (0, "help"), (given, code, told.err[-500:])
-        assert not list(tmp_path.iterdir()), given
+    check_mistake(words, None, capsys)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("words", sorted(EVERY))
+def test_no_mistaken_option_ends_with_one(words: str, tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    for option in [parameter for parameter in EVERY[words].params if parameter.param_type_name == "option"]:
+        check_mistake(words, option, capsys)
 
 
 @pytest.mark.parametrize(
@@ -240,7 +252,13 @@ def test_too_few_file_handles(tmp_path: Path) -> None:
 
 def test_too_little_memory_is_a_sentence() -> None:
     """Below what libraries need, which hang without it, or end the program with 1."""
-    commands = {20_000: "list", 60_000: "table x", 100_000: "exact fa", 780_000: "track east", 1_210_000: "run tiny -j 2"}
+    commands = {
+        20_000: "list",
+        60_000: "table x",
+        100_000: "exact fa",
+        780_000: "track east",
+        1_210_000: "run tiny -j 2",
+    }
     for kib, command in commands.items():
         done = shell(f"ulimit -v {kib}; vanbench {command}; echo $?")
         assert done.stdout == "2\n"

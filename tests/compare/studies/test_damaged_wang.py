@@ -98,7 +98,12 @@ def test_a_damaged_file_is_named(
         path.mkdir()
     else:
         lines = text.replace(", ", ",\n").splitlines(keepends=True)  # of JSON too
-        texts = {"cut": text[: len(text.split(",")[0]) // 2], "empty": "", "heading": lines[0], "half": "".join(lines[::2])[1:]}
+        texts = {
+            "cut": text[: len(text.split(",")[0]) // 2],
+            "empty": "",
+            "heading": lines[0],
+            "half": "".join(lines[::2])[1:],
+        }
         path.write_text(texts.get(damage, lines[0] + ",".join(["x"] * 30)))
     assert call(tmp_path, part) == 2
     (line,) = capsys.readouterr().err.splitlines()

@@ -85,7 +85,7 @@ def _undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(canvas, "_write", lambda figure, form, path: path.touch())
 
 
-@pytest.mark.parametrize("name", RECORDS)
+@pytest.mark.parametrize("name", [name for name in RECORDS if name != "critical"])  # which reads what `phases` does
 def test_a_page_of_evil_text(tmp_path: Path, capsys: pytest.CaptureFixture, name: str) -> None:
     made = []
     for text in (PLAIN, EVIL):
