@@ -9,7 +9,7 @@ import numpy as np
 from vanbench.exact.matrixfree.local import Local
 
 
-def reaches_all(parts: Sequence[Local], free: Sequence[int], d: int, start: int, count: int) -> bool:
+def reaches_all(parts: Sequence[Local], free: np.ndarray, d: int, start: int, count: int) -> bool:
     """Whether the moves of ``parts`` lead from the code ``start`` to ``count`` of the ``d**len(free)`` codes.
 
     One byte a state. A sweep goes through the terms and back, so that a few are enough where moves spread along a
