@@ -21,7 +21,7 @@ from command_line import TINY_SUITE, run
 
 from vanbench.__main__ import main as command_line
 from vanbench.compare import exits, studies
-from vanbench.compare.cli import app
+from vanbench.compare.cli import application
 from vanbench.compare.commands import study
 from vanbench.compare.run.record import records
 
@@ -46,7 +46,7 @@ def test_one_is_only_a_verdict() -> None:
 def every_command() -> dict[str, click.Command]:
     """Each command by its words: those of the program, and those of each study."""
     every: dict[str, click.Command] = {}
-    waiting = {(): typer.main.get_command(app)}
+    waiting = {(): typer.main.get_command(application())}
     for name in study.names():
         waiting["study", name] = typer.main.get_command(import_module(f"{studies.__name__}.{name}.command").app)
     while waiting:
