@@ -6,6 +6,7 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from types import FrameType
@@ -13,6 +14,10 @@ from types import FrameType
 from vanbench.compare.exits import SIGNAL
 
 ENDING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
+
+# for processes that start from here: one of them tells what a process that is ended at once leaves, and takes it away
+LEFT = "ignore:resource_tracker"
 
 
 class Stopped(KeyboardInterrupt):
@@ -34,6 +39,8 @@ def raised() -> Iterator[list[Stopped]]:
     if threading.current_thread() is not threading.main_thread():
         yield []
         return
+    if LEFT not in sys.warnoptions:
+        sys.warnoptions.append(LEFT)
     before = {number: signal.getsignal(number) for number in ENDING}
     heard = [number for number in ENDING if before[number] not in (signal.SIG_IGN, None)]
 

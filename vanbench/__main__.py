@@ -25,7 +25,7 @@ def main() -> None:
         command()
     except KeyboardInterrupt:  # before or after the command itself, which ends with a sentence
         sys.exit(130)
-    except (OSError, MemoryError, ImportError) as error:
+    except Exception as error:  # the command tells its own: this is of an installation that lacks or damaged something
         print(f"error: vanbench cannot be loaded: {str(error) or type(error).__name__}.", file=sys.stderr)
         sys.exit(2)
 

@@ -143,7 +143,8 @@ def test_a_folder_that_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
 
 @pytest.mark.parametrize(
     ("error", "code"), [(OSError(errno.EMFILE, "Too many open files"), 2), (ImportError("no typer"), 2),
-                        (MemoryError(), 2), (KeyboardInterrupt(), 130)],
+                        (MemoryError(), 2), (SyntaxError("invalid"), 2), (AttributeError("x"), 2),
+                        (KeyboardInterrupt(), 130)],
 )  # fmt: skip
 def test_a_command_line_that_cannot_be_loaded(monkeypatch, capsys, error: BaseException, code: int) -> None:
     class Refuses:
