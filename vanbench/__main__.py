@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
+from typing import NoReturn
 
 # Address space in MiB, below which numerical libraries hang while they are loaded, or end the program themselves: a
 # linear algebra library that is refused its buffers asks for them again for ever. Torch takes most of the second.
@@ -20,14 +22,26 @@ def main() -> None:
         print(f"error: {limit >> 20} MiB of memory are allowed (ulimit -v), {least} needed.", file=sys.stderr)
         sys.exit(2)
     try:
-        from vanbench.compare.cli import main as command
-
+        command = _loaded()
         command()
     except KeyboardInterrupt:  # before or after the command itself, which ends with a sentence
         sys.exit(130)
-    except Exception as error:  # the command tells its own: this is of an installation that lacks or damaged something
-        print(f"error: vanbench cannot be loaded: {str(error) or type(error).__name__}.", file=sys.stderr)
-        sys.exit(2)
+    except (OSError, MemoryError) as error:
+        _refuse(error)
+
+
+def _loaded() -> Callable[[], None]:
+    """The command line, which tells what goes wrong in it; here an installation lacks, or damaged, something."""
+    try:
+        from vanbench.compare.cli import main as command
+    except Exception as error:
+        _refuse(error)
+    return command
+
+
+def _refuse(error: Exception) -> NoReturn:
+    print(f"error: vanbench cannot be loaded: {str(error) or type(error).__name__}.", file=sys.stderr)
+    sys.exit(2)
 
 
 def _address_space() -> int | None:
