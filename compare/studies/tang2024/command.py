@@ -115,7 +115,7 @@ def bands_(
 ) -> None:
     """(d) Densities and profiles at c = 0.05, s < 0."""
     path = out / "bands-profiles.csv"
-    new = completed(bands.profiles(runs(*(folders or []))), path, ["source", "system", "shape"])
+    new = completed(bands.profiles(runs(*(folders or []))), path, bands.CASE[:3], bands.read)
     rows = bands.with_exact(new, largest, out / "bands-exact-5.csv")
     canvas.save(bands.figure(rows, float(rows.t.max())), out / "bands.png", out)
     _csv(rows, path)
@@ -140,9 +140,8 @@ def voter_(folders: Some = None, out: Out = HERE) -> None:
     """(f) The voter model."""
     stored = runs(*(folders or []))
     paths = out / "voter-held.csv", out / "voter-tilted.csv"
-    still, moving = (
-        completed(part, path, ["shape"]) for part, path in zip((voter.held(stored), voter.tilted(stored)), paths)
-    )
+    still = completed(voter.held(stored), paths[0], ["shape"], voter.read_held)
+    moving = completed(voter.tilted(stored), paths[1], ["shape"], voter.read_tilted)
     for part, path in zip((still, moving), paths):
         _csv(part, path)
     canvas.save(voter.figure(still, moving), out / "voter.png", out)
