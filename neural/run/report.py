@@ -144,12 +144,16 @@ class Report:
                     own = [{**head, **_mean(values, w)}]
                 else:
                     own = [{**head, **_mean(values[:, i], w), "site": i} for i in range(values.shape[1])]
-                self._estimate_means(own, quantity, r, s)
+                self._estimate_means(own, quantity, r, s, seen.certain)
                 rows += own
         return rows
 
-    def _estimate_means(self, rows: list[Row], quantity: Quantity, r: int, s: float) -> None:
-        """The distances of an observable of the end, a row each."""
+    def _estimate_means(self, rows: list[Row], quantity: Quantity, r: int, s: float, certain: float | None) -> None:
+        """The distances of an observable of the end, a row each; ``certain``: in its standard errors."""
+        if certain is not None:
+            for row in rows:
+                row["error_estimate"] = certain * row["sampling_stderr"]
+            return
         if not any(self.carried) or (self.asked.middle and self._noisy()):  # walkers are at the end
             return
         ends = [quantity.values(self.problem.system, one.x, s) for one in self.carried[r]]

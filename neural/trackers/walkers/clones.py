@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.special import ndtri, stdtrit
 from torch import Tensor
 
 from vanbench.exact import InputError
@@ -83,12 +84,13 @@ class Clones(Tracker[Population]):
         increment = Increment(ln_z - state.ln_z, covariance - state.covariance)
         told = {"ess": self._effective(log_weights)}
         after = Population(walkers, log_weights, banked, ln_z, covariance)
-        return after, Step(dt, {self.name: increment}, self.name, told)
+        return after, Step(dt, {self.name: increment}, self.name, told, off=beside(covariance, self.populations))
 
     def observe(self, problem: Problem, state: Population) -> Observed:
         """Clones in proportion to their weights, few enough to count as independent."""
         log_weights = state.log_weights + np.repeat(state.banked, self.size, 1)
-        return Observed(torch.from_numpy(independent(state.x, log_weights, self.populations)))
+        x = torch.from_numpy(independent(state.x, log_weights, self.populations))
+        return Observed(x, certain=doubt(self.populations))
 
     def _parts(self) -> list[slice]:
         return [slice(p * self.size, (p + 1) * self.size) for p in range(self.populations)]
@@ -110,6 +112,19 @@ def enough(clones: int, populations: int) -> None:
     """Raise ``InputError`` for populations that are too small."""
     if clones < 20 * populations:
         raise InputError("clones needs at least 2 populations of at least 20 clones each: raise 'clones'.")
+
+
+def beside(covariance: Tensor, populations: int) -> Tensor:
+    """What the scatter of ``populations`` leaves out of the error of ``ln Z``, ``(R,)``: that the logarithm of a mean
+    is low by half its variance, and that few populations do not know their scatter well (Student's distribution)."""
+    variance = covariance.diagonal()
+    return ((doubt(populations) ** 2 - 1) * variance + (variance / 2) ** 2).sqrt()
+
+
+def doubt(populations: int) -> float:
+    """By what standard errors from the scatter of ``populations`` are to be multiplied for two of them to hold the
+    truth in 95 %."""
+    return float(stdtrit(populations - 1, 0.975) / ndtri(0.975))
 
 
 def _tables(problem: Problem) -> list[JumpTables]:

@@ -33,7 +33,7 @@ from vanbench.neural.trackers.proposal import draw
 from vanbench.neural.trackers.tangent.amplitude import log_equilibrium
 from vanbench.neural.trackers.tangent.tangent import Flow
 from vanbench.neural.trackers.tangent.tdvp import TDVP
-from vanbench.neural.trackers.walkers.clones import enough, independent
+from vanbench.neural.trackers.walkers.clones import beside, doubt, enough, independent
 
 Schedule = list[tuple[float, Guide, np.ndarray]]  # spans, each with its guide, as itself and as what walkers read
 LARGEST = 3  # sites of the guides' clusters
@@ -101,7 +101,7 @@ class GuidedClones(Tracker[Guided]):
 
     def observe(self, problem: Problem, state: Guided) -> Observed:
         """Ends of trajectories in proportion to their weights, few enough to be independent."""
-        return Observed(state.ends)
+        return Observed(state.ends, certain=doubt(self.populations))
 
     def step(self, problem: Problem, state: Guided, limit: float) -> tuple[Guided, Step]:
         before = state.network.batch.x.cpu().numpy()
@@ -114,7 +114,8 @@ class GuidedClones(Tracker[Guided]):
             after, step.diagnostics["ess"] = self._walk(problem, after)
         # the log adds covariances up: a step is given the growth of that of the whole
         grown = Increment(after.ln_z - state.ln_z, after.covariance - state.covariance)
-        return after, Step(step.dt, {"clones": grown}, "clones", step.diagnostics, warnings=step.warnings)
+        off = beside(after.covariance, self.populations)
+        return after, Step(step.dt, {"clones": grown}, "clones", step.diagnostics, warnings=step.warnings, off=off)
 
     def _guide(self, problem: Problem, state: Guided, span: float, before: np.ndarray, after: np.ndarray) -> Guided:
         """With the next guide of each ``s`` by Heun's rule, on the network's samples of both ends of the step."""
