@@ -102,10 +102,12 @@ class Report:
         for quantity in evolved(self.asked.quantities):
             if not quantity.order or self.t == 0:
                 continue
-            for s, weights in self.fields.derivative(quantity.order):
-                value = -float(weights @ self.log.ln_z[self.log.default]) / (n * self.t)
-                stderr = self.log.stderr(self.log.default, weights) / (n * self.t)
-                estimate = self._estimate(weights / (n * self.t), stderr)
+            ln_z, volume = self.log.ln_z[self.log.default], n * self.t
+            cut = self.fields.truncation(quantity.order, ln_z, volume)
+            for (s, weights), off in zip(self.fields.derivative(quantity.order), cut):
+                value = -float(weights @ ln_z) / volume
+                stderr = self.log.stderr(self.log.default, weights) / volume
+                estimate = self._estimate(weights / volume, float(np.hypot(stderr, off / volume)))
                 row = {"s": s, "t": self.t, "value": value, "sampling_stderr": stderr, "error_estimate": estimate}
                 rows.append({"quantity": quantity.name, **row})
         return rows
@@ -144,7 +146,7 @@ class Report:
                     own = [{**head, **_mean(values, w)}]
                 else:
                     own = [{**head, **_mean(values[:, i], w), "site": i} for i in range(values.shape[1])]
-                self._estimate_means(own, quantity, r, s, seen.certain)
+                self._estimate_means(own, quantity, r, s, seen.certain[r] if seen.certain else None)
                 rows += own
         return rows
 
@@ -174,6 +176,8 @@ class Report:
                     off = self.defects.bound(r, float(spread))
                 if off is not None:
                     row["error_estimate"] = float(np.hypot(off, row["sampling_stderr"]))
+                elif seen.certain is not None and spread is not None:
+                    row["error_estimate"] = seen.certain[r] * row["sampling_stderr"]
                 rows.append({"s": s, "t": self.t, **row})
         return rows
 

@@ -161,13 +161,13 @@ class Tracker(ABC, Generic[S]):
 @dataclass
 class Observed:
     """``x`` ``(R, n, n_sites)`` to average over; ``weights`` ``(R, n)`` where these are all configurations;
-    ``effective`` ``(R,)``: the part that counted of those that ``x`` was picked from; ``certain``: where nothing but
-    sampling parts averages from the truth, how many standard errors an error estimate is."""
+    ``effective`` ``(R,)``: the part that counted of those that ``x`` was picked from; ``certain``: where that is
+    known, how many standard errors the error estimate of an average is, of each field."""
 
     x: Tensor
     weights: Tensor | None = None
     effective: Tensor | None = None
-    certain: float | None = None
+    certain: list[float] | None = None
 
 
 @dataclass

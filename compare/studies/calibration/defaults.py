@@ -114,6 +114,7 @@ def collected(out: Path) -> pd.DataFrame:
 
 def _values(record: Record, cut: bool) -> list[dict[str, Any]]:
     frame, out = record.frame("errors"), []
+    frame = frame.dropna(subset=["total"]) if len(frame) else frame
     warned = "; ".join(dict.fromkeys(warning.kind for warning in record.warnings))
     for row in frame.to_dict("records"):
         distance, estimate = abs(row["total"]), row["error_estimate"]

@@ -84,23 +84,27 @@ class Clones(Tracker[Population]):
         increment = Increment(ln_z - state.ln_z, covariance - state.covariance)
         told = {"ess": self._effective(log_weights)}
         after = Population(walkers, log_weights, banked, ln_z, covariance)
-        return after, Step(dt, {self.name: increment}, self.name, told, off=beside(covariance, self.populations))
+        return after, Step(dt, {self.name: increment}, self.name, told, off=beside(self._each(log_weights, banked)))
 
     def observe(self, problem: Problem, state: Population) -> Observed:
         """Clones in proportion to their weights, few enough to count as independent."""
         log_weights = state.log_weights + np.repeat(state.banked, self.size, 1)
         x = torch.from_numpy(independent(state.x, log_weights, self.populations))
-        return Observed(x, certain=doubt(self.populations))
+        return Observed(x, certain=[doubt(self.populations)] * len(problem.s))
 
     def _parts(self) -> list[slice]:
         return [slice(p * self.size, (p + 1) * self.size) for p in range(self.populations)]
 
     def _estimate(self, log_weights: np.ndarray, banked: np.ndarray) -> tuple[Tensor, Tensor]:
         """``ln Z`` ``(R,)`` and its covariance from the scatter of the populations."""
-        weights = torch.from_numpy(log_weights).view(len(log_weights), self.populations, self.size)
-        each = torch.from_numpy(banked) + weights.logsumexp(2) - np.log(self.size)
+        each = self._each(log_weights, banked)
         whole = each.logsumexp(1) - np.log(self.populations)
         return whole, covariance_of_means(torch.exp(each - whole[:, None]))
+
+    def _each(self, log_weights: np.ndarray, banked: np.ndarray) -> Tensor:
+        """``ln Z`` of each population, ``(R, populations)``."""
+        weights = torch.from_numpy(log_weights).view(len(log_weights), self.populations, self.size)
+        return torch.from_numpy(banked) + weights.logsumexp(2) - np.log(self.size)
 
     def _effective(self, log_weights: np.ndarray) -> Tensor:
         """The least effective part of a population, ``(R,)``."""
@@ -114,11 +118,16 @@ def enough(clones: int, populations: int) -> None:
         raise InputError("clones needs at least 2 populations of at least 20 clones each: raise 'clones'.")
 
 
-def beside(covariance: Tensor, populations: int) -> Tensor:
-    """What the scatter of ``populations`` leaves out of the error of ``ln Z``, ``(R,)``: that the logarithm of a mean
-    is low by half its variance, and that few populations do not know their scatter well (Student's distribution)."""
-    variance = covariance.diagonal()
-    return ((doubt(populations) ** 2 - 1) * variance + (variance / 2) ** 2).sqrt()
+def beside(each: Tensor) -> Tensor:
+    """What standard errors leave out of the error of ``ln Z``, ``(R,)``, from that of ``each`` population, ``(R, P)``.
+
+    Few populations do not know their scatter well (Student's distribution). And one of them alone is typically too low,
+    by the difference between ``ln`` of the mean and the mean of ``ln``: where a few walkers carry ``Z``, all together
+    may be too low by as much.
+    """
+    whole = each.logsumexp(1) - np.log(each.shape[1])
+    variance = covariance_of_means(torch.exp(each - whole[:, None])).diagonal()
+    return ((doubt(each.shape[1]) ** 2 - 1) * variance + (whole - each.mean(1)) ** 2).sqrt()
 
 
 def doubt(populations: int) -> float:
