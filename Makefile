@@ -32,8 +32,10 @@ lint: .venv/.test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# The tutorials are executed, in a copy: two minutes.
 docs: .venv/.docs
-	$(BIN)/mkdocs build --quiet
+	rm -rf build/docs .cache/mkdocs-jupyter && mkdir -p build && cp -r docs build/docs
+	DOCS=build/docs PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/mkdocs build --quiet
 
 notebooks:
 	$(or $(wildcard $(BIN)/python),$(PYTHON)) docs/tutorials/notebooks.py

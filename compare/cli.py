@@ -6,7 +6,7 @@ import importlib
 import os
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -42,14 +42,8 @@ COMMANDS = (
     "goals",
 )
 
-app = typer.Typer(
-    name="vanbench",
-    epilog="Exit codes: 0 fine, 1 a verdict (worse), 2 bad input, 3 cannot compare, 4 crash, 5 runs without a record.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
-)
+
+CODES = "Exit codes: 0 fine, 1 a verdict (worse), 2 bad input, 3 cannot compare, 4 crash, 5 runs without a record."
 
 
 def _tell_version(asked: bool) -> None:
@@ -60,7 +54,6 @@ def _tell_version(asked: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def options(
     version: Annotated[
         bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Show the version and exit.")
@@ -69,22 +62,32 @@ def options(
     """How wrong is this autoregressive network, on which physics, at which size, and why?"""
 
 
-def _register() -> None:
-    for name in COMMANDS:
+def application(arguments: Sequence[str] = ()) -> typer.Typer:
+    """The command line. Where ``arguments`` begin with a command, that alone: to build them all takes longer than many
+    an answer."""
+    app = typer.Typer(
+        name="vanbench",
+        epilog=CODES,
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="rich",
+    )
+    app.callback()(options)
+    asked = [name for name in COMMANDS if list(arguments[:1]) == [name.rstrip("_")]]
+    for name in asked or COMMANDS:
         importlib.import_module(f"vanbench.compare.commands.{name}").register(app)
-
-
-_register()
+    return app
 
 
 @contextmanager
-def _plugin_warnings(stderr: Console) -> Iterator[None]:
+def _plugin_warnings() -> Iterator[None]:
     """Inside, what is wrong with somebody's entry point is one line on stderr."""
     shown = warnings.showwarning
 
     def show(message: Warning | str, category: type[Warning], *where: Any) -> None:
         if issubclass(category, PluginWarning):
-            stderr.print(f"warning: {message}", style="yellow", markup=False)
+            _stderr().print(f"warning: {message}", style="yellow", markup=False)
         else:
             shown(message, category, *where)
 
@@ -101,14 +104,12 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _code(arguments: list[str] | None) -> int:
-    from rich.console import Console
-
-    stderr = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
     try:
         _own_modules()
-        _check(sys.argv[1:] if arguments is None else arguments)
-        with signals.raised() as came, _plugin_warnings(stderr):
-            code = app(args=arguments, standalone_mode=False)
+        words = sys.argv[1:] if arguments is None else arguments
+        _check(words)
+        with signals.raised() as came, _plugin_warnings():
+            code = application(words)(args=words, standalone_mode=False)
             sys.stdout.flush()
         if came:  # the library that parses the command line takes each for Ctrl-C
             return exits.SIGNAL + came[0]
@@ -116,24 +117,24 @@ def _code(arguments: list[str] | None) -> int:
     except KeyboardInterrupt as stop:
         return getattr(stop, "code", exits.SIGNAL + 2)
     except InputError as error:
-        _tell(stderr, str(error))
+        _tell(str(error))
     except OSError as error:
         fault = fault_of_machine(error) or unloadable(error)
         if fault is None:
-            return _crash(stderr)
-        _tell(stderr, fault)
+            return _crash()
+        _tell(fault)
     except MemoryError as error:
-        _tell(stderr, f"there is not enough memory: {error}".removesuffix(": ") + ".")
+        _tell(f"there is not enough memory: {error}".removesuffix(": ") + ".")
     except BaseException as error:  # somebody's code may end the program, and 1 is a verdict
         place = foreign(error)
         if hasattr(error, "format_message"):  # those of the command line's own parser have one
-            _tell_usage(stderr, error)
+            _tell_usage(error)
         elif (fault := unloadable(error)) is not None:
-            _tell(stderr, fault)
+            _tell(fault)
         elif place is not None:
-            _tell(stderr, f"in code that is not of vanbench, {place}: {type(error).__name__}: {error}")
+            _tell(f"in code that is not of vanbench, {place}: {type(error).__name__}: {error}")
         else:
-            return _crash(stderr)
+            return _crash()
     return exits.BAD_INPUT
 
 
@@ -157,17 +158,24 @@ def _check(arguments: list[str]) -> None:
             raise InputError(f"{argument!r} holds a NUL, which no name has.")
 
 
-def _tell(stderr: Console, text: str) -> None:
-    stderr.print(f"error: {sentence(text)}", style="bold red", markup=False)
+def _stderr() -> Console:
+    from rich.console import Console  # imported where something is told
+
+    return Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 
-def _tell_usage(stderr: Console, error: Any) -> None:
+def _tell(text: str) -> None:
+    _stderr().print(f"error: {sentence(text)}", style="bold red", markup=False)
+
+
+def _tell_usage(error: Any) -> None:
     if type(error).__name__ != "NoArgsIsHelpError":  # which was told
         command = getattr(getattr(error, "ctx", None), "command_path", "vanbench")
-        _tell(stderr, f"{error.format_message().rstrip('.')}: see `{command} --help`.")
+        _tell(f"{error.format_message().rstrip('.')}: see `{command} --help`.")
 
 
-def _crash(stderr: Console) -> int:
+def _crash() -> int:
+    stderr = _stderr()
     stderr.print_exception(show_locals=False)
     stderr.print("crash: this is a defect of vanbench, not of your input.", style="bold red")
     return exits.CRASH

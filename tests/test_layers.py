@@ -106,7 +106,8 @@ HEAVY = {"torch", "numba", "pandas", "matplotlib", *LAZY}
 def test_what_a_command_needs_not_it_does_not_load(words):
     """Start-up is imports: seconds of torch, half a second each of numba and pandas."""
     quiet = "with contextlib.redirect_stdout(io.StringIO()):"
-    run = f"import contextlib, io\nfrom vanbench.compare.cli import app\n{quiet}\n app({words}, standalone_mode=False)"
+    call = f" application({words})({words}, standalone_mode=False)"
+    run = f"import contextlib, io\nfrom vanbench.compare.cli import application\n{quiet}\n{call}"
     assert not loaded_by(run) & HEAVY
 
 

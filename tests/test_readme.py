@@ -11,7 +11,7 @@ import click
 import pytest
 import typer
 
-from vanbench.compare.cli import app, main
+from vanbench.compare.cli import application, main
 
 ROOT = Path(__file__).parents[1]
 README = "\n".join(path.read_text() for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))))
@@ -41,14 +41,14 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize("line", COMMANDS)
 def test_every_command_has_the_options_it_is_given(line: str) -> None:
     """Parsed, not run."""
-    group = typer.main.get_command(app)
+    group = typer.main.get_command(application())
     name, *arguments = shlex.split(line)[1:]
     command = group.commands[name]  # type: ignore[attr-defined]
     command.make_context(name, arguments)  # raises click.UsageError
 
 
 def test_an_option_that_does_not_exist_is_seen() -> None:
-    group = typer.main.get_command(app)
+    group = typer.main.get_command(application())
     with pytest.raises(Exception, match="No such option") as error:
         group.commands["run"].make_context("run", ["tiny", "--nothing", "1"])  # type: ignore[attr-defined]
     assert isinstance(error.value, click.UsageError) or type(error.value).__name__ == "NoSuchOption"

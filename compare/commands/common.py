@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -69,6 +69,18 @@ def say(text: object) -> None:
 def first_process() -> bool:
     """Whether this one, of several under ``torchrun``, checks, writes and speaks."""
     return os.environ.get("RANK", "0") == "0"
+
+
+@contextmanager
+def telling(quiet: bool, title: str) -> Iterator[Callable[[str], None]]:
+    """Yields a function that shows a line of progress on stderr; under ``quiet`` nothing, without an import."""
+    if quiet:
+        yield lambda text: None
+        return
+    from vanbench.compare.run import progress
+
+    with progress.status(console(quiet), title) as tell:
+        yield tell
 
 
 def console(quiet: bool) -> Console:

@@ -56,7 +56,6 @@ def exact(
     quiet: common.Quiet = False,
 ) -> None:
     """Exact ln Z, activity, scgf, densities, ... of a system that fits memory; --method cloning: of any size."""
-    from vanbench.compare.run import progress
     from vanbench.compare.show import warned
     from vanbench.compare.show.output import check_format, emit
     from vanbench.exact.scan import scanned
@@ -84,9 +83,8 @@ def exact(
         return
     built = build(system, lengths, **params)
     fields, grid = parse.numbers(s, "--s"), parse.numbers(times, "--times")
-    stderr = common.console(quiet)
     advice = "the same command goes on from here." if out else "nothing was kept; --out FOLDER keeps what is done."
-    with common.interruptible(advice), progress.status(stderr, f"{system} {shape}") as tell:
+    with common.interruptible(advice), common.telling(quiet, f"{system} {shape}") as tell:
         if method == "cloning":
             if bond is not None or tolerance is not None:
                 raise InputError("--bond and --tolerance are for --method mps and dmrg.")
@@ -109,7 +107,8 @@ def exact(
     notes = warned.of_notes(table)
     emit(form, table, {**head, "method": taken}, f"{built.name} {shape}", notes)
     warned.tell(note.sentence for note in notes)
-    stderr.print(f"method: {taken}" + (f"; values in {out}" if out else ""), markup=False, highlight=False)
+    if not quiet:
+        common.console(quiet).print(f"method: {taken}" + (f"; values in {out}" if out else ""), markup=False)
 
 
 def _require_plain(asked: list[str] | None, scheme: str, out: Path | None, processes: int) -> None:

@@ -94,8 +94,11 @@ def _missing(item: Any) -> bool:
 
 def tell(messages: Iterable[str]) -> None:
     """Print each message once on stderr, also with ``--quiet``."""
+    told = list(dict.fromkeys(messages))
+    if not told:
+        return
     from rich.console import Console
 
     console = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
-    for message in dict.fromkeys(messages):
+    for message in told:
         console.print(f"warning: {printable(message)}", style="yellow", markup=False)

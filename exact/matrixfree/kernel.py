@@ -12,7 +12,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-from scipy.sparse.csgraph import connected_components
 
 from vanbench.exact.definitions.connections import Connections
 from vanbench.exact.definitions.states import StateSpace, require_memory
@@ -22,6 +21,7 @@ from vanbench.exact.matrixfree import kernel_stored
 from vanbench.exact.matrixfree.kernel_dense import DenseKernel, filled
 from vanbench.exact.matrixfree.kernel_stored import Pattern, StoredKernel
 from vanbench.exact.matrixfree.local import Local, merged, tilted, transposed
+from vanbench.exact.matrixfree.reach import reaches_all
 
 if TYPE_CHECKING:
     from scipy.sparse.linalg import LinearOperator
@@ -120,11 +120,15 @@ class Layout:
         """Whether the moves connect all states, as far as it is looked at (up to 2^22 states)."""
         if self.size > LOOKED:
             return True
-        kernel = Operator(self, self._parts).kernel
-        if isinstance(kernel, StoredKernel):  # what is excluded is a class of its own each: no move leads there
-            return connected_components(kernel.matrix, connection="strong")[0] == 1 + len(self.excluded)
-        moves = [Local(p.sites, ((p.matrix - np.diag(np.diag(p.matrix))) != 0).astype(float)) for p in self._parts]
-        both_ways = all((p.matrix == p.matrix.T).all() for p in moves)
+        if self.codes is not None:
+            kernel = Operator(self, self._parts).kernel
+            if not isinstance(kernel, StoredKernel):
+                return bool(self.classes.max() == 0)
+            from scipy.sparse.csgraph import connected_components  # slow to import
+
+            return connected_components(kernel.matrix, connection="strong")[0] == 1
+        moves = [Local(p.sites, p.matrix - np.diag(np.diag(p.matrix))) for p in self._parts]
+        both_ways = all(((p.matrix != 0) == (p.matrix != 0).T).all() for p in moves)
         return self._reaches_all(moves) and (both_ways or self._reaches_all(transposed(moves)))
 
     @cached_property
@@ -141,17 +145,11 @@ class Layout:
         return tilted(self.system)
 
     def _reaches_all(self, moves: Sequence[Local]) -> bool:
-        """Whether the ``moves``, of rate one, lead from the last allowed state to all others."""
-        op, reached = Operator(self, moves), np.ones(self.size)
-        reached[self.excluded] = 0.0
-        last, count = int(np.flatnonzero(reached)[-1]), int(reached.sum())
-        reached[:] = 0.0
-        reached[last], n_reached = 1.0, 1
-        while True:
-            reached = ((op @ reached + reached) > 0).astype(float)
-            n_reached, before = int(reached.sum()), n_reached
-            if n_reached in (before, count):
-                return n_reached == count
+        """Whether ``moves`` lead from the last allowed code to all others; no move leads to an excluded one."""
+        last = self.size - 1
+        for code in self.excluded[::-1]:
+            last -= code == last
+        return reaches_all(moves, self.space.free, self.system.local_dim, last, self.size - len(self.excluded))
 
 
 class Operator:

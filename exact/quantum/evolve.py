@@ -10,10 +10,12 @@ import numpy as np
 from scipy.sparse.linalg import LinearOperator, gmres
 
 from vanbench.exact.errors import InputError
+from vanbench.exact.quantum.chebyshev import chebyshev_products, chebyshev_step, chebyshev_steps
 from vanbench.exact.quantum.liouvillian import Liouvillian, from_real, to_real
 from vanbench.exact.sparse.propagate import steps_of
 
 SPAN = 8.0  # norm of one Taylor step: its terms grow to exp(8), which costs 3 of 16 digits and saves matrix products
+TERMS = 41  # of one Taylor step of that norm
 MOST = 1e7  # of time and norm: a day for three spins
 TOLERANCE = 1e-13  # of a Taylor step, relative; hundreds of steps stay below 1e-10
 SOLVE_TOLERANCE = 1e-12  # of the linear system of one implicit step, relative
@@ -94,6 +96,10 @@ def _plan(liouvillian: Liouvillian, span: float, scheme: str, dt: float | None) 
     """How many steps cover ``span``, and the step."""
     if scheme == "continuous" or dt is None:
         n_steps = taylor_steps(liouvillian.bound, span) if span > 0 else 0
+        spread, decay = liouvillian.spread, liouvillian.decay
+        fewer = chebyshev_steps(spread, decay, span)
+        if 2 * spread > decay and chebyshev_products(spread * span, fewer) < TERMS * n_steps:
+            return fewer, lambda state: _chebyshev(liouvillian, state, span / fewer)
         return n_steps, lambda state: _taylor(liouvillian, state, span / n_steps)
     advance = _euler if scheme == "euler" else _trapezoid
     return round(span / dt), lambda state: advance(liouvillian, state, dt)
@@ -134,6 +140,14 @@ def _taylor(liouvillian: Liouvillian, state: np.ndarray, h: float) -> tuple[np.n
         return liouvillian.apply_stack(term)
 
     new = taylor_step(apply, state, h)
+    return new, liouvillian.trace_rates(passed)
+
+
+def _chebyshev(liouvillian: Liouvillian, state: np.ndarray, h: float) -> tuple[np.ndarray, np.ndarray]:
+    """The same where frequencies outweigh decay: the decay rates lie between 0 and ``decay``."""
+    new, passed = chebyshev_step(
+        liouvillian.apply_stack, state, h, -0.5 * liouvillian.decay, liouvillian.spread, TOLERANCE
+    )
     return new, liouvillian.trace_rates(passed)
 
 

@@ -81,19 +81,27 @@ class Liouvillian:
         """``L_s`` on the real form, ``(4**N,)``."""
         return to_real(self.apply(from_real(flat, self.dim)))
 
-    @cached_property
+    @property
     def bound(self) -> float:
         """A bound on the 2-norm: the spread of energies, and the norms of the local dissipators."""
+        return self.spread + self.decay
+
+    @cached_property
+    def decay(self) -> float:
+        """A bound on the 2-norm of the dissipator."""
+        return sum(_dissipator_norm(jump, self.s) for jump in self.model.jumps)
+
+    @cached_property
+    def spread(self) -> float:
+        """A bound on the spread of energies, the largest frequency."""
         if self.hamiltonian.nnz == 0:
-            spread = 0.0
-        elif self.model.n_sites <= DENSE_SPINS:
+            return 0.0
+        if self.model.n_sites <= DENSE_SPINS:
             energies = np.linalg.eigvalsh(self.hamiltonian.toarray())
-            spread = float(energies[-1] - energies[0])
-        else:
-            options = {"k": 1, "return_eigenvectors": False, "tol": 1e-3, "v0": np.cos(np.arange(self.dim))}
-            top, bottom = (eigsh(self.hamiltonian, which=which, **options)[0] for which in ("LA", "SA"))
-            spread = 1.01 * float(top - bottom)
-        return spread + sum(_dissipator_norm(jump, self.s) for jump in self.model.jumps)
+            return float(energies[-1] - energies[0])
+        options = {"k": 1, "return_eigenvectors": False, "tol": 1e-3, "v0": np.cos(np.arange(self.dim))}
+        top, bottom = (eigsh(self.hamiltonian, which=which, **options)[0] for which in ("LA", "SA"))
+        return 1.01 * float(top - bottom)
 
     @property
     def growth(self) -> float:

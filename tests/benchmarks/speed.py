@@ -1,7 +1,7 @@
 """Whole processes against peers, in CPU seconds: ``python -m tests.benchmarks.speed`` writes `results/speed`.
 
 A peer is the same question to a script written from a textbook (`textbook.py`), or what must be loaded anyway. Both
-run in one go, each a few times, and the quickest of each counts; where both print ln Z they must agree.
+run in one go, each a few times, and the quickest of each counts; where both print a value they must agree.
 """
 
 from __future__ import annotations
@@ -61,6 +61,12 @@ ROWS = [
     ),
     Row("asep 18 with its current, ln Z", exact("asep", "18", extra="--observable current "),
         "textbook.py asep 18 0.1 10", 2),
+    *(
+        Row(f"exact {model} {size}, t = {t}, sigma_z",
+            f"exact {model} --shape {size} --times {t} --quantities sigma_z --format json -q",
+            f"textbook.py {model} {size} 0 {t}", rounds)
+        for model, size, t, rounds in (("heisenberg", "3x3", 2, 1), ("tfim", "8", 4, 2), ("tfim", "10", 4, 1))
+    ),
     Row("fa 16: ln Z, density, activity, susceptibility, the peer ln Z alone",
         exact("fa", "16", quantities="ln_Z,density,activity,susceptibility"), exact("fa", "16"), 2, peer_is_ours=True),
 ]  # fmt: skip
@@ -80,7 +86,7 @@ def run(words: list[str]) -> tuple[float, list[float]]:
 
 def values(text: str) -> list[float]:
     if text.startswith("{"):
-        return [row["value"] for row in json.loads(text)["records"] if row["quantity"] == "ln_Z"]
+        return [row["value"] for row in json.loads(text)["records"] if row["quantity"] in ("ln_Z", "sigma_z")]
     try:
         return [float(line) for line in text.splitlines()]
     except ValueError:
@@ -94,7 +100,7 @@ def commands(row: Row, out: Path) -> tuple[list[str], list[str]]:
 
 
 def measured(row: Row) -> tuple[float, float, float | None]:
-    """CPU seconds of ours and of the peer, and by how much their ln Z differ at most. The first run of each warms up:
+    """CPU seconds of ours and of the peer, and by how much their values differ at most. The first run of each warms up:
     byte code and compiled loops are there."""
     times: tuple[list[float], list[float]] = ([], [])
     told: list[list[float]] = [[], []]
@@ -106,7 +112,7 @@ def measured(row: Row) -> tuple[float, float, float | None]:
     apart = None
     if all(told):
         apart = max(abs(a - b) for a, b in zip(*told, strict=True))
-        assert apart < AGREEMENT, f"{row.name}: ln Z differs by {apart:.1e}"
+        assert apart < AGREEMENT, f"{row.name}: the values differ by {apart:.1e}"
     return min(times[0]), min(times[1]), apart
 
 
@@ -125,8 +131,9 @@ PAGE = """# Speed of whole processes
 
 Written by `python -m tests.benchmarks.speed`, in one run: CPU seconds of a process, its start included, on one thread,
 the quickest of a few after one that warms up. Peers: `tests/benchmarks/textbook.py` (Lanczos on a CSR matrix,
-uniformisation), or what must be imported anyway (typer with rich and NumPy; torch and pandas). A busy machine makes the
-seconds longer, and the ratio less so. The last column: the largest difference of ln Z.
+uniformisation, Taylor's series of a Liouvillian), or what must be imported anyway (typer with rich and NumPy;
+torch and pandas). A busy machine makes the seconds longer, and the ratio less so. The last column: the largest
+difference of ln Z, of open systems of sigma_z.
 
 | work | vanbench, s | peer, s | ratio | difference |
 |:--|--:|--:|--:|--:|

@@ -9,14 +9,14 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from vanbench.compare.cli import app
+from vanbench.compare.cli import application
 from vanbench.exact import build, solve
 
 runner = CliRunner()
 
 
 def call(*words: str, code: int = 0):
-    result = runner.invoke(app, ["exact", *words])
+    result = runner.invoke(application(), ["exact", *words])
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         assert code
         return str(result.exception)

@@ -11,7 +11,7 @@ from scipy.sparse.linalg import ArpackError
 
 from vanbench.exact import System, build, generator, solve
 from vanbench.exact.definitions.terms import jumps
-from vanbench.exact.matrixfree import eigenvectors
+from vanbench.exact.matrixfree import eigenvectors, kernel_stored
 from vanbench.exact.matrixfree.gauge import in_gauge, product_gauge
 from vanbench.exact.matrixfree.kernel import Layout
 from vanbench.exact.matrixfree.local import tilted
@@ -173,8 +173,9 @@ def test_classes_without_a_matrix(system, monkeypatch):
     n, labels = connected_components(w, connection="strong")
     own = layout.to_states(layout.classes)
     assert len({*zip(labels.tolist(), own.tolist())}) == n == len(set(own.tolist()))
-    monkeypatch.setattr("vanbench.exact.matrixfree.kernel.STORED", 0)
-    assert Layout(system).connected == (n == 1)
+    for largest in (kernel_stored.ELEMENTS, 0):
+        monkeypatch.setattr(kernel_stored, "ELEMENTS", largest)
+        assert Layout(system).connected == (n == 1)
     for stored in (0, 40):
         monkeypatch.setattr(eigenvectors, "STORED", stored)
         for s in (0.2, -0.7):
@@ -218,6 +219,7 @@ def check_random(seed: int) -> None:
     observable = str(rng.choice(system.observables))
     w = generator(system, s, observable)
     n, labels = connected_components(w, connection="strong")
+    assert Layout(system).connected == (n == 1)
     found = []
     for label in range(n):
         inside = np.flatnonzero(labels == label)

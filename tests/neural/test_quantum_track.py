@@ -7,7 +7,7 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from vanbench.compare.cli import app
+from vanbench.compare.cli import application
 from vanbench.exact import InputError, build, solve
 from vanbench.neural import track
 
@@ -41,6 +41,6 @@ def test_an_open_system_reports_spins_not_up_spins():
 
 def test_spins_are_what_track_reports_by_itself(tmp_path):
     words = "track tfim --shape 2 --s 0 --times 0.1 --tracker tdvp --architecture table --samples 50 -q --format json"
-    found = CliRunner().invoke(app, [*words.split(), "--out", str(tmp_path / "run")])
+    found = CliRunner().invoke(application(), [*words.split(), "--out", str(tmp_path / "run")])
     assert found.exit_code == 0, found.output
     assert {row["quantity"] for row in json.loads(found.stdout)["records"]} >= {"ln_Z", *SPINS}

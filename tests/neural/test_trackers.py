@@ -11,7 +11,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from vanbench.compare.cli import app
+from vanbench.compare.cli import application
 from vanbench.compare.declare.task import Task, method_label
 from vanbench.exact import InputError, Term, build, generator
 from vanbench.exact.spellings import TRACKERS as OLD
@@ -73,7 +73,7 @@ def test_the_stored_tables_are_what_the_code_says():
 
 
 def test_the_list_shows_every_option_of_every_tracker():
-    shown = CliRunner().invoke(app, ["list", "trackers"], env={"COLUMNS": "400"}).output
+    shown = CliRunner().invoke(application(), ["list", "trackers"], env={"COLUMNS": "400"}).output
     for name, kind in TRACKERS.items():
         block = re.split(rf"options of {name} *\n", shown)[1].split("options of")[0]
         for one in fields(kind):
@@ -132,7 +132,7 @@ def test_an_old_name_is_refused_with_the_new_spelling(old, tmp_path):
     with pytest.raises(InputError, match=told):
         Task(name="a", system="east", shapes=[(3,)], s=[0.1], times=[0.1], tracker=old)
     words = f"track east --shape 3 --s 0.1 --times 1 --tracker {old} --out {tmp_path}/a"
-    refused = CliRunner().invoke(app, words.split())
+    refused = CliRunner().invoke(application(), words.split())
     assert isinstance(refused.exception, InputError) or refused.exit_code == 2
     assert not (tmp_path / "a").exists()
 
