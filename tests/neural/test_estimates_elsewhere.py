@@ -133,3 +133,10 @@ def test_differences_over_s_know_what_their_spacing_leaves_out(order, quantity, 
 def test_an_activity_from_differences_is_covered():
     rows = estimates("tdvp", build("fa", 4), [0.3], [2.0], "table", quantities=("activity",))
     assert (rows.off <= 2 * rows.error_estimate).all()
+
+
+def test_a_direction_that_a_part_of_the_samples_lacks_is_no_pole():
+    """Without one block of the jackknife a residual fell to nothing, and ln Z was -1e9."""
+    few = {"flow_samples": 100, "samples": 100, "second": 20, "starts": (2.0, 3.0, 4.0, 5.0), "still": 2e-2}
+    rows = estimates("ritz", build("fa", (6,)), [0.1], [0.5], "sitewise", few, project=False)
+    assert rows.off.max() < 2 * rows.error_estimate.max() < 0.02

@@ -238,10 +238,13 @@ def _residuals(a: Powers, basis: Tensor, ritz: Tensor, use: Tensor, size: int | 
 
 
 def _largest(gram: Tensor, cut: float, size: int | None) -> tuple[Tensor, Tensor]:
-    """The ``size`` largest eigenvalues of ``gram``, by default those above ``cut`` of the largest, and the vectors."""
+    """The ``size`` largest eigenvalues of ``gram``, by default those above ``cut`` of the largest, and the vectors.
+
+    Of a part of the data some may fall below that, down to nothing, where dividing by them is dividing by noise.
+    """
     norms, vectors = torch.linalg.eigh(gram)
     size = int((norms > cut * norms[-1]).sum()) if size is None else size
-    return norms[-size:].clamp_min(cut**2 * norms[-1]), vectors[:, -size:]
+    return norms[-size:].clamp_min(cut * norms[-1]), vectors[:, -size:]
 
 
 def _jackknife(values: Tensor) -> tuple[Tensor, Tensor]:
