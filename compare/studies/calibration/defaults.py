@@ -140,10 +140,10 @@ def matrix(values: pd.DataFrame) -> pd.DataFrame:
 
 def page(values: pd.DataFrame, seconds: float) -> str:
     """Of what `collected` gives; ``seconds``: the limit of a run."""
-    said = values[values.quantity.isna() & (values.verdict != "not run")].fillna("")
-    places = said.assign(place=said.system + "/" + said.tracker + "/" + said.network)
-    columns = ["verdict", "said"]
-    sentences = places.groupby(columns, sort=False).agg(times=("place", "size"), first=("place", "first")).reset_index()
+    said = values[values.quantity.isna() & (values.verdict != "not run")]
+    places = said.assign(place=said.system + " " + said.tracker + " " + said.network)
+    groups = places.groupby(["verdict", "said"], sort=False, dropna=False)
+    sentences = groups.agg(times=("place", "size"), first=("place", "first")).reset_index()
     off = values[values.verdict.isin(["warned", "silent"])]
     covered = values[values.verdict == "covered"]
     content = {"matrix": matrix(values), "off": off, "covered": covered, "sentences": sentences}

@@ -30,10 +30,11 @@ from vanbench.neural.trackers.options import option
 from vanbench.neural.trackers.tebd.sampling import draw
 
 TOO_MUCH = 5e-3  # cut in all: stored runs beyond it were off in the second digit of spin averages or of k
-# The error of ln Z in terms of what bonds cut and of dt / longest, an upper end of what was measured: eight systems,
-# bonds 2 to 64, t to 20 (tests/neural/test_tebd_estimate.py).
+# The error of ln Z in terms of what bonds cut, an upper end of what was measured: seven systems, bonds 2 to 64, t to 20.
 CUT = {"forward": (20.0, 0.6), "symmetrised": (25.0, 0.1)}  # of the squares cut, and of their root
-SPLIT = {2: 3e-3, 4: 6e-4}  # of (dt / longest)^order t / longest
+SPLIT = {2: 3e-3, 4: 6e-4}  # likewise of (dt / longest)^order t / longest, until a step has been halved
+EVERY = 4  # the 4th, 16th, 64th ... step is made in halves too
+LATER = 2.0  # times what the length of that step does: what that of a later one may do
 SIMILAR = 0.9  # of what is cut at half the bond: beyond it the two say little of where nothing is cut
 STEPS = {"forward": 0.2, "symmetrised": 0.8}
 NETWORK = "matrix-product"
@@ -44,7 +45,8 @@ class Vectors:
     """A matrix product state for each counting field; the squares ``lost`` so far, each as a fraction, ``(R,)``.
 
     ``beside``: the same at half the bond, and ``apart`` ``(R,)``, by how much ``ln Z`` is larger than there.
-    ``split`` ``(R,)``: what the length of the steps has put ``ln Z`` off by.
+    ``split`` ``(R,)``: what the length of the steps has put ``ln Z`` off by; ``local``: one of length 1.
+    ``steps`` so far.
     """
 
     states: list[MatrixProductState]
@@ -52,6 +54,8 @@ class Vectors:
     beside: Vectors | None = None
     apart: Tensor | None = None
     split: Tensor | None = None
+    local: Tensor | None = None
+    steps: int = 0
 
     @property
     def bonds(self) -> Tensor:
@@ -127,14 +131,18 @@ class TEBD(Tracker[Vectors]):
 
     def step(self, problem: Problem, state: Vectors, limit: float) -> tuple[Vectors, Step]:
         dt, beside, apart = limit / max(1, math.ceil(limit / self.longest_step - 1e-9)), state.beside, state.apart
-        split = 0.0 if state.split is None else state.split
+        before = state
         state, growth = self.advance(problem, state, dt, range(len(problem.s)))
+        state.steps = before.steps + 1
+        state.local = self._steepest(problem) if before.local is None else before.local
+        if state.steps >= EVERY and _power(state.steps):
+            state.local = torch.maximum(state.local, self._local(problem, before, dt, growth))
+        state.split = (0.0 if before.split is None else before.split) + state.local * dt ** (self.order + 1)
         if beside is not None and apart is not None:
             state.beside, other = self.advance(problem, beside, dt, range(len(problem.s)), halved=True)
             state.apart = apart + torch.as_tensor(growth - other)
         if dt == limit:  # a report time
             self.hand_over(problem, state)
-        state.split = split + self._split(problem, dt)
         bonds = state.bonds
         told = {"lost": state.lost, "bond": bonds}
         warnings = self._warnings(problem, dt, state.lost, int(bonds.max()))
@@ -187,10 +195,19 @@ class TEBD(Tracker[Vectors]):
         evolution.state = state.states[r].copy()
         return evolution
 
-    def _split(self, problem: Problem, dt: float) -> Tensor:
-        """What one step's length puts ``ln Z`` off by, ``(R,)``."""
+    def _steepest(self, problem: Problem) -> Tensor:
+        """What the length of a step puts ``ln Z`` off by, over ``dt^(order + 1)``, as the rates have it, ``(R,)``."""
         longest = torch.tensor([e.tebd.longest for e in problem.derived(evolutions_of, self)], dtype=torch.float64)
-        return SPLIT[self.order] * (dt / longest) ** (self.order + 1)
+        return SPLIT[self.order] / longest ** (self.order + 1)
+
+    def _local(self, problem: Problem, start: Vectors, dt: float, growth: np.ndarray) -> Tensor:
+        """The same of the step of length ``dt`` from ``start``, ``(R,)``: two steps of half of it make ``2^order`` times
+        less of the error of its ``growth``."""
+        half, fields = dt / 2, range(len(problem.s))
+        middle, first = self.advance(problem, start, half, fields)
+        _, second = self.advance(problem, middle, half, fields)
+        off = np.abs(first + second - growth) / (1 - 0.5**self.order)
+        return torch.as_tensor(LATER * off / dt ** (self.order + 1))
 
     def _off(self, state: Vectors) -> Tensor:
         """By what bonds cut and by the steps, ``(R,)``; with the pair, ``ln Z`` at half the bond and at the bond,
@@ -213,6 +230,13 @@ class TEBD(Tracker[Vectors]):
             text = f"dt = {dt:.3g} is long for rates like these: take dt below {steepest.shorter}"
             out.append(RunWarning("time step", text))
         return out
+
+
+def _power(steps: int) -> bool:
+    """Whether it is a power of ``EVERY``."""
+    while steps % EVERY == 0:
+        steps //= EVERY
+    return steps == 1
 
 
 def _begun(evolutions: list[Evolution]) -> Vectors:
