@@ -70,7 +70,7 @@ def test_guided_clones_have_estimates():
 
 @pytest.mark.parametrize(("name", "s"), [("fa", 0.3), ("east", -0.2)])
 def test_a_span_of_networks_shows_what_it_lacks(name, s):
-    """Measured on five settings, t = 1 to 20: 0.7 to 36 times the distance. At the first report, here, all but the
+    """Measured on five settings, t = 1 to 20: 0.7 to 52 times the distance. At the first report, here, all but the
     starts is left out to see it."""
     rows = estimates("ritz", build(name, 4), [s], [0.5, 4.0], "sitewise", {"starts": (0.7,)})
     assert (rows.off <= 2 * rows.error_estimate + 1e-7).all()
@@ -91,7 +91,7 @@ SETTINGS = [(2, 4, 0.0), (4, 4, 0.0), (32, 4, 0.8), (32, 2, 0.1)]  # bond, order
 
 @pytest.mark.parametrize("picture", ["forward", "symmetrised"])
 def test_matrix_products_show_what_bonds_and_steps_cut(picture):
-    """Of 216 values 95 % lay within 2 estimates when the factors were set, and 31 % within a factor of 5."""
+    """Of 180 values of six other systems 97 % lay within 2 estimates, and 52 % within a factor of 5."""
     inside, ratio = [], []
     for name, shape, params, s in SYSTEMS[: 3 if picture == "forward" else 2]:
         for bond, order, dt in SETTINGS:

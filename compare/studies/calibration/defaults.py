@@ -19,6 +19,7 @@ from vanbench.compare.declare.task import Architecture, Run, Task, load_suite
 from vanbench.compare.run import execute
 from vanbench.compare.run.record import FOLDER, UNFINISHED, Record
 from vanbench.compare.run.stored import read_json
+from vanbench.compare.run.suite import require_empty_or_run_folder
 from vanbench.compare.show import pages
 from vanbench.exact import InputError
 from vanbench.exact.files import write_json
@@ -28,6 +29,9 @@ COVERED = 2.0  # error estimates within which anything else is to lie
 ENDED = "ended.json"
 OUT_OF_TIME = "out of budget"
 PARTS = (FOLDER, UNFINISHED)
+COLUMNS = [
+    "system", "tracker", "network", "quantity", "t", "distance", "error_estimate", "cpu_s", "verdict", "said",
+]  # fmt: skip
 NO_NETWORK = "none"
 # Quick ones first, so that every tracker meets every system early.
 NETWORKS = (
@@ -53,7 +57,10 @@ def runs() -> Iterator[Run]:
 
 def run_all(out: Path, minutes: float, seconds: float, tell: Any) -> None:
     """Do what ``out`` lacks, for ``minutes`` of CPU time, each for ``seconds`` at most. A tracker that ran out of time
-    on a system with a quick network is not tried there with the others."""
+    on a system with a quick network is not tried there with the others. Raises ``InputError`` for a folder that holds
+    other files."""
+    if not (out / ENDED).exists():
+        require_empty_or_run_folder(out)
     began, ended = time.process_time(), _ended(out)
     slow = {run.task.name for run in runs() if _ran_out(out, run)}
     for run in runs():
@@ -96,8 +103,8 @@ def _ended(out: Path) -> dict[str, str]:
 
 
 def collected(out: Path) -> pd.DataFrame:
-    """A row a value of each run, or a row without one: ``system, tracker, network, quantity, t, distance,
-    error_estimate, warned, cpu_s, verdict, said``."""
+    """A row a value of each run, or a row without one: ``COLUMNS``; ``said``: of what a run warned, or why it has no
+    value."""
     ended, rows = _ended(out), []
     for run in runs():
         head = {"system": run.task.name.removesuffix(f"-{run.task.tracker}"), "tracker": run.task.tracker}
@@ -109,7 +116,7 @@ def collected(out: Path) -> pd.DataFrame:
         else:
             said = ended.get(str(run.path), "not run")
             rows.append({**head, "verdict": said.partition(":")[0], "said": said.partition(": ")[2]})
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def _values(record: Record, cut: bool) -> list[dict[str, Any]]:

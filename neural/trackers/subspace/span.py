@@ -101,7 +101,7 @@ class Span(Saved):
     def _without(self, last: int) -> Span:
         """Of the networks before the ``last``."""
         kept = len(self.networks) - last
-        assert self.x is not None and kept > 0
+        assert self.x is not None
         rows, few = kept * self.samples, kept * self.second
         logs = [part[:, :rows, :kept] for part in (self.log_density, self.log_psi, self.energy)]
         networks, x = self.networks[:kept], self.x[:, :rows]

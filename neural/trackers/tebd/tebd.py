@@ -30,7 +30,7 @@ from vanbench.neural.trackers.options import option
 from vanbench.neural.trackers.tebd.sampling import draw
 
 TOO_MUCH = 5e-3  # cut in all: stored runs beyond it were off in the second digit of spin averages or of k
-# The error of ln Z in terms of what bonds cut, an upper end of what was measured: seven systems, bonds 2 to 64, t to 20.
+# The error of ln Z in terms of what bonds cut, an upper end of what was measured: seven systems, bonds to 64, t to 20.
 CUT = {"forward": (20.0, 0.6), "symmetrised": (25.0, 0.1)}  # of the squares cut, and of their root
 SPLIT = {2: 3e-3, 4: 6e-4}  # likewise of (dt / longest)^order t / longest, until a step has been halved
 EVERY = 4  # the 4th, 16th, 64th ... step is made in halves too
@@ -201,8 +201,8 @@ class TEBD(Tracker[Vectors]):
         return SPLIT[self.order] / longest ** (self.order + 1)
 
     def _local(self, problem: Problem, start: Vectors, dt: float, growth: np.ndarray) -> Tensor:
-        """The same of the step of length ``dt`` from ``start``, ``(R,)``: two steps of half of it make ``2^order`` times
-        less of the error of its ``growth``."""
+        """The same of the step of length ``dt`` from ``start``, ``(R,)``: two steps of half of it make less of the
+        error of its ``growth``, by ``2^order``."""
         half, fields = dt / 2, range(len(problem.s))
         middle, first = self.advance(problem, start, half, fields)
         _, second = self.advance(problem, middle, half, fields)
