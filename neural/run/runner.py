@@ -216,7 +216,7 @@ class _Run:
             callbacks: list[Callback] = [*self.callbacks, *([self.checkpoint] if self.checkpoint else [])]
             ended = next(filter(None, [callback(moment) for callback in callbacks]), None)
         self._close()
-        return ended
+        return ended if self.log.t < end * (1 - 1e-12) else None
 
     def _step(self, limit: float) -> trackers.Step:
         with self._kept() as before:
