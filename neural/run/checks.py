@@ -91,8 +91,8 @@ def uncertain(value: float, estimate: float) -> str:
     if not estimate > max(UNSURE * abs(value), UNSURE):
         return ""
     return (
-        f"ln Z = {value:.6g} may be off by {estimate:.2g}, by what its steps leave of the equation: take a network "
-        "that can represent more, smaller steps, or more samples"
+        f"ln Z = {value:.6g} may be off by {estimate:.2g}, its error estimate: take a network that can represent more, "
+        "a larger bond, smaller steps, or more samples or clones"
     )
 
 

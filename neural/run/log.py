@@ -34,7 +34,7 @@ class RunLog:
     lost: np.ndarray | None = None  # what of it the networks did not follow
     fastest: np.ndarray | None = None  # the largest length a unit of time
     left: np.ndarray | None = None  # of the last step, what was not followed a unit of time
-    off: np.ndarray | None = None  # how far ln Z is off so far, by another calculation
+    off: np.ndarray | None = None  # how far ln Z is off so far, beside its standard error
     warnings: list[RunWarning] = field(default_factory=list)
     rows: list[Row] = field(default_factory=list)
     records: list[Row] = field(default_factory=list)

@@ -102,10 +102,12 @@ class Report:
         for quantity in evolved(self.asked.quantities):
             if not quantity.order or self.t == 0:
                 continue
-            for s, weights in self.fields.derivative(quantity.order):
-                value = -float(weights @ self.log.ln_z[self.log.default]) / (n * self.t)
-                stderr = self.log.stderr(self.log.default, weights) / (n * self.t)
-                estimate = self._estimate(weights / (n * self.t), stderr)
+            ln_z, volume = self.log.ln_z[self.log.default], n * self.t
+            cut = self.fields.truncation(quantity.order, ln_z, volume)
+            for (s, weights), off in zip(self.fields.derivative(quantity.order), cut):
+                value = -float(weights @ ln_z) / volume
+                stderr = self.log.stderr(self.log.default, weights) / volume
+                estimate = self._estimate(weights / volume, float(np.hypot(stderr, off / volume)))
                 row = {"s": s, "t": self.t, "value": value, "sampling_stderr": stderr, "error_estimate": estimate}
                 rows.append({"quantity": quantity.name, **row})
         return rows
@@ -144,12 +146,16 @@ class Report:
                     own = [{**head, **_mean(values, w)}]
                 else:
                     own = [{**head, **_mean(values[:, i], w), "site": i} for i in range(values.shape[1])]
-                self._estimate_means(own, quantity, r, s)
+                self._estimate_means(own, quantity, r, s, seen.certain[r] if seen.certain else None)
                 rows += own
         return rows
 
-    def _estimate_means(self, rows: list[Row], quantity: Quantity, r: int, s: float) -> None:
-        """The distances of an observable of the end, a row each."""
+    def _estimate_means(self, rows: list[Row], quantity: Quantity, r: int, s: float, certain: float | None) -> None:
+        """The distances of an observable of the end, a row each; ``certain``: in its standard errors."""
+        if certain is not None:
+            for row in rows:
+                row["error_estimate"] = certain * row["sampling_stderr"]
+            return
         if not any(self.carried) or (self.asked.middle and self._noisy()):  # walkers are at the end
             return
         ends = [quantity.values(self.problem.system, one.x, s) for one in self.carried[r]]
@@ -170,6 +176,8 @@ class Report:
                     off = self.defects.bound(r, float(spread))
                 if off is not None:
                     row["error_estimate"] = float(np.hypot(off, row["sampling_stderr"]))
+                elif seen.certain is not None and spread is not None:
+                    row["error_estimate"] = seen.certain[r] * row["sampling_stderr"]
                 rows.append({"s": s, "t": self.t, **row})
         return rows
 

@@ -166,7 +166,7 @@ def track(
         error.so_far = _result(problem, log, fields, grid, variant.network != "none")
         raise
     result = _result(problem, log, fields, grid, variant.network != "none", ended)
-    result.begun = start_from is not None
+    result.begun, result.path = start_from is not None, runner.path
     return result
 
 
@@ -216,7 +216,7 @@ class _Run:
             callbacks: list[Callback] = [*self.callbacks, *([self.checkpoint] if self.checkpoint else [])]
             ended = next(filter(None, [callback(moment) for callback in callbacks]), None)
         self._close()
-        return ended
+        return ended if self.log.t < end * (1 - 1e-12) else None
 
     def _step(self, limit: float) -> trackers.Step:
         with self._kept() as before:

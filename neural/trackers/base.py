@@ -45,7 +45,7 @@ class Step:
     negative: int = 0
     steepest: float = 0.0  # largest -(W_s p)(x)/p(x) seen: dt must stay below its inverse
     warnings: list[RunWarning] = field(default_factory=list)  # each kind is told once a run
-    off: Tensor | None = None  # (R,): how far ``ln Z`` is off so far, by another calculation
+    off: Tensor | None = None  # (R,): how far ``ln Z`` is off so far, beside its standard error
     summed: Tensor | None = None  # (R,): the increment without sampling noise, summed over all configurations
 
     def negative_targets(self, t: float) -> str:
@@ -161,11 +161,13 @@ class Tracker(ABC, Generic[S]):
 @dataclass
 class Observed:
     """``x`` ``(R, n, n_sites)`` to average over; ``weights`` ``(R, n)`` where these are all configurations;
-    ``effective`` ``(R,)``: the part that counted of those that ``x`` was picked from."""
+    ``effective`` ``(R,)``: the part that counted of those that ``x`` was picked from; ``certain``: where that is
+    known, how many standard errors the error estimate of an average is, of each field."""
 
     x: Tensor
     weights: Tensor | None = None
     effective: Tensor | None = None
+    certain: list[float] | None = None
 
 
 @dataclass

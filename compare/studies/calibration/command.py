@@ -1,4 +1,4 @@
-"""``vanbench study calibration``: the page of the suite ``calibration``, error estimates against the truth."""
+"""``vanbench study calibration``: error estimates against the truth, and what the defaults give."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from vanbench.compare.judge.errors import KEY
 from vanbench.compare.run.record import Record, records
 from vanbench.compare.show import pages
 from vanbench.compare.show.escape import csv
+from vanbench.compare.studies.calibration import defaults as of_defaults
 from vanbench.exact import InputError
 from vanbench.exact.files import write_text
 
@@ -40,6 +41,21 @@ def page(
     sampled = values[values.task.str.endswith("sampled")]
     rows += [_summary(name, part) for name, part in (("all sampled", sampled), ("all", values)) if len(part)]
     write_text(folder / "README.md", pages.page(__file__, "README.md.j2", rows=pd.DataFrame(rows)), folder)
+
+
+@app.command("defaults")
+def defaults(
+    runs: Annotated[Path, typer.Argument(help="Where the runs go; those that are there stay.")],
+    folder: Annotated[Path, typer.Option(help="Where the table goes.")] = Path("results/calibration"),
+    minutes: Annotated[float, typer.Option(min=0, help="CPU minutes after which no run is begun.")] = 50.0,
+    seconds: Annotated[float, typer.Option(min=1, help="CPU seconds of a run.")] = 30.0,
+) -> None:
+    """Run every network with every tracker at its defaults on six systems, and write ``defaults.csv`` and
+    ``defaults.md``."""
+    of_defaults.run_all(runs, minutes, seconds, lambda text: typer.echo(text, err=True))
+    values = of_defaults.collected(runs)
+    write_text(folder / "defaults.csv", csv(values, float_format="%.4g"), folder)
+    write_text(folder / "defaults.md", of_defaults.page(values, seconds), folder)
 
 
 def collected(runs: Path) -> pd.DataFrame:

@@ -126,7 +126,8 @@ class Ritz(Tracker[Spanned]):
             "networks": torch.tensor(state.span.sizes).to(top),
             **self.trials.told(state),
         }
-        return state, Step(dt, {self.name: increment}, self.name, told, warnings=warnings)
+        off = state.span.missed(now, len(state.flows))
+        return state, Step(dt, {self.name: increment}, self.name, told, warnings=warnings, off=off)
 
     def observe(self, problem: Problem, state: Spanned) -> Observed:
         return self.trials.observe(problem, state)

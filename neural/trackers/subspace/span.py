@@ -90,6 +90,23 @@ class Span(Saved):
         values = torch.tensor([[part.ln_z(t) for part in parts] for parts in self.solved], dtype=torch.float64)
         return _jackknife(values)
 
+    def missed(self, t: float, last: int) -> Tensor:
+        """How far ``ln_z(t)`` is off by what the span lacks, ``(R,)``: what it changes by without the residuals, and
+        without the ``last`` networks. Each is the step before this one, so that this one misses less."""
+        whole, before = [parts[0] for parts in self.solved], [parts[0] for parts in self._without(last).solved]
+        values = [[one.ln_z(t), one.ln_z(t, residuals=False), less.ln_z(t)] for one, less in zip(whole, before)]
+        full, plain, shorter = torch.tensor(values, dtype=torch.float64).T
+        return torch.hypot(full - plain, full - shorter)
+
+    def _without(self, last: int) -> Span:
+        """Of the networks before the ``last``."""
+        kept = len(self.networks) - last
+        assert self.x is not None
+        rows, few = kept * self.samples, kept * self.second
+        logs = [part[:, :rows, :kept] for part in (self.log_density, self.log_psi, self.energy)]
+        networks, x = self.networks[:kept], self.x[:, :rows]
+        return Span(self.samples, self.second, networks, x, *logs, self.energy2[:, :few, :kept])
+
     def top(self) -> tuple[Tensor, Tensor]:
         """The largest Ritz value, a lower bound of the largest eigenvalue up to noise; as `ln_z`."""
         values = torch.tensor([[part.values[-1] for part in parts] for parts in self.solved], dtype=torch.float64)
@@ -195,10 +212,11 @@ class Part:
         self.values, self.vectors = torch.linalg.eigh(doubled)
         self.start = self.vectors[: len(ritz)].T @ start
         self.basis = a.directions @ basis
-        self.norm = float(self.start.square().sum())
+        self.plain = ritz, start
 
-    def ln_z(self, t: float) -> float:
-        return float((2 * self.start.abs().log() + t * self.values).logsumexp(0)) - math.log(self.norm)
+    def ln_z(self, t: float, residuals: bool = True) -> float:
+        values, start = (self.values, self.start) if residuals else self.plain
+        return float((2 * start.abs().log() + t * values).logsumexp(0) - start.square().sum().log())
 
     def coefficients(self, t: float) -> Tensor:
         """Of ``exp(t H / 2) v`` in the amplitudes, without residuals and up to a factor, ``(K,)``."""
@@ -220,10 +238,13 @@ def _residuals(a: Powers, basis: Tensor, ritz: Tensor, use: Tensor, size: int | 
 
 
 def _largest(gram: Tensor, cut: float, size: int | None) -> tuple[Tensor, Tensor]:
-    """The ``size`` largest eigenvalues of ``gram``, by default those above ``cut`` of the largest, and the vectors."""
+    """The ``size`` largest eigenvalues of ``gram``, by default those above ``cut`` of the largest, and the vectors.
+
+    Of a part of the data some may fall below that, down to nothing, where dividing by them is dividing by noise.
+    """
     norms, vectors = torch.linalg.eigh(gram)
     size = int((norms > cut * norms[-1]).sum()) if size is None else size
-    return norms[-size:].clamp_min(cut**2 * norms[-1]), vectors[:, -size:]
+    return norms[-size:].clamp_min(cut * norms[-1]), vectors[:, -size:]
 
 
 def _jackknife(values: Tensor) -> tuple[Tensor, Tensor]:

@@ -162,6 +162,10 @@ class TrainSpan:
             gathered.append([value, *changes, *(train.ln_z(train.solved[0], j, t) - value for j in later)])
         return _apart(gathered)
 
+    def missed(self, t: float, last: int) -> Tensor:
+        """Nothing, ``(R,)``, that the changes of `ln_z` do not show."""
+        return torch.zeros(len(self.fields), dtype=torch.float64)
+
     def top(self) -> tuple[Tensor, Tensor]:
         """The largest Ritz value of each field, likewise."""
         gathered = [train.changes(lambda solved: float(solved.values[-1])) for train in self.fields]

@@ -15,6 +15,8 @@ from torch import Tensor
 from vanbench.exact import InputError
 from vanbench.neural.trackers.base import Problem
 
+FORWARD = "take tdvp with picture=forward"
+
 
 def _log_pi(problem: Problem) -> Tensor:
     start = torch.as_tensor(np.log(np.maximum(problem.system.initial, 1e-300)))
@@ -57,28 +59,28 @@ def log_equilibrium(problem: Problem, x: Tensor) -> Tensor:
     return problem.derived(_log_pi)[sites, x.long()].sum(-1)
 
 
-def check_balance(problem: Problem, name: str) -> None:
+def check_balance(problem: Problem) -> None:
     """``W_s[x', x] = W_s[x, x'] pi(x') / pi(x)`` for every move out of a few hundred random configurations."""
     connections = problem.connections
     if not connections.n_moves:
-        raise InputError(f"{name} follows moves, and {problem.system.name} has none: take free-energy or tdvp.")
+        raise InputError(f"an amplitude follows moves, and {problem.system.name} has none: take free-energy or tdvp.")
     x = problem.sample(200)
     out, targets = connections.outgoing_rates(x), connections.targets(x)
     flat = targets.flatten(1, 2)
     returning = connections.outgoing_rates(flat).view(*out.shape, -1)
-    undo = _inverse_moves(problem, name)
+    undo = _inverse_moves(problem)
     m = torch.arange(connections.n_moves, device=x.device)
     back = returning[..., m, undo]
     ratio = torch.exp(log_equilibrium(problem, targets) - log_equilibrium(problem, x)[..., None])
     if not torch.allclose(out, torch.where(back > 0, back * ratio, 0.0), rtol=1e-9, atol=1e-14):
-        raise InputError(f"{name} needs detailed balance with the start as equilibrium: take the picture forward.")
+        raise InputError(f"amplitudes need detailed balance with the start as equilibrium: {FORWARD}.")
 
 
-def _inverse_moves(problem: Problem, name: str) -> Tensor:
+def _inverse_moves(problem: Problem) -> Tensor:
     deltas, d = problem.connections.deltas, problem.system.local_dim
     index = {tuple(row): m for m, row in enumerate(deltas.tolist())}
     try:
         inverse = [index[tuple((-delta) % d for delta in row)] for row in deltas.tolist()]
     except KeyError as error:
-        raise InputError(f"{name} needs every move to have its reverse: take the picture forward.") from error
+        raise InputError(f"amplitudes need every move to have its reverse: {FORWARD}.") from error
     return torch.tensor(inverse, device=problem.ensemble.device)

@@ -89,7 +89,7 @@ class TDVP(Tangent):
     def init(self, problem: Problem) -> Flow:
         state = super().init(problem)
         if self.picture == "symmetrised":
-            amplitude.check_balance(problem, self.name)
+            amplitude.check_balance(problem)
             if problem.target == "steady":
                 state.recent = Recent()
         return state

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.special import ndtri, stdtrit
 from torch import Tensor
 
 from vanbench.exact import InputError
@@ -83,22 +84,27 @@ class Clones(Tracker[Population]):
         increment = Increment(ln_z - state.ln_z, covariance - state.covariance)
         told = {"ess": self._effective(log_weights)}
         after = Population(walkers, log_weights, banked, ln_z, covariance)
-        return after, Step(dt, {self.name: increment}, self.name, told)
+        return after, Step(dt, {self.name: increment}, self.name, told, off=beside(self._each(log_weights, banked)))
 
     def observe(self, problem: Problem, state: Population) -> Observed:
         """Clones in proportion to their weights, few enough to count as independent."""
         log_weights = state.log_weights + np.repeat(state.banked, self.size, 1)
-        return Observed(torch.from_numpy(independent(state.x, log_weights, self.populations)))
+        x = torch.from_numpy(independent(state.x, log_weights, self.populations))
+        return Observed(x, certain=[doubt(self.populations)] * len(problem.s))
 
     def _parts(self) -> list[slice]:
         return [slice(p * self.size, (p + 1) * self.size) for p in range(self.populations)]
 
     def _estimate(self, log_weights: np.ndarray, banked: np.ndarray) -> tuple[Tensor, Tensor]:
         """``ln Z`` ``(R,)`` and its covariance from the scatter of the populations."""
-        weights = torch.from_numpy(log_weights).view(len(log_weights), self.populations, self.size)
-        each = torch.from_numpy(banked) + weights.logsumexp(2) - np.log(self.size)
+        each = self._each(log_weights, banked)
         whole = each.logsumexp(1) - np.log(self.populations)
         return whole, covariance_of_means(torch.exp(each - whole[:, None]))
+
+    def _each(self, log_weights: np.ndarray, banked: np.ndarray) -> Tensor:
+        """``ln Z`` of each population, ``(R, populations)``."""
+        weights = torch.from_numpy(log_weights).view(len(log_weights), self.populations, self.size)
+        return torch.from_numpy(banked) + weights.logsumexp(2) - np.log(self.size)
 
     def _effective(self, log_weights: np.ndarray) -> Tensor:
         """The least effective part of a population, ``(R,)``."""
@@ -110,6 +116,24 @@ def enough(clones: int, populations: int) -> None:
     """Raise ``InputError`` for populations that are too small."""
     if clones < 20 * populations:
         raise InputError("clones needs at least 2 populations of at least 20 clones each: raise 'clones'.")
+
+
+def beside(each: Tensor) -> Tensor:
+    """What standard errors leave out of the error of ``ln Z``, ``(R,)``, from that of ``each`` population, ``(R, P)``.
+
+    Few populations do not know their scatter well (Student's distribution). And one of them alone is typically too low,
+    by the difference between ``ln`` of the mean and the mean of ``ln``: where a few walkers carry ``Z``, all together
+    may be too low by as much.
+    """
+    whole = each.logsumexp(1) - np.log(each.shape[1])
+    variance = covariance_of_means(torch.exp(each - whole[:, None])).diagonal()
+    return ((doubt(each.shape[1]) ** 2 - 1) * variance + (whole - each.mean(1)) ** 2).sqrt()
+
+
+def doubt(populations: int) -> float:
+    """By what standard errors from the scatter of ``populations`` are to be multiplied for two of them to hold the
+    truth in 95 %."""
+    return float(stdtrit(populations - 1, 0.975) / ndtri(0.975))
 
 
 def _tables(problem: Problem) -> list[JumpTables]:

@@ -33,7 +33,7 @@ from vanbench.neural.trackers.proposal import draw
 from vanbench.neural.trackers.tangent.amplitude import log_equilibrium
 from vanbench.neural.trackers.tangent.tangent import Flow
 from vanbench.neural.trackers.tangent.tdvp import TDVP
-from vanbench.neural.trackers.walkers.clones import enough, independent
+from vanbench.neural.trackers.walkers.clones import beside, doubt, enough, independent
 
 Schedule = list[tuple[float, Guide, np.ndarray]]  # spans, each with its guide, as itself and as what walkers read
 LARGEST = 3  # sites of the guides' clusters
@@ -101,7 +101,7 @@ class GuidedClones(Tracker[Guided]):
 
     def observe(self, problem: Problem, state: Guided) -> Observed:
         """Ends of trajectories in proportion to their weights, few enough to be independent."""
-        return Observed(state.ends)
+        return Observed(state.ends, certain=[doubt(self.populations)] * len(problem.s))
 
     def step(self, problem: Problem, state: Guided, limit: float) -> tuple[Guided, Step]:
         before = state.network.batch.x.cpu().numpy()
@@ -110,11 +110,12 @@ class GuidedClones(Tracker[Guided]):
         after = replace(guided, network=network)
         increment = step.increments[step.default]
         after.ln_z, after.covariance = state.ln_z + increment.value, state.covariance + increment.covariance
+        off = None
         if step.dt >= limit * (1 - 1e-9):
-            after, step.diagnostics["ess"] = self._walk(problem, after)
+            after, step.diagnostics["ess"], off = self._walk(problem, after)
         # the log adds covariances up: a step is given the growth of that of the whole
         grown = Increment(after.ln_z - state.ln_z, after.covariance - state.covariance)
-        return after, Step(step.dt, {"clones": grown}, "clones", step.diagnostics, warnings=step.warnings)
+        return after, Step(step.dt, {"clones": grown}, "clones", step.diagnostics, warnings=step.warnings, off=off)
 
     def _guide(self, problem: Problem, state: Guided, span: float, before: np.ndarray, after: np.ndarray) -> Guided:
         """With the next guide of each ``s`` by Heun's rule, on the network's samples of both ends of the step."""
@@ -125,8 +126,9 @@ class GuidedClones(Tracker[Guided]):
             out.append([*guides, guides[-1].plus(first, span / 2).plus(second, span / 2)])
         return replace(state, guides=out, knots=[*state.knots, state.knots[-1] + span])
 
-    def _walk(self, problem: Problem, state: Guided) -> tuple[Guided, Tensor]:
-        """With ``ln Z`` at the time of the last knot and ``ends``; the clones' least effective part, ``(R,)``."""
+    def _walk(self, problem: Problem, state: Guided) -> tuple[Guided, Tensor, Tensor]:
+        """With ``ln Z`` at the time of the last knot and ``ends``; the clones' least effective part, ``(R,)``; how far
+        ``ln Z`` is off beside its standard error, ``(R,)``."""
         generator = problem.generator
         seed = int(torch.randint(2**62, (1,), generator=generator, device=generator.device))
         tables = problem.derived(_tables, self.samples)
@@ -147,7 +149,8 @@ class GuidedClones(Tracker[Guided]):
         whole = values.logsumexp(1) - np.log(self.populations)
         covariance = covariance_of_means(torch.exp(values - whole[:, None]))
         least = torch.tensor(ess, dtype=torch.float64).view(by_field).amin(0)
-        return replace(state, ln_z=whole, covariance=covariance, ends=kept.to(problem.ensemble.device)), least
+        after = replace(state, ln_z=whole, covariance=covariance, ends=kept.to(problem.ensemble.device))
+        return after, least, beside(values)
 
     def _kept(self, ends: np.ndarray, ln_z: np.ndarray) -> Tensor:
         """Of the ends ``(populations, R, size, n_sites)`` those to measure on; each population weighs by its ``Z``."""
