@@ -69,8 +69,9 @@ def test_every_command_is_there() -> None:
 def check_mistake(words: str, option: click.Parameter | None, capsys: pytest.CaptureFixture) -> None:
     """A name that is none for each argument, and for an option."""
     parameters = EVERY[words].params
-    arguments = [p for p in parameters if p.param_type_name == "argument"] or ["stray"]
+    arguments = [parameter for parameter in parameters if parameter.param_type_name == "argument"]
     given = [*words.split(), *["nonsense"] * len(arguments)]
+    given += [] if any(argument.nargs < 0 for argument in arguments) else ["stray"]  # one too many, where there can be
     for parameter in {*(p for p in parameters if p.param_type_name == "option" and p.required), option} - {None}:
         given += [parameter.opts[0], *([] if getattr(parameter, "is_flag", False) else ["nonsense"])]
     code = run(*given)
