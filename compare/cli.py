@@ -104,6 +104,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _code(arguments: list[str] | None) -> int:
+    came: list[signals.Stopped] = []
     try:
         _own_modules()
         words = sys.argv[1:] if arguments is None else arguments
@@ -111,31 +112,35 @@ def _code(arguments: list[str] | None) -> int:
         with signals.raised() as came, _plugin_warnings():
             code = application(words)(args=words, standalone_mode=False)
             sys.stdout.flush()
-        if came:  # the library that parses the command line takes each for Ctrl-C
-            return exits.SIGNAL + came[0]
-        return code if isinstance(code, int) else exits.OK
-    except KeyboardInterrupt as stop:
-        return getattr(stop, "code", exits.SIGNAL + 2)
-    except InputError as error:
-        _tell(str(error))
-    except OSError as error:
-        fault = fault_of_machine(error) or unloadable(error)
-        if fault is None:
-            return _crash()
-        _tell(fault)
-    except MemoryError as error:
-        _tell(f"there is not enough memory: {error}".removesuffix(": ") + ".")
-    except BaseException as error:  # somebody's code may end the program, and 1 is a verdict
-        place = foreign(error)
-        if hasattr(error, "format_message"):  # those of the command line's own parser have one
-            _tell_usage(error)
-        elif (fault := unloadable(error)) is not None:
-            _tell(fault)
-        elif place is not None:
-            _tell(f"in code that is not of vanbench, {place}: {type(error).__name__}: {error}")
-        else:
-            return _crash()
-    return exits.BAD_INPUT
+        return _stopped(came[0]) if came else code if isinstance(code, int) else exits.OK
+    except BaseException as error:
+        return _stopped(came[0]) if came else _failed(error)
+
+
+def _stopped(stop: signals.Stopped) -> int:
+    """Of a command that a signal ended, whatever others made of it on its way here."""
+    if not stop.told:
+        _stderr().print("interrupted: nothing half-written is left; the same command begins again.", markup=False)
+    return stop.code
+
+
+def _failed(error: BaseException) -> int:
+    """A sentence for what is no defect of this program. Somebody's code may end it, and 1 is a verdict."""
+    if isinstance(error, KeyboardInterrupt):
+        return exits.SIGNAL + 2
+    if isinstance(error, InputError):
+        told = str(error)
+    elif isinstance(error, MemoryError):
+        told = f"there is not enough memory: {error}".removesuffix(": ") + "."
+    elif hasattr(error, "format_message"):  # those of the command line's own parser have one
+        return _tell_usage(error)
+    elif (isinstance(error, OSError) and (fault := fault_of_machine(error))) or (fault := unloadable(error)):
+        told = fault
+    elif not isinstance(error, OSError) and (place := foreign(error)):
+        told = f"in code that is not of vanbench, {place}: {type(error).__name__}: {error}"
+    else:
+        return _crash()
+    return _tell(told)
 
 
 def _own_modules() -> None:
@@ -164,14 +169,16 @@ def _stderr() -> Console:
     return Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 
-def _tell(text: str) -> None:
+def _tell(text: str) -> int:
     _stderr().print(f"error: {sentence(text)}", style="bold red", markup=False)
+    return exits.BAD_INPUT
 
 
-def _tell_usage(error: Any) -> None:
+def _tell_usage(error: Any) -> int:
     if type(error).__name__ != "NoArgsIsHelpError":  # which was told
         command = getattr(getattr(error, "ctx", None), "command_path", "vanbench")
         _tell(f"{error.format_message().rstrip('.')}: see `{command} --help`.")
+    return exits.BAD_INPUT
 
 
 def _crash() -> int:

@@ -6,6 +6,7 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from types import FrameType
@@ -15,34 +16,41 @@ from vanbench.compare.exits import SIGNAL
 ENDING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
+# for processes that start from here: one of them tells what a process that is ended at once leaves, and takes it away
+LEFT = "ignore:resource_tracker"
+
+
 class Stopped(KeyboardInterrupt):
-    """Raised in the main thread by the first signal; ``code`` is the exit code for it."""
+    """Raised in the main thread by the first signal; ``code`` is the exit code for it, ``told`` whether somebody said
+    how it goes on."""
 
     def __init__(self, number: int):
         super().__init__()
-        self.code = SIGNAL + number
+        self.code, self.told = SIGNAL + number, False
 
 
 @contextlib.contextmanager
-def raised() -> Iterator[list[int]]:
+def raised() -> Iterator[list[Stopped]]:
     """Inside, the first ending signal raises `Stopped`, and a second one ends this process at once, with its children.
 
-    Yields the list that its number comes into. What is ignored, as SIGHUP under ``nohup``, stays so. After a signal,
-    Ctrl-C ends the process without a word.
+    Yields the list that it comes into, as others may swallow it. What is ignored, as SIGHUP under ``nohup``, stays so.
+    After a signal, Ctrl-C ends the process without a word.
     """
     if threading.current_thread() is not threading.main_thread():
         yield []
         return
+    if LEFT not in sys.warnoptions:
+        sys.warnoptions.append(LEFT)
     before = {number: signal.getsignal(number) for number in ENDING}
     heard = [number for number in ENDING if before[number] not in (signal.SIG_IGN, None)]
 
-    came: list[int] = []
+    came: list[Stopped] = []
 
     def first(number: int, frame: FrameType | None) -> None:
         for other in heard:
             signal.signal(other, _second)
-        came.append(number)
-        raise Stopped(number)
+        came.append(Stopped(number))
+        raise came[0]
 
     try:
         for number in heard:

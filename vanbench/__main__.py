@@ -3,25 +3,45 @@ machine refuses to load it."""
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Callable
+from typing import NoReturn
 
-LEAST = 512 << 20  # bytes of address space, below which numerical libraries hang, or end the program with 1 themselves
+# Address space in MiB, below which numerical libraries hang while they are loaded, or end the program themselves: a
+# linear algebra library that is refused its buffers asks for them again for ever. Torch takes most of the second.
+LEAST, LEAST_WITH_NETWORKS, A_CORE = 512, 1400, 10
+WITHOUT_NETWORKS = {"exact", "gate", "goals", "list", "report", "status", "table"}
 
 
 def main() -> None:
     limit = _address_space()
-    if limit is not None and limit < LEAST:
-        print(f"error: {limit >> 20} MiB of memory are allowed (ulimit -v), {LEAST >> 20} needed.", file=sys.stderr)
+    least = LEAST if WITHOUT_NETWORKS & set(sys.argv[1:2]) else LEAST_WITH_NETWORKS
+    least += A_CORE * (os.cpu_count() or 1)
+    if limit is not None and limit < least << 20:
+        print(f"error: {limit >> 20} MiB of memory are allowed (ulimit -v), {least} needed.", file=sys.stderr)
         sys.exit(2)
     try:
-        from vanbench.compare.cli import main as command
-
+        command = _loaded()
         command()
     except KeyboardInterrupt:  # before or after the command itself, which ends with a sentence
         sys.exit(130)
-    except (OSError, MemoryError, ImportError) as error:
-        print(f"error: vanbench cannot be loaded: {str(error) or type(error).__name__}.", file=sys.stderr)
-        sys.exit(2)
+    except (OSError, MemoryError) as error:
+        _refuse(error)
+
+
+def _loaded() -> Callable[[], None]:
+    """The command line, which tells what goes wrong in it; here an installation lacks, or damaged, something."""
+    try:
+        from vanbench.compare.cli import main as command
+    except Exception as error:
+        _refuse(error)
+    return command
+
+
+def _refuse(error: Exception) -> NoReturn:
+    print(f"error: vanbench cannot be loaded: {str(error) or type(error).__name__}.", file=sys.stderr)
+    sys.exit(2)
 
 
 def _address_space() -> int | None:

@@ -58,6 +58,7 @@ def interruptible(advice: str) -> Iterator[None]:
         yield
     except KeyboardInterrupt as stop:
         typer.echo(f"interrupted: {advice}", err=True)
+        stop.told = True  # type: ignore[attr-defined]
         raise typer.Exit(getattr(stop, "code", SIGNAL + 2)) from None
 
 

@@ -11,10 +11,9 @@ import typer
 
 from vanbench.compare import studies
 from vanbench.compare.show.grid import Grid
-from vanbench.exact.errors import InputError, unknown
+from vanbench.exact.errors import unknown
 
 EXAMPLE = "Example: vanbench study tang2024 critical runs/tang2024-a"
-NOT_ITS_OWN = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 
@@ -51,17 +50,7 @@ def study(
     if name not in names():
         raise unknown("study", name, names())
     command = typer.main.get_command(import_module(f"{_module(name)}.command").app)
-    given = list(context.args)
-    try:
-        code = command.main(given, prog_name=f"vanbench study {name}", standalone_mode=False)
-    except InputError:
-        raise
-    except NOT_ITS_OWN as error:  # pages are of the runs of one study, and others may lack anything
-        folders = " ".join(repr(word) for word in given if Path(word).is_dir())
-        raise InputError(
-            f"study {name}: {folders or 'what is stored'} does not make its page ({type(error).__name__}: {error}): "
-            "it takes runs of its own suites, as `vanbench run` leaves them."
-        ) from error
+    code = command.main(list(context.args), prog_name=f"vanbench study {name}", standalone_mode=False)
     raise typer.Exit(code if isinstance(code, int) else 0)
 
 

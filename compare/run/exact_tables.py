@@ -60,4 +60,5 @@ def read(path: Path) -> pd.DataFrame:
     if not path.exists():
         return pd.DataFrame(columns=COLUMNS)
     numbers = ("s", "t", "value", "bound")
-    return read_table(path, numbers, ("quantity", "scheme", "note")).fillna({"note": ""})
+    table = read_table(path, numbers, ("quantity", "scheme", "note"), COLUMNS[:4])
+    return table.fillna({"note": ""})

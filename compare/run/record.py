@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, field_validator
 
@@ -34,8 +34,6 @@ VISIBLE = "[!.]*.json"  # skips the files that file systems add, like ._x.json o
 IMPORTED = "imported"  # no tracker has this name
 LIBRARIES = ("vanbench", "torch", "numpy")
 TABLES = ("rows", "errors", "distances", "log")
-P = ParamSpec("P")
-T = TypeVar("T")
 
 
 class SchemaMismatch(InputError):
@@ -126,11 +124,19 @@ class Record(BaseModel):
     def n_sites(self) -> int:
         return math.prod(self.run.shape)
 
-    def frame(self, table: str = "rows") -> pd.DataFrame:
-        """``rows``, ``errors``, ``distances`` or ``log`` as a DataFrame; null becomes NaN in columns of numbers."""
+    def unfit(self, what: str) -> InputError:
+        """For a page that this record does not fit, which ``what`` says."""
+        return InputError(f"record {str(self.file)!r} {what}: it is none of the runs that this page shows.")
+
+    def frame(self, table: str = "rows", *needed: str) -> pd.DataFrame:
+        """``rows``, ``errors``, ``distances`` or ``log`` as a DataFrame; null becomes NaN in columns of numbers.
+        Raises ``InputError`` where it lacks a column that is ``needed``."""
         import pandas as pd
 
         frame = pd.DataFrame(getattr(self, table))
+        for name in needed:
+            if name not in frame:
+                raise self.unfit(f"lacks the column {name!r} of its table {table!r}")
         for name in frame.columns:
             if frame[name].dtype == object and not frame[name].map(lambda v: isinstance(v, str)).any():
                 frame[name] = frame[name].astype(float)
@@ -155,20 +161,6 @@ class Record(BaseModel):
         if wrong := defect(tables, record.diagnostics):
             raise InputError(f"record {str(path)!r}: {wrong}: delete it and run its task again.")
         return record
-
-
-def of_record(function: Callable[Concatenate[Record, P], T]) -> Callable[Concatenate[Record, P], T]:
-    """``function(record, ...)`` that raises ``InputError`` with the record's file where the record does not fit it."""
-
-    @functools.wraps(function)
-    def told(record: Record, /, *args: P.args, **named: P.kwargs) -> T:
-        try:
-            return function(record, *args, **named)
-        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-            said = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
-            raise InputError(f"record {str(record.file)!r} does not fit here ({said.rstrip('.')}).") from error
-
-    return told
 
 
 def records(folder: str | Path) -> Iterator[tuple[Path, Record]]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 MOST_BYTES = 256 << 20  # of a file: reference distributions of 2^16 states are the largest
 MOST_CHARACTERS = 20_000  # of one text: a warning with the end of a traceback is shorter
 MOST_DIGITS = 20  # of a whole number: more than 64 bits hold, and no float overflows
+SHAPE = r"[1-9]\d{0,5}(x[1-9]\d{0,5}){0,7}"  # lattice lengths, as tables have them
 MOST_LEVELS = 24  # of lists and objects inside each other
 
 
@@ -43,9 +44,13 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def read_table(path: Path, numbers: Sequence[str] = (), words: Sequence[str] = (), **options: Any) -> pd.DataFrame:
+def read_table(
+    path: Path, numbers: Sequence[str] = (), words: Sequence[str] = (), keys: Sequence[str] = (), **options: Any
+) -> pd.DataFrame:
     """A CSV file of ours, with ``options`` of `pandas.read_csv`. Raises ``InputError`` for what is no file or no table,
-    and where it lacks one of these columns, or text stands in one of ``numbers``."""
+    where it lacks one of these columns, or text stands in one of ``numbers``, where ``keys``, some of the columns, have
+    gaps (but for ``t``, which steady values have not) or do not tell the rows apart, and for a ``shape`` that is
+    none."""
     import pandas as pd
 
     require_file(path)
@@ -57,10 +62,23 @@ def read_table(path: Path, numbers: Sequence[str] = (), words: Sequence[str] = (
     lacking = [name for name in (*numbers, *words) if name not in table]
     wrong = [name for name in numbers if name in table and table[name].dtype.kind not in "iuf"]
     wrong = [name for name in wrong if not table.empty and table[name].notna().any()]
-    if lacking or wrong:
-        what = f"lacks the column {lacking[0]!r}" if lacking else f"has no numbers in its column {wrong[0]!r}"
-        raise InputError(f"{str(path)!r} {what}: delete it, or put back what was there.")
+    if lacking:
+        raise damaged(path, f"lacks the column {lacking[0]!r}")
+    if wrong:
+        raise damaged(path, f"has no numbers in its column {wrong[0]!r}")
+    for name in keys:
+        if name != "t" and table[name].isna().any():
+            raise damaged(path, f"has gaps in its column {name!r}")
+    if keys and table.duplicated(list(keys)).any():
+        raise damaged(path, f"has two rows of the same {', '.join(keys)}")
+    if "shape" in words and not table["shape"].str.fullmatch(SHAPE, na=True).all():
+        raise damaged(path, "holds a shape that is none")
     return table
+
+
+def damaged(path: Path, what: str) -> InputError:
+    """For a table of ours that somebody changed."""
+    return InputError(f"{str(path)!r} {what}: delete it, or put back what was there.")
 
 
 def _check(content: Any) -> None:

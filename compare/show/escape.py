@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 UNSEEN = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}  # categories of Unicode
+SPECIAL = r"[\\`*]|(?<!\w)_|_(?!\w)|~(?=~)|<(?=[A-Za-z/!?])|\](?=[(\[:])"  # of Markdown, within a line
 FORMULA = tuple("=+-@＝＋－＠")  # what begins one, in either width
 MOST_LABEL = 60  # characters in a figure
 MOST_WORD, MOST_SENTENCE = 160, 3000  # characters of what is told about somebody's input
@@ -41,7 +42,7 @@ def _cut(text: str, most: int) -> str:
 
 
 def markdown(text: object) -> str:
-    """Text of a line: no HTML, no link, no image, no code that runs on, no heading, quotation or item of a list."""
+    """Text of a line: no HTML, no link, no image, no emphasis, no code, no heading, quotation or item of a list."""
     return re.sub(r"^ *[#>=*+~-]", _shielded, _inline(text))
 
 
@@ -56,7 +57,7 @@ def markdown_code(text: object) -> str:
 
 
 def _inline(text: object) -> str:
-    return re.sub(r"[\\`]|<(?=[A-Za-z/!?])|\](?=[(\[:])", _shielded, printable(text))
+    return re.sub(SPECIAL, _shielded, printable(text))
 
 
 def _shielded(special: re.Match[str]) -> str:

@@ -47,6 +47,14 @@ class Leading:
         """``l(x) r(x)``: the distribution in the middle of a long trajectory of the s-ensemble."""
         return self.left * self.right
 
+    @property
+    def positive_left(self) -> np.ndarray:
+        """``l`` in the order of ``StateSpace``; raises ``InputError`` where it vanishes."""
+        left = self.layout.to_states(self.left)
+        if not (left > 0).all():
+            raise InputError("some states never reach the leading class: the Doob transform is not defined on them.")
+        return left
+
 
 def leading_vectors(system: System, s: float, observable: str = "activity", layout: Layout | None = None) -> Leading:
     """By Lanczos where detailed balance holds, else by ARPACK; matrix-free. Raises ``InputError`` if it fails."""
@@ -76,9 +84,7 @@ def leading_vectors(system: System, s: float, observable: str = "activity", layo
 def doob(system: System, s: float, observable: str = "activity") -> sp.csr_array:
     """The Doob-transformed generator over the states of ``StateSpace(system)``, CSR; columns sum to zero."""
     solved = leading_vectors(system, s, observable)
-    left = solved.layout.to_states(solved.left)
-    if not (left > 0).all():
-        raise InputError("some states never reach the leading class: the Doob transform is not defined on them.")
+    left = solved.positive_left
     w = sp.diags_array(left) @ generator(system, s, observable) @ sp.diags_array(1.0 / left)
     return sp.csr_array(w - solved.theta * sp.eye_array(len(left)))
 

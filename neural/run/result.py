@@ -8,16 +8,19 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 
-from vanbench.exact import InputError
+from vanbench.exact import Connections, InputError
 from vanbench.exact.definitions.quantities import kind_of, row_of
 from vanbench.exact.definitions.quantity import COUNTED, QUANTUM
 from vanbench.exact.errors import optional, unknown
 from vanbench.exact.tidy import html
+from vanbench.exact.trajectories.doob import Doob
 from vanbench.exact.warning import RunWarning
 from vanbench.neural.autoregressive import Autoregressive
 from vanbench.neural.run.fields import Fields
 from vanbench.neural.trackers.base import Problem, few_states
+from vanbench.neural.trackers.tangent.amplitude import check_balance
 
 ROUNDED = 9  # digits of a time: 0.30000000000000004 and 0.3 are one
 
@@ -36,6 +39,7 @@ class Track:
     warnings: list[RunWarning]
     ended: str | None = None
     begun: bool = False  # in a network's distribution, not the system's
+    path: str = ""  # what the networks hold: P, or the square of psi; empty for neither
 
     def __repr__(self) -> str:
         times = self.records["t"] if len(self.records) else pd.Series([0.0])
@@ -69,6 +73,27 @@ class Track:
             return None
         log_prob = self.problem.log_prob(self.problem.all_states())
         return log_prob[self.fields.trained_index(index)].double().exp().cpu().numpy()
+
+    def doob(self, index: int = 0) -> Doob:
+        """The dynamics that makes the s-ensemble's trajectories typical, from the network at the end, for the counting
+        field ``fields.asked[index]``: its left vector is ``p / pi``. The longer the run, the nearer the leading one.
+
+        Raises ``InputError`` without detailed balance from the equilibrium, and for a tracker whose networks hold
+        neither ``P`` nor ``psi``.
+        """
+        if not self.path or self.begun:
+            raise InputError("doob() takes networks of kl, natural-gradient, log-ratio or tdvp, begun in equilibrium.")
+        check_balance(self.problem, "doob()")
+        network, s = self.network(index), self.fields.asked[index]
+        log_pi = np.log(np.maximum(self.problem.system.initial, np.finfo(float).tiny))
+        device, share = self.problem.ensemble.device, 0.5 if self.path == "psi" else 1.0  # psi = sqrt(pi) l
+
+        def log_left(x: np.ndarray) -> np.ndarray:
+            with torch.no_grad():
+                log_p = network.log_prob(torch.as_tensor(x, device=device)).double().cpu().numpy()
+            return share * (log_p - log_pi[np.arange(x.shape[1]), x].sum(1))
+
+        return Doob(Connections(self.problem.system, s, self.problem.observable), log_left)
 
     def errors(self, exact: pd.DataFrame | None = None) -> pd.DataFrame:
         """The records that ``exact`` has too, with columns ``exact``, ``error`` and ``relative_error``.

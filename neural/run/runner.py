@@ -166,7 +166,7 @@ def track(
         error.so_far = _result(problem, log, fields, grid, variant.network != "none")
         raise
     result = _result(problem, log, fields, grid, variant.network != "none", ended)
-    result.begun = start_from is not None
+    result.begun, result.path = start_from is not None, runner.path
     return result
 
 

@@ -53,14 +53,15 @@ def test_a_cell_of_markdown_stays_one(text: str) -> None:
         assert all(cell[k - 1 : k] == "\\" for k in range(len(cell)) if cell.startswith(start, k))
 
 
-@given(st.text(alphabet="a|<>[]()`!:/\\\n #-*img="))
+@given(st.text(alphabet="a|<>[]()`!:/\\\n #-*_~img="))
 def test_markdown_shows_what_the_text_says(text: str) -> None:
     """By a parser of somebody else: one table of one cell beside another, and no HTML, link or code."""
-    parser = pytest.importorskip("markdown_it").MarkdownIt("commonmark").enable("table")
+    parser = pytest.importorskip("markdown_it").MarkdownIt("commonmark").enable(["table", "strikethrough"])
     page = parser.parse(f"| a | b |\n|---|---|\n| {markdown_cell(text)} | end |\n\n{markdown(text)}\n")
     inside = [child for token in page for child in token.children or []]
     kinds = {token.type for token in [*page, *inside]}
     assert not kinds & {"html_inline", "html_block", "link_open", "image", "code_inline", "heading_open"}
+    assert not kinds & {"em_open", "strong_open", "s_open"}
     assert not kinds & {"blockquote_open", "bullet_list_open", "hr", "fence"}
     assert [token.content for token in page if token.type == "inline"][3:4] == ["end"]
     assert len([token for token in page if token.type == "td_open"]) == 2

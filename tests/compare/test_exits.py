@@ -11,13 +11,18 @@ import signal
 import subprocess
 import sys
 import time
+from importlib import import_module
 from pathlib import Path
 
+import click
 import pytest
+import typer
 from command_line import TINY_SUITE, run
 
 from vanbench.__main__ import main as command_line
-from vanbench.compare import exits
+from vanbench.compare import exits, studies
+from vanbench.compare.cli import application
+from vanbench.compare.commands import study
 from vanbench.compare.run.record import records
 
 ROOT = Path(__file__).parents[2]
@@ -36,6 +41,57 @@ def test_one_is_only_a_verdict() -> None:
         text, name = path.read_text(), str(path.relative_to(ROOT))
         assert not re.search(r"(Exit|exit)\(1\)", text), name
         assert ("WORSE" in text) <= (name in {*VERDICTS, "compare/exits.py"}), name
+
+
+def every_command() -> dict[str, click.Command]:
+    """Each command by its words: those of the program, and those of each study."""
+    every: dict[str, click.Command] = {}
+    waiting = {(): typer.main.get_command(application())}
+    for name in study.names():
+        waiting["study", name] = typer.main.get_command(import_module(f"{studies.__name__}.{name}.command").app)
+    while waiting:
+        words, command = waiting.popitem()
+        if isinstance(command, click.Group | typer.core.TyperGroup):
+            waiting |= {(*words, name): inner for name, inner in command.commands.items()}
+        else:
+            every[" ".join(words)] = command
+    return every
+
+
+EVERY = every_command()
+
+
+def test_every_command_is_there() -> None:
+    assert {"run", "import", "evaluate", "cycles", "learn ising", "predict", "equilibrium", "standing"} <= set(EVERY)
+    assert {"study standing add", "study tang2024 phases", "study wang2020 run"} <= set(EVERY)
+
+
+def check_mistake(words: str, option: click.Parameter | None, capsys: pytest.CaptureFixture) -> None:
+    """A name that is none for each argument, and for an option."""
+    parameters = EVERY[words].params
+    arguments = [p for p in parameters if p.param_type_name == "argument"] or ["stray"]
+    given = [*words.split(), *["nonsense"] * len(arguments)]
+    for parameter in {*(p for p in parameters if p.param_type_name == "option" and p.required), option} - {None}:
+        given += [parameter.opts[0], *([] if getattr(parameter, "is_flag", False) else ["nonsense"])]
+    code = run(*given)
+    told = capsys.readouterr()
+    assert code == 2 or (code, option and option.name) == (0, "help"), (given, code, told.err[-500:])
+    assert not list(Path.cwd().iterdir()), given
+
+
+@pytest.mark.parametrize("words", sorted(EVERY))
+def test_no_mistake_ends_with_one(words: str, tmp_path: Path, monkeypatch, capsys: pytest.CaptureFixture) -> None:
+    """Of every command that there is."""
+    monkeypatch.chdir(tmp_path)
+    check_mistake(words, None, capsys)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("words", sorted(EVERY))
+def test_no_mistaken_option_ends_with_one(words: str, tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    for option in [parameter for parameter in EVERY[words].params if parameter.param_type_name == "option"]:
+        check_mistake(words, option, capsys)
 
 
 @pytest.mark.parametrize(
@@ -87,7 +143,8 @@ def test_a_folder_that_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
 
 @pytest.mark.parametrize(
     ("error", "code"), [(OSError(errno.EMFILE, "Too many open files"), 2), (ImportError("no typer"), 2),
-                        (MemoryError(), 2), (KeyboardInterrupt(), 130)],
+                        (MemoryError(), 2), (SyntaxError("invalid"), 2), (AttributeError("x"), 2),
+                        (KeyboardInterrupt(), 130)],
 )  # fmt: skip
 def test_a_command_line_that_cannot_be_loaded(monkeypatch, capsys, error: BaseException, code: int) -> None:
     class Refuses:
@@ -196,14 +253,21 @@ def test_too_few_file_handles(tmp_path: Path) -> None:
 
 def test_too_little_memory_is_a_sentence() -> None:
     """Below what libraries need, which hang without it, or end the program with 1."""
-    for kib in (20_000, 60_000, 100_000):
-        done = shell(f"ulimit -v {kib}; vanbench list; echo $?")
+    commands = {
+        20_000: "list",
+        60_000: "table x",
+        100_000: "exact fa",
+        780_000: "track east",
+        1_210_000: "run tiny -j 2",
+    }
+    for kib, command in commands.items():
+        done = shell(f"ulimit -v {kib}; vanbench {command}; echo $?")
         assert done.stdout == "2\n"
         assert re.fullmatch(r"error: .* MiB of memory are allowed \(ulimit -v\), .* needed.\n", done.stderr)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kib", [600_000, 900_000, 1_500_000])
+@pytest.mark.parametrize("kib", [600_000, 900_000, 1_500_000, 2_000_000])
 def test_a_library_that_cannot_be_loaded_is_a_sentence(tmp_path: Path, kib: int) -> None:
     track = "track east --shape 2 --times 0.1 --dt 0.1 --tracker kl --epochs 2 --out x -q"
     done = shell(f"ulimit -v {kib}; vanbench {track} > /dev/null; echo $?", cwd=tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import time
 from pathlib import Path
@@ -65,3 +66,17 @@ def test_more_signals_end_it_at_once(tmp_path: Path, jobs: int) -> None:
     once, twice = "interrupted: the same command goes on from here.\n", "stopped at once; what was finished is kept.\n"
     assert told in (once, twice, once + twice)
     assert not list((tmp_path / "out" / "records").rglob("[!.]*.json"))
+
+
+def test_two_signals_end_a_scan_without_more_words(tmp_path: Path) -> None:
+    """Ctrl-C goes to every process; the one that Python starts beside those of a scan has standard error, too."""
+    asked = ["exact", "east", "--shape", "3x3", "--s", "0.01:1:0.01", "--processes", "2", "--out", "out"]
+    process = start(tmp_path, *asked, start_new_session=True)
+    until(lambda: list(tmp_path.glob("out/s=*")), process)
+    os.killpg(process.pid, signal.SIGINT)
+    time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGINT)
+    _, told = process.communicate()
+    words = [line for line in told.splitlines() if "s = " not in line]
+    assert process.returncode in (130, -signal.SIGINT), told
+    assert all(line.startswith(("interrupted: ", "stopped at once; ")) for line in words), told

@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from vanbench.compare.learn.ising.learning import Spec
-from vanbench.compare.run.stored import read_table
+from vanbench.compare.run.stored import damaged, read_table
 from vanbench.exact import ising
 from vanbench.exact.definitions.quantities import given
 from vanbench.exact.definitions.quantity import EQUILIBRIUM, MONTECARLO
@@ -223,6 +223,12 @@ def save(folder: Path, frame: pd.DataFrame, temperatures: Sequence[float], sampl
 
 
 def saved(folder: Path, temperatures: Sequence[float], sampling: Sampling) -> pd.DataFrame | None:
-    """The table that `save` wrote with the same settings, if there is one."""
-    table, _ = _paths(Path(folder), _settings(temperatures, sampling))
-    return read_table(table, COLUMNS[1:7], COLUMNS[:1]) if table.exists() else None
+    """The table that `save` wrote with the same settings, if there is one. Raises ``InputError`` for a damaged one."""
+    path, _ = _paths(Path(folder), _settings(temperatures, sampling))
+    if not path.exists():
+        return None
+    table = read_table(path, [*COLUMNS[1:7], "quality"], ["quantity", "method"], COLUMNS[:2])
+    wanted = sorted(float(T) for T in temperatures)
+    if table.empty or any(sorted(own) != wanted for _, own in table.groupby("quantity")["T"]):
+        raise damaged(path, "lacks some of its temperatures")
+    return table

@@ -10,7 +10,7 @@ import pandas as pd
 import typer
 
 from vanbench.compare.judge.errors import KEY
-from vanbench.compare.run.record import Record, of_record, records
+from vanbench.compare.run.record import Record, records
 from vanbench.compare.show import pages
 from vanbench.compare.show.escape import csv
 from vanbench.compare.studies.calibration import defaults as of_defaults
@@ -72,12 +72,12 @@ def collected(runs: Path) -> pd.DataFrame:
     return values.reset_index(drop=True)
 
 
-@of_record
 def _values(record: Record) -> pd.DataFrame | None:
-    frame, rows = record.frame("errors"), record.frame("rows")
-    if "error_estimate" not in frame:
+    if "error_estimate" not in record.errors:
         return None
-    scores = rows[rows.quantity == "ln_Z"].set_index(["s", "t"]).get("score", pd.Series(dtype=float))
+    frame, rows = record.frame("errors", "total"), record.frame("rows", "quantity")
+    ln_z = rows[rows.quantity == "ln_Z"].groupby(["s", "t"])
+    scores = ln_z.score.first() if "score" in rows else pd.Series(dtype=float)
     at = [scores.get((row.s, row.t), np.nan) for row in frame.itertuples()]
     return frame[[name for name in KEY if name in frame]].assign(
         task=record.task.name,

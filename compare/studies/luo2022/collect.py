@@ -10,16 +10,19 @@ import numpy as np
 import pandas as pd
 
 from vanbench.compare.declare.parse import shape_text
-from vanbench.compare.run.record import Record, of_record, records
-from vanbench.compare.run.stored import read_table
+from vanbench.compare.run.record import Record, records
+from vanbench.compare.run.stored import damaged, read_table
 from vanbench.compare.show.escape import csv
 from vanbench.exact import InputError
 from vanbench.exact.definitions.quantities import SPINS
 from vanbench.exact.files import write_text
 
 CASE = ["task", "shape", "tracker", "network"]
+STRINGS, LABEL = "steady-strings", r"strings=(\d+)"  # a task, and what its networks' labels have
 COUNTING = ("jumps", "jumps-sampled")  # tasks that count quantum jumps
 TRAJECTORIES = "tfim-16-steady.csv"
+NUMBERS = ["n_sites", "parameter", "seed", "samples", "cpu_s", "loss", "total_variation", "eigenvalue",
+           "eigenvalue_two_sites"]  # fmt: skip
 OF_A_VALUE = ["quantity", "t", "value", "stderr", "exact", "exact_stderr"]
 
 
@@ -36,11 +39,12 @@ def values(folders: Sequence[Path], references: Path) -> pd.DataFrame:
     return _with_trajectories(frame, references / TRAJECTORIES)
 
 
-@of_record
 def _spins(record: Record) -> pd.DataFrame:
-    errors = record.frame("errors")
+    errors = record.frame("errors", *OF_A_VALUE[:-1])
     errors = errors[errors.quantity.isin(SPINS)]
-    task, varied = base_name(record.task.name)
+    if set(errors.quantity) != set(SPINS):
+        raise record.unfit(f"has not all of {', '.join(SPINS)}")
+    task, varied, parameter = _varied(record)
     distances = record.frame("distances")
     rows = record.frame("rows")
     smallest = rows[rows.quantity.str.startswith("smallest_eigenvalue")].groupby("quantity").value.last()
@@ -54,15 +58,26 @@ def _spins(record: Record) -> pd.DataFrame:
         tracker=record.task.method,
         network=record.label,
         varied=varied,
-        parameter=record.params[varied] if varied else np.nan,
+        parameter=parameter,
         seed=record.run.seed,
-        samples=record.task.tracker_options.get("samples"),
+        samples=pd.to_numeric(record.task.tracker_options.get("samples"), errors="coerce"),
         cpu_s=record.cpu_s,
         loss=np.nan if loss is None or loss.empty else loss.iloc[-1],
         total_variation=distances.total_variation.iloc[0] if len(distances) else np.nan,
         eigenvalue=smallest.get("smallest_eigenvalue", np.nan),
         eigenvalue_two_sites=smallest.get("smallest_eigenvalue_two_sites", np.nan),
     )
+
+
+def _varied(record: Record) -> tuple[str, str, float]:
+    """The task without what is varied in it, the name of that, and its value; NaN where nothing is."""
+    task, varied = base_name(record.task.name)
+    value = record.params.get(varied) if varied else np.nan
+    if type(value) not in (int, float):
+        raise record.unfit(f"has no {varied} among its parameters")
+    if task == STRINGS and not re.search(LABEL, record.label):
+        raise record.unfit("is of a network without strings=")
+    return task, varied, float(value)
 
 
 def base_name(task: str) -> tuple[str, str]:
@@ -74,7 +89,7 @@ def base_name(task: str) -> tuple[str, str]:
 
 def _with_trajectories(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
     if path.exists():
-        for row in read_table(path, ("n_sites", "g", *SPINS)).to_dict("records"):
+        for row in read_table(path, ("n_sites", "g", *SPINS, *(f"{spin}_stderr" for spin in SPINS))).to_dict("records"):
             own = (frame.system == "tfim") & (frame.n_sites == row["n_sites"]) & (frame.parameter == row["g"])
             for spin in SPINS:
                 at = own & (frame.quantity == spin) & frame.exact.isna()
@@ -97,9 +112,13 @@ def stored(out: Path) -> pd.DataFrame:
     """What `store` wrote, as `values` returns it. Raises ``InputError`` where nothing is stored."""
     if not (out / "runs.csv").exists():
         raise InputError(f"no runs.csv in {out}: give the folders of the suites' records.")
-    runs = read_table(out / "runs.csv", ("run", "n_sites", "parameter", "seed", "cpu_s"), ("varied", *CASE))
-    spins = read_table(out / "spins.csv", ("run", *OF_A_VALUE[1:]), OF_A_VALUE[:1])
+    runs = read_table(out / "runs.csv", ("run", *NUMBERS), ("varied", "system", *CASE), ["run"])
+    spins = read_table(out / "spins.csv", ("run", *OF_A_VALUE[1:]), OF_A_VALUE[:1], ["run", "quantity", "t"])
     frame = spins.merge(runs.fillna({"varied": ""}), on="run").drop(columns="run")
+    if set(frame.quantity) != set(SPINS):
+        raise damaged(out / "spins.csv", f"has not all of {', '.join(SPINS)} of its runs")
+    if not frame.network[frame.task == STRINGS].map(lambda label: bool(re.search(LABEL, label))).all():
+        raise damaged(out / "runs.csv", f"has rows of {STRINGS} whose network has no strings=")
     return frame.assign(error=(frame.value - frame.exact).abs())
 
 
@@ -115,9 +134,9 @@ def losses(folders: Sequence[Path]) -> pd.DataFrame:
         for _, record in records(folder):
             log = record.frame("log")
             if "loss" in log:
-                task, varied = base_name(record.task.name)
+                task, _, parameter = _varied(record)
                 labels: dict = {"task": task, "shape": shape_text(record.run.shape), "network": record.label}
-                labels["parameter"] = record.params[varied] if varied else np.nan
+                labels["parameter"] = parameter
                 parts.append(log[["t", "loss"]].assign(**labels, tracker=record.task.method, seed=record.run.seed))
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["task", "t", "loss"])
 
@@ -128,7 +147,7 @@ def counts(folders: Sequence[Path]) -> pd.DataFrame:
     for folder in folders:
         for _, record in records(folder):
             if record.task.name in COUNTING:
-                errors = record.frame("errors")
+                errors = record.frame("errors", *OF_A_VALUE[:-1])
                 own = errors[errors.quantity == "ln_Z"][["s", "t", "value", "stderr", "exact"]]
                 labels = {"task": record.task.name, "shape": shape_text(record.run.shape), "n_sites": record.n_sites}
                 labels |= {"tracker": record.task.method, "network": record.label, "cpu_s": record.cpu_s}

@@ -20,7 +20,6 @@ from vanbench.exact.files import write_text
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 OUT = Path("results/luo2022")
-STRINGS = "steady-strings"
 METHODS = ("var", "mix", "dyn", "var-dyn", "mix-dyn")
 PARTS = {
     "ring": (
@@ -38,7 +37,7 @@ PARTS = {
             *(f"steady-{method}{wide}" for method in METHODS for wide in ("", "-wide")),
             "steady-var-wide-long",
             "steady-gates",
-            "steady-strings",
+            collect.STRINGS,
             "lattice-steady",
         ),
     ),
@@ -55,6 +54,11 @@ PICTURES = {
     "ring": figures.dynamics, "lattice": figures.dynamics, "energy": figures.dynamics,
     "ising": figures.steady, "steady": figures.steady, "repeats": figures.repeated,
 }  # fmt: skip
+TABLES = {
+    "errors": (),
+    "jumps": ("s", "t", "value", "stderr", "exact", "error", "n_sites", "cpu_s"),
+    "losses": ("t", "loss", "parameter", "seed"),
+}
 HEADINGS = {
     "task": "task", "shape": "shape", "varied": "", "tracker": "tracker", "network": "network", "samples": "samples",
     "to t": "to t", "seeds": "seeds", "sigma_x": "error x", "sigma_y": "error y", "sigma_z": "error z",
@@ -94,12 +98,15 @@ def drawn(out: Path, references: Path) -> list[Path]:
         parts.append({"name": name, "title": title, "table": None})
         if own.empty:
             continue
-        apart, numbers = collect.between_networks(own), own.task == STRINGS
+        apart, numbers = collect.between_networks(own), own.task == collect.STRINGS
         parts[-1] |= {"table": _table(table[table.task.isin(tasks)]), "strings": numbers.any()}
         parts[-1]["apart"] = apart if len(apart) else None
         if numbers.any():
             written.append(figures.strings(own[numbers], out / "strings.png"))
-        written.append(PICTURES[name](own[~numbers], out / f"{name}.png", references))
+        shown = own[~numbers & (own.parameter.notna() | (PICTURES[name] is not figures.steady))]
+        parts[-1]["drawn"] = len(shown) > 0
+        if len(shown):
+            written.append(PICTURES[name](shown, out / f"{name}.png", references))
     counted, losses = (_stored(out / f"{name}.csv") for name in ("jumps", "losses"))
     if counted is not None:
         written.append(figures.counting(counted, out / "jumps.png"))
@@ -114,7 +121,8 @@ def drawn(out: Path, references: Path) -> list[Path]:
 
 
 def _stored(path: Path) -> pd.DataFrame | None:
-    return read_table(path, words=("shape",)) if path.exists() else None
+    """One of the tables besides runs and spins."""
+    return read_table(path, TABLES[path.stem], (*collect.CASE,)) if path.exists() else None
 
 
 def _table(table: pd.DataFrame) -> str:

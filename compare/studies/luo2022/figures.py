@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from matplotlib.lines import Line2D
 from vanbench.compare.run.stored import read_table
 from vanbench.compare.show import canvas
 from vanbench.compare.show.escape import label as safe
-from vanbench.compare.studies.luo2022.collect import last_only
+from vanbench.compare.studies.luo2022.collect import LABEL, last_only
 from vanbench.exact.definitions.quantities import SPINS
 
 COLOURS = dict(zip(SPINS, ("tab:blue", "tab:orange", "tab:green")))
@@ -35,7 +36,7 @@ def dynamics(frame: pd.DataFrame, path: Path, references: Path) -> Path:
     """A panel for each task, parameter and size: points for the networks, lines for exact states."""
     panels = list(frame.groupby(["task", "parameter", "shape", "n_sites"], dropna=False, sort=False))
     panels.sort(key=lambda item: (item[0][0], item[0][1], item[0][3]))
-    looks = dict(zip(sorted(frame.network.unique()), MARKERS))
+    looks = dict(zip(sorted(frame.network.unique()), cycle(MARKERS)))
     figure, axes = _canvas(len(panels))
     for ((task, parameter, shape, _), group), axis in zip(panels, axes):
         known = _exact_curve(str(task), group, references)
@@ -70,7 +71,7 @@ def _exact_curve(task: str, group: pd.DataFrame, references: Path) -> pd.DataFra
     stored = references / next(CURVES[name] for name in CURVES if task.startswith(name))
     if not stored.exists():
         return own
-    fine = read_table(stored)
+    fine = read_table(stored, ("Jy" if task.startswith("lattice") else "n_sites", "t", *SPINS))
     if "Jy" in fine:
         fine = fine[fine.Jy == group.parameter.iloc[0]]
     else:
@@ -82,10 +83,10 @@ def _exact_curve(task: str, group: pd.DataFrame, references: Path) -> pd.DataFra
 
 def steady(frame: pd.DataFrame, path: Path, references: Path) -> Path:
     """A panel for each size and method: the three spins at the end of each run against the varied parameter."""
-    end = last_only(frame[frame.parameter.notna()])
+    end = last_only(frame)
     end = end.assign(method=end.task.str.replace(WIDTH, "", regex=True))
     panels = list(end.sort_values("n_sites").groupby(["n_sites", "shape", "method"], sort=True))
-    looks = dict(zip(sorted(end.network.unique()), MARKERS))
+    looks = dict(zip(sorted(end.network.unique()), cycle(MARKERS)))
     figure, axes = _canvas(len(panels), columns=3)
     for ((_, shape, method), group), axis in zip(panels, axes):
         for spin, values in group.groupby("quantity"):
@@ -115,7 +116,7 @@ def _exact_steady(here: pd.DataFrame, spin: str, references: Path) -> pd.DataFra
     stored = references / STEADY_CURVES.get(here["shape"].iloc[0], "none")
     if own.empty or not stored.exists():
         return own
-    curve = read_table(stored)
+    curve = read_table(stored, ("Jy", *SPINS))
     curve = curve[curve.Jy.between(own.index.min() - 0.1, own.index.max() + 0.1)]
     return pd.DataFrame({"exact": curve[spin].to_numpy(), "exact_stderr": 0.0}, index=curve.Jy)
 
@@ -123,7 +124,7 @@ def _exact_steady(here: pd.DataFrame, spin: str, references: Path) -> pd.DataFra
 def strings(frame: pd.DataFrame, path: Path) -> Path:
     """A panel for each size and spin: its average at the end against the number of strings, a point for each seed."""
     end = last_only(frame)
-    end = end.assign(strings=end.network.str.extract(r"strings=(\d+)", expand=False).astype(int))
+    end = end.assign(strings=end.network.str.extract(LABEL, expand=False).astype(int))
     panels = [(shape, group) for (_, shape), group in end.groupby(["n_sites", "shape"])]
     figure, axes = _canvas(len(panels) * len(SPINS), columns=len(SPINS))
     counts = sorted(end.strings.unique())

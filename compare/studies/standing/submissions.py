@@ -12,9 +12,10 @@ from vanbench.compare.declare.parse import shape_text
 from vanbench.compare.declare.task import Suite, load_suite
 from vanbench.compare.judge.collect import joined, rows_of, scalars
 from vanbench.compare.judge.errors import errors
-from vanbench.compare.run.record import Record, of_record, records, unfinished
+from vanbench.compare.run.record import Record, records, unfinished
 from vanbench.compare.run.references import reference
 from vanbench.compare.run.stored import read_table
+from vanbench.compare.show.escape import csv, no_formula
 from vanbench.exact import InputError
 from vanbench.exact.files import write_text
 
@@ -61,7 +62,8 @@ def add(folders: list[Path], folder: Path) -> tuple[int, int]:
     for place in folders:
         for record in [*(record for _, record in records(place)), *unfinished(place)]:
             _check(record, suite)
-            key = (record.task_hash, record.label, shape_text(record.run.shape), str(record.run.seed))
+            label = str(no_formula(record.label))  # as the table has it
+            key = (record.task_hash, label, shape_text(record.run.shape), str(record.run.seed))
             rows = judged(record, folder)
             if key not in there:
                 there.add(key)
@@ -75,11 +77,10 @@ def add(folders: list[Path], folder: Path) -> tuple[int, int]:
     if new:
         table = pd.concat([frame for frame in (held, joined(new)) if len(frame)], ignore_index=True)
         table = table.sort_values(["task", "architecture", "n_sites", "seed", "quantity", "s", "t"])
-        write_text(folder / TABLE, table.reindex(columns=KEPT).to_csv(index=False, float_format="%.9g"), folder)
+        write_text(folder / TABLE, csv(table.reindex(columns=KEPT), float_format="%.9g"), folder)
     return len(new), known
 
 
-@of_record
 def judged(record: Record, folder: Path) -> pd.DataFrame:
     """The rows of ``record``, its errors against the references kept in ``folder``; one without a value where it ended
     before its first report."""
@@ -99,17 +100,16 @@ def _asked(record: Record) -> str:
     return record.task.quantities[-1 if record.task.s == [0.0] else 0]
 
 
-@of_record
 def _check(record: Record, suite: Suite) -> None:
     today = {task.hash: task for task in suite.tasks}
     if record.task_hash not in today or record.task.hash not in today:
-        raise InputError(
-            f"{record.task.name}, {record.label}: this is no task of the suite {suite.name!r} as it is declared now "
-            f"(hash {record.task.hash}); run `vanbench run {suite.name} --out DIR`."
+        raise record.unfit(
+            f"is of no task of the suite {suite.name!r} as it is declared now (hash {record.task.hash}; "
+            f"`vanbench run {suite.name}`)"
         )
-    shapes = today[record.task.hash].shapes
-    if tuple(record.run.shape) not in shapes:
-        raise InputError(f"{record.task.name}, {record.label}: the shape {shape_text(record.run.shape)} is not asked.")
+    task = today[record.task.hash]
+    if tuple(record.run.shape) not in task.shapes:
+        raise record.unfit(f"has the shape {shape_text(record.run.shape)}, which {task.name} does not ask")
 
 
 def _same(held: pd.DataFrame, key: tuple[str, ...], rows: pd.DataFrame) -> bool:

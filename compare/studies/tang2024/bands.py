@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 
 from vanbench.compare.declare.parse import shape_text
-from vanbench.compare.run.record import Record, of_record
-from vanbench.compare.run.stored import read_table
+from vanbench.compare.run.record import Record
+from vanbench.compare.run.stored import damaged, read_table
 from vanbench.compare.show import canvas
 from vanbench.compare.show.escape import label as safe
 from vanbench.compare.studies.tang2024.values import title
@@ -26,18 +26,31 @@ if TYPE_CHECKING:
 
 PINNED = {"east": {}, "fa": {"pinned": "first"}}
 C = 0.05
+SMALLEST = 4  # length with a second difference along its anti-diagonals
+CASE = ["source", "system", "shape", "s", "t"]
+VALUES = ["s", "t", "site", "value", "stderr"]
 SHOWN = ["source", "system", "shape", "s", "nu", "t", "density", "contrast", "asymmetry"]
 
 
 def profiles(stored: Sequence[Record]) -> pd.DataFrame:
     """Tidy ``source, system, shape, s, t, site, value`` of the networks."""
-    parts = [pd.DataFrame({"source": pd.Series(dtype=str), "shape": pd.Series(dtype=str)})]
-    return pd.concat([*parts, *map(_profile, stored)], ignore_index=True)
+    parts, told = [pd.DataFrame({"source": pd.Series(dtype=str), "shape": pd.Series(dtype=str)})], set()
+    for record in stored:
+        parts.append(_profile(record))
+        cases = set(parts[-1].groupby(CASE).groups)
+        if told & cases:
+            raise record.unfit("shows what another record of these folders shows")
+        told |= cases
+    return pd.concat(parts, ignore_index=True)
 
 
-@of_record
 def _profile(record: Record) -> pd.DataFrame:
-    rows = record.frame("rows")
+    if "density_profile" not in record.task.quantities:
+        raise record.unfit("has no density profile")
+    lengths = record.run.shape
+    if record.system not in PINNED or len(lengths) != 2 or len(set(lengths)) > 1 or lengths[0] < SMALLEST:
+        raise record.unfit(f"is of {record.system} {shape_text(lengths)}")
+    rows = record.frame("rows", "site")
     rows = rows[rows.quantity == "density_profile"][["s", "t", "site", "value", "sampling_stderr"]]
     rows = rows.rename(columns={"sampling_stderr": "stderr"})
     return rows.assign(source="network", system=record.system, shape=shape_text(record.run.shape))
@@ -63,7 +76,7 @@ def with_exact(rows: pd.DataFrame, largest: int, stored: Path) -> pd.DataFrame:
             parts.append(exact_profiles(str(system), lengths, fields, times))
     every = pd.concat(parts, ignore_index=True)
     if stored.exists():
-        new = read_table(stored, ("s", "t", "site", "value", "stderr"), ("source", "system", "shape"))
+        new = read(stored)
         pairs = set(zip(new.system, new["shape"]))
         held = np.array([pair in pairs for pair in zip(every.system, every["shape"])])
         older = (every.source == "exact").to_numpy() & held
@@ -71,10 +84,21 @@ def with_exact(rows: pd.DataFrame, largest: int, stored: Path) -> pd.DataFrame:
     return every
 
 
+def read(path: Path) -> pd.DataFrame:
+    """Of a CSV that an earlier call wrote, the same columns. Raises ``InputError`` for what it does not write."""
+    rows = read_table(path, VALUES, CASE[:3], [*CASE, "site"])
+    for (_, system, shape, _, _), group in rows.groupby(CASE):
+        lengths = str(shape).split("x")
+        square = system in PINNED and len(lengths) == 2 and len(set(lengths)) == 1
+        if not square or sorted(group.site) != list(range(int(lengths[0]) ** 2)):
+            raise damaged(path, f"holds no profiles of {system} {shape}")
+    return rows
+
+
 def summary(rows: pd.DataFrame) -> pd.DataFrame:
     """Mean density, contrast and asymmetry of each profile."""
     out = []
-    for (source, system, shape, s, t), group in rows.groupby(["source", "system", "shape", "s", "t"]):
+    for (source, system, shape, s, t), group in rows.groupby(CASE):
         lengths, group = [int(n) for n in str(shape).split("x")], group.sort_values("site")
         image, stderr = (group[name].to_numpy().reshape(lengths) for name in ("value", "stderr"))
         shown = image.mean(), contrast(image), asymmetry(image, stderr)

@@ -9,6 +9,7 @@ vanbench study tang2024 bands    runs/tang2024-d                    (d) densitie
 vanbench study tang2024 protocol runs/tang2024-e                    (e) the published algorithm
 vanbench study tang2024 chains   runs/tang2024-e-1d                 (e) the transition of the 1D chains
 vanbench study tang2024 voter    runs/tang2024-f                    (f) the voter model
+vanbench study tang2024 rare                                        the outlook: trajectories from the networks
 
 What the folders lack is taken from the tables that an earlier call left in --out: a task that was run alone replaces
 its own part, and without folders the figures are drawn again.
@@ -23,11 +24,13 @@ import matplotlib
 import pandas as pd
 import typer
 
+from vanbench.compare.commands import common
 from vanbench.compare.declare import parse
+from vanbench.compare.run.progress import status
 from vanbench.compare.show import canvas
 from vanbench.compare.show.escape import csv
 from vanbench.compare.show.grid import markdown
-from vanbench.compare.studies.tang2024 import bands, critical, exponents, phases, protocol, scaling, speed, voter
+from vanbench.compare.studies.tang2024 import bands, critical, exponents, phases, protocol, rare, scaling, speed, voter
 from vanbench.compare.studies.tang2024.values import Curves, completed, curves, merged, runs, stored, table_of
 from vanbench.exact import InputError
 from vanbench.exact.files import write_text
@@ -112,7 +115,7 @@ def bands_(
 ) -> None:
     """(d) Densities and profiles at c = 0.05, s < 0."""
     path = out / "bands-profiles.csv"
-    new = completed(bands.profiles(runs(*(folders or []))), path, ["source", "system", "shape"])
+    new = completed(bands.profiles(runs(*(folders or []))), path, bands.CASE[:3], bands.read)
     rows = bands.with_exact(new, largest, out / "bands-exact-5.csv")
     canvas.save(bands.figure(rows, float(rows.t.max())), out / "bands.png", out)
     _csv(rows, path)
@@ -137,9 +140,8 @@ def voter_(folders: Some = None, out: Out = HERE) -> None:
     """(f) The voter model."""
     stored = runs(*(folders or []))
     paths = out / "voter-held.csv", out / "voter-tilted.csv"
-    still, moving = (
-        completed(part, path, ["shape"]) for part, path in zip((voter.held(stored), voter.tilted(stored)), paths)
-    )
+    still = completed(voter.held(stored), paths[0], ["shape"], voter.read_held)
+    moving = completed(voter.tilted(stored), paths[1], ["shape"], voter.read_tilted)
     for part, path in zip((still, moving), paths):
         _csv(part, path)
     canvas.save(voter.figure(still, moving), out / "voter.png", out)
@@ -152,6 +154,15 @@ def bands_exact(out: Out = HERE, length: int = 5, s: str = "-0.2511886432,-0.501
     fields = parse.numbers(s, "--s")
     parts = [bands.exact_profiles(system, (length, length), fields, [t]) for system in ("east", "fa")]
     _csv(pd.concat(parts), out / f"bands-exact-{length}.csv")
+
+
+@app.command("rare")
+def rare_(out: Out = HERE, s: str = "0.02,0.1,0.3", t: float = 100.0) -> None:
+    """The outlook: rare trajectories from a network's own Doob process, beside the exact one (some CPU minutes)."""
+    fields = parse.numbers(s, "--s")
+    with status(common.console(False), "rare trajectories") as tell:
+        frame = rare.table(rare.MODELS, rare.NETWORKS, fields, t, tell)
+    _md(frame, out / "rare.md")
 
 
 app.command("scaling")(scaling.main)

@@ -14,7 +14,7 @@ from vanbench.compare.declare.parse import shape_text
 from vanbench.compare.run.exact_tables import PUBLISHED_LAST
 from vanbench.compare.show import canvas
 from vanbench.compare.show.escape import label as safe
-from vanbench.compare.studies.tang2024.values import Curves, convex, derivatives, exact_curves
+from vanbench.compare.studies.tang2024.values import DRAWN, Curves, convex, derivatives, exact_curves
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -68,7 +68,7 @@ def heat_maps(groups: Sequence[dict[str, Curves]]) -> Figure:
 
 
 def _map(axis: Any, curve: Curves, top: float) -> Any:
-    inside = (curve.t >= 1) & (curve.t <= 1000) & ~np.isclose(curve.t, PUBLISHED_LAST)
+    inside = (curve.t >= DRAWN[0]) & (curve.t <= DRAWN[1]) & ~np.isclose(curve.t, PUBLISHED_LAST)
     colours = matplotlib.colormaps["viridis"].with_extremes(bad="none")
     axis.patch.set(facecolor=MISSING, hatch="//", edgecolor="w")
     s, t = _edges(curve.s), _edges(curve.t[inside])
@@ -84,6 +84,8 @@ def _map(axis: Any, curve: Curves, top: float) -> Any:
 def _edges(values: np.ndarray) -> np.ndarray:
     """Of cells around ``values`` that meet half-way on a logarithmic axis."""
     x = np.log(values)
+    if len(x) == 1:
+        return np.exp([x[0] - 0.1, x[0] + 0.1])
     middle = (x[1:] + x[:-1]) / 2
     return np.exp(np.concatenate([[2 * x[0] - middle[0]], middle, [2 * x[-1] - middle[-1]]]))
 
@@ -119,6 +121,8 @@ def errors(groups: Sequence[dict[str, Curves]]) -> pd.DataFrame:
             if network is None or known is None:
                 continue
             i, j, t = _common(network, known)
+            if not (i and t[0]):
+                continue
             of, truth = network.ln_z[np.ix_(i, t[0])], known.ln_z[np.ix_(j, t[1])]
             k = np.abs(network.k[np.ix_(i, t[0])] - known.k[np.ix_(j, t[1])])
             same = _same_spline(network, known, i, j, t)

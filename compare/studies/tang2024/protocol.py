@@ -7,6 +7,7 @@ steps: the divergence of each fit from its target, in nats.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,11 +16,11 @@ import numpy as np
 import pandas as pd
 
 from vanbench.compare.declare.parse import shape_text
-from vanbench.compare.run.record import Record, of_record
-from vanbench.compare.run.stored import read_table
+from vanbench.compare.run.record import Record
+from vanbench.compare.run.stored import damaged, read_table
 from vanbench.compare.show import canvas
 from vanbench.compare.show.escape import label as safe
-from vanbench.compare.studies.tang2024.values import title
+from vanbench.compare.studies.tang2024.values import NAMES, title
 from vanbench.exact import InputError
 from vanbench.exact.statistics import standard_error
 
@@ -37,6 +38,11 @@ CLAIMS = [  # published: the first is at least as good as the second, or faster
     ("3D: MADE is enough: as good as GRU", "ranking-south-east-front", "made", "gru"),
     ("3D: MADE is enough: as good as a transformer", "ranking-south-east-front", "made", "transformer"),
 ]
+LAYERS = "width-and-depth"
+OPTIONS = ("dt", "epochs", "first_epochs", "learning_rate")
+WORDS = ("system", "shape", "network", "task")
+NUMBERS = ("seed", "parameters", "epochs", "rate", "t", "error", "total", "scheme", "excess loss", "cpu_s",
+           "ms per epoch")  # fmt: skip
 MEASURES = {"loss": "excess loss (nats)", "error": "network's error of ln Z"}
 LIMITS = (1e-6, 1e-1)
 SIGNIFICANT = 2.0  # standard errors of a difference
@@ -49,43 +55,63 @@ def table(stored: Sequence[Record]) -> pd.DataFrame:
 
 def with_stored(rows: pd.DataFrame, path: Path) -> pd.DataFrame:
     """``rows``, and those of the CSV ``path`` of other tasks. Raises ``InputError`` where both are empty."""
-    old = read_table(path, words=("task",)) if path.exists() else pd.DataFrame({"task": []})
+    old = _read(path) if path.exists() else pd.DataFrame({"task": []})
     both = pd.concat([old[~old.task.isin(rows.task if len(rows) else [])], rows], ignore_index=True)
     if both.empty:
         raise InputError(f"there is no {str(path)!r}: give folders that `vanbench run tang2024-e` wrote.")
     return both
 
 
-@of_record
+def _read(path: Path) -> pd.DataFrame:
+    rows = read_table(path, NUMBERS, WORDS)
+    for system, shape, network, task in rows[[*WORDS]].drop_duplicates().itertuples(index=False):
+        if (system, str(shape).count("x") + 1) not in NAMES or (task == LAYERS and not _hidden(network)):
+            raise damaged(path, f"has rows of {task}, {system} {shape}, {network} that no run leaves")
+    return rows
+
+
 def _rows(record: Record) -> list[dict[str, Any]]:
-    return list(_each(record))
-
-
-def _each(record: Record) -> Iterator[dict[str, Any]]:
-    errors, rows = record.frame("errors"), record.frame("rows")
+    errors, rows = record.frame("errors", "quantity", "scheme", "exact", "error"), record.frame("rows")
     errors = errors[errors.quantity == "ln_Z"]
+    if not errors[["scheme", "exact"]].abs().gt(0).all(axis=None):
+        raise record.unfit("has no exact ln Z of the time steps beside that of continuous time")
+    options = record.task.tracker_options
+    if not all(type(options.get(name)) in (int, float) and options[name] > 0 for name in OPTIONS):
+        raise record.unfit(f"has not all of the options {', '.join(OPTIONS)}")
+    if record.task.name == LAYERS and not _hidden(record.label):
+        raise record.unfit("is of a network without hidden=")
+    bounds = {name: rows[rows.quantity == f"ln_Z:{name}"].set_index("t").value for name in ("loss", "log_mean_exp")}
+    return list(_each(record, errors, bounds))
+
+
+def _hidden(network: object) -> list[int]:
+    """Units of each layer, as the label of a network has them."""
+    told = re.search(r"hidden=(\d[\d,]*)", str(network))
+    return [int(units) for units in told[1].split(",") if units] if told else []
+
+
+def _each(record: Record, errors: pd.DataFrame, bounds: dict[str, pd.Series]) -> Iterator[dict[str, Any]]:
     options = record.task.tracker_options
     steps = round(max(record.task.times) / options["dt"])
     epochs = options["first_epochs"] + (steps - 1) * options["epochs"]
     for error in errors.itertuples():
-        bounds = {
-            name: float(rows[(rows.quantity == f"ln_Z:{name}") & np.isclose(rows.t, error.t)].value.iloc[0])
-            for name in ("loss", "log_mean_exp")
-        }
+        low, high = (own.to_numpy()[np.isclose(own.index, error.t)] for own in (bounds["loss"], bounds["log_mean_exp"]))
+        if not (len(low) and len(high)):
+            raise record.unfit("has not ln_Z:loss and ln_Z:log_mean_exp at each time")
         yield {
             "task": record.task.name,
             "system": record.system,
             "shape": shape_text(record.run.shape),
             "network": record.label,
             "seed": record.run.replica,
-            "parameters": record.diagnostics["n_parameters"],
+            "parameters": record.diagnostics.get("n_parameters"),
             "epochs": options["epochs"],
             "rate": options["learning_rate"],
             "t": error.t,
             "error": abs(error.value - error.scheme) / abs(error.scheme),
             "total": error.error,
             "scheme": abs(error.scheme - error.exact) / abs(error.exact),
-            "excess loss": bounds["log_mean_exp"] - bounds["loss"],
+            "excess loss": high[0] - low[0],
             "cpu_s": record.cpu_s,
             "ms per epoch": 1e3 * (record.cpu_s or np.nan) / epochs,
         }
@@ -191,9 +217,9 @@ def _panels(summary: pd.DataFrame) -> Iterator[tuple[str, np.ndarray, pd.DataFra
     yield "epochs a step", epochs.epochs.to_numpy(), epochs
     rates = plain[plain.task.str.startswith("rate-") | (plain.task == BASE[0])]
     yield "learning rate", rates.rate.to_numpy(), rates
-    shaped = summary[summary.task == "width-and-depth"]
-    hidden = shaped.network.str.extract(r"hidden=([\d,]+)")[0].str.split(",")
-    width, depth = hidden.str[0].astype(int).to_numpy(), hidden.str.len().to_numpy()
+    shaped = summary[summary.task == LAYERS]
+    hidden = shaped.network.map(_hidden)
+    width, depth = hidden.str[0].to_numpy(float), hidden.str.len().to_numpy()
     yield "units of one layer", width[depth == 1], shaped[depth == 1]
     yield "layers of 16", depth[width == 16], shaped[width == 16]
     sizes = summary[summary.task == BASE[0]]

@@ -9,7 +9,7 @@ open by a tenth of its largest value it is NaN (`trusted`).
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,12 +18,16 @@ import pandas as pd
 
 from vanbench.compare.declare.parse import shape_text
 from vanbench.compare.run.exact_tables import CASES, FOLDER, read
-from vanbench.compare.run.record import Record, of_record, records
-from vanbench.compare.run.stored import read_table
+from vanbench.compare.run.record import Record, records
+from vanbench.compare.run.stored import damaged, read_table
 from vanbench.compare.studies.tang2024 import transition
 from vanbench.exact import InputError
 
 BLUR = 0.1
+NAMES = {("east", 1): "East", ("east", 2): "South-East", ("east", 3): "South-East-Front"}  # by system and dimension
+NAMES |= {(system, d): name for system, name in (("fa", "FA"), ("voter", "voter")) for d in (1, 2, 3)}
+SOURCES = ("network", "clones")
+DRAWN = 1.0, 1000.0  # times of a map
 ENOUGH = 8  # fields from which a spline gives k where a table has none
 
 
@@ -59,8 +63,7 @@ class Curves:
 
 
 def title(system: str, shape: tuple[int, ...]) -> str:
-    name = {"fa": "FA", "east": {1: "East", 2: "South-East", 3: "South-East-Front"}[len(shape)], "voter": "voter"}
-    return f"{len(shape)}D {name[system]}, L = {shape[0]}"
+    return f"{len(shape)}D {NAMES[system, len(shape)]}, L = {shape[0]}"
 
 
 def runs(*folders: Path) -> list[Record]:
@@ -68,25 +71,27 @@ def runs(*folders: Path) -> list[Record]:
     return [_whole(record) for folder in folders for _, record in records(folder)]
 
 
-@of_record
 def _whole(record: Record) -> Record:
     """``record`` if it has ln Z once for each field and time of its task, and profiles once for each site besides."""
-    rows, task = record.frame("rows"), record.task
+    rows, task = record.frame("rows", "quantity", "sampling_stderr"), record.task
+    if (record.system, len(record.run.shape)) not in NAMES:
+        raise record.unfit(f"is of {record.system} in {len(record.run.shape)} dimensions")
     for quantity in [name for name in task.quantities if name == "ln_Z" or name.endswith("profile")]:
         sites = range(record.n_sites) if quantity.endswith("profile") else [0]
         own = rows[rows.quantity == quantity]
         held = own.assign(site=own.get("site", 0.0))[["s", "t", "site"]].fillna(0.0).sort_values(["s", "t", "site"])
         wanted = np.array(sorted(itertools.product(task.s, task.times, sites)))
-        if held.shape != wanted.shape or not np.allclose(held, wanted, rtol=1e-6):
-            raise InputError(f"it has not {quantity} once for each field and time of its task")
+        if held.shape != wanted.shape or not np.allclose(held, wanted, rtol=1e-6) or own.value.isna().any():
+            raise record.unfit(f"has not {quantity} once for each field and time of its task")
     return record
 
 
-@of_record
 def curves(record: Record) -> Curves:
     """A run's ``ln Z``, and its derivatives by the spline."""
     rows = record.frame("rows")
     rows = rows[rows.quantity == "ln_Z"]
+    if not _enough(rows):
+        raise record.unfit("has not ln Z at two positive fields, and a time from 1 to 1000")
     ln_z, stderr = (rows.pivot(index="s", columns="t", values=name) for name in ("value", "sampling_stderr"))
     s, t = ln_z.index.to_numpy(float), ln_z.columns.to_numpy(float)
     shape = record.run.shape
@@ -94,6 +99,12 @@ def curves(record: Record) -> Curves:
     slopes = _slopes(source, s, t, ln_z.to_numpy(), int(np.prod(shape)))
     grids = ln_z.to_numpy(), stderr.to_numpy(), *slopes
     return trusted(Curves(source, record.system, shape, s, t, *grids, _scgf(record, s), record.cpu_s))
+
+
+def _enough(rows: pd.DataFrame) -> bool:
+    """Whether a spline and a map can be made of them."""
+    s, t = rows.s.unique(), rows.t.unique()
+    return len(s) >= 2 and bool((s > 0).all() and (t > 0).all()) and bool(((t >= DRAWN[0]) & (t <= DRAWN[1])).any())
 
 
 def _slopes(source: str, s: np.ndarray, t: np.ndarray, ln_z: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
@@ -154,12 +165,15 @@ def stored(path: Path, besides: Sequence[Curves]) -> list[Curves]:
     if not path.exists():
         return []
     numbers = ("s", "t", "ln_Z", "stderr", "k", "minus_chi", "scgf", "cpu_s")
-    table = read_table(path, numbers, ("system", "shape", "source"))
+    words = ("system", "shape", "source")
+    table = read_table(path, numbers, words, keys=(*words, "s", "t"))
     known = {(curve.system, shape_text(curve.shape), curve.source) for curve in besides}
     out = []
     for (system, shape, source), group in table.groupby(["system", "shape", "source"]):
         if (system, shape, source) in known:
             continue
+        if (system, str(shape).count("x") + 1) not in NAMES or source not in SOURCES or not _enough(group):
+            raise damaged(path, f"has rows of {system} {shape} by {source} that no run leaves")
         grids = [group.pivot(index="s", columns="t", values=name) for name in ("ln_Z", "stderr", "k", "minus_chi")]
         s, t = grids[0].index.to_numpy(float), grids[0].columns.to_numpy(float)
         lengths = tuple(int(n) for n in str(shape).split("x"))
@@ -169,10 +183,10 @@ def stored(path: Path, besides: Sequence[Curves]) -> list[Curves]:
     return out
 
 
-def completed(new: pd.DataFrame, path: Path, keys: Sequence[str]) -> pd.DataFrame:
+def completed(new: pd.DataFrame, path: Path, keys: Sequence[str], read: Callable[[Path], pd.DataFrame]) -> pd.DataFrame:
     """``new`` and, of the CSV ``path`` that an earlier call wrote, the rows with other ``keys``. Raises ``InputError``
     where both are empty."""
-    old = read_table(path, words=keys) if path.exists() else pd.DataFrame({key: [] for key in keys})
+    old = read(path) if path.exists() else pd.DataFrame({key: [] for key in keys})
     known = set(zip(*(new[key] for key in keys))) if len(new) else set()
     kept = old[[row not in known for row in zip(*(old[key] for key in keys))]] if len(old) else old
     both = pd.concat([part for part in (new, kept) if len(part)] or [new], ignore_index=True)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from vanbench.compare.declare.parse import shape_text
-from vanbench.compare.run.record import Record, of_record
+from vanbench.compare.run.record import Record
+from vanbench.compare.run.stored import read_table
 from vanbench.compare.show import canvas
 from vanbench.exact.closed_form import copying, lattice_edges, voter_magnetisation
 from vanbench.exact.systems import build
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 HELD = ("boundary", "initial", "pinned")
+TILTED = ("quantity", "s", "t", "value", "stderr", "exact")
+read_held = partial(read_table, numbers=("t", "site", *TILTED[3:]), words=("shape",))  # what an earlier call wrote
+read_tilted = partial(read_table, numbers=TILTED[1:], words=("shape", "quantity"))
 EMPTY = pd.DataFrame({"shape": pd.Series(dtype=str)})
 
 
@@ -34,12 +39,15 @@ def held(stored: Sequence[Record]) -> pd.DataFrame:
     return pd.concat([EMPTY, *(part for record in stored for part in _held(record))], ignore_index=True)
 
 
-@of_record
 def _held(record: Record) -> list[pd.DataFrame]:
     """A table for each time; none where no density was asked for."""
-    rows, parts = record.frame("rows"), []
+    rows, params, parts = record.frame("rows"), record.task.params, []
+    if "density_profile" not in record.task.quantities:
+        return []
+    if len(record.task.s) > 1 or not set(HELD) <= set(params):
+        raise record.unfit(f"has a density profile, but not at one field with {', '.join(HELD)}")
     for t, group in rows[rows.quantity == "density_profile"].groupby("t"):
-        group, params = group.sort_values("site"), record.task.params
+        group = group.sort_values("site")
         exact = closed_form(record.run.shape, float(t), **{name: params[name] for name in HELD})
         values = group[["t", "site", "value"]].assign(stderr=group.sampling_stderr, exact=exact)
         parts.append(values.assign(shape=shape_text(record.run.shape)))
@@ -51,14 +59,14 @@ def tilted(stored: Sequence[Record]) -> pd.DataFrame:
     return pd.concat([EMPTY, *(part for record in stored for part in _tilted(record))], ignore_index=True)
 
 
-@of_record
 def _tilted(record: Record) -> list[pd.DataFrame]:
     """One table, or none where nothing is exact."""
     errors = record.frame("errors")
     if "exact" not in errors or not errors.exact.notna().any():
         return []
+    errors = record.frame("errors", *TILTED)
     errors = errors[errors.quantity.isin(["ln_Z", "density"])]
-    return [errors[["quantity", "s", "t", "value", "stderr", "exact"]].assign(shape=shape_text(record.run.shape))]
+    return [errors[[*TILTED]].assign(shape=shape_text(record.run.shape))]
 
 
 def figure(still: pd.DataFrame, moving: pd.DataFrame) -> Figure:

@@ -19,7 +19,7 @@ from vanbench.compare.learn.ising import plots as ising_plots
 from vanbench.compare.learn.ising import predict as ising_predict
 from vanbench.compare.learn.ising.learning import SCATTER, Spec, kl_divergence, load, run
 from vanbench.compare.learn.ising.predict import Sampling
-from vanbench.compare.run.stored import read_json, read_table
+from vanbench.compare.studies.wang2020 import kept
 from vanbench.compare.studies.wang2020.causes import causes
 from vanbench.exact import ising
 from vanbench.exact.errors import unknown
@@ -77,12 +77,14 @@ def _fitted(work: Path, name: str, spec: Spec, n: int, say: Say) -> dict[str, An
         say(f"training {name}: {n} configurations")
         x = ising_data.generate(n, spec.shape, spec.T0, spec.couplings, spec.stride, spec.training.seed)
         run(spec, x, folder, resume=True)
-    return read_json(folder / "fit.json")
+    return kept.fit(folder, spec)
 
 
-def _predicted(work: Path, name: str, temperatures: list[float], sampling: Sampling, say: Say) -> pd.DataFrame:
+def _predicted(
+    work: Path, name: str, spec: Spec, temperatures: list[float], sampling: Sampling, say: Say
+) -> pd.DataFrame:
     folder = work / name
-    frame = ising_predict.saved(folder, temperatures, sampling)
+    frame = kept.predictions(folder, spec, temperatures, sampling)
     if frame is None:
         say(f"sampling {name} at {len(temperatures)} temperatures")
         spec, net, fit = load(folder)
@@ -119,15 +121,15 @@ def part_main(out: Path, work: Path, say: Say) -> None:
     fits = {name: _fitted(work, name, spec, N, say) for name, spec in VARIANTS.items()}
     lines = []
     for name, spec in VARIANTS.items():
-        frame = _predicted(work, name, PROBE, SHORT, say)
+        frame = _predicted(work, name, spec, PROBE, SHORT, say)
         lines.append({"run": name, **_summary(spec, fits[name], frame)})
         _table(pd.DataFrame(lines), out / "main.csv")
-    frames = {name: _predicted(work, name, GRID, FULL, say) for name in CURVES}
+    frames = {name: _predicted(work, name, VARIANTS[name], GRID, FULL, say) for name in CURVES}
     everything = pd.concat([frame.assign(run=name) for name, frame in frames.items()], ignore_index=True)
     write_text(out / "main-curves.csv", everything.to_csv(index=False, float_format="%.6g"), out)
     ising_plots.curves(everything, BASE, out / "main.png", title="16x16, 60000 configurations at $T_0=2.5$")
     shown = ("main", "main-symmetric", "main-no-skip")
-    energies = {name: read_table(work / name / "energies.csv", ("true", "learned")).head(SCATTER) for name in shown}
+    energies = {name: kept.energies(work / name, SCATTER) for name in shown}
     ising_plots.scatter(energies, fits, 256, out / "scatter.png")
     _table(_deviations(work), out / "deviations.csv")
     terms = [
@@ -143,14 +145,12 @@ def part_shared(out: Path, work: Path, say: Say) -> None:
     lines, frames = [], []
     for name, spec in SHARED.items():
         fit = _fitted(work, name, spec, N, say)
-        frames.append(_predicted(work, name, PROBE, SHORT, say).assign(run=name))
+        frames.append(_predicted(work, name, spec, PROBE, SHORT, say).assign(run=name))
         lines.append({"run": name, **_summary(spec, fit, frames[-1])})
         _table(pd.DataFrame(lines), out / "shared.csv")
     frame = pd.concat(frames, ignore_index=True)
     write_text(out / "shared-curves.csv", frame.to_csv(index=False, float_format="%.6g"), out)
-    if (out / "main-curves.csv").exists():
-        published = read_table(out / "main-curves.csv", words=("run",)).query("run == 'main'")
-        frame = pd.concat([published, frame], ignore_index=True)
+    frame = pd.concat([*kept.curves(out), frame], ignore_index=True)
     ising_plots.curves(frame, BASE, out / "shared.png", title="16x16, 60000 configurations at $T_0=2.5$")
 
 
@@ -160,7 +160,7 @@ def part_bounded(out: Path, work: Path, say: Say) -> None:
     for name, spec in {**SEEDS, **UNASSUMING}.items():
         fit = _fitted(work, name, spec, N, say)
         sampling = replace(SHORT, seed=spec.training.seed)
-        frames.append(_predicted(work, name, PROBE, sampling, say).assign(run=name))
+        frames.append(_predicted(work, name, spec, PROBE, sampling, say).assign(run=name))
         lines.append({"run": name, **_summary(spec, fit, frames[-1])})
         _table(pd.DataFrame(lines), out / "bounded.csv")
     frame = pd.concat(frames, ignore_index=True)
@@ -171,9 +171,7 @@ def part_bounded(out: Path, work: Path, say: Say) -> None:
     over["stderr"] = over["std"] / np.sqrt(over["count"])
     chosen = over[over.quantity.isin(["energy", "abs_magnetization"])]
     _table(chosen[["quantity", "T", "mean", "stderr"]], out / "bounded-seeds.csv")
-    if (out / "main-curves.csv").exists():
-        published = read_table(out / "main-curves.csv", words=("run",)).query("run == 'main'")
-        frame = pd.concat([published, frame], ignore_index=True)
+    frame = pd.concat([*kept.curves(out), frame], ignore_index=True)
     ising_plots.curves(frame, BASE, out / "bounded.png", title="16x16, 60000 configurations at $T_0=2.5$")
     nets = {name: load(work / name)[1] for name in (*SEEDS, *UNASSUMING)}
     _table(causes(nets, BASE.shape, T0, [1.4, 1.8, 2.0, 2.2, 2.6, 3.0]), out / "bounded-causes.csv")
@@ -185,8 +183,7 @@ def part_causes(out: Path, work: Path, say: Say) -> None:
     lines = []
     for name, spec in specs.items():
         fit = _fitted(work, name, spec, N, say)
-        history = read_table(work / name / "history.csv", ("epoch",)).set_index("epoch").loc[fit["best_epoch"]]
-        lines.append({"run": name, "train_nll": history.train_nll, "validation_nll": history.validation_nll})
+        lines.append({"run": name, **kept.likelihoods(work / name, fit["best_epoch"])})
     _table(pd.DataFrame(lines), out / "likelihoods.csv")
     nets = {name: load(work / name)[1] for name in specs}
     _table(causes(nets, BASE.shape, T0, [1.4, 1.8, 2.0, 2.2, 2.6, 3.0]), out / "causes.csv")
@@ -217,7 +214,7 @@ def _sweep(runs: list[tuple[str, Spec, int]], out: Path, work: Path, say: Say, b
     lines = []
     for name, spec, n in runs:
         fit = _fitted(work, name, spec, n, say)
-        frame = _predicted(work, name, PROBE, COARSER, say)
+        frame = _predicted(work, name, spec, PROBE, COARSER, say)
         lines.append({"run": name, "units": spec.options["units"], **_summary(spec, fit, frame)})
         _table(pd.DataFrame(lines), out / f"by-{by}.csv")
     ising_plots.against(pd.DataFrame(lines), by, label, out / f"by-{by}.png", log)
@@ -261,7 +258,7 @@ def part_coarse(out: Path, work: Path, say: Say) -> None:
         fit = _fitted(work, name, spec, N, say)
         lines.append({"run": name, "nll": fit["nll"], "nll_error": fit["nll_error"], "entropy_of_spins": entropy})
         _table(pd.DataFrame(lines), out / "coarse-likelihoods.csv")
-        frame = _predicted(work, name, PROBE, COARSER, say)
+        frame = _predicted(work, name, spec, PROBE, COARSER, say)
         write_text(out / f"{name}.csv", frame.to_csv(index=False, float_format="%.6g"), out)
         title = f"16x16 measured as 2x2 blocks, stride {stride}"
         ising_plots.curves(frame, spec, out / f"{name}.png", title=title)
@@ -274,7 +271,9 @@ def part_ceiling(out: Path, work: Path, say: Say) -> None:
         name = f"coarse{stride}-4x4"
         spec = replace(BASE, shape=(4, 4), stride=stride, training=replace(BASE.training, epochs=20))
         _fitted(work, name, spec, N, say)
-        frame = _predicted(work, name, PROBE, SHORT, say).query("quantity == 'block_magnetization'").set_index("T")
+        frame = (
+            _predicted(work, name, spec, PROBE, SHORT, say).query("quantity == 'block_magnetization'").set_index("T")
+        )
         net = load(work / name)[1]
         exact0 = coarse.distribution(spec.shape, stride, T0)
         kl = float(np.exp(exact0.log_p) @ (exact0.log_p - learn.log_prob(net, exact0.outcomes)))

@@ -365,14 +365,14 @@ seeds = 1
 
 
 def test_stored_exact_profiles_come_in_place_of_older_ones(tmp_path):
-    row = {"s": -1.0, "t": 10.0, "site": 0, "stderr": 0.0, "system": "east", "shape": "5x5"}
+    row = {"s": -1.0, "t": 10.0, "stderr": 0.0, "system": "east", "shape": "5x5"}
     stored = tmp_path / "bands-exact-5.csv"
-    pd.DataFrame(
-        [{**row, "value": 0.3, "source": "exact"}, {**row, "s": -0.5, "value": 0.2, "source": "exact"}]
-    ).to_csv(stored, index=False)
+    sites = pd.DataFrame({"site": range(25)})
+    new = pd.DataFrame([{**row, "value": 0.3, "source": "exact"}, {**row, "s": -0.5, "value": 0.2, "source": "exact"}])
+    new.merge(sites, how="cross").to_csv(stored, index=False)
     rows = pd.DataFrame([{**row, "value": 0.4, "source": "network"}, {**row, "value": 0.1, "source": "exact"}])
     found = bands.with_exact(rows, 16, stored)
-    assert found[found.source == "exact"].value.tolist() == [0.3, 0.2]
+    assert found[found.source == "exact"].value.tolist() == [0.3] * 25 + [0.2] * 25
     assert found[found.source == "network"].value.tolist() == [0.4]
 
 
