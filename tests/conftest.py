@@ -33,3 +33,11 @@ def suite(tmp_path: Path) -> Path:
     path = tmp_path / "tiny.toml"
     path.write_text(TINY_SUITE)
     return path
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures are made and laid out, but not drawn, which takes seconds for each run: how they look is for others."""
+    from vanbench.compare.show import canvas
+
+    monkeypatch.setattr(canvas, "_write", lambda figure, form, path: path.touch())

@@ -26,6 +26,8 @@ from vanbench.compare.run.suite import run_suite
 from vanbench.exact import InputError
 from vanbench.exact.files import write_json
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 def claim_of(result: Path, **changes: object) -> Path:
     path = claims.path_of(result)

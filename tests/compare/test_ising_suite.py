@@ -17,6 +17,8 @@ from vanbench.exact.ising import solve as by_temperature
 from vanbench.exact.ising.lattice import energy
 from vanbench.neural import ARCHITECTURES, track
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 SUITE = """
 version = 1
 [defaults]

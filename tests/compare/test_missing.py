@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
 from command_line import run
 
 from vanbench.compare.declare.task import Architecture
 from vanbench.compare.run import missing
 from vanbench.compare.run.record import records
+
+pytestmark = pytest.mark.usefixtures("undrawn")
 
 
 def test_a_folder_that_lacks_runs_says_so(tmp_path, suite, capsys):

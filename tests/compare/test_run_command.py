@@ -93,6 +93,7 @@ def test_a_run_out_of_budget_leaves_no_record(suite: Path, tmp_path: Path, capsy
     assert run("table", tmp_path / "out") == 2
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_run_cut_off_is_kept_apart_until_it_is_finished(suite: Path, tmp_path: Path, monkeypatch) -> None:
     out, options = tmp_path / "out", ("-j", "1", "-q")
     suite.write_text(TINY_SUITE.replace("seeds = 3", "seeds = 1").replace("0.2]", "0.8]").replace("[2], [3]", "[2]"))
@@ -114,6 +115,7 @@ def test_a_run_cut_off_is_kept_apart_until_it_is_finished(suite: Path, tmp_path:
     assert goals(out).iloc[0].ended == ""
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_run_of_one_task(suite: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     assert run("run", suite, "--out", tmp_path / "out", "--task", "nothing", "-q") == 2
     assert "Known:" in capsys.readouterr().err
@@ -160,6 +162,7 @@ def test_a_finished_track_is_shown_again_and_not_done_again(tmp_path: Path, monk
     assert "finished before" in again.err
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_another_version_of_somebodys_network_is_not_taken_for_the_same(tmp_path: Path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))

@@ -26,6 +26,8 @@ from vanbench.neural import track
 from vanbench.neural.run import checks
 from vanbench.neural.run.log import RunLog
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 EPS = 2.2e-16
 QUICK = {"full_summation": False, "samples": 200, "dt": 0.1}
 WARNED = RunWarning("effective samples", "few of the samples carry ln Z", None, 0.1, 0.7)

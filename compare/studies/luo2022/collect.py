@@ -73,7 +73,7 @@ def _varied(record: Record) -> tuple[str, str, float]:
     """The task without what is varied in it, the name of that, and its value; NaN where nothing is."""
     task, varied = base_name(record.task.name)
     value = record.params.get(varied) if varied else np.nan
-    if type(value) not in (int, float):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         raise record.unfit(f"has no {varied} among its parameters")
     if task == STRINGS and not re.search(LABEL, record.label):
         raise record.unfit("is of a network without strings=")

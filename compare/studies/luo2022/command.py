@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import pandas as pd
 import typer
@@ -92,7 +92,8 @@ def drawn(out: Path, references: Path) -> list[Path]:
     """Figures and README in ``out`` from its tables and the exact curves in ``references``; returns the files."""
     frame = collect.stored(out)
     table = collect.summary(frame)
-    written, parts = [], []
+    written: list[Path] = []
+    parts: list[dict[str, Any]] = []
     for name, (title, tasks) in PARTS.items():
         own = frame[frame.task.isin(tasks)]
         parts.append({"name": name, "title": title, "table": None})

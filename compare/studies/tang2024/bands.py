@@ -34,7 +34,8 @@ SHOWN = ["source", "system", "shape", "s", "nu", "t", "density", "contrast", "as
 
 def profiles(stored: Sequence[Record]) -> pd.DataFrame:
     """Tidy ``source, system, shape, s, t, site, value`` of the networks."""
-    parts, told = [pd.DataFrame({"source": pd.Series(dtype=str), "shape": pd.Series(dtype=str)})], set()
+    parts = [pd.DataFrame({"source": pd.Series(dtype=str), "shape": pd.Series(dtype=str)})]
+    told: set[tuple] = set()
     for record in stored:
         parts.append(_profile(record))
         cases = set(parts[-1].groupby(CASE).groups)

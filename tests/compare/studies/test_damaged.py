@@ -15,7 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from study_records import CONTENT, RECORDS, told
 
-from vanbench.compare.show import canvas
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 ROOT = Path(__file__).parents[3]
 
@@ -25,12 +26,6 @@ def check(code: int, err: str) -> None:
     if code == 2:
         (line,) = [line for line in err.splitlines() if line.startswith("error: ")]
         assert "a.json" in line or "in'" in line, line
-
-
-@pytest.fixture(autouse=True)
-def _undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Figures are made, but not drawn, which would take seconds."""
-    monkeypatch.setattr(canvas, "_write", lambda figure, form, path: path.touch())
 
 
 @pytest.mark.slow  # figures

@@ -12,8 +12,9 @@ import pytest
 from command_line import run
 
 from vanbench.compare.learn.ising import predict
-from vanbench.compare.show import canvas
 from vanbench.compare.studies.wang2020 import study
+
+pytestmark = pytest.mark.usefixtures("undrawn")
 
 ROOT = Path(__file__).parents[3]
 AGREEMENT = {"r2": 0.99, "slope": 1.0, "free_energy": -135.0, "free_energy_error": 0.1}
@@ -50,12 +51,6 @@ def kept(work: Path, part: str) -> None:
 QUANTITIES = ("energy", "abs_magnetization", "specific_heat")
 
 
-@pytest.fixture(autouse=True)
-def _undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Figures are made, but not drawn, which would take seconds."""
-    monkeypatch.setattr(canvas, "_write", lambda figure, form, path: path.touch())
-
-
 def call(tmp_path: Path, part: str) -> int:
     return run("study", "wang2020", "run", part, "--out", tmp_path / "out", "--work", tmp_path / "work", "-q")
 
@@ -70,7 +65,12 @@ def test_the_files_make_their_page(tmp_path: Path) -> None:
 
 
 PREDICTED = predict._paths(Path(), predict._settings(study.PROBE, study.COARSER))[0].name
-DAMAGE = ("cut", "empty", "heading", "words", "half", "pipe", "folder")
+DAMAGE = [
+    "heading",
+    "words",
+    "pipe",
+    *(pytest.param(name, marks=pytest.mark.slow) for name in ("cut", "empty", "half", "folder")),
+]
 
 
 @pytest.mark.parametrize("damage", DAMAGE)

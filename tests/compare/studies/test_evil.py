@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 from study_records import CONTENT, RECORDS, told
 
-from vanbench.compare.show import canvas
 from vanbench.compare.show.escape import FORMULA
+
+pytestmark = pytest.mark.usefixtures("undrawn")
 
 PLAIN = "another"
 EVIL = "a|b\n\\input{evil}\r<img src=x onerror=e>\x1b[31m\u202e[x](javascript:y) $\\frac$ `c` {{ 7*7 }} <script>"
@@ -77,12 +78,6 @@ def _number(cell: str) -> bool:
 
 def files(folder: Path) -> dict[str, Path]:
     return {path.name: path for path in folder.glob("out/*") if path.suffix in (".md", ".csv", ".html")}
-
-
-@pytest.fixture(autouse=True)
-def _undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Figures are made, and laid out, as text may break that too, but not drawn."""
-    monkeypatch.setattr(canvas, "_write", lambda figure, form, path: path.touch())
 
 
 @pytest.mark.parametrize("name", [name for name in RECORDS if name != "critical"])  # which reads what `phases` does
