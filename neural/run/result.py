@@ -83,7 +83,7 @@ class Track:
         """
         if not self.path or self.begun:
             raise InputError("doob() takes networks of kl, natural-gradient, log-ratio or tdvp, begun in equilibrium.")
-        check_balance(self.problem, "doob()")
+        check_balance(self.problem)
         network, s = self.network(index), self.fields.asked[index]
         log_pi = np.log(np.maximum(self.problem.system.initial, np.finfo(float).tiny))
         device, share = self.problem.ensemble.device, 0.5 if self.path == "psi" else 1.0  # psi = sqrt(pi) l

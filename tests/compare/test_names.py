@@ -40,7 +40,8 @@ status X | status runs --format X | table X | table runs --by X | table runs --q
 table runs --across X | gate X --baseline base.json | gate runs --baseline X | gate runs --write X -y
 conform X -q | report X | report runs --out X | report runs --figures X | goals X | goals runs --out X
 study X | study tang2024 X | study tang2024 phases X --out OUT | study luo2022 figures X --out OUT
-study calibration page X --folder OUT | study calibration defaults X --folder OUT --minutes 0 | study baiesi2025 overview X | study wang2020 run X --out OUT --work OUT
+study calibration page X --folder OUT | study calibration defaults X --folder OUT --minutes 0
+study baiesi2025 overview X | study wang2020 run X --out OUT --work OUT
 study references compute X --folder OUT | standing add X --folder OUT | standing page --folder X --X
 """
 EVERY = [

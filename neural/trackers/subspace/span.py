@@ -103,9 +103,9 @@ class Span(Saved):
         kept = len(self.networks) - last
         assert self.x is not None
         rows, few = kept * self.samples, kept * self.second
-        logs = [part[:, :rows, :kept] for part in (self.log_density, self.log_psi, self.energy)]
-        networks, x = self.networks[:kept], self.x[:, :rows]
-        return Span(self.samples, self.second, networks, x, *logs, self.energy2[:, :few, :kept])
+        evaluated = [part[:, :rows, :kept] for part in (self.log_density, self.log_psi, self.energy)]
+        evaluated.append(self.energy2[:, :few, :kept])
+        return Span(self.samples, self.second, self.networks[:kept], self.x[:, :rows], *evaluated)
 
     def top(self) -> tuple[Tensor, Tensor]:
         """The largest Ritz value, a lower bound of the largest eigenvalue up to noise; as `ln_z`."""
