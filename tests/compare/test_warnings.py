@@ -114,13 +114,13 @@ def test_a_projection_that_eats_the_signal(network: str, eaten: bool) -> None:
 
 @pytest.mark.parametrize(("t", "wrong"), [(4.0, False), (20.0, True)])
 def test_a_bond_that_is_too_small(t: float, wrong: bool) -> None:
-    """East 3x3: a bond of 2 is 0.2 % off at the first time, 2 % at the second."""
+    """East 3x3: a bond of 2 is 0.2 % off at the first time, 2 % at the second, which the error estimate tells, too."""
     system = build("east", (3, 3), c=0.5)
     options = {"architecture": "matrix-product", "architecture_options": {"bond": 2}, "tracker": "tebd"}
     found = track(system, [0.3], [t], quantities=["ln_Z"], tracker_options={"measure": 10}, **options)
     exact = solve(system, 0.3, [t], ["ln_Z"]).value.iloc[0]
     assert bool(abs(found.records.value.iloc[0] / exact - 1) > 1e-2) is wrong
-    assert kinds(found.warnings) == ({"bond"} if wrong else set())
+    assert kinds(found.warnings) == ({"bond", "error estimate"} if wrong else set())
 
 
 def test_each_is_told_once_and_a_checkpoint_keeps_them() -> None:
@@ -293,7 +293,8 @@ def test_runs_tell_them_once_whatever_process_they_are_in(jobs: int, tmp_path: P
 
 
 def test_a_run_that_ends_early_tells_them(tmp_path: Path, capsys) -> None:
-    (tmp_path / "s.toml").write_text(SUITE + "budget = {seconds = 1e-9}\n")
+    two_steps = SUITE.replace("times = [0.5]", "times = [0.5, 1.0]")  # what is left undone after the first
+    (tmp_path / "s.toml").write_text(two_steps + "budget = {seconds = 1e-9}\n")
     assert run("run", tmp_path / "s.toml", "--out", tmp_path / "out", "-j", "1", "-q") == 5
     assert "warning: long 6 bernoulli (2 seeds): negative targets: " in capsys.readouterr().err
 
