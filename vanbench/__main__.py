@@ -15,6 +15,9 @@ WITHOUT_NETWORKS = {"exact", "gate", "goals", "list", "report", "status", "table
 
 
 def main() -> None:
+    # Before NumPy is loaded. Where other programs run, threads wait for each other longer than they compute: ten times
+    # the CPU time was seen. Long vectors have loops of their own, on all cores.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     limit = _address_space()
     least = LEAST if WITHOUT_NETWORKS & set(sys.argv[1:2]) else LEAST_WITH_NETWORKS
     least += A_CORE * (os.cpu_count() or 1)
