@@ -46,7 +46,7 @@ def test_a_sentence_ends_the_run_and_what_there_is_goes_on(tmp_path: Path) -> No
         return "enough" if moment.log.steps == 2 else None
 
     told: list[tuple] = []
-    steps = {"tracker_options": {"dt": 0.1, "samples": 50, "epochs": 2}}
+    steps = {"tracker_options": {"dt": 0.1, "samples": 50, "epochs": 2, "first_epochs": 2}}
     system, times = build("east", (3,)), [0.1, 0.4]
     calls = [stop, progress(lambda *message: told.append(message))]
     cut = track(system, [0.2], times, out=tmp_path, callbacks=calls, **steps)
