@@ -43,7 +43,7 @@ COMMANDS = (
 )
 
 
-CODES = "Exit codes: 0 fine, 1 a verdict (worse), 2 bad input, 3 cannot compare, 4 crash, 5 runs without a record."
+CODES = "Exit codes: 0 fine, 1 worse (a verdict), 2 bad input, 3 cannot compare, 4 crash, 5 some runs left no record."
 
 
 def _tell_version(asked: bool) -> None:

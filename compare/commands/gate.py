@@ -36,17 +36,17 @@ def gate(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a run.")],
     baseline: Annotated[Path | None, typer.Option(help="The stored baseline to compare with.")] = None,
     write: Annotated[Path | None, typer.Option(help="Store a baseline instead, after showing what changes.")] = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Store it without asking.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Store the baseline without asking.")] = False,
     atol: Annotated[float, typer.Option(help="Absolute tolerance on an error.")] = ATOL,
     rtol: Annotated[float, typer.Option(help="Tolerance relative to the baseline's error.")] = RTOL,
     false_alarms: Annotated[
-        float, typer.Option(help="Chance of any false alarm in the whole comparison; 1 leaves atol and rtol alone.")
+        float, typer.Option(help="Chance of any false alarm in the whole comparison; 1: use only atol and rtol.")
     ] = FALSE_ALARMS,
-    form: Annotated[str, typer.Option("--format", help="table or json: one object with the verdict of each case.")] = (
-        "table"
-    ),
+    form: Annotated[
+        str, typer.Option("--format", help="Output format: table, or json: one object with the verdict of each case.")
+    ] = "table",
 ) -> None:
-    """Compare the errors of a run with a stored baseline: worse by more than max(atol, rtol, luck) is a regression."""
+    """Compare a run's errors with a stored baseline; an increase above max(atol, rtol, chance) is a regression."""
     from rich.console import Console
 
     from vanbench.compare.judge import gate as gates

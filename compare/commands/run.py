@@ -30,32 +30,34 @@ def register(app: typer.Typer) -> None:
 def run(
     suite: Annotated[
         str,
-        typer.Argument(help="FILE.toml, or a name (see `vanbench list`), file.py:name, module:name."),
+        typer.Argument(help="FILE.toml, a name (see `vanbench list`), file.py:name, or module:name."),
     ],
     out: Annotated[
-        Path | None, typer.Option(help="Folder; finished runs in it are kept. By default runs/SUITE.")
+        Path | None, typer.Option(help="Folder for results; finished runs in it are kept (default: runs/SUITE).")
     ] = None,
     architecture: Annotated[
-        list[str] | None, typer.Option(help=f"{common.OUTSIDE} Instead of the suite's own.")
+        list[str] | None, typer.Option(help=f"{common.OUTSIDE} Replaces the suite's networks; repeatable.")
     ] = None,
     architecture_option: common.ArchitectureOption = None,
     task: Annotated[
         list[str] | None,
-        typer.Option(help="Only this task of the suite, or those of a pattern like 'ring-*'; may be given again."),
+        typer.Option(help="Run only this task, or those that match a pattern like 'ring-*'; repeatable."),
     ] = None,
     seed: common.Seed = 1,
-    jobs: Annotated[int | None, typer.Option("--jobs", "-j", help="Processes at once; by default one a core.")] = None,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", "-j", help="Number of parallel processes (default: one per core).")
+    ] = None,
     scheduler: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="Run on this dask.distributed cluster, like tcp://host:8786.")
     ] = None,
     part: Annotated[
         str | None,
-        typer.Option(metavar="K/N", help="The K-th of N shares of the runs and nothing else, for an array of jobs."),
+        typer.Option(metavar="K/N", help="Run only the K-th of N shares of the runs, for an array of jobs."),
     ] = None,
     device: common.Device = "auto",
     quiet: common.Quiet = False,
 ) -> None:
-    """Exact references, networks, errors, tables and plots. After Ctrl-C the same command goes on where it was."""
+    """Run a suite: exact references, networks, errors, tables and plots. After Ctrl-C the same command resumes."""
     from rich.console import Console
 
     from vanbench.compare.declare.task import Architecture, load_suite
