@@ -52,8 +52,8 @@ REGISTRY = Registry(
 def build(name: str, shape: Shape, /, **params: Any) -> System:
     """The system ``name`` on a lattice of ``shape``, ``(4, 4)``, or on a chain of ``shape`` sites.
 
-    Raises ``InputError`` for a name or a parameter that does not exist, a value of the wrong type, and a function from
-    outside that fails, returns no system, or one that does not conserve probability.
+    Raises ``InputError`` for a name or a parameter that does not exist, a value of the wrong type, and a user's
+    function that fails, returns no system, or returns one that does not conserve probability.
     """
     make, known = REGISTRY.find(name), parameters(name)
     for key in params:

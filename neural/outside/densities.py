@@ -5,11 +5,11 @@ A torch module with three methods is enough; configurations are as `forms.Form` 
     log_prob(x) -> (batch,)            normalised, and differentiable in the parameters
     draw(uniforms) or sample(n)        independent configurations, from uniform numbers (n, n_sites), or from torch's
                                        own generator
-    initialise(product)                become the product distribution (n_sites, d), exactly, or raise ValueError where
-                                       it cannot; without this method a density can be evaluated and trained on
-                                       energies, but not tracked from a system's start
+    initialise(product)                become the product distribution (n_sites, d), exactly, or raise ValueError if
+                                       this is impossible; without this method a density can be evaluated and trained
+                                       on energies, but not tracked from a system's start
 
-Excluded configurations are rejected. Sites cannot be pinned, nor their sum fixed: that takes conditionals.
+Excluded configurations are rejected. Pinned sites and fixed sums are not possible, since they need conditionals.
 """
 
 from __future__ import annotations
