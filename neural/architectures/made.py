@@ -43,12 +43,12 @@ class MADE(Incremental):
     """Masked layers of ``hidden`` units, with a linear skip from the earlier sites to the logits.
 
     hidden
-        widths of the hidden layers; by default one of four units a site. The units' degrees are spread evenly over the
-        sites.
+        widths of the hidden layers; by default one layer with four units per site. The units' degrees are spread
+        evenly over the sites.
     skip
         add the linear path (its weights are masked too).
     residual
-        add each hidden layer to the one before it where their widths agree.
+        add each hidden layer to the one before it if their widths agree.
     """
 
     def __init__(

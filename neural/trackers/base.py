@@ -65,7 +65,7 @@ class Variant:
     """What a tracker needs, gives and costs, for the options in ``when`` and the ``target``: a row of the map."""
 
     costs: str  # a sentence
-    gives: str = "ln Z and observables of the end"
+    gives: str = "ln Z and observables at the final time"
     when: Mapping[str, Any] = field(default_factory=dict)
     target: Target = "time"
     needs: tuple[str, ...] = ()  # of `NEEDS`
@@ -79,11 +79,11 @@ class Variant:
 BALANCE, PAIRS, POSITIVE, PLAIN = "detailed balance", "terms on one site or two", "a positive generator", "s = 0"
 STATIC = "no moves"
 NEEDS = {
-    BALANCE: "every move has its reverse, and the start is the equilibrium",
+    BALANCE: "every move has its reverse, and the run starts from equilibrium",
     PAIRS: "each term of the generator acts on one site or two",
     POSITIVE: "a classical generator: no rate is negative",
-    PLAIN: "the plain evolution, no counting field",
-    STATIC: "a potential `energy` alone: equilibrium at the inverse temperature s t",
+    PLAIN: "the plain evolution, without a counting field",
+    STATIC: "only a potential `energy`: equilibrium at the inverse temperature s t",
 }
 
 
