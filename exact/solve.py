@@ -198,11 +198,11 @@ def _checked(
     if not np.isfinite(grid).all() or (grid < 0).any():
         raise InputError("times must be finite and not negative.")
     if grid.max(initial=0.0) > LATEST:
-        raise InputError(f"t = {grid[-1]:g}: beyond t = {LATEST:g} nothing is left of ln Z but rounding; take scgf.")
+        raise InputError(f"t = {grid[-1]:g}: beyond t = {LATEST:g} ln Z is nothing but rounding; take scgf.")
     if scheme not in ("continuous", "euler"):
         raise unknown("scheme", scheme, ["continuous", "euler"])
     if dt is not None and scheme == "continuous" and method not in MATRIX_PRODUCTS:
-        raise InputError("dt is a step of scheme 'euler' or of method 'mps': give one of them, or leave dt out.")
+        raise InputError("dt is the step of scheme 'euler' or of method 'mps': give one of them, or leave dt out.")
     if scheme == "euler":
         if method == QUSPIN:
             raise InputError("method 'quspin' evolves in continuous time: take 'sparse' for Euler steps.")
@@ -220,7 +220,7 @@ def _accuracy(method: str, scheme: str, dt: float | None, bond: int | None, tole
     from vanbench.exact.mps.accuracy import Accuracy
 
     if scheme != "continuous":
-        raise InputError("matrix products are of continuous time: leave the scheme out; dt is then their own step.")
+        raise InputError("matrix products evolve in continuous time: leave the scheme out; dt is then their own step.")
     if method == DMRG and dt is not None:
         raise InputError("method 'dmrg' takes no time steps: leave dt out.")
     given_values: dict[str, Any] = {"bond": bond, "tolerance": tolerance, "dt": dt}

@@ -134,8 +134,8 @@ class Autoregressive(nn.Module):
         rejects = isinstance(support, Excluding) and type(self).log_prob is Autoregressive.log_prob
         if not self.pinning and (pinned or not (support is None or rejects)):
             raise InputError(
-                f"{type(self).__name__} cannot be restricted: it claims neither pinned sites nor a fixed sum, as this "
-                "system has."
+                f"{type(self).__name__} cannot be restricted: it supports neither pinned sites nor a fixed sum, and "
+                "this system has them."
             )
         device = self.site_bias.device
         self._free = torch.ones(self.n_sites, device=device, dtype=self.site_bias.dtype)
@@ -152,7 +152,7 @@ class Autoregressive(nn.Module):
             self._total = support.total
             self._count_ways(torch.full((self.n_sites, self.local_dim), 1.0 / self.local_dim))
         elif support is not None:
-            raise InputError(f"networks know the supports Excluding and FixedSum, not {type(support).__name__}.")
+            raise InputError(f"networks take the supports Excluding and FixedSum, not {type(support).__name__}.")
         return self
 
     @property

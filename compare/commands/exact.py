@@ -84,7 +84,7 @@ def exact(
         return
     built = build(system, lengths, **params)
     fields, grid = parse.numbers(s, "--s"), parse.numbers(times, "--times")
-    advice = "the same command goes on from here." if out else "nothing was kept; --out FOLDER keeps what is done."
+    advice = "the same command resumes from here." if out else "nothing was kept; --out FOLDER keeps finished values."
     with common.interruptible(advice), common.telling(quiet, f"{system} {shape}") as tell:
         if method == "cloning":
             if bond is not None or tolerance is not None:

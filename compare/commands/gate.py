@@ -56,7 +56,7 @@ def gate(
     if (baseline is None) == (write is None):
         raise InputError("give --baseline FILE to compare, or --write FILE to store a baseline.")
     if not (0 <= atol < math.inf and 0 <= rtol < math.inf and 0 < false_alarms <= 1):
-        raise InputError("tolerances are finite and not negative, and --false-alarms lies above 0 and at most at 1.")
+        raise InputError("tolerances must be finite and not negative, and --false-alarms above 0 and at most 1.")
     if form not in FORMATS:
         raise unknown("format", form, list(FORMATS))
     if write is not None:
@@ -77,7 +77,7 @@ def gate(
         verb = "has" if len(blind) == 1 else "have"
         stderr.print(
             f"{len(blind)} of {len(verdict.lines)} cases {verb} too few seeds to see an error that doubles "
-            f"{POWER:.0%} of the time; the column seeds says how many it takes (power: the chance with those at hand).",
+            f"{POWER:.0%} of the time; the column seeds says how many it takes (power: the chance with these seeds).",
             style="yellow",
             markup=False,
         )

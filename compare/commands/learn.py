@@ -88,7 +88,7 @@ def learn_ising(
         x = ising_data.read(data, n_sites, spec.local_dim)
     else:
         x = ising_data.generate(generate or 0, spec.shape, spec.T0, spec.couplings, spec.stride, seed)
-    advice = "the same command with --resume goes on from here."
+    advice = "the same command with --resume continues from here."
     with common.interruptible(advice), Bars(common.console(quiet)) as bars:
         line = bars.add("training", epochs)
         result = run(

@@ -66,7 +66,7 @@ def run(
     from vanbench.compare.show.tables import growth_of, render, table, write_tables
 
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise InputError("torchrun shares out one run, `vanbench track`: spread a suite with --jobs or --scheduler.")
+        raise InputError("torchrun is for one run, `vanbench track`: distribute a suite with --jobs or --scheduler.")
     declared = load_suite(suite).only(task or [])
     out = out or Path("runs") / file_name(declared.name)
     require_empty_or_run_folder(out)
@@ -79,7 +79,7 @@ def run(
     networks = [Architecture.of(name, architecture_option or []) for name in architecture or []]
     asked = parse.part(part) if part is not None else (1, 1)
     stderr = common.console(quiet)
-    with common.interruptible("the same command goes on from here."):
+    with common.interruptible("the same command resumes from here."):
         try:
             summary = run_suite(declared, out, networks or None, seed, jobs, device, stderr, scheduler, asked)
         except NothingMade as nothing:
@@ -87,13 +87,13 @@ def run(
     _report(summary, Console(stderr=True, highlight=False, soft_wrap=True, emoji=False))
     if part is not None:
         common.say(f"part {part}: {_made(summary)}.")
-        common.say(f"`vanbench status {out}` says what is left; the command without --part, then, writes the tables.")
+        common.say(f"`vanbench status {out}` says what is left; then the command without --part writes the tables.")
     elif summary.made + summary.kept:
         try:
             written = [*write_tables(out), *write_plots(out)]
         except OSError as error:
             if fault := fault_of_machine(error):
-                raise InputError(f"{fault} Nothing half-written is left; the same command goes on.") from error
+                raise InputError(f"{fault} No half-written file is left; the same command resumes.") from error
             raise
         cases = table(out, "size")
         typer.echo(render(cases, "md", growth_of(out, cases)))

@@ -46,7 +46,7 @@ def table(
     names = None if columns is None else list(dict.fromkeys(map(tables.column, parse.names(columns))))
     typer.echo(tables.render(cases, form, laws, f"{folder}/", names, across), nl=False)
     if by in tables.SCALINGS and laws is not None and laws.empty:
-        typer.echo(f"No law of the error over {by}: one takes three values of it for one question.", err=True)
+        typer.echo(f"No law of the error over {by}: a fit takes three values of it for the same question.", err=True)
     lacking = missing.sentence(folder, [record for _, record in records(folder)])
     if lacking:
         typer.echo(printable(lacking), err=True)

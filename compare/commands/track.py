@@ -127,7 +127,7 @@ def track(
     path = out / FOLDER / run.path
     if finished(run, out) and resume is not False:
         if first:
-            typer.echo("this run was finished before; --no-resume does it again.", err=True)
+            typer.echo("this run is already finished; --no-resume runs it again.", err=True)
     else:
         live = [callbacks.tensorboard(out / "tensorboard")] if tensorboard and first else []
         if resume is None and first and _has_checkpoint(run, out):
@@ -135,7 +135,7 @@ def track(
         if chosen and first:
             stderr.print(f"tracker: {tracker}: {chosen['tracker_reason']}", markup=False)
         with (
-            common.interruptible("the same command goes on from here."),
+            common.interruptible("the same command resumes from here."),
             _alone(run, out, resume) if first else nullcontext(),
             Bars(stderr) as bar,
         ):
@@ -175,7 +175,7 @@ def _going_on(out: Path) -> bool:
     """That a run goes on, said. Raises ``InputError`` under ``torchrun``, whose processes must all be told."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise InputError(f"{str(out)!r} holds a checkpoint of this run: give --resume, or --no-resume to begin again.")
-    typer.echo("going on from the checkpoint in --out; --no-resume begins again.", err=True)
+    typer.echo("resuming from the checkpoint in --out; --no-resume begins again.", err=True)
     return True
 
 
@@ -205,7 +205,7 @@ def _alone(run: Run, out: Path, resume: bool | None) -> Iterator[None]:
 
 def _times(times: str | None, t_final: float | None) -> list[float]:
     if (times is None) == (t_final is None):
-        raise InputError("give --times (like 1,10) or --t-final, one of them.")
+        raise InputError("give either --times (like 1,10) or --t-final.")
     if times is not None:
         return parse.numbers(times, "--times")
     return [float(t_final)]  # type: ignore[arg-type]

@@ -372,7 +372,7 @@ def _declared(content: dict[str, Any], stem: str, what: str) -> Suite:
     defaults = content.pop("defaults", {})
     tasks = content.get("tasks")
     if not isinstance(defaults, dict) or not isinstance(tasks, list) or not all(isinstance(t, dict) for t in tasks):
-        raise InputError(f"{what}: write one [[tasks]] block a task, and at most one [defaults].")
+        raise InputError(f"{what}: write one [[tasks]] block per task, and at most one [defaults].")
     content["tasks"] = [one for task in tasks for one in varied(merged(defaults, task), what)]
     suite = checked(Suite, {"name": stem, **content}, what)
     names = [task.name for task in suite.tasks]
@@ -395,7 +395,9 @@ def _from_outside(name: str, held: Any) -> Suite:
     if isinstance(held, Path):
         return _of_file(held)
     if not isinstance(held, Suite):
-        raise InputError(f"suite {name!r} must be a Suite, the path of a TOML file, or a dictionary of what one holds.")
+        raise InputError(
+            f"suite {name!r} must be a Suite, the path of a TOML file, or a dictionary with the content of one."
+        )
     return held
 
 

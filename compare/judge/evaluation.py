@@ -46,11 +46,11 @@ def evaluate(
     if not few_states(system):
         raise InputError(f"evaluate sums over all configurations: at most {MAX_SUMMED}, and {system.name} has more.")
     if observable not in system.observables:
-        raise InputError(f"{system.name} has the observables {', '.join(system.observables)}, no {observable}.")
+        raise InputError(f"{system.name} has the observables {', '.join(system.observables)}, not {observable}.")
     kind = kind_of(system)
     rows = asked(quantities or (DEFAULT if kind == CLASSICAL else ()), (NETWORKS,), kind)
     if unfit := [row.name for row in rows if row.observe is None]:
-        raise InputError(f"{unfit[0]} is no average over configurations: leave it out.")
+        raise InputError(f"{unfit[0]} is not an average over configurations: leave it out.")
     exact = solve(system, fields, grid, DISTRIBUTION, observable=observable)
     out: list[dict[str, Any]] = []
     for field in fields:

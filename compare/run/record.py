@@ -126,7 +126,7 @@ class Record(BaseModel):
 
     def unfit(self, what: str) -> InputError:
         """For a page that this record does not fit, which ``what`` says."""
-        return InputError(f"record {str(self.file)!r} {what}: it is none of the runs that this page shows.")
+        return InputError(f"record {str(self.file)!r} {what}: it is not one of the runs that this page shows.")
 
     def frame(self, table: str = "rows", *needed: str) -> pd.DataFrame:
         """``rows``, ``errors``, ``distances`` or ``log`` as a DataFrame; null becomes NaN in columns of numbers.

@@ -274,7 +274,7 @@ def _with_bar(title: str, jobs: list[Job], go: Go, console: Console | None, ende
                 held[outcome.job.label] = (outcome.job, outcome.value)
                 return
             if outcome.refused:
-                raise InputError(f"{outcome.failure} Nothing half-written is left; the same command goes on.")
+                raise InputError(f"{outcome.failure} No half-written file is left; the same command resumes.")
             parts[outcome.job.label] = 0.0 if outcome.failure else 1.0
             bar.update(line, completed=sum(parts.values()))
             ended(outcome)
@@ -296,7 +296,7 @@ OURS = {FOLDER, UNFINISHED, references.FOLDER, "suite.json", "checkpoint", "tens
 def require_empty_or_run_folder(out: Path) -> None:
     """Raise ``InputError`` where ``out`` is a file, or a folder with other files than those of runs."""
     if any(out.parts[k] == ".." and not Path(*out.parts[:k]).is_dir() for k in range(1, len(out.parts))):
-        raise InputError(f"{str(out)!r} goes back from a folder that does not exist: give it without '..'.")
+        raise InputError(f"{str(out)!r} goes up from a folder that does not exist: give it without '..'.")
     if out.exists() and not out.is_dir():
         raise InputError(f"{str(out)!r} is a file: give a folder.")
     there = {path.name for path in out.iterdir()} if out.is_dir() else set()

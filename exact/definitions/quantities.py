@@ -194,7 +194,9 @@ def _checked(name: str, row: Any) -> Quantity:
     if not (isinstance(row, Quantity) and row.observe and row.axes in (("s", "t"), ("s", "t", "site"))):
         raise InputError(f"quantity {name!r} must be a Quantity with `observe` and the axes (s, t) or (s, t, site).")
     if row.name in QUANTITIES or not row.name.isidentifier() or (":" not in name and row.name != name):
-        raise InputError(f"quantity {name!r} is called {row.name!r}: give it a name of its own, one word, the same.")
+        raise InputError(
+            f"quantity {name!r} is called {row.name!r}: give it a new name of one word, the same in both places."
+        )
     _asked[row.name] = row
     return row
 

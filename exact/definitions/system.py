@@ -89,7 +89,7 @@ class System:
             raise InputError(f"local dimension {self.local_dim}: it must be at least 2.")
         if self.local_dim > 128:
             raise InputError(
-                f"local dimension {self.local_dim}: configurations are bytes, of at most 128 values a site."
+                f"local dimension {self.local_dim}: configurations are bytes, with at most 128 values per site."
             )
         for term in self.terms:
             if max(term.sites) >= self.n_sites or min(term.sites) < 0:

@@ -62,7 +62,7 @@ class Density(Wrapped):
         x = self.form.configurations(drawn, self.shape, self.local_dim)
         again = self.form.encoded(x, self.shape, self.local_dim, torch.float64).reshape(drawn.shape)
         if not ((x >= 0) & (x < self.local_dim)).all() or not torch.equal(again, drawn.to(again.dtype)):
-            raise InputError(f"{type(self).__name__}: its samples are no {self.form.input}, as input= says.")
+            raise InputError(f"{type(self).__name__}: its samples are not {self.form.input}, as input= says.")
         if values.shape != (TRIED,):
             raise InputError(
                 f"{type(self).__name__}: log_prob gives {tuple(values.shape)} for a batch of {TRIED}, not ({TRIED},)."

@@ -80,9 +80,9 @@ def wrap(
     if not dtypes:
         raise InputError("dtypes is empty: a network is for float64, float32 or both.")
     if output == "log_prob" and (shift or not isinstance(order, str)):
-        raise InputError("output='log_prob' is of all sites at once: it has no order and no shift.")
+        raise InputError("output='log_prob' is a density of all sites together: it takes no order and no shift.")
     if output in ("logit_up", "p_up") and (local_dims is None or set(local_dims) != {2}):
-        raise InputError(f"output={output!r} is of value 1 against 0: it takes local_dims=(2,).")
+        raise InputError(f"output={output!r} compares value 1 with 0: it takes local_dims=(2,).")
     if isinstance(order, str) and order != "auto":
         raise InputError(f"order={order!r}: it is 'auto', a sequence of sites, or a function of the shape.")
     own: str = name or getattr(factory, "__name__", "") or type(factory).__name__
@@ -127,7 +127,7 @@ def _maker(factory: Any, name: str) -> tuple[Callable[..., nn.Module], list[insp
     try:
         accepted = list(inspect.signature(factory).parameters.values())
     except ValueError as error:
-        raise InputError(f"{name} does not say what it takes: give a function of the shape.") from error
+        raise InputError(f"{name} has no signature: give a function of the shape.") from error
     named = [p.name for p in accepted if p.name in GIVEN]
     first = [] if named or not accepted or accepted[0].kind is inspect.Parameter.VAR_KEYWORD else accepted[:1]
     rest = [p for p in accepted if p.name not in named and p not in first]

@@ -84,7 +84,9 @@ class Track:
         tracker whose networks represent neither ``P`` nor ``psi``.
         """
         if not self.path or self.begun:
-            raise InputError("doob() takes networks of kl, natural-gradient, log-ratio or tdvp, begun in equilibrium.")
+            raise InputError(
+                "doob() takes networks of kl, natural-gradient, log-ratio or tdvp that started in equilibrium."
+            )
         check_balance(self.problem)
         network, s = self.network(index), self.fields.asked[index]
         log_pi = np.log(np.maximum(self.problem.system.initial, np.finfo(float).tiny))

@@ -176,7 +176,7 @@ def track(
 def _begin(problem: Problem, runner: trackers.Tracker, path: Path) -> None:
     """Put the parameters in ``path`` into the networks. Raises ``InputError``."""
     if runner.path != "P":
-        raise InputError(f"{runner.name} with these options starts from the system's own distribution alone.")
+        raise InputError(f"{runner.name} with these options can start only from the system's own distribution.")
     held = trained.read(path)
     for r, s in enumerate(problem.s):
         problem.ensemble.put(r, trained.put(problem.ensemble.copy_of(r), trained.of_field(held, s)))

@@ -281,7 +281,7 @@ def one_configuration(connections: Connections, x: Tensor) -> list[RunWarning]:
     if not same.any() or not (connections.diagonal(x[:, :1])[:, 0][same] < 0).any():
         return []
     text = (
-        "all samples are one configuration, which the dynamics leaves: an effective sample size of 1, and standard "
-        "errors of 0 say nothing; start from a distribution that is not a point, like --initial bernoulli:0.99"
+        "all samples are one configuration, which the dynamics leaves: the effective sample size is 1, and standard "
+        "errors of 0 mean nothing; start from more than one configuration, like --initial bernoulli:0.99"
     )
     return [RunWarning("effective samples", text)]

@@ -121,7 +121,7 @@ class L1(Tracker[Descent]):
         if list(problem.s) != [0.0]:
             raise InputError("the L1 objectives follow the plain evolution: take --s 0, or tdvp for a counting field.")
         if self.ramp and not self.dynamics:
-            raise InputError("ramp is of steps in time towards the steady state: give dynamics = true as well.")
+            raise InputError("ramp applies to steps in time towards the steady state: set dynamics = true as well.")
         if problem.target == "steady" and not (self.dynamics or self.iterations):
             raise InputError("iterations = 0: the steady objective needs at least 1.")
         if self.summed(problem):

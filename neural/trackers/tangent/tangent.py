@@ -166,11 +166,11 @@ class Tangent(Tracker[Flow]):
         out = []
         if largest > most:
             text = f"dt = {dt:.3g} times the largest rate seen is {largest:.2g}: explicit steps are unstable above "
-            text += f"{most:.2g} and may go wrong without another sign; take dt below {dt * most / largest:.2g}"
+            text += f"{most:.2g} and may fail without another warning; take dt below {dt * most / largest:.2g}"
             out.append(RunWarning("time step", text))
         if off > OVERFIT:
-            text = f"on fresh samples a velocity fitted on {self.samples} is off by {off:.2g} times what it should "
-            text += "explain: it follows their noise; take more samples than the network has parameters, "
+            text = f"on fresh samples, a velocity fitted on {self.samples} misses {off:.2g} times what it should "
+            text += "explain: it fits their noise; take more samples than the network has parameters, "
             out.append(RunWarning("noise", f"{text}{problem.ensemble.n_parameters}, or more damping"))
         return out
 

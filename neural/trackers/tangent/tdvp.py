@@ -140,13 +140,13 @@ class TDVP(Tangent):
                 after, step = self._taken(problem, state, before, dt, stages, next_dt, batches[-1])
                 after = replace(after, damping=max(self.damping, RELAXED * damping))
                 if halved:
-                    text = f"the samples did not carry the growth of ln Z, and the step was cut to {dt:.2g}: they miss "
-                    text += "configurations that probability flows into; take more samples, or a smaller dt"
+                    text = f"the samples did not show the growth of ln Z, and the step was cut to {dt:.2g}: they miss "
+                    text += "configurations into which probability flows; take more samples, or a smaller dt"
                     step.warnings.append(RunWarning("growth", text))
                 return after, step
             dt, halved = dt / 2, halved + 1
         raise Diverged(
-            f"the samples no longer carry the growth, and steps down to dt = {2 * dt:.2g} do not help; the last good "
+            f"the samples no longer show the growth, and steps down to dt = {2 * dt:.2g} do not help; the last good "
             "networks were kept: take a smaller dt from the start, or more samples."
         )
 

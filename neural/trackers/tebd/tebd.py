@@ -228,11 +228,11 @@ class TEBD(Tracker[Vectors]):
     def _warnings(self, problem: Problem, dt: float, lost: Tensor, bond: int) -> list[RunWarning]:
         out = []
         if (most := float(lost.max())) > TOO_MUCH:
-            text = f"{most:.1g} of the vector's squares have been cut from bonds of {bond}: take a larger bond"
+            text = f"bonds of {bond} have cut {most:.1g} of the vector's squares: take a larger bond"
             out.append(RunWarning("bond", text))
         steepest = min((e.tebd for e in problem.derived(evolutions_of, self)), key=lambda tebd: tebd.longest)
         if dt > steepest.longest:
-            text = f"dt = {dt:.3g} is long for rates like these: take dt below {steepest.shorter}"
+            text = f"dt = {dt:.3g} is too long for these rates: take dt below {steepest.shorter}"
             out.append(RunWarning("time step", text))
         return out
 
@@ -252,7 +252,7 @@ def evolutions_of(problem: Problem, tracker: TEBD, halved: bool = False) -> list
     """One for each counting field, at the start."""
     bond, symmetrised = cast(MatrixProduct, problem.ensemble.net).bond, tracker.picture == "symmetrised"
     if halved and bond < 2:
-        raise InputError("bond = 1 has no half to be compared with: take the architecture option bond=2 or more.")
+        raise InputError("bond = 1 cannot be compared with half the bond: take the architecture option bond=2 or more.")
     bond = bond // 2 if halved else bond
     options = (bond, tracker.cutoff, tracker.order, tracker.balanced, symmetrised)
     return [Evolution(problem.system, s, problem.observable, *options) for s in problem.s]
