@@ -35,7 +35,7 @@ def collect(folder: Path) -> pd.DataFrame:
         first = seen.setdefault((record.task_hash, record.label, record.run.shape, record.run.seed), path)
         if first is not path:
             raise InputError(
-                f"{str(first)!r} and {str(path)!r} are records of one run: a seed counts once, delete one."
+                f"{str(first)!r} and {str(path)!r} are records of the same run: a seed counts once, delete one."
             )
         held.append(cells(record, str(path.relative_to(folder))))
     return joined(held)

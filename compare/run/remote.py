@@ -35,7 +35,7 @@ def far(job: bytes, call: str, here: str, topic: str) -> bytes:
     except (EOFError, OSError) as error:
         server.kill()
         last = server.stderr.read().decode(errors="replace").strip().splitlines()[-1:]
-        raise RuntimeError(last[0] if last else "its process ended without a word") from error
+        raise RuntimeError(last[0] if last else "its process ended without a message") from error
 
 
 def close(call: str, dask_worker: Any = None) -> None:

@@ -23,8 +23,8 @@ AXES = ("size", "time", "s", "architecture", "tracker")
 FITTED = ("size", *SCALINGS)  # axes along which a law is fitted
 FORMATS = ("md", "csv", "latex")
 REFERENCED = (
-    "reference is what the exact column is from, with its own error, which ± of the error includes; ≤ stands where the "
-    "distance is smaller than that."
+    "reference is the source of the exact column, with its own error, which ± of the error includes; ≤ marks distances "
+    "smaller than that error."
 )
 SUFFIX = {"md": "md", "csv": "csv", "latex": "tex"}
 CASE = ("task", "shape", "s", "t")

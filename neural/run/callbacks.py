@@ -1,6 +1,6 @@
-"""What a run calls after each of its steps: progress, budgets, checkpoints, live logs.
+"""Functions that a run calls after each of its steps: progress, budgets, checkpoints, live logs.
 
-A callback takes a `Moment`. A sentence that it returns ends the run there, for the reason that the sentence gives.
+A callback takes a `Moment`. If it returns a sentence, the run ends there, and the sentence is the reason.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ PLACES = ("step", "t", "s")  # of a row of the log: where its figures belong
 
 @dataclass(frozen=True)
 class Moment:
-    """Where a run stands after a step; ``total``: the steps of the whole run, as far as they are known."""
+    """The state of a run after a step; ``total``: the number of steps of the whole run, as far as it is known."""
 
     log: RunLog
     total: int
 
     @property
     def rows(self) -> list[Row]:
-        """The rows of the log of this step, one for each trained field."""
+        """The log's rows for this step, one for each trained counting field."""
         return self.log.rows[-len(self.log.s) :]
 
     @property
@@ -46,7 +46,7 @@ def progress(report: Callable[[int, int, str], None]) -> Callback:
 
 
 def budget(seconds: float | None = None, cpu_seconds: float | None = None) -> Callback:
-    """Ends a run that has taken more wall or CPU time, counted from this call."""
+    """Ends a run that takes more wall time or CPU time than this, counted from this call."""
     limits = [("seconds", seconds, time.monotonic), ("cpu_seconds", cpu_seconds, time.process_time)]
     began = {name: clock() for name, _, clock in limits}
 
@@ -62,9 +62,9 @@ def budget(seconds: float | None = None, cpu_seconds: float | None = None) -> Ca
 
 
 def tensorboard(folder: Path) -> Callback:
-    """Writes TensorBoard's event files under ``folder``. Raises ``InputError`` without the library.
+    """Writes TensorBoard's event files under ``folder``. Raises ``InputError`` if the library is missing.
 
-    Tags are ``ln_Z:<estimator>/s=0.1`` and so on, over the step; what is not finite is left out.
+    Tags are ``ln_Z:<estimator>/s=0.1`` and so on, over the step; values that are not finite are left out.
     """
     optional("tensorboard", "--tensorboard")
     from torch.utils.tensorboard import SummaryWriter

@@ -179,5 +179,5 @@ def test_a_scheduler_that_is_lost_while_it_is_waited_for(tmp_path: Path, monkeyp
 
     monkeypatch.setattr("distributed.wait", lost)
     held = Cluster(client, [], tmp_path, fit={"tcp://w": 1})
-    with pytest.raises(InputError, match=r"the scheduler is lost.*the same command goes on"):
+    with pytest.raises(InputError, match=r"the scheduler is lost.*the same command resumes"):
         held.run([Job("a", print, ())], lambda outcome: None)

@@ -50,7 +50,7 @@ def test_one_spin_is_slow(n, rate):
     """+1/2 by the two rates; where rounding hides it, the refusal, whatever the number of spins."""
     system = povm_system(slow_first(n, rate), tetrahedral(), UP[0])
     if rate < 1e-9:
-        with pytest.raises(InputError, match="too slow for rounding"):
+        with pytest.raises(InputError, match="than the rest: the steady state is lost in rounding"):
             solve(system, quantities=["steady_sigma_z_profile"])
         return
     row = solve(system, quantities=["steady_sigma_z_profile"]).iloc[0]

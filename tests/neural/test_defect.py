@@ -140,7 +140,7 @@ def test_certify_looks_at_more_configurations(monkeypatch):
 def test_certify_is_refused_where_there_is_no_estimate():
     with pytest.raises(InputError, match="certify sharpens"):
         track(build("fa", 4), 0.1, 0.1, tracker="clones", certify=True)
-    with pytest.raises(InputError, match="no half"):
+    with pytest.raises(InputError, match="half the bond"):
         track(
             build("fa", 4), 0.1, 0.1, architecture="matrix-product", architecture_options={"bond": 1}, tracker="tebd",
             certify=True,
