@@ -43,7 +43,7 @@ def _cut(text: str, most: int) -> str:
 
 
 def markdown(text: object) -> str:
-    """Text of a line: no HTML, no link, no image, no emphasis, no heading, quotation or item of a list; no code but what
+    """Text of a line: no HTML, no link, no image, no emphasis, no heading, quotation or item of a list; as code, what
     would become a link of itself."""
     return re.sub(r"^ *[#>=*+~-]", _shielded, _inline(text))
 
