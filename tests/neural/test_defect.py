@@ -46,6 +46,7 @@ def test_where_configurations_are_few_the_estimate_is_the_distance(case):
         assert rows.error_estimate[quantity] <= 1.7 * np.hypot(off, noise) + 1e-5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", BAD)
 def test_an_estimate_by_walkers_covers_what_is_wrong(case, monkeypatch):
     monkeypatch.setattr(defect, "SUMMED", 0)  # as if there were too many configurations
