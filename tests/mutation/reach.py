@@ -107,10 +107,11 @@ class Reach:
         first, last = min(spans, key=lambda span: span[1] - span[0], default=(mutant.line, mutant.line))
         scope = next((s for s in known.scopes if mutant.line in s.lines), None)
         own = self._on(mutant.file, range(first, last + 1))
+        if scope is not None and not scope.seen:  # also where an import in a test ran it: more tests use it than that
+            named, compiled = self._named(scope)
+            return own | named, compiled
         if own or scope is None:
             return own, False
-        if not scope.seen:
-            return self._named(scope)
         header = first == scope.lines.start  # a default value, evaluated once
         return (self._on(mutant.file, scope.lines) if header else set()), False
 
