@@ -34,7 +34,7 @@ def register(app: typer.Typer) -> None:
 def learn_ising(
     shape: Annotated[str, typer.Option(help="Lattice lengths, e.g. 16x16.")],
     temperature: Annotated[float, typer.Option(help="Temperature T0 of the configurations.")],
-    out: Annotated[Path, typer.Option(help="Folder for the network and its report.")],
+    out: Annotated[Path, typer.Option(help="Folder for the network and its report; the same command resumes there.")],
     data: Annotated[Path | None, typer.Option(help="Configurations: .npy, .npz or .csv, one per row.")] = None,
     generate: Annotated[int | None, typer.Option(help="Draw this many configurations by Monte Carlo instead.")] = None,
     p: Annotated[list[str] | None, typer.Option("-p", help="True coupling: J, h or plaquette, e.g. -p J=1.")] = None,
@@ -50,7 +50,6 @@ def learn_ising(
     symmetries: Annotated[str, typer.Option(help="Assumed symmetries: translations,flip; none by default.")] = "",
     seed: common.Seed = 1,
     dtype: Annotated[str, typer.Option(help="Precision: float32 or float64.")] = "float64",
-    resume: Annotated[bool, typer.Option("--resume", help="Resume from the folder's checkpoint.")] = False,
     quiet: common.Quiet = False,
 ) -> None:
     """Train by maximum likelihood, so that H(x) = -T0 ln p(x); writes a folder that `predict` reads."""
@@ -88,14 +87,12 @@ def learn_ising(
         x = ising_data.read(data, n_sites, spec.local_dim)
     else:
         x = ising_data.generate(generate or 0, spec.shape, spec.T0, spec.couplings, spec.stride, seed)
-    advice = "the same command with --resume continues from here."
-    with common.interruptible(advice), Bars(common.console(quiet)) as bars:
+    with common.interruptible("the same command continues from here."), Bars(common.console(quiet)) as bars:
         line = bars.add("training", epochs)
         result = run(
             spec,
             x,
             out,
-            resume=resume,
             on_epoch=lambda fit: bars.update(
                 line, completed=len(fit.history), note=f"nll {fit.history[-1]['validation_nll']:.3f}"
             ),

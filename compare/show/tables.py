@@ -184,7 +184,8 @@ def telling(cases: pd.DataFrame) -> list[str]:
 
 def _fitting(cases: pd.DataFrame) -> list[str]:
     """What fits the width of a page: which case, its value and error; what is the same in every row is left out."""
-    return [name for name in telling(cases) if name in FITTING and name not in _same(cases)]
+    same = _same(cases)
+    return [name for name in telling(cases) if name in FITTING and name not in same]
 
 
 def _same(cases: pd.DataFrame) -> dict[str, str]:

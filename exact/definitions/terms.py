@@ -76,9 +76,21 @@ class Term:
         for increment, jump in self.counters.get(observable, ()):
             factor = np.expm1(-s * increment) if order == 0 else (-increment) ** order * np.exp(-s * increment)
             out = out + factor * jump
+        if order == 0:
+            out = self._without_cancellation(observable, s, out)
         if observable in self.potentials and order <= 1:
             out = out - (s if order == 0 else 1.0) * np.diag(self.potentials[observable])
         return out
+
+    def _without_cancellation(self, observable: str, s: float, out: np.ndarray) -> np.ndarray:
+        """``out``, where all that a move does is counted and little is left of its rate: ``sum_j exp(-s a_j) J_j``,
+        every digit of it. At ``exp(-20)`` the difference would have 7 left, and ``theta`` too."""
+        counter = self.counters.get(observable, ())
+        if not any(s * increment > np.log(2) for increment, _ in counter):
+            return out
+        counted = sum(jump for _, jump in counter)
+        left = sum(np.exp(-s * increment) * jump for increment, jump in counter)
+        return np.where((counted == self.matrix) & (np.abs(out) < 0.5 * np.abs(self.matrix)), left, out)
 
 
 def _real(values: Any, what: str) -> np.ndarray:

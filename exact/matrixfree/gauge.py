@@ -16,6 +16,8 @@ from vanbench.exact.matrixfree.local import Local
 STEPS = 200
 STILL = 1e-13
 SYMMETRIC = 1e-12
+LONGEST = 10.0  # change of a field in a step
+FLAT, SLOPING = 1e-13, 1e-10  # a curvature that is rounding, of the largest; a slope that is none
 WIDEST = 300.0  # of the logarithm of a weight of a configuration: its square is a double
 
 
@@ -31,8 +33,8 @@ def product_gauge(parts: Sequence[Local], n_sites: int, d: int) -> np.ndarray:
         share = np.exp(logs + directions @ f - value)  # of the logarithm of the sum, convex as well
         gradient = share @ directions
         hessian = (directions.T * share) @ directions - np.outer(gradient, gradient)
-        step = -np.linalg.lstsq(hessian + 1e-14 * np.eye(len(f)), gradient, rcond=1e-13)[0]
-        step *= min(1.0, 10.0 / max(np.abs(step).max(), 1e-300))
+        step = _step(hessian, gradient)
+        step *= min(1.0, LONGEST / max(np.abs(step).max(), 1e-300))
         for _ in range(40):
             exponents = logs + directions @ (f + step)
             trial = exponents.max() + np.log(np.exp(exponents - exponents.max()).sum())
@@ -48,6 +50,16 @@ def product_gauge(parts: Sequence[Local], n_sites: int, d: int) -> np.ndarray:
     fields = fields - fields.mean(1, keepdims=True)
     # moves without a way back push it to infinity; on the way there, from zero, the sum falls throughout
     return fields * min(1.0, WIDEST / max(np.ptp(fields, axis=1).sum(), 1e-300))
+
+
+def _step(hessian: np.ndarray, gradient: np.ndarray) -> np.ndarray:
+    """Newton's, and as far as a step may go where the logarithm falls on a straight line: elements that outweigh all
+    others by more than a double tells apart may fall together, and no curvature says how far."""
+    curvatures, directions = np.linalg.eigh(hessian)
+    slopes = directions.T @ gradient
+    curved = curvatures > FLAT * curvatures[-1]
+    straight = np.where(np.abs(slopes) > SLOPING, np.sign(slopes) * LONGEST, 0.0)
+    return -directions @ np.where(curved, slopes / np.where(curved, curvatures, 1.0), straight)
 
 
 def in_gauge(parts: Sequence[Local], f: np.ndarray) -> tuple[list[Local], bool]:

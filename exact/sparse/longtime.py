@@ -27,6 +27,7 @@ RISE = (
 MOST = 1e8  # growth of the vector in one step
 RETRIES = 4
 WORK = 2e12  # multiplications that are taken on: an hour or so
+CALL = 5e4  # multiplications in the time of one product with next to no states
 PROBE = 100  # steps after which the whole is estimated
 
 Product = Callable[[np.ndarray], np.ndarray]
@@ -58,7 +59,8 @@ class LongTimes:
         progress: Callable[[str], None] | None = None,
     ):
         self.products, self.root, self.size, self.norm, self.top, self.dt = products, root, len(root), norm, top, dt
-        self.work, self.basis, self.progress = elements * len(products) ** 2 + 2.0 * basis * self.size, basis, progress
+        self.work = elements * len(products) ** 2 + 2.0 * basis * self.size + CALL
+        self.basis, self.progress = basis, progress
         self.centre = np.zeros(len(products))
         self.step = 0.0
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache, cached_property
 from math import comb
 from typing import Any
 
@@ -82,7 +83,8 @@ def evolve(
     w = [generator(system, s, observable, k, space) for k in range(order + 1)]
     stacked = stack(w)
     growth = max(float(np.abs(part.sum(axis=0)).max()) for part in w[:2])
-    powers, long = _Powers(w, dt), None
+    balance = cache(lambda: _balance(system, s, observable, space))
+    powers, long = _Powers(w, dt, lambda: balance()[0]), None
     state = np.zeros((order + 1, space.size))
     state[0] = space.initial()
     now, logs = 0.0, np.zeros(order + 1)
@@ -90,7 +92,7 @@ def evolve(
         if t > now and ((dense and dt is None) or powers.pay(t - now)):
             state, logs = powers.advance(state, logs, t - now)
         elif (t - now) * powers.rate > LONG:
-            long = long or _long_times(system, s, observable, space, w, dt, progress)
+            long = long or _long_times(space, w, dt, *balance(), progress)
             state, logs = long.advance(state, logs, t - now)
         else:
             for span in spans(t - now, growth, dt):
@@ -123,13 +125,20 @@ def _advance(w: sp.csr_array, state: np.ndarray, span: float, dt: float | None) 
     return flat.reshape(state.shape)
 
 
+def _balance(system: System, s: float, observable: str, space: StateSpace) -> tuple[np.ndarray, float]:
+    """The units of the entries, ``(size,)``, in which ``W_s`` is balanced, and a bound on its norm there."""
+    parts = tilted(system, s, observable)
+    f = product_gauge(parts, system.n_sites, system.local_dim)
+    root = np.exp(np.concatenate([f[np.arange(system.n_sites), x].sum(1) for _, x in space.chunks()]))
+    return root, norm_bound(in_gauge(parts, f)[0])
+
+
 def _long_times(
-    system: System,
-    s: float,
-    observable: str,
     space: StateSpace,
     w: list[sp.csr_array],
     dt: float | None,
+    root: np.ndarray,
+    norm: float,
     progress: Callable[[str], None] | None,
 ) -> LongTimes:
     """Leading are the eigenvalues of states that the start reaches; a bound where they are not found."""
@@ -138,10 +147,6 @@ def _long_times(
     while (now := ((moves @ reached.astype(float)) > 0) | reached).sum() > reached.sum():
         reached = now
     inside = np.flatnonzero(reached)
-    parts = tilted(system, s, observable)
-    f = product_gauge(parts, system.n_sites, system.local_dim)
-    norm = norm_bound(in_gauge(parts, f)[0])
-    root = np.exp(np.concatenate([f[np.arange(system.n_sites), x].sum(1) for _, x in space.chunks()]))
     try:
         leading = classwise(w[0][inside][:, inside], 1)
         top = float(leading.values[0].real + leading.errors[0])
@@ -152,12 +157,22 @@ def _long_times(
 
 
 class _Powers:
-    """Dense ``exp(t W)`` or ``(1 + dt W)^J``, and derivatives in ``s``, by repeated squaring, recentred each time."""
+    """Dense ``exp(t W)`` or ``(1 + dt W)^J``, and derivatives in ``s``, by repeated squaring, recentred each time.
 
-    def __init__(self, w: list[sp.csr_array], dt: float | None):
-        self.w, self.size, self.dt = w, w[0].shape[0], dt
+    In the units ``root()`` of the entries the norm of ``W`` is least, and so are the squarings and their rounding: a
+    counting field on one bond makes it as large as ``exp(|s|)``.
+    """
+
+    def __init__(self, w: list[sp.csr_array], dt: float | None, root: Callable[[], np.ndarray]):
+        self.w, self.size, self.dt, self.root = w, w[0].shape[0], dt, root
         self.norm = float(sum(np.abs(part).sum(axis=0).max() for part in w))
         self.rate = self.norm if dt is None else 1 / dt  # products with a vector, a unit of time
+
+    @cached_property
+    def balanced(self) -> np.ndarray:
+        """``W`` and its derivatives in those units, ``(order + 1, size, size)``."""
+        root = self.root()
+        return np.stack([part.toarray() * root / root[:, None] for part in self.w])
 
     def pay(self, span: float) -> bool:
         """Few states and a long span: quicker than as many products with a vector."""
@@ -165,18 +180,20 @@ class _Powers:
 
     def advance(self, state: np.ndarray, logs: np.ndarray, span: float) -> tuple[np.ndarray, np.ndarray]:
         if self.dt is None:
-            squarings = max(0, int(np.ceil(np.log2(max(span * self.norm, 1.0)))))
+            norm = float(sum(np.abs(part).sum(axis=0).max() for part in self.balanced))
+            squarings = max(0, int(np.ceil(np.log2(max(span * norm, 1.0)))))
             bits, power = [0] * squarings, self._taylor(span / 2.0**squarings)
         else:
             bits = [int(bit) for bit in f"{round(span / self.dt):b}"[1:]]
-            power = once = np.stack([self.dt * part.toarray() for part in self.w])
+            power = once = self.dt * self.balanced
             power[0] += np.eye(self.size)
         power, taken = self._recentred(power, 0.0)
         for bit in bits:
             power, taken = self._recentred(_product(power, power), 2 * taken)
             if bit:
                 power, taken = self._recentred(_product(once, power), taken)
-        return recentred(_product(power, state[:, :, None])[..., 0], logs + taken)
+        root = self.root()
+        return recentred(_product(power, (state / root)[:, :, None])[..., 0] * root, logs + taken)
 
     def _taylor(self, span: float) -> np.ndarray:
         """``exp(span W)`` and derivatives for ``span |W| <= 1``: the first term left out is below 1e-19."""
@@ -184,7 +201,7 @@ class _Powers:
         term[0] = np.eye(self.size)
         total = term.copy()
         for k in range(1, 21):
-            term = _product(term, self.w) * (span / k)
+            term = _product(term, self.balanced) * (span / k)
             total += term
         return total
 

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from vanbench.exact import InputError
 from vanbench.neural.autoregressive import FLOOR, Autoregressive, integers
+from vanbench.neural.backend.seeds import seed_torch
 from vanbench.neural.outside.wrapped import Wrapped, first_line
 
 TRIED = 64  # configurations drawn where a network is made
@@ -92,7 +93,7 @@ class Density(Wrapped):
         digest = hashlib.blake2b(uniforms[:1].cpu().numpy().tobytes(), digest_size=7).digest()
         devices = [uniforms.device] if uniforms.device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices):
-            torch.manual_seed(int.from_bytes(digest, "big"))
+            seed_torch(int.from_bytes(digest, "big"))
             return self.net.sample(len(uniforms))
 
     @torch.no_grad()

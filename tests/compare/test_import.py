@@ -72,6 +72,7 @@ def test_the_error_is_what_was_added(suite, capsys):
     assert held.wall_s.isna().all()
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_table_gate_and_report_read_it(suite, capsys):
     bring(table(*lines(2e-3)))
     assert run("table", "out") == 0

@@ -162,6 +162,7 @@ def test_a_finished_track_is_shown_again_and_not_done_again(tmp_path: Path, monk
     assert "already finished" in again.err
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("undrawn")
 def test_another_version_of_somebodys_network_is_not_taken_for_the_same(tmp_path: Path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(tmp_path)

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from dense import CASES, RATES, Dense, get, values
+from extended import dense
 from scipy.linalg import expm
 
 from vanbench.exact import FixedSum, StateSpace, System, Term, build, jumps, solve
@@ -55,6 +56,40 @@ def test_mean_current_on_a_ring():
     want = (1.3 - 0.4) * (2 / 6) * (4 / 5)
     assert 6 * get(system, 0.0, 2.0, "activity", observable="current_2") == pytest.approx(want, rel=1e-10)
     assert get(system, 0.0, 2.0, "activity", observable="current") == pytest.approx(want, rel=1e-10)
+
+
+@pytest.mark.parametrize("s", [-25.0, 20.0])
+def test_a_far_field_on_a_ring_of_two(s):
+    """``W_s`` has the eigenvalue 0 at any field, with ``r = (p e^-s, q)`` and ``l = (e^s, 1)``: ``Z`` stays where it is.
+
+    A rate ``p e^-20`` that is left of a difference has seven digits: ``ln Z`` then drifts by 1e-8 a unit of time.
+    """
+    p, q = 27.5455, 0.1728
+    system = build("asep", (2,), p=p, q=q, boundary="periodic")
+    want = math.log((p * math.exp(-s) + q) * (math.exp(s) + 1) / (2 * (p + q)))
+    for method in ("auto", "dense", "krylov"):
+        table = solve(system, s, (1e2, 1e7), ("ln_Z", "scgf"), observable="current_1", method=method)
+        np.testing.assert_allclose(table[table.quantity == "ln_Z"].value, want, atol=1e-6)  # t |W| roundings
+        assert abs(table[table.quantity == "scgf"].value.item()) < 1e-12
+
+
+@pytest.mark.parametrize("s", [10.0, 20.0, 30.0])
+def test_a_far_field_on_all_bonds(s):
+    """Against Taylor's series of ``W_s`` with its diagonal shifted: no term is negative, no digit is lost."""
+    system = build("asep", (4,), p=4.9398, q=4.0273, alpha=4.0453, beta=0.1062, gamma=0.0, delta=0.005)
+    times, counters = (1e-3, 1.0), [(term.sites, term.counters["current"]) for term in system.terms]
+    parts = [(term.sites, np.diag(np.diag(term.matrix))) for term in system.terms]
+    parts += [(sites, math.exp(-s * step) * jump) for sites, counter in counters for step, jump in counter]
+    w = dense(4, 2, parts, float)
+    shift = -w.diagonal().min()
+    table = solve(system, s, times, ("ln_Z",), observable="current")
+    for t in times:
+        term = total = np.full(len(w), 1 / len(w))
+        for k in range(1, 4000):
+            term = t / k * ((w + shift * np.eye(16)) @ term)
+            total = total + term
+        at = table[(table.t == t) & (table.quantity == "ln_Z")].value.item()
+        assert at == pytest.approx(math.log(total.sum()) - shift * t, rel=1e-11)
 
 
 # -- potentials -------------------------------------------------------------------------------------------------------

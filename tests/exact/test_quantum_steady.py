@@ -110,6 +110,7 @@ def check_steady(seed: int, monkeypatch: pytest.MonkeyPatch) -> tuple[int, int]:
     return held, given
 
 
+@pytest.mark.slow
 def test_steady_states_over_twelve_decades(monkeypatch):
     counts = np.array([check_steady(seed, monkeypatch) for seed in range(40)])
     assert counts[:, 1].sum() > 200
@@ -155,6 +156,7 @@ def check_gap(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
         assert found[1] == pytest.approx(values[0] - values[1], rel=1e-3, abs=1e-10 * norm), (seed, method)
 
 
+@pytest.mark.slow
 def test_gaps_of_near_degenerate_spins(monkeypatch):
     for seed in (*range(8), 1023):  # of which: a pair of complex ones was taken for the leading one, which is real
         check_gap(seed, monkeypatch)

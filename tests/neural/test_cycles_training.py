@@ -311,6 +311,7 @@ def app() -> typer.Typer:
     return made
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_command_writes_everything_and_one_json_object(tmp_path):
     base = ["cycles", "--data", "bars-and-stripes", "--hidden", "3", "--runs", "2", "--epochs", "1", "--quiet"]
     done = CliRunner().invoke(app(), [*base, "--out", str(tmp_path / "o"), "--format", "json"])

@@ -19,6 +19,7 @@ from vanbench.compare.declare import parse
 from vanbench.compare.show.grid import Grid
 from vanbench.compare.studies.tang2024.clock import ON_CPU, Where
 from vanbench.exact import InputError, build
+from vanbench.exact.files import append_text
 from vanbench.exact.statistics import fitted_line
 from vanbench.neural import Ensemble, trackers
 from vanbench.neural import build as network
@@ -88,9 +89,7 @@ def main(
     if out is None:
         typer.echo(text)
     else:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with out.open("a") as file:
-            file.write(text)
+        append_text(out, text)
 
 
 def _markdown(table: pd.DataFrame, tracker: str, architecture: str, options: dict[str, Any], where: Where) -> str:
