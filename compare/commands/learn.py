@@ -87,7 +87,7 @@ def learn_ising(
         x = ising_data.read(data, n_sites, spec.local_dim)
     else:
         x = ising_data.generate(generate or 0, spec.shape, spec.T0, spec.couplings, spec.stride, seed)
-    with common.interruptible("the same command continues from here."), Bars(common.console(quiet)) as bars:
+    with common.interruptible("the same command resumes from here."), Bars(common.console(quiet)) as bars:
         line = bars.add("training", epochs)
         result = run(
             spec,
