@@ -80,7 +80,7 @@ def exact(
             raise InputError(
                 "ising in equilibrium takes no --s, --times, --scheme, --dt, --out, --processes, --bond, --tolerance."
             )
-        _equilibrium(system, lengths, params, temperatures, asked, method, seed, form)
+        _equilibrium(system, lengths, params, temperatures, asked, method, seed, form, quiet)
         return
     built = build(system, lengths, **params)
     fields, grid = parse.numbers(s, "--s"), parse.numbers(times, "--times")
@@ -109,6 +109,7 @@ def exact(
     emit(form, table, {**head, "method": taken}, f"{built.name} {shape}", notes)
     warned.tell(note.sentence for note in notes)
     if not quiet:
+        taken += "; scgf is the growth of ln Z over the second half of the run" if taken == "cloning" else ""
         common.console(quiet).print(f"method: {taken}" + (f"; values in {out}" if out else ""), markup=False)
 
 
@@ -134,11 +135,13 @@ def _equilibrium(
     method: str,
     seed: int,
     form: str,
+    quiet: bool,
 ) -> None:
     if system != "ising" or temperatures is None:
         raise InputError(
             "temperatures belong to the equilibrium Ising model: vanbench exact ising --temperatures 1:4:0.1."
         )
+    from vanbench.compare.show import warned
     from vanbench.compare.show.output import emit
     from vanbench.exact.ising import solve as solve_ising
 
@@ -149,6 +152,12 @@ def _equilibrium(
         if isinstance(value, str | bool | list):
             raise InputError(f"{name} = {value!r}: {name} of ising must be a number.")
     points = parse.numbers(temperatures, "--temperatures")
-    answer = solve_ising(shape, points, **{**known, **params}, quantities=quantities, seed=seed, by=method)
+    title = f"ising {parse.shape_text(shape)}"
+    with common.interruptible("nothing was kept."), common.telling(quiet, title) as tell:
+        answer = solve_ising(
+            shape, points, **{**known, **params}, quantities=quantities, seed=seed, by=method, progress=tell
+        )
     head = {"system": "ising", "shape": list(shape), "params": {**known, **params}}
-    emit(form, answer, head, title=f"ising {parse.shape_text(shape)}")
+    notes = warned.of_notes(answer)
+    emit(form, answer, head, title, notes)
+    warned.tell(note.sentence for note in notes)

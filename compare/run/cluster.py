@@ -30,7 +30,7 @@ from vanbench.exact import InputError
 from vanbench.exact.errors import optional
 
 CONNECT_SECONDS = 15
-SILENCE = 8.0  # seconds without a worker after which it is said
+SILENCE = 5.0  # seconds without a worker after which it is said
 LOOK = 1.0  # seconds between two looks at who is there
 TIMES = 3  # that a job is begun
 AHEAD = 2  # jobs for each thread of a worker, so that none waits for this process

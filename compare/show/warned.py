@@ -77,13 +77,15 @@ def grouped(warnings: Iterable[tuple[str, int, RunWarning]]) -> list[str]:
 
 
 def of_notes(table: Tabular) -> list[RunWarning]:
-    """Why exact rows have no value, one for each quantity and counting field, from the first time that has none."""
+    """What the notes of exact rows say of their values, or of why they have none: one for each quantity, counting
+    field and temperature, from the first time on."""
     noted: dict[tuple, RunWarning] = {}
     for row in rows_of(table):
         note = row.get("note")
-        if isinstance(note, str) and note and _missing(row["value"]):
+        if isinstance(note, str) and note:
             s, t = (None if _missing(row.get(name)) else float(row[name]) for name in ("s", "t"))
-            warning = RunWarning(NOTE, note.removesuffix("."), str(row["quantity"]), s, t)
+            at = "" if _missing(row.get("T")) else f"T = {row['T']:g}: "
+            warning = RunWarning(NOTE, at + note.removesuffix("."), str(row["quantity"]), s, t)
             noted.setdefault((warning.quantity, s, warning.text), warning)
     return list(noted.values())
 

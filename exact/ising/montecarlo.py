@@ -7,7 +7,7 @@ single spins and one over clusters, which carry the chain from one phase to anot
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,6 +59,7 @@ def simulate(
     thermalise: int = THERMALISE,
     keep: bool = False,
     seed: Seed = 1,
+    progress: Callable[[str], None] | None = None,
 ) -> Run:
     """`samples` samples in CHAINS chains (one each if fewer), `sweeps` lattice sweeps apart.
 
@@ -85,6 +86,8 @@ def simulate(
         start = _start(number, rows, columns, rng)
         series.append(updates.chain(start, *tables, *point, length, kept[first : first + length], rng))
         first += length
+        if progress:
+            progress(f"T = {T:g}: chain {number + 1} of {chains}")
     energy, magnetization = (np.concatenate(part) for part in zip(*series))
     return Run(energy, magnetization, kept if keep else None, chains)
 

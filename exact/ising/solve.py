@@ -4,7 +4,7 @@ and its name.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -61,6 +61,7 @@ def solve(
     seed: Seed = 1,
     samples: int = SAMPLES,
     by: str = "auto",
+    progress: Callable[[str], None] | None = None,
 ) -> pd.DataFrame:
     """Equilibrium averages per site of the periodic Ising lattice (k_B = 1), tidy.
 
@@ -91,10 +92,12 @@ def solve(
 
     records = []
     for k, T in enumerate(float(t) for t in values):
+        if progress:
+            progress(f"T = {T:g}, {k + 1} of {len(values)}, by {', '.join(sorted({*methods.values()}))}")
         evaluated: dict[str, dict[str, dict]] = {}
         for name, how in methods.items():
             if how not in evaluated:
-                evaluated[how] = _evaluate(how, tuple(shape), T, couplings, methods, samples, stream(seed, k))
+                evaluated[how] = _evaluate(how, tuple(shape), T, couplings, methods, samples, stream(seed, k), progress)
             records.append({**EMPTY, "quantity": name, "T": T, "method": how, **evaluated[how][name]})
         if correlated:
             row = {**EMPTY, "quantity": CORRELATION, "T": T, "method": METHODS[correlated]}
@@ -170,10 +173,10 @@ def _correlation_method(shape: Sequence[int], by: str) -> str:
     )
 
 
-def _evaluate(how, shape, T, couplings, methods, samples, seed) -> dict[str, dict]:
+def _evaluate(how, shape, T, couplings, methods, samples, seed, progress) -> dict[str, dict]:
     """The cells of all quantities that `how` gives at T."""
     if how == "Monte Carlo":
-        run = montecarlo.simulate(shape, T, samples, *couplings, seed=seed)
+        run = montecarlo.simulate(shape, T, samples, *couplings, seed=seed, progress=progress)
         estimates = montecarlo.estimates(run, T, sides(shape)[0] * sides(shape)[1])
         return {name: row._asdict() for name, row in estimates.items()}
     if how == "enumeration":

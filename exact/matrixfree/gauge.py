@@ -78,7 +78,7 @@ def in_gauge(parts: Sequence[Local], f: np.ndarray) -> tuple[list[Local], bool]:
 def _moves(parts: Sequence[Local], n_sites: int, d: int) -> tuple[np.ndarray, np.ndarray]:
     """The size of each off-diagonal element, ``(m,)``, and the fields it feels, ``(m, n_sites d)``."""
     weights, rows = [], []
-    for part in parts:
+    for part in (part for part in parts if part.sites):  # all sites pinned: a number
         k = len(part.sites)
         digits = np.stack(np.unravel_index(np.arange(d**k), (d,) * k), axis=-1)
         for to, start in zip(*np.nonzero(part.matrix - np.diag(np.diag(part.matrix)))):

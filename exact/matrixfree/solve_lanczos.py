@@ -21,6 +21,7 @@ from vanbench.exact.matrixfree.symmetric import DENSE, Run, Symmetric
 from vanbench.exact.tidy import CERTIFIED, ESTIMATED, Row
 
 NO_BOUND = {"bound": np.nan, "bound_kind": ""}
+ALONE = "a single state has one eigenvalue, and no gap"
 NEGATIVE = (
     "unstable on exact vectors: probabilities turn negative, so dt must stay below 1 over the fastest escape rate"
 )
@@ -243,6 +244,9 @@ def _steady(engine: Symmetric, run: Run, ask: Question) -> Iterator[Row]:
         slope = energy(engine, leading, tilted(engine.system, ask.s, ask.observable, 1))
         yield {"quantity": "rate_function", **head, "value": ask.s * slope - theta, "k": -slope / engine.system.n_sites}
     if ask.asks("gap"):
+        if engine.layout.size - len(engine.layout.excluded) < 2:
+            yield {"quantity": "gap", **head, "value": np.nan, "note": ALONE}
+            return
         value, error = gap_below(engine, leading, theta)
         yield {"quantity": "gap", **head, "value": value, **told(value * 0 + error + bound + 2 * ACCURACY)}
 

@@ -20,7 +20,7 @@ from vanbench.exact.matrixfree.eigenvectors import leading_values, leading_vecto
 from vanbench.exact.matrixfree.kernel import Layout, Operator
 from vanbench.exact.matrixfree.local import Local, tilted, transposed
 from vanbench.exact.matrixfree.marginals import site_sums
-from vanbench.exact.matrixfree.solve_lanczos import Question, long_time_density
+from vanbench.exact.matrixfree.solve_lanczos import ALONE, Question, long_time_density
 from vanbench.exact.sparse.generator import generator
 from vanbench.exact.sparse.propagate import FEW, LONG, Evolved, evolve
 from vanbench.exact.sparse.signed import negative, resolved
@@ -135,7 +135,8 @@ def _steady_rows(system: System, layout: Layout, ask: Question) -> Iterator[Row]
             leading = {"scgf": (top.theta, top.theta_error), "gap": (top.gap, top.gap_error)}
             for name in names:
                 row = {"quantity": name, **head, "value": leading[name][0], "bound": leading[name][1]}
-                yield {**row, "note": SHARED} if name == "gap" and top.shared else row
+                note = "" if name == "scgf" else SHARED if top.shared else ALONE if np.isnan(top.gap) else ""
+                yield {**row, **({"note": note} if note else {})}
     asked = [name for name in ("rate_function", "trajectory_density") if name in ask.quantities]
     if not asked:
         return

@@ -33,8 +33,6 @@ def gap_below(
     op = Deflated(engine.op, u, 2 * engine.op.bound)
     start = _random(engine.layout) if start is None else start
     start -= (u @ start) * u
-    if engine.layout.size - len(engine.layout.excluded) < 2:
-        return float("nan"), 0.0
     tri = lanczos(op, start, lambda tri: tri.theta()[1] <= accuracy, max_steps=2000)
     second, residual = tri.theta()
     return theta - second, residual

@@ -16,7 +16,8 @@ from vanbench.exact.sparse.propagate import steps_of
 
 SPAN = 8.0  # norm of one Taylor step: its terms grow to exp(8), which costs 3 of 16 digits and saves matrix products
 TERMS = 41  # of one Taylor step of that norm
-MOST = 1e7  # of time and norm: a day for three spins
+MOST = 1e7  # of time and norm, or of steps of a scheme: a day for three spins
+PROBE = 1000  # steps after which it is told how far they are
 TOLERANCE = 1e-13  # of a Taylor step, relative; hundreds of steps stay below 1e-10
 SOLVE_TOLERANCE = 1e-12  # of the linear system of one implicit step, relative
 SCHEMES = ("continuous", "euler", "trapezoid")
@@ -45,6 +46,7 @@ def evolve_state(
     order: int = 0,
     scheme: str = "continuous",
     dt: float | None = None,
+    progress: Callable[[str], None] | None = None,
 ) -> Iterator[EvolvedState]:
     """The state, and ``order`` derivatives of ``ln Z`` in ``s``, at each of the sorted ``times``, from ``rho``, t = 0.
 
@@ -57,10 +59,12 @@ def evolve_state(
     now, cumulants = 0.0, np.zeros(order + 1)
     for t in times:
         n_steps, step = _plan(liouvillian, t - now, scheme, dt)
-        for _ in range(n_steps):
+        for done in range(1, n_steps + 1):
             state, gained = step(state)
             state, change = _recentred(state, gained)
             cumulants += change
+            if progress and done % PROBE == 0:
+                progress(f"s = {liouvillian.s:g}: step {done} of {n_steps} to t = {t:g}")
         now = t
         yield EvolvedState(float(t), state[0].copy(), cumulants.copy())
 
@@ -87,7 +91,8 @@ def check_scheme(scheme: str, dt: float | None, times: np.ndarray, order: int) -
         return
     if dt is None or not 0 < dt < np.inf:
         raise InputError(f"the {scheme} scheme needs a positive time step: give dt (--dt).")
-    steps_of(times, dt)
+    if steps_of(times, dt).max(initial=0) > MOST:
+        raise InputError(f"dt = {dt:g} makes {times.max() / dt:.1g} steps to t = {times.max():g}: take a larger one.")
     if scheme == "trapezoid" and order:
         raise InputError("the trapezoid scheme gives no derivatives in s: take continuous or euler.")
 

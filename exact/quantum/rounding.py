@@ -8,7 +8,7 @@ for doubt the evolution runs once more, its operators changed by a few units in 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -21,16 +21,22 @@ BLOWN_UP = 2.0  # of a density matrix Tr rho^2 <= 1
 
 
 def resolved_states(
-    liouvillian: Liouvillian, rho: np.ndarray, times: np.ndarray, order: int, scheme: str, dt: float | None
+    liouvillian: Liouvillian,
+    rho: np.ndarray,
+    times: np.ndarray,
+    order: int,
+    scheme: str,
+    dt: float | None,
+    progress: Callable[[str], None] | None = None,
 ) -> Iterator[EvolvedState]:
     """`evolve_state`; raises ``InputError`` once rounding takes more than ``LOST``, or once steps of ``dt`` blow up."""
     steps = 1 / dt if scheme != "continuous" and dt else liouvillian.bound / SPAN
     other = None
-    for i, now in enumerate(evolve_state(liouvillian, rho, times, order, scheme, dt)):
+    for i, now in enumerate(evolve_state(liouvillian, rho, times, order, scheme, dt, progress)):
         require_stable(now.rho, scheme, dt)
         most = np.log(TOLERANCE * max(1.0, now.t * steps)) + now.t * liouvillian.growth - now.ln_z
         if other is None and most > np.log(LOST):
-            other = evolve_state(liouvillian.shaken(), rho, times[i:], order, scheme, dt)
+            other = evolve_state(liouvillian.shaken(), rho, times[i:], order, scheme, dt, progress)
         if other is not None and not _apart(now, next(other)) <= LOST:
             raise InputError(
                 f"at t = {now.t:g}, s = {liouvillian.s:g} the state is lost in rounding: the start has almost no "

@@ -5,7 +5,7 @@ They share the local terms and nothing else; ``quantum_table`` asks one of them 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -73,7 +73,14 @@ def check(system: System, method: str, rows: Sequence[Quantity], order: int) -> 
 
 
 def states(
-    system: System, s: float, times: np.ndarray, order: int, scheme: str, dt: float | None, method: str
+    system: System,
+    s: float,
+    times: np.ndarray,
+    order: int,
+    scheme: str,
+    dt: float | None,
+    method: str,
+    progress: Callable[[str], None] | None = None,
 ) -> Iterator[Seen]:
     """The evolved state at each of the sorted ``times``; raises ``InputError`` once it blew up or rounding took it."""
     origin = origin_of(system)
@@ -88,25 +95,32 @@ def states(
         for t, rho in zip(times, evolve_lindblad(origin.model, origin.states, times)):
             yield Seen(float(t), rho, np.zeros(0))
     elif method == "povm":
-        for seen in _povm_states(system, origin, s, times, order, dt if scheme == "euler" else None):
+        for seen in _povm_states(system, origin, s, times, order, dt if scheme == "euler" else None, progress):
             require_stable(seen.rho, scheme, dt)
             yield seen
     else:
         liouvillian = Liouvillian(origin.model, s, copies=6 * (order + 1) * (1 if s == 0 else 2))
-        for now in resolved_states(liouvillian, density_matrix(origin.states), times, order, scheme, dt):
+        for now in resolved_states(liouvillian, density_matrix(origin.states), times, order, scheme, dt, progress):
             yield Seen(now.t, now.rho, now.cumulants)
 
 
 def _povm_states(
-    system: System, origin: OpenQuantum, s: float, times: np.ndarray, order: int, dt: float | None
+    system: System,
+    origin: OpenQuantum,
+    s: float,
+    times: np.ndarray,
+    order: int,
+    dt: float | None,
+    progress: Callable[[str], None] | None,
 ) -> Iterator[Seen]:
     """Sparse up to 2^17 outcomes, beyond matrix-free."""
     if StateSpace(system).size <= SPARSE:
-        for now in resolved(evolve(system, s, times, "jumps", order, dt), system, s, "jumps"):
+        stored = evolve(system, s, times, "jumps", order, dt, progress=progress)
+        for now in resolved(stored, system, s, "jumps"):
             yield Seen(now.t, origin.povm.density_matrix(now.distribution), now.cumulants)
         return
     layout = Layout(system)
-    path = krylov.evolve(system, s, times, "jumps", order, dt, layout)
+    path = krylov.evolve(system, s, times, "jumps", order, dt, layout, progress)
     for now in resolved(path, system, s, "jumps", layout):
         yield Seen(now.t, origin.povm.density_matrix(layout.to_states(now.distribution)), now.cumulants)
 

@@ -73,7 +73,7 @@ def quantum_table(
         if progress:
             progress(f"s = {value:g}: {origin.model.n_sites} spins by {taken}")
         if moving:
-            for now in routes.states(system, value, grid, order, scheme, dt, taken):
+            for now in routes.states(system, value, grid, order, scheme, dt, taken, progress):
                 rows += _counting_rows(origin, now, value, moving)
                 rows += _state_rows(system, now.rho, {"s": value, "t": now.t}, moving)
         if leading:

@@ -54,7 +54,7 @@ def classwise(w: sp.csr_array, count: int = 2, which: str = "LR") -> Classwise:
     sizes = np.bincount(labels)
     groups = np.split(np.argsort(labels, kind="stable"), np.cumsum(sizes)[:-1])
     alone = w.diagonal()[np.concatenate([g for g in groups if len(g) == 1] or [np.zeros(0, int)])]
-    blocks = [w] if n_classes == 1 else (w[inside][:, inside] for inside in groups if len(inside) > 1)
+    blocks = [w] if n_classes == 1 < w.shape[0] else (w[inside][:, inside] for inside in groups if len(inside) > 1)
     return merged(alone, blocks, count, which)
 
 

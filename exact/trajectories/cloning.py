@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vanbench.exact.definitions.connections import Connections
 from vanbench.exact.definitions.states import require_memory
 from vanbench.exact.definitions.system import System
 from vanbench.exact.errors import InputError, unknown
@@ -24,8 +25,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
 EVEN = 0.7  # effective part of the population below which it is resampled
+SEEN = 1000  # starts of which one that can move is looked for
+UNMOVED = "no clone has moved, although they can: their scatter tells no error"
 SPANS = 8  # checks of the weights between two recorded times, at least
 LONGEST = 0.25  # time between two checks
+PROBE = 100  # checks after which it is told how far they are
+MOST = 1e7  # checks that are taken on: hours, whatever the number of clones
 
 
 def cloning(
@@ -40,19 +45,24 @@ def cloning(
 ) -> pd.DataFrame:
     """Columns ``quantity, s, t, value, stderr, bias, note``; ``scgf`` is the growth over the second half of the run.
 
-    ``clones`` in all, in ``populations`` independent ones, whose scatter gives ``stderr``. ``bias``: the estimated
+    ``clones`` in all, in ``populations`` independent ones, whose scatter gives ``stderr`` (not a number where none of
+    them has moved, as the note then says). ``bias``: the estimated
     systematic error that is left (the result at full minus that at half the population size, an independent run), for
     a reader to compare with ``stderr``. Raises ``InputError`` for fewer than two populations or ten clones in each.
     """
     grid = np.unique(np.atleast_1d(np.asarray(times, dtype=float)))
     if not np.isfinite(grid).all() or (grid <= 0).any():
         raise InputError("times must be positive and finite.")
+    if not grid[-1] / LONGEST <= MOST:
+        raise InputError(f"t = {grid[-1]:g} is beyond {MOST * LONGEST:g}, which takes clones days: take scgf at less.")
     if populations < 2 or clones < 20 * populations:
         raise InputError("cloning needs at least 2 populations of at least 20 clones each: raise --clones.")
     require_memory(10.0 * (clones // populations) * (system.n_sites + 16), f"{clones // populations} clones at a time")
     if observable not in system.observables:
         raise unknown(f"observable of {system.name}", observable, system.observables)
     rows = []
+    starts = draw_starts(system, SEEN, np.random.default_rng(0))
+    moving = bool((Connections(system).outgoing_rates(starts) != 0).any())
     for number, value in enumerate(np.atleast_1d(np.asarray(s, dtype=float))):
         tables = compile_moves(system, float(value), observable)
         full, half = (
@@ -61,7 +71,7 @@ def cloning(
             )
             for kind, size in enumerate((clones // populations, clones // populations // 2))
         )
-        rows += _summary(float(value), grid, full, half, system.n_sites)
+        rows += _summary(float(value), grid, full, half, system.n_sites, moving)
     import pandas as pd
 
     return pd.DataFrame(rows)
@@ -82,12 +92,12 @@ def _population(
     out, banked, now = {}, 0.0, 0.0
     for t in marks:
         spans = max(SPANS, int(np.ceil((t - now) / LONGEST)))
-        for _ in range(spans):
+        for done in range(1, spans + 1):
             advance(tables, x, counts, log_weights, (t - now) / spans, int(rng.integers(2**62)))
             banked += even_out(x, counts, log_weights, rng)
+            if progress and (done == spans or done % PROBE == 0):
+                progress(f"cloning: t = {now + (t - now) * done / spans:g} of {times[-1]:g}, {size} clones")
         now = t
-        if progress:
-            progress(f"cloning: t = {t:g}, {size} clones")
         weights = relative_weights(log_weights)
         out[t] = (banked + np.log(weights.mean()) + log_weights.max(), weights @ counts / weights.sum())
     halfway = out[marks[marks >= times[-1] / 2][0]][0]
@@ -105,15 +115,16 @@ def even_out(x: np.ndarray, counts: np.ndarray, log_weights: np.ndarray, rng: np
     return float(np.log(weights.mean()) + top)
 
 
-def _summary(s: float, times: np.ndarray, full: np.ndarray, half: np.ndarray, n: int) -> list[dict]:
+def _summary(s: float, times: np.ndarray, full: np.ndarray, half: np.ndarray, n: int, moving: bool) -> list[dict]:
     rows = []
 
     def add(quantity: str, t: float | None, here: np.ndarray, smaller: np.ndarray, note: str = "") -> None:
+        unmoved = moving and not full[:, 1, times <= (times[-1] if t is None else t)].any()
         rows.append(
             {
                 "quantity": quantity, "s": s, "t": t, "value": here.mean(),
-                "stderr": standard_error(here), "bias": here.mean() - smaller.mean(),
-                "note": note,
+                "stderr": np.nan if unmoved else standard_error(here), "bias": here.mean() - smaller.mean(),
+                "note": UNMOVED if unmoved else note,
             }
         )  # fmt: skip
 
@@ -122,5 +133,5 @@ def _summary(s: float, times: np.ndarray, full: np.ndarray, half: np.ndarray, n:
         add("activity", t, full[:, 1, i] / (n * t), half[:, 1, i] / (n * t))
     late = times[-1] / 2
     growth = [(data[:, 0, -1] - data[:, 2, -1]) / late for data in (full, half)]
-    add("scgf", None, growth[0], growth[1], f"growth of ln Z from t = {late:g} to {times[-1]:g}: theta at long times")
+    add("scgf", None, growth[0], growth[1])
     return rows

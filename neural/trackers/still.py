@@ -62,7 +62,11 @@ class Still(Tracker[Waited]):
         rest = problem.derived(at_rest)
         assert rest is not None
         p = np.exp(rest.log_start + state.now * rest.growth - rest.ln_z(state.now)[:, None])
-        rows = [np.random.default_rng(0).choice(len(rest.x), DRAWN, p=row / row.sum()) for row in p]
+        generator = problem.generator
+        seed = int(torch.randint(2**62, (1,), generator=generator, device=generator.device))
+        rows = [
+            np.random.default_rng([seed, r]).choice(len(rest.x), DRAWN, p=row / row.sum()) for r, row in enumerate(p)
+        ]
         return Observed(torch.from_numpy(rest.x[np.stack(rows)]).to(problem.ensemble.device))
 
 

@@ -265,6 +265,7 @@ def test_too_little_memory_is_a_sentence() -> None:
         done = shell(f"ulimit -v {kib}; vanbench {command}; echo $?")
         assert done.stdout == "2\n"
         assert re.fullmatch(r"error: .* MiB of memory are allowed \(ulimit -v\), .* needed.\n", done.stderr)
+    assert shell("ulimit -v 1000000; vanbench track --help; echo $?").stdout.endswith("\n0\n")  # which runs nothing
 
 
 @pytest.mark.slow

@@ -309,6 +309,31 @@ def test_exact_tells_what_it_has_no_value_for(capsys) -> None:
     assert err.count("unstable") == 1
 
 
+NOTED = {  # what a note of a row with a value says
+    "degenerate": ["voter", "--shape", "3", "--quantities", "gap"],
+    "tolerance allows": ["asep", "--shape", "8", "--times", "3", "--quantities", "ln_Z", "--s=-2",
+                         "--method", "mps", "--bond", "4"],
+    "no clone has moved": ["east", "--shape", "2", "-p", "c=1e-9", "--initial", "down", "--s", "0.3",
+                           "--times", "0.01", "--method", "cloning", "--clones", "400"],
+    "all samples are equal": ["ising", "--shape", "4x4", "--temperatures", "0.01", "--method", "montecarlo",
+                              "--quantities", "energy"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("note", NOTED)
+def test_notes_of_values_are_warnings(note, capsys) -> None:
+    command = ["exact", *NOTED[note], "-q", "--format"]
+    assert run(*command, "json") == 0
+    out, err = capsys.readouterr()
+    assert all(note in warning["text"] for warning in json.loads(out)["warnings"])
+    assert json.loads(out)["warnings"]
+    assert note in err
+    assert run(*command, "table") == 0
+    out, err = capsys.readouterr()
+    assert note.split()[0] in out
+    assert note in err
+
+
 def test_a_prediction_from_few_draws_is_doubtful() -> None:
     from vanbench.compare.learn.ising.predict import Sampling, doubts
 

@@ -76,3 +76,23 @@ def test_2d_south_east_at_the_sizes_of_the_literature(length):
     ours = found.iloc[0]
     assert abs(ours.value - exact) < SIGMAS * ours.stderr + abs(ours.bias)
     assert ours.stderr < 1e-3 * abs(exact)  # measured 7e-4 at both sizes, itself known to a quarter
+
+
+def test_clones_that_never_moved_tell_no_error():
+    """From all down next to a wall that is up, one site moves at the rate 1e-9: no clone does, and 0 is not exact."""
+    system = build("east", (2,), c=1e-9, initial="down")
+    rows = cloning(system, 0.3, [0.01, 0.1], clones=400, populations=2)
+    assert len(rows) == 5
+    assert rows.stderr.isna().all()
+    assert rows.note.str.contains("no clone has moved").all()
+    moved = cloning(build("east", (2,), c=0.5), 0.3, [1.0], clones=400, populations=2)
+    assert (moved.stderr > 0).all()
+    assert (moved.note == "").all()
+
+
+def test_clones_say_how_far_they_are_and_take_no_end_of_time():
+    told: list[str] = []
+    cloning(build("free", (1,)), 0.1, [100.0], clones=40, populations=2, progress=told.append)
+    assert len([line for line in told if "t = 25 of 100" in line]) == 4  # two populations of either size
+    with pytest.raises(InputError, match="takes clones days"):
+        cloning(build("free", (1,)), 0.1, [1e9], clones=40, populations=2)

@@ -254,6 +254,7 @@ BAD = {
     ),
     "positive time step: give": lambda: solve(build("tfim", (2,)), scheme="euler", dt=np.inf),
     "makes 1e": lambda: solve(build("tfim", (2,)), scheme="euler", dt=1e-300),
+    "makes 2e": lambda: solve(build("tfim", (2,)), times=[2.0], scheme="trapezoid", dt=1e-8),
     "s = -800 is out of range": lambda: solve(build("tfim", (2,)), -800.0, quantities=["scgf"]),
     "whole numbers in a tuple": lambda: Jump((0.5,), MINUS),
     "rate x must be": lambda: Jump((0,), MINUS, "x"),

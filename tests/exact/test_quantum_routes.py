@@ -267,3 +267,20 @@ def test_published_lattice_in_the_povm_basis():
         p = taylor_step(generator_of.__matmul__, p, t / steps)
     rho = next(iter(evolve_state(liouvillian, density_matrix(origin.states), np.array([t])))).rho
     assert from_p(p, origin.povm) == pytest.approx(from_rho(rho), abs=AGREE)
+
+
+@pytest.mark.parametrize("options", [{}, {"scheme": "euler", "dt": 1e-3}, {"scheme": "trapezoid", "dt": 1e-3}])
+def test_long_evolutions_say_how_far_they_are(monkeypatch, options):
+    told: list[str] = []
+    monkeypatch.setattr("vanbench.exact.quantum.evolve.PROBE", 5)
+    solve(
+        build("tfim", (1,), g=0.1),
+        0.0,
+        [0.1, 60.0 if not options else 0.2],
+        ["sigma_z"],
+        progress=told.append,
+        **options,
+    )
+    steps = [line for line in told if " to t = " in line]
+    assert len(steps) > 2
+    assert all(int(line.split("step ")[1].split()[0]) % 5 == 0 for line in steps)

@@ -34,6 +34,7 @@ def batch_of(reading: str, runs: int = 3, d: int = 5) -> CycleParams:
     return CycleParams(**named, centre=torch.tensor(models[0].centre), reading=reading)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reading", READINGS)
 def test_batched_chains_follow_each_models_kernels(reading):
     params, n = batch_of(reading), 20_000

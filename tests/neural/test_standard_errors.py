@@ -197,7 +197,7 @@ def test_populations_of_clones_scatter_as_the_table_says():
     scale = np.array([0.3, 0.6, 0.1])[:, None]  # ln Z, the count, ln Z half way
     rows = [
         cloning._summary(
-            0.1, np.array([2.0]), 1 + scale * rng.normal(size=size), 0.5 + scale * rng.normal(size=size), 3
+            0.1, np.array([2.0]), 1 + scale * rng.normal(size=size), 0.5 + scale * rng.normal(size=size), 3, True
         )
         for _ in range(400)
     ]

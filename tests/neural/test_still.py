@@ -82,6 +82,20 @@ def test_cloning_gives_the_start_back(name):
     assert (rows[rows.quantity == "ln_Z"].value == 0).all()
 
 
+@pytest.mark.parametrize("method", ["auto", "dense", "sparse", "krylov", "lanczos"])
+def test_a_single_state_has_no_gap_and_says_so(method):
+    row = solve(made("all pinned"), 0.3, 1.0, ["gap"], method=method).iloc[0]
+    assert np.isnan(row.value)
+    assert "single state" in row.note
+
+
+def test_runs_of_two_seeds_draw_from_the_start_apart():
+    runs = [track(made("one site"), [0.0, 0.3], [1.0], quantities=["density"], seed=seed).records for seed in (1, 2)]
+    values = [value for run in runs for value in run[run.quantity == "density"].value]
+    assert len(set(values)) == 4
+    assert np.ptp(values) < 10 * runs[0].sampling_stderr.max()
+
+
 def test_what_waits_weighs():
     """A field on a time-integrated potential needs no move: ``Z = mean of exp(-s t b(x))``, independent sites."""
     weights = [0.5, 2.0]
