@@ -139,3 +139,10 @@ def test_bounds_grow_with_what_the_value_is_a_difference_of():
     expected = {name: 1e-11 * scale for name, scale in scales.items()}
     expected["specific_heat"] += 64 * np.finfo(float).eps * 12 * (9 / 4) ** 2
     assert frame.bound.to_dict() == pytest.approx(expected, rel=1e-9)
+
+
+def test_temperatures_within_two_hundred_decades():
+    assert list(lattice.check_temperatures([1e-100, 1e100])) == [1e-100, 1e100]
+    for T in (0.9e-100, 1.1e100, 0.0, -1.0, np.nan):
+        with pytest.raises(InputError, match="1e-100 to 1e100"):
+            lattice.check_temperatures([1.0, T])

@@ -48,7 +48,7 @@ def test_a_million_clusters_on_the_smallest_frustrated_lattice():
 
 @pytest.mark.parametrize(
     ("shape", "couplings"),
-    [((4, 4), (1.0, 0.2, 0.3)), ((3, 3), (-1.0, 0.5, -0.4)), ((4,), (0.6, -0.3, 0.0)), ((1, 1), (1.0, 0.4, 0.0))],
+    [((4, 4), (1.0, 0.2, 0.3)), ((3, 3), (-1.0, 0.5, -0.4)), ((4,), (0.6, 1.7, 0.0)), ((1, 1), (1.0, 0.4, 0.0))],
 )
 def test_clusters_know_field_and_plaquettes(shape, couplings):
     """Clusters alone, every site in one of them, without the single spins that would hide an error."""
