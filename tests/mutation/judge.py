@@ -99,7 +99,8 @@ class Job:
         made anew; a changed file with compiled functions writes its own into a copy."""
         warm, cold = tree.SCRATCH / f"numba{slot}", tree.SCRATCH / f"cold{slot}"
         shutil.rmtree(cold, ignore_errors=True)
-        if self.mutant is None or not (self.compiling or "numba" in (tree.ROOT / self.mutant.file).read_text()):
+        text = "" if self.mutant is None else (tree.ROOT / self.mutant.file).read_text()
+        if self.mutant is None or not (self.compiling or any(word in text for word in ("numba", "compiled"))):
             return warm
         if not self.compiling and warm.exists():
             shutil.copytree(warm, cold)

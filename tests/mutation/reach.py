@@ -13,6 +13,8 @@ from typing import Any
 from . import tree
 from .places import Mutant
 
+COMPILE = {"jit", "njit", "compiled", "both"}
+
 
 @dataclass
 class Scope:
@@ -44,12 +46,12 @@ def _mentions(node: ast.AST) -> set[str]:
 
 
 def _compiled(body: ast.AST) -> set[str]:
-    """Names of functions that numba compiles: decorated, or handed to `both`."""
+    """Names of functions that numba compiles: decorated, or handed to one of ``COMPILE``."""
     out = set()
     for node in ast.walk(body):
-        if isinstance(node, ast.FunctionDef) and any("jit" in ast.unparse(d) for d in node.decorator_list):
+        if isinstance(node, ast.FunctionDef) and any(COMPILE & _mentions(d) for d in node.decorator_list):
             out.add(node.name)
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("both", "njit"):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in COMPILE:
             out |= {a.id for a in node.args if isinstance(a, ast.Name)}
     return out
 

@@ -14,7 +14,8 @@ REASONS = FOLDER / "reasons.toml"
 
 
 def reasons() -> dict[str, dict[str, Any]]:
-    """By the key of the change: ``equivalent`` (no value that is promised can change) and ``why``."""
+    """By the key of the change: ``equivalent`` (no value that is promised can change) and ``why``; or the ``test`` that
+    was written for it since."""
     found = tomllib.loads(REASONS.read_text()) if REASONS.is_file() else {"survivor": []}
     return {entry["change"]: entry for entry in found.get("survivor", [])}
 

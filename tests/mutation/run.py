@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,17 @@ def run(number: int, seed: int, jobs: int, budget: float, only: str = "") -> lis
             todo.append(judge.Job(ordered, mutant, compiled))
     print(f"{len(chosen)} changes, {len(todo)} to judge", flush=True)
 
+    slots.each(todo, jobs, lambda job, slot: job.start(slot, reach.seconds), keeping(results))
+    for key in _unfit(results, chosen, reach):
+        print(f"a test fails without any change; to be judged again: {key}", flush=True)
+        del results[key]
+    save(results)
+    return chosen
+
+
+def keeping(results: dict[str, dict[str, Any]]) -> Callable[[judge.Job, int, int], None]:
+    """Takes the verdict of each job as it ends, and saves it."""
+
     def keep(job: judge.Job, slot: int, status: int) -> None:
         mutant, verdict = job.mutant, job.verdict(slot, status)
         assert mutant is not None
@@ -86,12 +98,22 @@ def run(number: int, seed: int, jobs: int, budget: float, only: str = "") -> lis
         word, why = ("caught  ", verdict["by"]) if verdict["caught"] else ("SURVIVED", f"{len(job.tests)} tests")
         print(f"{word} {mutant.file}:{mutant.line} {change}  [{why}]", flush=True)
 
-    slots.each(todo, jobs, lambda job, slot: job.start(slot, reach.seconds), keep)
-    for key in _unfit(results, chosen, reach):
-        print(f"a test fails without any change; to be judged again: {key}", flush=True)
-        del results[key]
-    save(results)
-    return chosen
+    return keep
+
+
+def by_their_tests(written: dict[str, str], seed: int, jobs: int) -> list[Mutant]:
+    """Judge survivors (by key) by the test that was ``written`` for each since, without coverage; returns all that is
+    known."""
+    tree.preload()
+    results, seconds = load(), dict.fromkeys(written.values(), 60.0)
+    known = [mutant for mutant in places.ranked(seed) if mutant.key in results]
+    todo = [
+        judge.Job([written[mutant.key]], mutant, compiling=True)
+        for mutant in known
+        if mutant.key in written and not results[mutant.key]["caught"]
+    ]
+    slots.each(todo, jobs, lambda job, slot: job.start(slot, seconds), keeping(results))
+    return known
 
 
 def _unfit(results: dict[str, dict[str, Any]], chosen: list[Mutant], reach: Reach) -> list[str]:

@@ -13,12 +13,12 @@ from typer.testing import CliRunner
 
 from vanbench.compare.cli import application
 from vanbench.compare.declare.task import Task, method_label
-from vanbench.exact import InputError, Term, build, generator
+from vanbench.exact import Connections, InputError, Term, build, generator
 from vanbench.exact.spellings import TRACKERS as OLD
 from vanbench.neural import Ensemble, describe, track, trackers
 from vanbench.neural import build as network
 from vanbench.neural.trackers import TRACKERS, Problem, chart
-from vanbench.neural.trackers.base import BALANCE, NEEDS, PAIRS, PLAIN, POSITIVE, STATIC
+from vanbench.neural.trackers.base import BALANCE, NEEDS, PAIRS, PLAIN, POSITIVE, STATIC, one_configuration
 
 PAGE = (Path(__file__).parents[2] / "docs/trackers.md").read_text().split("## The error of a tracked value")[0]
 VARIANTS = [(name, one) for name, kind in TRACKERS.items() for one in kind.variants]
@@ -152,3 +152,11 @@ def test_a_step_leaves_the_state_it_starts_from():
         problem.generator.set_state(drawn)
         _, again = tracker.step(problem, state, 0.1)
         assert torch.equal(first.increments[first.default].value, again.increments[again.default].value)
+
+
+def test_samples_that_are_one_configuration_are_told_of_where_it_moves():
+    connections = Connections(build("fa", (3,)), [0.1], "activity")
+    up, down = (torch.full((1, 5, 3), value, dtype=torch.int8) for value in (1, 0))
+    assert "effective sample size is 1" in one_configuration(connections, up)[0].text
+    assert not one_configuration(connections, down)  # nothing facilitates a move
+    assert not one_configuration(connections, torch.cat([up, down], 1))
