@@ -155,8 +155,8 @@ def test_a_step_leaves_the_state_it_starts_from():
 
 
 def test_samples_that_are_one_configuration_are_told_of_where_it_moves():
-    connections = Connections(build("fa", (3,)), [0.1], "activity")
-    up, down = (torch.full((1, 5, 3), value, dtype=torch.int8) for value in (1, 0))
-    assert "effective sample size is 1" in one_configuration(connections, up)[0].text
-    assert not one_configuration(connections, down)  # nothing facilitates a move
-    assert not one_configuration(connections, torch.cat([up, down], 1))
+    connections = Connections(build("voter", (3,)), [0.1], "activity")
+    mixed, agreed = (torch.tensor(values, dtype=torch.int8).expand(1, 5, 3) for values in ([1, 0, 1], [1, 1, 1]))
+    assert "effective sample size is 1" in one_configuration(connections, mixed)[0].text
+    assert not one_configuration(connections, agreed)  # nobody changes their mind
+    assert not one_configuration(connections, torch.cat([mixed, agreed], 1))
