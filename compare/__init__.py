@@ -1,4 +1,4 @@
-"""Tasks, records, errors, tables, figures, the gate and the command line: what a network's answers are worth."""
+"""Tasks, records, errors, tables, figures, the gate and the command line: how accurate networks are."""
 
 from __future__ import annotations
 

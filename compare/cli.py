@@ -43,7 +43,7 @@ COMMANDS = (
 )
 
 
-CODES = "Exit codes: 0 fine, 1 a verdict (worse), 2 bad input, 3 cannot compare, 4 crash, 5 runs without a record."
+CODES = "Exit codes: 0 fine, 1 worse (a verdict), 2 bad input, 3 cannot compare, 4 crash, 5 some runs left no record."
 
 
 def _tell_version(asked: bool) -> None:
@@ -120,7 +120,7 @@ def _code(arguments: list[str] | None) -> int:
 def _stopped(stop: signals.Stopped) -> int:
     """Of a command that a signal ended, whatever others made of it on its way here."""
     if not stop.told:
-        _stderr().print("interrupted: nothing half-written is left; the same command begins again.", markup=False)
+        _stderr().print("interrupted: no half-written file is left; the same command starts again.", markup=False)
     return stop.code
 
 
@@ -137,7 +137,7 @@ def _failed(error: BaseException) -> int:
     elif (isinstance(error, OSError) and (fault := fault_of_machine(error))) or (fault := unloadable(error)):
         told = fault
     elif not isinstance(error, OSError) and (place := foreign(error)):
-        told = f"in code that is not of vanbench, {place}: {type(error).__name__}: {error}"
+        told = f"in code outside vanbench, {place}: {type(error).__name__}: {error}"
     else:
         return _crash()
     return _tell(told)
@@ -148,7 +148,7 @@ def _own_modules() -> None:
     try:
         here = os.getcwd()
     except FileNotFoundError:
-        raise InputError("the folder that this command is given in is gone: go to another.") from None
+        raise InputError("the current folder no longer exists: change to another one.") from None
     if here not in sys.path:
         sys.path.insert(0, here)
 
@@ -158,9 +158,9 @@ def _check(arguments: list[str]) -> None:
     for before, argument in zip(["vanbench", *arguments], arguments):
         name, equals, value = argument.partition("=")
         if not argument or (name.startswith("--") and equals and not value):
-            raise InputError(f"{name or before!r} is given an empty text: is a variable of the shell not set?")
+            raise InputError(f"{name or before!r} has an empty value: is a variable of the shell not set?")
         if "\0" in argument:
-            raise InputError(f"{argument!r} holds a NUL, which no name has.")
+            raise InputError(f"{argument!r} contains a NUL character, which no name may have.")
 
 
 def _stderr() -> Console:

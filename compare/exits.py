@@ -1,4 +1,4 @@
-"""Exit codes of the command line. 1 is a verdict and nothing else: a CI may take it for one."""
+"""Exit codes of the command line. Code 1 is reserved for verdicts, so that a CI can rely on it."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ SIGNAL = 128  # and the number of the signal that ended it
 MEANINGS = {
     OK: "fine",
     WORSE: "a verdict: accuracy got worse (`gate`), or a network breaks the contract (`conform`)",
-    BAD_INPUT: "bad input, or a machine that refuses: a full disk, no permission, too little memory",
+    BAD_INPUT: "bad input, or the machine refuses: a full disk, no permission, too little memory",
     CANNOT_COMPARE: "cannot compare (`gate`): the task, the format or the code changed",
     CRASH: "a crash: a defect of this program",
     INCOMPLETE: "some runs left no record",
-    SIGNAL + 1: "ended by SIGHUP; the same command goes on",
-    SIGNAL + 2: "interrupted (Ctrl-C); the same command goes on",
-    SIGNAL + 15: "ended by SIGTERM; the same command goes on",
+    SIGNAL + 1: "ended by SIGHUP; the same command resumes the work",
+    SIGNAL + 2: "interrupted (Ctrl-C); the same command resumes the work",
+    SIGNAL + 15: "ended by SIGTERM; the same command resumes the work",
 }

@@ -1,9 +1,9 @@
 """A pytest plugin: ``pytest --vanbench-suite ci --vanbench-architecture made --vanbench-baseline FILE``.
 
-One test a task: it fails where an error is worse than the baseline's (a regression), and is an error where there is no
+Each task is a test. It fails if an error is worse than the baseline's (a regression), and is an error if there is no
 verdict (a crash, bad input, nothing to compare with), so JUnit tells the two apart. Without ``--vanbench-baseline`` a
-task passes when every run ends with finite numbers. Where no path is given, these tests are all that run. The fixture
-``vanbench_run`` runs a suite or task inside a test of one's own.
+task passes when every run ends with finite numbers. If pytest is given no path, only these tests run. The fixture
+``vanbench_run`` runs a suite or a task inside a user's test.
 
 Nothing heavy is imported before it is used: pytest loads this file in every project of the environment.
 """
@@ -45,20 +45,22 @@ class Regression(Exception):
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("vanbench", "vanbench: accuracy of neural networks against exact solutions")
     add = group.addoption
-    add("--vanbench-suite", metavar="SUITE", help="One test a task of this suite (a name, or FILE.toml).")
-    add("--vanbench-architecture", metavar="NAME", help="Instead of the suite's own: a name, or package.module:MyNet.")
+    add("--vanbench-suite", metavar="SUITE", help="Run each task of this suite (a name, or FILE.toml) as a test.")
+    add("--vanbench-architecture", metavar="NAME", help="Replaces the suite's networks: a name, or my.module:MyNet.")
     add(
         "--vanbench-architecture-option",
         metavar="NAME=VALUE",
         action="append",
         default=[],
-        help="A hyperparameter of it.",
+        help="A hyperparameter of that network.",
     )
     add("--vanbench-baseline", metavar="FILE", help="Fail where an error is worse than in this stored baseline.")
-    add("--vanbench-out", metavar="DIR", help="Folder of the records; what stands in it is not run again.")
-    add("--vanbench-seed", metavar="N", type=int, default=1, help="Every run's seed derives from it (default: 1).")
-    add("--vanbench-jobs", metavar="N", type=int, help="Processes at once; by default one a core.")
-    add("--vanbench-summary", metavar="FILE.md", help="Write a Markdown summary, for $GITHUB_STEP_SUMMARY say.")
+    add("--vanbench-out", metavar="DIR", help="Folder of the records; runs recorded there are not repeated.")
+    add(
+        "--vanbench-seed", metavar="N", type=int, default=1, help="Seed from which all runs' seeds derive (default: 1)."
+    )
+    add("--vanbench-jobs", metavar="N", type=int, help="Number of parallel processes (default: one per core).")
+    add("--vanbench-summary", metavar="FILE.md", help="Write a Markdown summary, for example for $GITHUB_STEP_SUMMARY.")
 
 
 def pytest_configure(config: pytest.Config) -> None:

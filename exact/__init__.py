@@ -1,4 +1,4 @@
-"""Exact answers: systems as local terms, their tilted generators, and every quantity with certainty."""
+"""Exact values: systems as local terms, their tilted generators, and every quantity with its bound."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import json
 import os
 import time
@@ -86,14 +87,36 @@ def read_text(path: Path) -> str:
 
 
 def append_text(path: Path, text: str) -> None:
-    """Lines at the end of a file, to which several processes may write; one with another name, which a link gives, is
-    copied first. Raises ``InputError`` for what is no file."""
+    """Lines at the end of a file, as `append_bytes`."""
+    append_bytes(path, text.encode())
+
+
+def append_bytes(path: Path, content: bytes) -> None:
+    """Whole or not at all, at the end of a file, to which several processes may write; one with another name, which a
+    link gives, is copied first. Raises ``InputError`` for what is no file; an ``OSError`` names ``path``."""
     if path.is_symlink() or (path.exists() and (not path.is_file() or path.stat().st_nlink > 1)):
-        write_text(path, read_text(path) + text, path.parent)
+        require_file(path)
+        write_bytes(path, path.read_bytes() + content, path.parent)
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
-        file.write(text)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab", buffering=0) as file:  # what a buffer holds back would be written when it is closed
+            _append(file, content)
+    except OSError as error:
+        error.filename = str(path)
+        if path.exists() and not path.stat().st_size:  # made here: its first line is a heading
+            path.unlink()
+        raise
+
+
+def _append(file: io.FileIO, content: bytes) -> None:
+    before = file.tell()
+    try:
+        while content:
+            content = content[file.write(content) :]
+    except BaseException:
+        file.truncate(before)
+        raise
 
 
 @contextlib.contextmanager

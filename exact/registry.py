@@ -63,12 +63,12 @@ class Registry(Generic[T]):
                 self._refuse(name)
             return self.builtin[name]
         if ":" in name and "=" in name.rpartition(":")[2]:
-            raise InputError(f"{self.kind} {name!r}: its options stand apart from Python, like {{'width': 12}}.")
+            raise InputError(f"{self.kind} {name!r}: from Python, give its options separately, like {{'width': 12}}.")
         if ":" in name:
             return self.check(name, _load(self.kind, name))
         entry = self._entries().get(name)
         if entry is None and name.endswith(".py"):
-            raise InputError(f"{self.kind} {name!r}: say which of its names, like {name}:{self._in_file(name)}.")
+            raise InputError(f"{self.kind} {name!r}: say which name in the file, like {name}:{self._in_file(name)}.")
         if entry is None:
             raise unknown(self.kind, name, self.names())
         return self._loaded(entry)
@@ -201,7 +201,7 @@ def require_no_loading(call: str) -> None:
     """Raise ``InputError`` where a module that is read for what it defines makes this ``call``."""
     if LOADING:
         raise InputError(
-            f"{LOADING[-1]} calls {call} while it is read for what it defines: put the call under "
+            f"{LOADING[-1]} calls {call} while it is read for its definitions: put the call under "
             "`if __name__ == '__main__':`."
         )
 

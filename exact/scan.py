@@ -167,7 +167,7 @@ def _check_folder(folder: Path, question: str) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"{str(folder)!r} cannot be made a folder: {error.strerror}.") from error
+        raise InputError(f"{str(folder)!r} cannot be created as a folder: {error.strerror}.") from error
     note = folder / "question.json"
     if note.exists() and read_text(note) != question:
         raise InputError(f"{folder} holds a scan of another system or other options: give an empty folder.")

@@ -37,38 +37,39 @@ def solve(
     bond: int | None = None,
     tolerance: float | None = None,
 ) -> pd.DataFrame:
-    """Exact values, tidy: columns ``quantity, s, t, value, bound, bound_kind, note`` (``site``, ``state``, ``k``
-    where they apply).
+    """Exact values as a tidy table with columns ``quantity, s, t, value, bound, bound_kind, note`` (and ``site``,
+    ``state``, ``k`` where they apply).
 
     ``ln_Z = ln <-|exp(t W_s)|P_0>``; ``activity k = -(1/(N t)) d ln_Z/ds`` and ``susceptibility dk/ds`` of the tilted
-    ``observable``; ``density``, ``density_profile``, ``instantaneous_activity`` (``exp(-s) <r>/N`` in the plain
-    activity; no ``k``) and ``distribution`` of the normalised evolved vector; ``trajectory_density``, the average along
-    the trajectory in the s-ensemble (at times ``t``; where ``t`` is missing, in the middle of a long one, also by
-    site); ``scgf``, ``gap`` and ``rate_function`` (``I = -theta - s N k`` at the ``k(s)`` beside it) of ``W_s`` with
-    ``t`` missing. ``scheme="euler"`` steps with ``1 + dt W_s`` instead of continuous time. Steady quantities belong to
-    ``W_s`` on all allowed states, whatever the scheme and the start: where moves do not connect them, the part that
-    leads may be one that the start never reaches, and ``ln_Z / t`` then tends to a smaller value than ``scgf``.
+    ``observable``; ``density``, ``density_profile``, ``instantaneous_activity`` (``exp(-s) <r>/N`` for the plain
+    activity; it is not ``k``) and ``distribution`` of the normalised evolved vector; ``trajectory_density``, the
+    average along the trajectory in the s-ensemble (at times ``t``; rows without ``t`` are the middle of a long
+    trajectory, also by site); ``scgf``, ``gap`` and ``rate_function`` (``I = -theta - s N k`` at the ``k(s)`` beside
+    it) of ``W_s``, in rows without ``t``. ``scheme="euler"`` steps with ``1 + dt W_s`` instead of continuous time.
+    Steady quantities belong to ``W_s`` on all allowed states, whatever the scheme and the start: if moves do not
+    connect all states, the start may never reach the part with the leading eigenvalue, and ``ln_Z / t`` then tends to
+    a smaller value than ``scgf``.
 
-    ``method``: ``lanczos`` (certified, where detailed balance holds), ``sparse``, ``krylov`` (matrix-free), ``dense``,
-    ``quspin`` (built and evolved by that package: an independent check), or ``auto``; what was taken stands in
-    ``frame.attrs["method"]``. ``bound`` is an error bound where the method gives one, which Lanczos does;
-    ``bound_kind`` is ``certified`` for ``ln_Z``, whose error never exceeds it, and ``estimated`` for all else; a row
-    without a bound has no known error.
+    ``method``: ``lanczos`` (certified, needs detailed balance), ``sparse``, ``krylov`` (matrix-free), ``dense``,
+    ``quspin`` (built and evolved by that package: an independent check), or ``auto``; ``frame.attrs["method"]`` is
+    the method used. ``bound`` is an error bound, if the method gives one, as Lanczos does. ``bound_kind`` is
+    ``certified`` for ``ln_Z``, whose error never exceeds its bound, and ``estimated`` for all else; the error of a row
+    without a bound is not known.
     ``folder``: where long Lanczos runs are saved, and resumed from.
 
-    At any size, by matrix products: ``mps`` evolves (TEBD), ``dmrg`` finds the leading eigenvector where detailed
-    balance holds, with ``scgf_lower``, a ``certified`` lower bound. ``bond`` (64), ``tolerance`` (1e-5) and, of
-    ``mps``, the time step ``dt`` are those of `exact.mps.accuracy`. Every bound is ``estimated`` from what smaller
-    bonds and longer steps change.
+    At any size, by matrix products: ``mps`` evolves the state (TEBD); ``dmrg`` finds the leading eigenvector where
+    detailed balance holds, and gives ``scgf_lower``, a ``certified`` lower bound. `exact.mps.accuracy` defines ``bond``
+    (64), ``tolerance`` (1e-5) and, for ``mps``, the time step ``dt``. All other bounds are ``estimated`` from changes
+    under smaller bonds and longer steps.
 
-    In a scan over ``s`` a row whose Euler scheme is unstable holds no value and says
-    so in ``note``; where every ``s`` is unstable, ``Unstable`` is raised.
+    In a scan over ``s``, a row whose Euler scheme is unstable holds no value, and its ``note`` says so; if every ``s``
+    is unstable, ``Unstable`` is raised.
 
-    Open quantum systems go to `exact.quantum.solve.quantum_table`, which adds ``sigma_x|y|z``, ``purity`` and others;
-    the methods above keep them here, as plain generators over outcomes.
+    Open quantum systems are solved by `exact.quantum.solve.quantum_table`, which adds ``sigma_x|y|z``, ``purity`` and
+    others; with the methods above they are solved here, as plain generators over outcomes.
 
     Raises ``InputError`` for unknown names, negative times, an unstable or missing ``dt``, or a system that does not
-    fit memory; nothing is computed before.
+    fit memory, before anything is computed.
     """
     if not isinstance(system, System):
         raise InputError(f"solve takes a System, like build('east', 4), not {system!r:.60}.")
@@ -98,9 +99,9 @@ def by_field(
     bond: int | None = None,
     tolerance: float | None = None,
 ) -> Iterator[tuple[float, Table]]:
-    """What ``solve`` tells of each of the ``fields``, as it comes.
+    """The rows of ``solve`` for each of the ``fields``, one field after the other.
 
-    Which moves connect which states, the form of the operators and the step of differences go from one to the next.
+    The connectivity of states, the form of the operators and the step of differences are reused from field to field.
     """
     if is_lindblad(system, method):
         from vanbench.exact.quantum.solve import quantum_table
@@ -197,11 +198,11 @@ def _checked(
     if not np.isfinite(grid).all() or (grid < 0).any():
         raise InputError("times must be finite and not negative.")
     if grid.max(initial=0.0) > LATEST:
-        raise InputError(f"t = {grid[-1]:g}: beyond t = {LATEST:g} nothing is left of ln Z but rounding; take scgf.")
+        raise InputError(f"t = {grid[-1]:g}: beyond t = {LATEST:g} ln Z is nothing but rounding; take scgf.")
     if scheme not in ("continuous", "euler"):
         raise unknown("scheme", scheme, ["continuous", "euler"])
     if dt is not None and scheme == "continuous" and method not in MATRIX_PRODUCTS:
-        raise InputError("dt is a step of scheme 'euler' or of method 'mps': give one of them, or leave dt out.")
+        raise InputError("dt is the step of scheme 'euler' or of method 'mps': give one of them, or leave dt out.")
     if scheme == "euler":
         if method == QUSPIN:
             raise InputError("method 'quspin' evolves in continuous time: take 'sparse' for Euler steps.")
@@ -219,7 +220,7 @@ def _accuracy(method: str, scheme: str, dt: float | None, bond: int | None, tole
     from vanbench.exact.mps.accuracy import Accuracy
 
     if scheme != "continuous":
-        raise InputError("matrix products are of continuous time: leave the scheme out; dt is then their own step.")
+        raise InputError("matrix products evolve in continuous time: leave the scheme out; dt is then their own step.")
     if method == DMRG and dt is not None:
         raise InputError("method 'dmrg' takes no time steps: leave dt out.")
     given_values: dict[str, Any] = {"bond": bond, "tolerance": tolerance, "dt": dt}

@@ -9,7 +9,9 @@ from types import FunctionType
 from typing import Any
 
 import numpy as np
-from numba import get_num_threads, njit, prange
+from numba import get_num_threads, prange
+
+from vanbench.exact.compiled import compiled
 
 PARALLEL_FROM = 1 << 16
 
@@ -23,7 +25,7 @@ def both(function: Callable, fastmath: bool = True) -> tuple[Any, Any]:
     name = f"{function.__name__}_on_threads"
     threaded = FunctionType(function.__code__, function.__globals__, name, function.__defaults__, function.__closure__)
     threaded.__qualname__ = name
-    return njit(fastmath=fastmath, cache=True)(function), njit(parallel=True, fastmath=fastmath, cache=True)(threaded)
+    return compiled(fastmath=fastmath)(function), compiled(parallel=True, fastmath=fastmath)(threaded)
 
 
 def threads() -> int:
@@ -45,7 +47,7 @@ def _begin() -> None:
         torch.set_num_threads(before)
 
 
-@njit(parallel=True, cache=True)
+@compiled(parallel=True)
 def _first(x: Any) -> None:
     for i in prange(len(x)):
         x[i] = 0.0

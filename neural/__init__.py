@@ -1,4 +1,4 @@
-"""Autoregressive networks and the algorithms that let them follow a distribution in time."""
+"""Autoregressive networks, and the algorithms by which they follow a distribution in time."""
 
 from __future__ import annotations
 

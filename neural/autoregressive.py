@@ -49,14 +49,14 @@ class Autoregressive(nn.Module):
 
         logits(x) -> (batch, n_sites, local_dim)      entry i may depend only on the sites before i in self.order
 
-    for integer configurations ``x`` of shape ``(batch, n_sites)``; ``encode`` turns them into numbers. The base adds a
-    bias for each site and value and gives ``log_prob``, ``sample``, pinned sites, the restricted support, and the
-    exact start in a product distribution. For the last, a network may call its last layer ``self.output`` and give
-    it no bias, or override ``zero_output``; otherwise the layer is found. For sampling without a full pass for each
-    site, it may override ``start`` and ``step``; ``neural.architectures.incremental.Incremental`` gives both, and
-    faster neighbours, from one method.
+    for integer configurations ``x`` of shape ``(batch, n_sites)``; ``encode`` turns them into numbers. The base class
+    adds a bias for each site and value, and provides ``log_prob``, ``sample``, pinned sites, the restricted support,
+    and the exact start from a product distribution. For this start, a network may name its last layer ``self.output``
+    and give it no bias, or override ``zero_output``; otherwise the last layer is detected. To sample without a full
+    pass for each site, it may override ``start`` and ``step``; ``neural.architectures.incremental.Incremental`` gives
+    both, and faster neighbours, from one method.
 
-    What a network cannot do it says in the attributes below; `restrict` and the constructor refuse it.
+    The attributes below declare what a network cannot do; `restrict` and the constructor then refuse it.
     """
 
     dimensions: tuple[int, ...] = (1, 2, 3)
@@ -100,8 +100,8 @@ class Autoregressive(nn.Module):
         raise NotImplementedError(f"{type(self).__name__} must implement logits(x).")
 
     def zero_output(self) -> None:
-        """Set the last layer to zero, so that ``logits`` is the same for every ``x``: ``self.output`` or, where there
-        is none, the last layers that do it (`probe.silence`). Raises ``InputError`` where none do."""
+        """Set the last layer to zero, so that ``logits`` is the same for every ``x``: ``self.output`` or, if there is
+        none, the last layers that have this effect (`probe.silence`). Raises ``InputError`` if none have it."""
         output = getattr(self, "output", None)
         if isinstance(output, nn.Module):
             for parameter in output.parameters():
@@ -111,7 +111,7 @@ class Autoregressive(nn.Module):
             silence(self, self.logits, x.to(device=self.site_bias.device, dtype=self._pins.dtype), [self.site_bias])
 
     def start(self, n: int) -> Any:
-        """A cache for sampling ``n`` configurations; None where a network has none."""
+        """A cache for sampling ``n`` configurations, or None for a network without one."""
         return None
 
     def step(self, k: int, x: Tensor, cache: Any) -> tuple[Tensor, Any]:
@@ -129,12 +129,13 @@ class Autoregressive(nn.Module):
         return (x[..., None] == values).to(dtype)
 
     def restrict(self, pinned: Mapping[int, int] | None = None, support: Support | None = None) -> Autoregressive:
-        """Hold ``pinned`` sites at their values and keep to ``support``; the distribution stays exactly normalised."""
+        """Fix ``pinned`` sites at their values and restrict the distribution to ``support``; it stays exactly
+        normalised."""
         rejects = isinstance(support, Excluding) and type(self).log_prob is Autoregressive.log_prob
         if not self.pinning and (pinned or not (support is None or rejects)):
             raise InputError(
-                f"{type(self).__name__} cannot be restricted: it claims neither pinned sites nor a fixed sum, as this "
-                "system has."
+                f"{type(self).__name__} cannot be restricted: it supports neither pinned sites nor a fixed sum, and "
+                "this system has them."
             )
         device = self.site_bias.device
         self._free = torch.ones(self.n_sites, device=device, dtype=self.site_bias.dtype)
@@ -151,21 +152,21 @@ class Autoregressive(nn.Module):
             self._total = support.total
             self._count_ways(torch.full((self.n_sites, self.local_dim), 1.0 / self.local_dim))
         elif support is not None:
-            raise InputError(f"networks know the supports Excluding and FixedSum, not {type(support).__name__}.")
+            raise InputError(f"networks take the supports Excluding and FixedSum, not {type(support).__name__}.")
         return self
 
     @property
     def restricted(self) -> bool:
-        """Whether sites are pinned or configurations excluded, or their sum is fixed."""
+        """Whether sites are pinned, configurations are excluded, or the sum of the values is fixed."""
         return self._pinned or len(self._excluded) > 0 or self._total is not None
 
     @property
     def tiltable(self) -> bool:
-        """Whether a field on the sites can be added, as trackers do to reach rare configurations."""
+        """Whether a field on the sites can be added, by which trackers reach rare configurations."""
         return isinstance(self.site_bias, nn.Parameter)
 
     def conditionals(self, x: Tensor) -> Tensor:
-        """``ln p(x_i = v | x_<i)``, ``(batch, n_sites, d)``; without the excluded configurations' factor."""
+        """``ln p(x_i = v | x_<i)``, ``(batch, n_sites, d)``, without the factor that excludes configurations."""
         return torch.log_softmax(self._restricted_logits(x), -1)
 
     def log_prob(self, x: Tensor) -> Tensor:
@@ -175,7 +176,7 @@ class Autoregressive(nn.Module):
     def log_prob_all(self, x: Tensor) -> Tensor:
         """``ln p`` of all configurations, ``x`` ``(d**n_sites, n_sites)`` in row-major order (`tables.configurations`).
 
-        Networks that can do it faster than one configuration after another do.
+        Networks override this if they can do it faster than one configuration after another.
         """
         return torch.cat([self.log_prob(part) for part in x.split(TABLE_CHUNK)])
 
@@ -264,13 +265,14 @@ class Autoregressive(nn.Module):
         return ways.log().to(self.site_bias)
 
     def forward(self, x: Tensor, call: str = "log_prob", *arguments: Any) -> Tensor:
-        """``log_prob``, ``draw``, ...: what is called, so that ``torch.func.functional_call`` reaches all of them."""
+        """Call the method named ``call`` (``log_prob``, ``draw``, ...), so that ``torch.func.functional_call`` reaches
+        all of them."""
         return getattr(self, call)(x, *arguments)
 
     def draw(self, uniforms: Tensor) -> Tensor:
-        """Configurations from uniform numbers ``(n, n_sites)`` by inverting each conditional; `integers`.
+        """Configurations, of the type `integers`, from uniform numbers ``(n, n_sites)`` by inverting each conditional.
 
-        The same numbers give the same sample up to the change of the network: common random numbers. Excluded
+        The same numbers give the same sample up to changes of the network (common random numbers). Excluded
         configurations can appear here; ``sample`` rejects them.
         """
         x = torch.zeros_like(uniforms, dtype=self._pins.dtype)
@@ -293,7 +295,7 @@ class Autoregressive(nn.Module):
 
     @torch.no_grad()
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
-        """``n`` independent configurations ``(n, n_sites)``, `integers`, exactly from ``exp(log_prob)``."""
+        """``n`` independent configurations ``(n, n_sites)``, of the type `integers`, exactly from ``exp(log_prob)``."""
         x = self.draw(self._uniforms(n, generator))
         for _ in range(MAX_TRIES):
             bad = self.rejected(x)
@@ -312,7 +314,7 @@ class Autoregressive(nn.Module):
 
     @torch.no_grad()
     def initialise(self, product: np.ndarray) -> Autoregressive:
-        """Become the product distribution ``(n_sites, d)`` exactly (zero probabilities raised to ``FLOOR``)."""
+        """Represent the product distribution ``(n_sites, d)`` exactly (zero probabilities are raised to ``FLOOR``)."""
         self.zero_output()
         p = torch.as_tensor(np.maximum(product, FLOOR), dtype=torch.float64)
         p = p / p.sum(-1, keepdim=True)

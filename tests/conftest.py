@@ -39,5 +39,7 @@ def suite(tmp_path: Path) -> Path:
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Figures are made and laid out, but not drawn, which takes seconds for each run: how they look is for others."""
     from vanbench.compare.show import canvas
+    from vanbench.compare.show.report import svg
 
     monkeypatch.setattr(canvas, "_write", lambda figure, form, path: path.touch())
+    monkeypatch.setattr(svg, "_drawn", lambda figure: '<svg width="1" height="1"></svg>')

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import re
+import resource
 import threading
 from pathlib import Path
 
@@ -13,12 +14,12 @@ import pytest
 import torch
 
 from vanbench.exact import InputError
-from vanbench.exact.files import STALE, sweep, write_file, write_json, write_text
+from vanbench.exact.files import STALE, append_text, sweep, write_file, write_json, write_text
 from vanbench.neural.backend import checkpoint
 
 ROOT = Path(__file__).parents[1]
 DIRECT = re.compile(
-    r"\.write_text\(|\.write_bytes\(|\.to_csv\(\s*[^)i*\s]|torch\.save\((?!.*(held|buffer))|open\([^)]*\"w"
+    r"\.write_text\(|\.write_bytes\(|\.to_csv\(\s*[^)i*\s]|torch\.save\((?!.*(held|buffer))|open\([^)]*\"[wa]"
 )
 ALLOWED = {"exact/files.py", "compare/run/claims.py", "compare/run/provenance.py", "compare/show/canvas.py"}
 ALLOWED |= {
@@ -26,6 +27,7 @@ ALLOWED |= {
     "compare/studies/exact_tables/critical.py",
     "compare/learn/cycles/report.py",
     "compare/streams.py",
+    "compare/pytest_plugin.py",
 }
 
 
@@ -71,6 +73,25 @@ def test_a_disk_that_is_full_leaves_the_old_file(tmp_path: Path, number: int) ->
     assert full.value.filename == str(path)
     assert path.read_text() == "old"
     assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("there", ["", "a heading\n1\n"])
+def test_what_is_added_is_there_whole_or_not_at_all(tmp_path: Path, there: str) -> None:
+    """A limit on the size of a file stands for the disk: the first part of the lines is written, and taken back."""
+    path = tmp_path / "x.csv"
+    if there:
+        append_text(path, there)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20, before[1]))
+    try:
+        with pytest.raises(OSError, match="File too large") as full:
+            append_text(path, "2222\n" * 10)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert full.value.filename == str(path)
+    assert path.read_text() == there if there else not path.exists()
+    append_text(path, "2\n")
+    assert path.read_text() == there + "2\n"
 
 
 def test_devices_are_written_into_and_stay(tmp_path: Path) -> None:

@@ -243,7 +243,7 @@ def test_mistakes_are_sentences():
     for mistake, told in (
         (lambda: run.network(1), "from 0 to 0"),
         (lambda: solve("east"), "takes a System"),
-        (lambda: track(build("east", 3), architecture="gru:width=4"), "stand apart"),
+        (lambda: track(build("east", 3), architecture="gru:width=4"), "options separately"),
         (lambda: vanbench.compare.evaluate(build("east", 3), nn.Linear(3, 3)), "vanbench.wrap"),
         (lambda: vanbench.compare.evaluate(build("east", 3), type(run.network())), "a trained network"),
     ):

@@ -1,7 +1,7 @@
 """Exact-diagonalization benchmarks and a variational autoregressive solver for stochastic and open quantum dynamics.
 
-``exact`` answers with certainty, ``neural`` tracks the same distributions with networks, ``compare`` turns the two into
-errors. The names below are imported at first use, so that ``import vanbench`` costs nothing.
+``exact`` computes exact values, ``neural`` tracks the same distributions with networks, and ``compare`` turns the two
+into errors. The names below are imported at first use, so that ``import vanbench`` costs nothing.
 """
 
 from __future__ import annotations

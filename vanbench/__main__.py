@@ -12,11 +12,17 @@ from typing import NoReturn
 # linear algebra library that is refused its buffers asks for them again for ever. Torch takes most of the second.
 LEAST, LEAST_WITH_NETWORKS, A_CORE = 512, 1400, 10
 WITHOUT_NETWORKS = {"exact", "gate", "goals", "list", "report", "status", "table"}
+TOLD = {"--help", "--version"}  # of any command, without work
 
 
 def main() -> None:
+    # Before NumPy is loaded. Where other programs run, threads wait for each other longer than they compute: ten times
+    # the CPU time was seen. Long vectors have loops of their own, on all cores.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     limit = _address_space()
-    least = LEAST if WITHOUT_NETWORKS & set(sys.argv[1:2]) else LEAST_WITH_NETWORKS
+    words = sys.argv[1:]
+    light = not words or TOLD & set(words) or words[0] in WITHOUT_NETWORKS
+    least = LEAST if light else LEAST_WITH_NETWORKS
     least += A_CORE * (os.cpu_count() or 1)
     if limit is not None and limit < least << 20:
         print(f"error: {limit >> 20} MiB of memory are allowed (ulimit -v), {least} needed.", file=sys.stderr)

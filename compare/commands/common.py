@@ -22,22 +22,22 @@ System = Annotated[str, typer.Argument(help=OUTSIDE)]
 Shape = Annotated[str, typer.Option("--shape", help="Lattice lengths, like 8 or 4x6 or 2x3x4.")]
 Params = Annotated[
     list[str] | None,
-    typer.Option("-p", "--param", help="NAME=VALUE, a parameter of the system; edges=FILE reads a CSV edge list."),
+    typer.Option("-p", "--param", help="A parameter of the system, NAME=VALUE; edges=FILE reads a CSV edge list."),
 ]
 ArchitectureOption = Annotated[
     list[str] | None,
     typer.Option(
         parse.ARCHITECTURE_OPTION,
         "--arch-option",
-        help="NAME=VALUE, a hyperparameter of the network; or in its name, like gru:width=12,layers=2.",
+        help="A hyperparameter of the network, NAME=VALUE; or write it in the name: gru:width=12,layers=2.",
     ),
 ]
-Initial = Annotated[str | None, typer.Option(help="Start: stationary, up, down, bernoulli:0.3, +x, ...")]
-Observable = Annotated[str, typer.Option(help="The counter that s tilts.")]
-Format = Annotated[str, typer.Option("--format", help="table, json or csv.")]
-Seed = Annotated[int, typer.Option(callback=parse.seed, help="Every random number derives from it.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
-Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Initial = Annotated[str | None, typer.Option(help="Initial distribution: stationary, up, down, bernoulli:0.3, +x, ...")]
+Observable = Annotated[str, typer.Option(help="The counter that the counting field s tilts.")]
+Format = Annotated[str, typer.Option("--format", help="Output format: table, json or csv.")]
+Seed = Annotated[int, typer.Option(callback=parse.seed, help="Seed from which all random numbers derive.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress on stderr.")]
+Device = Annotated[str, typer.Option(help="Device: auto, cpu or cuda.")]
 
 
 LOG_WIDTH = 120

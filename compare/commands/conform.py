@@ -27,12 +27,14 @@ def register(app: typer.Typer) -> None:
 
 def conform(
     architecture: Annotated[str, typer.Argument(help=common.OUTSIDE)],
-    shape: Annotated[str | None, typer.Option(help="This lattice alone; by default a small one a dimension.")] = None,
+    shape: Annotated[
+        str | None, typer.Option(help="Check this lattice alone; by default a small one per dimension.")
+    ] = None,
     architecture_option: common.ArchitectureOption = None,
-    form: Annotated[str, typer.Option("--format", help="table or json.")] = "table",
+    form: Annotated[str, typer.Option("--format", help="Output format: table or json.")] = "table",
     quiet: common.Quiet = False,
 ) -> None:
-    """Run the contract of an autoregressive network: density, causality, sampling, gradients, state, files, devices."""
+    """Check the contract of an autoregressive network: density, causality, sampling, gradients, files, devices, ..."""
     if form not in FORMATS:
         raise unknown("format", form, list(FORMATS))
     lattice = None if shape is None else parse.shape(shape)

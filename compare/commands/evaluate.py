@@ -26,7 +26,7 @@ def evaluate(
         Path, typer.Option(help="Trained parameters: .safetensors, a state_dict as torch saves it, or a checkpoint.")
     ],
     s: Annotated[str, typer.Option("--s", help="Counting fields, like 0.1,0.2.")],
-    times: Annotated[str, typer.Option(help="Of the exact distributions, like 1,10 or 0.5:5:0.5.")],
+    times: Annotated[str, typer.Option(help="Times of the exact distributions, like 1,10 or 0.5:5:0.5.")],
     architecture: Annotated[str, typer.Option(help=common.OUTSIDE)] = "made",
     architecture_option: common.ArchitectureOption = None,
     param: common.Params = None,
@@ -35,7 +35,7 @@ def evaluate(
     initial: common.Initial = None,
     form: common.Format = "table",
 ) -> None:
-    """Distances from the exact distribution, observables, and what ln Z would be put off by; nothing is trained."""
+    """Compare a trained network with the exact distribution: distances, observables, and later errors of ln Z."""
     from vanbench.compare.judge.evaluation import evaluate as judged
     from vanbench.compare.show.output import check_format, emit
     from vanbench.exact import build

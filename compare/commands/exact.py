@@ -13,17 +13,17 @@ from vanbench.exact.errors import InputError, unknown
 
 EXAMPLE = """Example: vanbench exact fa --shape 6 -p c=0.3 --s 0.2 --times 2 --quantities ln_Z,activity,scgf
 
-Many fields, kept and resumed: vanbench exact east --shape 4x4 --s 0.01:1:0.01 --processes 2 --out runs/scan
+Many fields, stored and resumable: vanbench exact east --shape 4x4 --s 0.01:1:0.01 --processes 2 --out runs/scan
 
 Any size, with error bars: vanbench exact east --shape 8x8 --s 0.1 --times 10 --method cloning --clones 1e5
 
 Any size by matrix products: vanbench exact fa --shape 100 --s 0.1 --times 1,10 --method mps --bond 32
 
-Temperature axis: vanbench exact ising --shape 4x4 --temperatures 1:4:0.5"""
+Equilibrium at temperatures: vanbench exact ising --shape 4x4 --temperatures 1:4:0.5"""
 
 METHODS = (
-    "How to compute it; auto chooses. Others: dense, sparse, lanczos, krylov, quspin; open quantum systems: "
-    "liouvillian, povm, qutip, quspin; of any size: mps (all times), dmrg (theta), cloning."
+    "Method; auto chooses. Others: dense, sparse, lanczos, krylov, quspin; for open quantum systems: "
+    "liouvillian, povm, qutip, quspin; for any size: mps (all times), dmrg (theta), cloning."
 )
 
 
@@ -37,25 +37,26 @@ def exact(
     param: common.Params = None,
     s: Annotated[str, typer.Option("--s", help="Counting fields, like 0.1,0.2 or -1:1:0.1.")] = "0",
     times: Annotated[str, typer.Option(help="Times, like 1,10,100 or 0:5:0.5.")] = "1",
-    quantities: Annotated[str | None, typer.Option(help="Names joined by commas.")] = None,
-    scheme: Annotated[str, typer.Option(help="continuous, or euler with --dt.")] = "continuous",
+    quantities: Annotated[str | None, typer.Option(help="Quantities, joined by commas.")] = None,
+    scheme: Annotated[str, typer.Option(help="Time evolution: continuous, or euler with --dt.")] = "continuous",
     dt: Annotated[float | None, typer.Option(help="Time step of the Euler scheme, or of --method mps.")] = None,
     method: Annotated[str, typer.Option(help=METHODS)] = "auto",
     observable: common.Observable = "activity",
     initial: common.Initial = None,
     temperatures: Annotated[str | None, typer.Option(help="Equilibrium Ising: temperatures, like 1:4:0.1.")] = None,
-    bond: Annotated[int | None, typer.Option(help="Largest bond of --method mps and dmrg; 64.")] = None,
+    bond: Annotated[int | None, typer.Option(help="Largest bond dimension of mps and dmrg (default: 64).")] = None,
     tolerance: Annotated[
-        float | None, typer.Option(help="What a larger bond or shorter step may still change; mps, dmrg: 1e-5.")
+        float | None,
+        typer.Option(help="mps, dmrg: largest change by a larger bond or shorter step (default: 1e-5)."),
     ] = None,
-    clones: Annotated[float, typer.Option(help="Clones in all, for --method cloning, like 1e5.")] = 1e5,
-    processes: Annotated[int, typer.Option(help="Counting fields worked on at once.")] = 1,
+    clones: Annotated[float, typer.Option(help="Total number of clones of --method cloning, like 1e5.")] = 1e5,
+    processes: Annotated[int, typer.Option(help="Number of counting fields computed at once.")] = 1,
     out: Annotated[Path | None, typer.Option(help="Folder for the values; the same command resumes there.")] = None,
     seed: common.Seed = 1,
     form: common.Format = "table",
     quiet: common.Quiet = False,
 ) -> None:
-    """Exact ln Z, activity, scgf, densities, ... of a system that fits memory; --method cloning: of any size."""
+    """Compute exact ln Z, activity, scgf, densities, ...; beyond memory, by --method mps, dmrg or cloning."""
     from vanbench.compare.show import warned
     from vanbench.compare.show.output import check_format, emit
     from vanbench.exact.scan import scanned
@@ -83,7 +84,7 @@ def exact(
         return
     built = build(system, lengths, **params)
     fields, grid = parse.numbers(s, "--s"), parse.numbers(times, "--times")
-    advice = "the same command goes on from here." if out else "nothing was kept; --out FOLDER keeps what is done."
+    advice = "the same command resumes from here." if out else "nothing was kept; --out FOLDER keeps finished values."
     with common.interruptible(advice), common.telling(quiet, f"{system} {shape}") as tell:
         if method == "cloning":
             if bond is not None or tolerance is not None:

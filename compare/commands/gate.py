@@ -36,17 +36,17 @@ def gate(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a run.")],
     baseline: Annotated[Path | None, typer.Option(help="The stored baseline to compare with.")] = None,
     write: Annotated[Path | None, typer.Option(help="Store a baseline instead, after showing what changes.")] = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Store it without asking.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Store the baseline without asking.")] = False,
     atol: Annotated[float, typer.Option(help="Absolute tolerance on an error.")] = ATOL,
     rtol: Annotated[float, typer.Option(help="Tolerance relative to the baseline's error.")] = RTOL,
     false_alarms: Annotated[
-        float, typer.Option(help="Chance of any false alarm in the whole comparison; 1 leaves atol and rtol alone.")
+        float, typer.Option(help="Chance of any false alarm in the whole comparison; 1: use only atol and rtol.")
     ] = FALSE_ALARMS,
-    form: Annotated[str, typer.Option("--format", help="table or json: one object with the verdict of each case.")] = (
-        "table"
-    ),
+    form: Annotated[
+        str, typer.Option("--format", help="Output format: table, or json: one object with the verdict of each case.")
+    ] = "table",
 ) -> None:
-    """Compare the errors of a run with a stored baseline: worse by more than max(atol, rtol, luck) is a regression."""
+    """Compare a run's errors with a stored baseline; an increase above max(atol, rtol, chance) is a regression."""
     from rich.console import Console
 
     from vanbench.compare.judge import gate as gates
@@ -56,7 +56,7 @@ def gate(
     if (baseline is None) == (write is None):
         raise InputError("give --baseline FILE to compare, or --write FILE to store a baseline.")
     if not (0 <= atol < math.inf and 0 <= rtol < math.inf and 0 < false_alarms <= 1):
-        raise InputError("tolerances are finite and not negative, and --false-alarms lies above 0 and at most at 1.")
+        raise InputError("tolerances must be finite and not negative, and --false-alarms above 0 and at most 1.")
     if form not in FORMATS:
         raise unknown("format", form, list(FORMATS))
     if write is not None:
@@ -77,7 +77,7 @@ def gate(
         verb = "has" if len(blind) == 1 else "have"
         stderr.print(
             f"{len(blind)} of {len(verdict.lines)} cases {verb} too few seeds to see an error that doubles "
-            f"{POWER:.0%} of the time; the column seeds says how many it takes (power: the chance with those at hand).",
+            f"{POWER:.0%} of the time; the column seeds says how many it takes (power: the chance with these seeds).",
             style="yellow",
             markup=False,
         )

@@ -18,14 +18,14 @@ def register(app: typer.Typer) -> None:
 
 def goals(
     folder: Annotated[list[Path], typer.Argument(help="Folders that `vanbench run --out` wrote.")],
-    out: Annotated[Path | None, typer.Option(help="Markdown file; standard output if left out.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Markdown file (default: standard output).")] = None,
     figure: Annotated[
-        Path | None, typer.Option("--plot", help="PNG of error against CPU time; the data beside it, as CSV.")
+        Path | None, typer.Option("--plot", help="PNG of error against CPU time; its data go to a CSV beside it.")
     ] = None,
-    crossed: Annotated[bool, typer.Option("--cross", help="First a table with a column for each task.")] = False,
+    crossed: Annotated[bool, typer.Option("--cross", help="Begin with a table with a column for each task.")] = False,
     keep: Annotated[bool, typer.Option("--keep", help="Keep rows of that CSV that the folders lack.")] = False,
 ) -> None:
-    """Which goals the tasks of suites reached: the largest error over time, and CPU seconds."""
+    """Show which goals the tasks of suites reached: the largest error over time, and CPU seconds."""
     import pandas as pd
 
     from vanbench.compare.judge import goals as judged

@@ -12,8 +12,8 @@ from vanbench.exact.errors import counted
 
 EXAMPLE = """Example: vanbench import validate theirs.csv --label "their GRU" --out runs/theirs
 
-A table has the columns shape, s, t, quantity, value, and where there are any stderr, seed, task, site, distance, cpu_s,
-wall_s, memory_mib, parameters. Samples are an .npz file with x, (n, n_sites) of 0 to d-1, and s, t, shape, seed."""
+A table has the columns shape, s, t, quantity, value, and optionally stderr, seed, task, site, distance, cpu_s, wall_s,
+memory_mib, parameters. Samples are an .npz file with x, (n, n_sites) of 0 to d-1, and s, t, shape, seed."""
 
 
 def register(app: typer.Typer) -> None:
@@ -21,12 +21,12 @@ def register(app: typer.Typer) -> None:
 
 
 def import_(
-    suite: Annotated[str, typer.Argument(help="Whose questions were answered: FILE.toml, or a name.")],
+    suite: Annotated[str, typer.Argument(help="Suite that the results answer: FILE.toml, or a name.")],
     results: Annotated[list[Path], typer.Argument(help="Tables (.csv) and samples (.npz).")],
-    label: Annotated[str, typer.Option(help="How tables are to call what computed them.")],
-    out: Annotated[Path, typer.Option(help="Folder; records in it are kept.")],
+    label: Annotated[str, typer.Option(help="Name of the code or network in tables.")],
+    out: Annotated[Path, typer.Option(help="Folder for the records; those in it are kept.")],
 ) -> None:
-    """Values and samples of any code as records, so that table, gate and report work on them."""
+    """Turn values and samples of any code into records, so that table, gate and report can use them."""
     from vanbench.compare.declare.foreign import read
     from vanbench.compare.declare.task import load_suite
     from vanbench.compare.run import imported

@@ -32,25 +32,24 @@ def register(app: typer.Typer) -> None:
 
 
 def learn_ising(
-    shape: Annotated[str, typer.Option(help="Lattice, e.g. 16x16.")],
-    temperature: Annotated[float, typer.Option(help="T0 of the configurations.")],
-    out: Annotated[Path, typer.Option(help="Folder for the network and its report.")],
-    data: Annotated[Path | None, typer.Option(help="Configurations: .npy, .npz or .csv, one a row.")] = None,
-    generate: Annotated[int | None, typer.Option(help="Draw that many by Monte Carlo instead.")] = None,
-    p: Annotated[list[str] | None, typer.Option("-p", help="True J, h, plaquette, e.g. -p J=1.")] = None,
+    shape: Annotated[str, typer.Option(help="Lattice lengths, e.g. 16x16.")],
+    temperature: Annotated[float, typer.Option(help="Temperature T0 of the configurations.")],
+    out: Annotated[Path, typer.Option(help="Folder for the network and its report; the same command resumes there.")],
+    data: Annotated[Path | None, typer.Option(help="Configurations: .npy, .npz or .csv, one per row.")] = None,
+    generate: Annotated[int | None, typer.Option(help="Draw this many configurations by Monte Carlo instead.")] = None,
+    p: Annotated[list[str] | None, typer.Option("-p", help="True coupling: J, h or plaquette, e.g. -p J=1.")] = None,
     coarse: Annotated[int, typer.Option(help="Measure 2x2 block sums with this stride (1 or 2); 0: spins.")] = 0,
     architecture: Annotated[str, typer.Option(help="A registered network or my_module:MyNet.")] = "made",
     architecture_option: common.ArchitectureOption = None,
-    batches: Annotated[int, typer.Option(help="Batches an epoch.")] = 128,
-    epochs: Annotated[int, typer.Option(help="At most.")] = 40,
+    batches: Annotated[int, typer.Option(help="Batches per epoch.")] = 128,
+    epochs: Annotated[int, typer.Option(help="Maximum number of epochs.")] = 40,
     learning_rate: Annotated[float, typer.Option(help="Peak of the one-cycle schedule.")] = 2e-3,
-    weight_decay: Annotated[float, typer.Option()] = 0.0,
-    validation: Annotated[float, typer.Option(help="Fraction held out.")] = 0.1,
-    patience: Annotated[int, typer.Option(help="Epochs without improvement before stopping.")] = 10,
-    symmetries: Annotated[str, typer.Option(help="Assumed ones: translations,flip. None by default.")] = "",
+    weight_decay: Annotated[float, typer.Option(help="Weight decay of the optimiser.")] = 0.0,
+    validation: Annotated[float, typer.Option(help="Fraction of the data held out.")] = 0.1,
+    patience: Annotated[int, typer.Option(help="Epochs without improvement before training stops.")] = 10,
+    symmetries: Annotated[str, typer.Option(help="Assumed symmetries: translations,flip; none by default.")] = "",
     seed: common.Seed = 1,
-    dtype: Annotated[str, typer.Option(help="float32 or float64.")] = "float64",
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the folder's checkpoint.")] = False,
+    dtype: Annotated[str, typer.Option(help="Precision: float32 or float64.")] = "float64",
     quiet: common.Quiet = False,
 ) -> None:
     """Train by maximum likelihood, so that H(x) = -T0 ln p(x); writes a folder that `predict` reads."""
@@ -88,14 +87,12 @@ def learn_ising(
         x = ising_data.read(data, n_sites, spec.local_dim)
     else:
         x = ising_data.generate(generate or 0, spec.shape, spec.T0, spec.couplings, spec.stride, seed)
-    advice = "the same command with --resume goes on from here."
-    with common.interruptible(advice), Bars(common.console(quiet)) as bars:
+    with common.interruptible("the same command resumes from here."), Bars(common.console(quiet)) as bars:
         line = bars.add("training", epochs)
         result = run(
             spec,
             x,
             out,
-            resume=resume,
             on_epoch=lambda fit: bars.update(
                 line, completed=len(fit.history), note=f"nll {fit.history[-1]['validation_nll']:.3f}"
             ),
@@ -106,18 +103,21 @@ def learn_ising(
 
 def predict(
     folder: Annotated[Path, typer.Argument(help="A folder that `vanbench learn` wrote.")],
-    temperatures: Annotated[str, typer.Option(help="e.g. 1:4:0.1")] = "1:4:0.1",
-    method: Annotated[str, typer.Option(help="mixture of independent draws, or Markov chains.")] = "mixture",
-    draws: Annotated[int, typer.Option(help="Independent draws a temperature (mixture).")] = 1000,
-    chains: Annotated[int, typer.Option(help="Independent chains a temperature.")] = 32,
-    length: Annotated[int, typer.Option(help="Recorded steps a chain.")] = 150,
-    thermalise: Annotated[int, typer.Option(help="Steps before them.")] = 50,
-    moves: Annotated[str, typer.Option(help="Among independence, metropolis, exchange.")] = "independence,exchange",
+    temperatures: Annotated[str, typer.Option(help="Temperatures, e.g. 1:4:0.1.")] = "1:4:0.1",
+    method: Annotated[str, typer.Option(help="mixture (of independent draws), or chains (Markov chains).")] = "mixture",
+    draws: Annotated[int, typer.Option(help="mixture: independent draws per temperature.")] = 1000,
+    chains: Annotated[int, typer.Option(help="chains: independent chains per temperature.")] = 32,
+    length: Annotated[int, typer.Option(help="chains: recorded steps per chain.")] = 150,
+    thermalise: Annotated[int, typer.Option(help="chains: steps before the recorded ones.")] = 50,
+    moves: Annotated[
+        str, typer.Option(help="chains: moves, some of independence, metropolis, exchange.")
+    ] = "independence,exchange",
     seed: common.Seed = 1,
     format: common.Format = "table",
     quiet: common.Quiet = False,
 ) -> None:
-    """Thermodynamics at other temperatures from p^(T0/T), beside exact values; also FOLDER/predict-*.csv, .png."""
+    """Predict thermodynamics at other temperatures from p^(T0/T), beside exact values; writes FOLDER/predict-*.csv,
+    .png."""
     from vanbench.compare.declare import parse
     from vanbench.compare.learn.ising import predict as ising_predict
     from vanbench.compare.learn.ising.learning import load

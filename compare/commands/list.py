@@ -17,10 +17,10 @@ def register(app: typer.Typer) -> None:
 
 def list_(
     what: Annotated[
-        str | None, typer.Argument(help="systems, architectures, trackers, quantities or suites; all if left out.")
+        str | None, typer.Argument(help="systems, architectures, trackers, quantities or suites (default: all).")
     ] = None,
 ) -> None:
-    """The systems, architectures, trackers, quantities and suites that exist, with their options."""
+    """List the available systems, architectures, trackers, quantities and suites, with their options."""
     if what is not None and what not in KINDS:
         raise unknown("list", what, list(KINDS))
     from vanbench.compare.show.grid import Grid

@@ -18,12 +18,12 @@ def register(app: typer.Typer) -> None:
 
 def report(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a run.")],
-    out: Annotated[Path | None, typer.Option(help="The page; by default DIR/report.html.")] = None,
+    out: Annotated[Path | None, typer.Option(help="File of the page (default: DIR/report.html).")] = None,
     figures: Annotated[
-        str | None, typer.Option(help="Figures for print as well, in DIR/plots: png, pdf, svg, joined by commas.")
+        str | None, typer.Option(help="Also write figures for print to DIR/plots: png, pdf, svg, joined by commas.")
     ] = None,
 ) -> None:
-    """One self-contained HTML page: the verdict, sortable tables, every figure, where the numbers come from."""
+    """Write one self-contained HTML page: verdict, sortable tables, all figures, the provenance of the numbers."""
     from vanbench.compare.declare import parse
     from vanbench.compare.show.figures import write_plots
     from vanbench.compare.show.report.page import write_report

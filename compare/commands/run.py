@@ -30,32 +30,34 @@ def register(app: typer.Typer) -> None:
 def run(
     suite: Annotated[
         str,
-        typer.Argument(help="FILE.toml, or a name (see `vanbench list`), file.py:name, module:name."),
+        typer.Argument(help="FILE.toml, a name (see `vanbench list`), file.py:name, or module:name."),
     ],
     out: Annotated[
-        Path | None, typer.Option(help="Folder; finished runs in it are kept. By default runs/SUITE.")
+        Path | None, typer.Option(help="Folder for results; finished runs in it are kept (default: runs/SUITE).")
     ] = None,
     architecture: Annotated[
-        list[str] | None, typer.Option(help=f"{common.OUTSIDE} Instead of the suite's own.")
+        list[str] | None, typer.Option(help=f"{common.OUTSIDE} Replaces the suite's networks; repeatable.")
     ] = None,
     architecture_option: common.ArchitectureOption = None,
     task: Annotated[
         list[str] | None,
-        typer.Option(help="Only this task of the suite, or those of a pattern like 'ring-*'; may be given again."),
+        typer.Option(help="Run only this task, or those that match a pattern like 'ring-*'; repeatable."),
     ] = None,
     seed: common.Seed = 1,
-    jobs: Annotated[int | None, typer.Option("--jobs", "-j", help="Processes at once; by default one a core.")] = None,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", "-j", help="Number of parallel processes (default: one per core).")
+    ] = None,
     scheduler: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="Run on this dask.distributed cluster, like tcp://host:8786.")
     ] = None,
     part: Annotated[
         str | None,
-        typer.Option(metavar="K/N", help="The K-th of N shares of the runs and nothing else, for an array of jobs."),
+        typer.Option(metavar="K/N", help="Run only the K-th of N shares of the runs, for an array of jobs."),
     ] = None,
     device: common.Device = "auto",
     quiet: common.Quiet = False,
 ) -> None:
-    """Exact references, networks, errors, tables and plots. After Ctrl-C the same command goes on where it was."""
+    """Run a suite: exact references, networks, errors, tables and plots. After Ctrl-C the same command resumes."""
     from rich.console import Console
 
     from vanbench.compare.declare.task import Architecture, load_suite
@@ -64,7 +66,7 @@ def run(
     from vanbench.compare.show.tables import growth_of, render, table, write_tables
 
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise InputError("torchrun shares out one run, `vanbench track`: spread a suite with --jobs or --scheduler.")
+        raise InputError("torchrun is for one run, `vanbench track`: distribute a suite with --jobs or --scheduler.")
     declared = load_suite(suite).only(task or [])
     out = out or Path("runs") / file_name(declared.name)
     require_empty_or_run_folder(out)
@@ -77,7 +79,7 @@ def run(
     networks = [Architecture.of(name, architecture_option or []) for name in architecture or []]
     asked = parse.part(part) if part is not None else (1, 1)
     stderr = common.console(quiet)
-    with common.interruptible("the same command goes on from here."):
+    with common.interruptible("the same command resumes from here."):
         try:
             summary = run_suite(declared, out, networks or None, seed, jobs, device, stderr, scheduler, asked)
         except NothingMade as nothing:
@@ -85,13 +87,13 @@ def run(
     _report(summary, Console(stderr=True, highlight=False, soft_wrap=True, emoji=False))
     if part is not None:
         common.say(f"part {part}: {_made(summary)}.")
-        common.say(f"`vanbench status {out}` says what is left; the command without --part, then, writes the tables.")
+        common.say(f"`vanbench status {out}` says what is left; then the command without --part writes the tables.")
     elif summary.made + summary.kept:
         try:
             written = [*write_tables(out), *write_plots(out)]
         except OSError as error:
             if fault := fault_of_machine(error):
-                raise InputError(f"{fault} Nothing half-written is left; the same command goes on.") from error
+                raise InputError(f"{fault} No half-written file is left; the same command resumes.") from error
             raise
         cases = table(out, "size")
         typer.echo(render(cases, "md", growth_of(out, cases)))

@@ -14,7 +14,7 @@ from vanbench.exact.errors import unknown
 
 EXAMPLE = """Example: vanbench status runs/validate
 
-Exit codes: 0 every run is done, 2 bad input, 5 some are not."""
+Exit codes: 0 all runs are done, 2 bad input, 5 some are not."""
 FORMATS = ("table", "json")
 HEADINGS = ("task", "runs", "done", "running", "failed", "missing", "CPU s spent", "CPU s left")
 
@@ -25,9 +25,9 @@ def register(app: typer.Typer) -> None:
 
 def status(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a run.")],
-    form: Annotated[str, typer.Option("--format", help="table or json.")] = "table",
+    form: Annotated[str, typer.Option("--format", help="Output format: table or json.")] = "table",
 ) -> None:
-    """What is done, running, failed and missing, and what is left to pay; other processes may be at work."""
+    """Show which runs are done, running, failed or missing, and the CPU time left; other processes may be working."""
     from vanbench.compare.run.status import status as asked
     from vanbench.compare.show.grid import Grid
     from vanbench.compare.show.output import print_json

@@ -40,7 +40,7 @@ def study(
     context: typer.Context,
     name: Annotated[str | None, typer.Argument(metavar="[STUDY] [COMMAND] ...", help="One of the studies.")] = None,
 ) -> None:
-    """Tables, figures and pages of a published study; without a name, the studies there are."""
+    """Make the tables, figures and pages of a published study; without a name, list the studies."""
     if name in (None, "--help"):
         if name:
             typer.echo(context.get_help())

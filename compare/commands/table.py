@@ -12,7 +12,7 @@ from vanbench.compare.show.escape import printable
 
 EXAMPLE = """Example: vanbench table runs/validate --by size --format latex > table.tex
 
-Laws over the number of parameters, for a folder with one network in several widths: --by parameters
+Fitted laws over the number of parameters, for a folder with one network in several widths: --by parameters
 
 Networks side by side: vanbench table runs/validate --across architecture --columns error,cpu_s"""
 
@@ -24,18 +24,19 @@ def register(app: typer.Typer) -> None:
 def table(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a run.")],
     by: Annotated[
-        str, typer.Option(help="size, time, s, architecture, tracker, parameters, samples or cost.")
+        str, typer.Option(help="What rows compare: size, time, s, architecture, tracker, parameters, samples or cost.")
     ] = "size",
-    quantity: Annotated[str, typer.Option(help="Which quantity.")] = "ln_Z",
-    form: Annotated[str, typer.Option("--format", help="md, csv or latex.")] = "md",
+    quantity: Annotated[str, typer.Option(help="The quantity in the table.")] = "ln_Z",
+    form: Annotated[str, typer.Option("--format", help="Output format: md, csv or latex.")] = "md",
     columns: Annotated[
-        str | None, typer.Option(help="Which, in this order, like shape,value,error; the headings of the md table.")
+        str | None, typer.Option(help="Columns in order, like shape,value,error: headings of the md table.")
     ] = None,
     across: Annotated[
-        str | None, typer.Option(help="architecture or tracker: these side by side, each with its --columns (error).")
+        str | None,
+        typer.Option(help="Put each architecture or tracker side by side, each with its --columns (default: error)."),
     ] = None,
 ) -> None:
-    """Errors with standard errors over seeds, split into their parts, and what they cost."""
+    """Print errors with standard errors over seeds, their parts, and the cost."""
     from vanbench.compare.run import missing
     from vanbench.compare.run.record import records
     from vanbench.compare.show import tables
@@ -45,7 +46,7 @@ def table(
     names = None if columns is None else list(dict.fromkeys(map(tables.column, parse.names(columns))))
     typer.echo(tables.render(cases, form, laws, f"{folder}/", names, across), nl=False)
     if by in tables.SCALINGS and laws is not None and laws.empty:
-        typer.echo(f"No law of the error over {by}: one takes three values of it for one question.", err=True)
+        typer.echo(f"No law of the error over {by}: a fit takes three values of it for the same question.", err=True)
     lacking = missing.sentence(folder, [record for _, record in records(folder)])
     if lacking:
         typer.echo(printable(lacking), err=True)

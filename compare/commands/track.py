@@ -35,39 +35,39 @@ def track(
     s: Annotated[str, typer.Option("--s", help="Counting fields, trained side by side, like 0.1,0.2.")] = "0",
     param: common.Params = None,
     t_final: Annotated[
-        float | None, typer.Option(help="Last time, the only one reported; --times gives several.")
+        float | None, typer.Option(help="Final time, the only one reported; use --times for several.")
     ] = None,
     times: Annotated[str | None, typer.Option(help="Report times, like 1,10 or 0.5:5:0.5.")] = None,
     quantities: Annotated[
-        str | None, typer.Option(help="Names joined by commas; by default ln_Z and the density, or the three spins.")
+        str | None, typer.Option(help="Quantities, joined by commas (default: ln_Z and density, or the three spins).")
     ] = None,
     architecture: Annotated[str, typer.Option(help=common.OUTSIDE)] = "made",
     architecture_option: common.ArchitectureOption = None,
-    tracker: Annotated[str, typer.Option(help=f"auto, which says what it takes; {common.OUTSIDE}")] = AUTO,
-    tracker_option: Annotated[list[str] | None, typer.Option(help="NAME=VALUE, an option of the tracker.")] = None,
-    target: Annotated[str, typer.Option(help="time, or the steady state.")] = "time",
+    tracker: Annotated[str, typer.Option(help=f"auto chooses one and says why. {common.OUTSIDE}")] = AUTO,
+    tracker_option: Annotated[list[str] | None, typer.Option(help="An option of the tracker, NAME=VALUE.")] = None,
+    target: Annotated[str, typer.Option(help="time, or steady for the steady state.")] = "time",
     dt: Annotated[float | None, typer.Option(help="Time step.")] = None,
-    samples: Annotated[int | None, typer.Option(help="Configurations a training step draws.")] = None,
-    epochs: Annotated[int | None, typer.Option(help="Training steps a time step.")] = None,
+    samples: Annotated[int | None, typer.Option(help="Configurations drawn per training step.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Training steps per time step.")] = None,
     full_summation: Annotated[bool, typer.Option(help="Sum over all configurations instead of sampling.")] = False,
-    strict: Annotated[bool, typer.Option(help="Negative targets are an error, not clamped.")] = False,
+    strict: Annotated[bool, typer.Option(help="Treat negative targets as an error instead of clamping them.")] = False,
     observable: common.Observable = "activity",
     initial: common.Initial = None,
     seed: common.Seed = 1,
     device: common.Device = "auto",
-    dtype: Annotated[str, typer.Option(help="float64 or float32.")] = "float64",
-    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Live logs in OUT/tensorboard.")] = False,
+    dtype: Annotated[str, typer.Option(help="Precision: float64 or float32.")] = "float64",
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write live logs to OUT/tensorboard.")] = False,
     resume: Annotated[
-        bool | None, typer.Option(help="Go on from the checkpoint in --out, as is done anyway where there is one.")
+        bool | None, typer.Option(help="Resume from the checkpoint in --out (default: when there is one).")
     ] = None,
     start_from: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Begin in the distribution of these trained parameters.")
+        str | None, typer.Option(metavar="FILE", help="Start from the distribution of these trained parameters.")
     ] = None,
-    certify: Annotated[bool, typer.Option(help="Sharper error estimates, at up to twice the cost.")] = False,
+    certify: Annotated[bool, typer.Option(help="Give sharper error estimates, at up to twice the cost.")] = False,
     form: common.Format = "table",
     quiet: common.Quiet = False,
 ) -> None:
-    """Train networks along the tilted evolution; values with standard errors, no exact reference needed."""
+    """Train networks along the tilted evolution; gives values with standard errors, without an exact reference."""
     from vanbench.compare.declare.task import Architecture, Run, Task, checked
     from vanbench.compare.run import execute
     from vanbench.compare.run.progress import Bars
@@ -127,7 +127,7 @@ def track(
     path = out / FOLDER / run.path
     if finished(run, out) and resume is not False:
         if first:
-            typer.echo("this run was finished before; --no-resume does it again.", err=True)
+            typer.echo("this run is already finished; --no-resume runs it again.", err=True)
     else:
         live = [callbacks.tensorboard(out / "tensorboard")] if tensorboard and first else []
         if resume is None and first and _has_checkpoint(run, out):
@@ -135,7 +135,7 @@ def track(
         if chosen and first:
             stderr.print(f"tracker: {tracker}: {chosen['tracker_reason']}", markup=False)
         with (
-            common.interruptible("the same command goes on from here."),
+            common.interruptible("the same command resumes from here."),
             _alone(run, out, resume) if first else nullcontext(),
             Bars(stderr) as bar,
         ):
@@ -175,7 +175,7 @@ def _going_on(out: Path) -> bool:
     """That a run goes on, said. Raises ``InputError`` under ``torchrun``, whose processes must all be told."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise InputError(f"{str(out)!r} holds a checkpoint of this run: give --resume, or --no-resume to begin again.")
-    typer.echo("going on from the checkpoint in --out; --no-resume begins again.", err=True)
+    typer.echo("resuming from the checkpoint in --out; --no-resume begins again.", err=True)
     return True
 
 
@@ -205,7 +205,7 @@ def _alone(run: Run, out: Path, resume: bool | None) -> Iterator[None]:
 
 def _times(times: str | None, t_final: float | None) -> list[float]:
     if (times is None) == (t_final is None):
-        raise InputError("give --times (like 1,10) or --t-final, one of them.")
+        raise InputError("give either --times (like 1,10) or --t-final.")
     if times is not None:
         return parse.numbers(times, "--times")
     return [float(t_final)]  # type: ignore[arg-type]

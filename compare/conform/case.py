@@ -13,6 +13,7 @@ from torch import Tensor
 
 from vanbench.exact import Excluding, FixedSum, InputError
 from vanbench.neural import Autoregressive
+from vanbench.neural.backend.seeds import seed_torch
 from vanbench.neural.outside.probe import perturb
 
 Make = Callable[[tuple[int, ...], int], Autoregressive]
@@ -61,7 +62,7 @@ class Case:
         if self.kind != "none" and self.d**self.n_sites <= MAX_STATES and not self.allowed(self.states()).any():
             raise Skip("no configuration is left")
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed if seed is None else seed)
+            seed_torch(self.seed if seed is None else seed)
             net = self.make(self.shape, self.d)
             net = net.to(dtype or claimed(net)[0])
             try:

@@ -19,6 +19,7 @@ from vanbench.exact import InputError
 from vanbench.exact.errors import unknown
 from vanbench.neural import Autoregressive
 from vanbench.neural.architectures import find, hyperparameters
+from vanbench.neural.backend.seeds import seed_torch
 from vanbench.neural.outside.wrapped import DTYPES_HINT
 
 Check = Callable[[Case], None]
@@ -163,7 +164,7 @@ def attempt(name: str, case: Case) -> Result:
     check = CHECKS[name]
     try:
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(case.seed)
+            seed_torch(case.seed)
             check(case)
     except Skip as reason:
         return result("skipped", found=str(reason))

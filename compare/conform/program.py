@@ -15,6 +15,7 @@ from torch.nn.modules.dropout import _DropoutNd
 from vanbench.compare.conform.case import Case, Skip, Violation, claimed, restrict, rounding
 from vanbench.compare.conform.checks import _gap
 from vanbench.neural import Autoregressive, Ensemble
+from vanbench.neural.backend.seeds import seed_torch
 from vanbench.neural.outside.copies import lost
 
 RARE_SEED = 918_273_645  # one that no network sets
@@ -95,7 +96,7 @@ def check_hidden_state(case: Case) -> None:
     stored = _tensors(net)
     expected = _seeded(net, x, 1)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(RARE_SEED)
+        seed_torch(RARE_SEED)
         before = torch.get_rng_state()
         net.log_prob(x)
         drawn = not torch.equal(torch.get_rng_state(), before)
@@ -156,7 +157,7 @@ def check_seeds(case: Case) -> None:
     samples = []
     for own, outside in ((5, 1), (5, 2), (6, 1)):
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(outside)
+            seed_torch(outside)
             samples.append(net.sample(60, torch.Generator().manual_seed(own)))
     if not torch.equal(samples[0], samples[1]):
         raise Violation(
@@ -289,5 +290,5 @@ def _tensors(net: Autoregressive) -> dict[str, Tensor]:
 
 def _seeded(net: Autoregressive, x: Tensor, seed: int) -> Tensor:
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        seed_torch(seed)
         return net.log_prob(x).detach()

@@ -65,7 +65,7 @@ def read_table(path: Path) -> list[Value]:
             reader = csv.reader(file, delimiter=delimiter)
             rows = [_row(f"{path}, line {reader.line_num + 1}", names, cells) for cells in reader if any(cells)]
     except UnicodeDecodeError as error:
-        raise InputError(f"table {str(path)!r} is not in UTF-8: save it so.") from error
+        raise InputError(f"table {str(path)!r} is not in UTF-8: save it in UTF-8.") from error
     except (OSError, csv.Error) as error:
         raise InputError(f"table {str(path)!r} cannot be read: {error}.") from error
     if not rows:
@@ -75,7 +75,9 @@ def read_table(path: Path) -> list[Value]:
 
 def _check_heading(path: Path, names: list[str]) -> None:
     if len(names) == 1:
-        raise InputError(f"table {str(path)!r} has one column, {names[0]!r}: part them by commas, semicolons or tabs.")
+        raise InputError(
+            f"table {str(path)!r} has one column, {names[0]!r}: separate them by commas, semicolons or tabs."
+        )
     for name in names:
         if name not in COLUMNS:
             raise unknown(f"column of {str(path)!r}", name, list(COLUMNS))

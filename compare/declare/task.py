@@ -1,4 +1,4 @@
-"""``Task``: what a network is asked, as a versioned TOML declaration; ``Run``: one network's answer to one part of it.
+"""``Task``: a question to networks, as a versioned TOML declaration; ``Run``: one network on one shape of a task.
 
 A suite file::
 
@@ -6,7 +6,7 @@ A suite file::
     description = "one sentence"
 
     [defaults]                      # merged into every task
-    tracker = "tdvp"                # left out: by the kind of the system and the networks
+    tracker = "tdvp"                # if left out: chosen by the kind of system and networks
 
     [[tasks]]
     name = "east-1d"
@@ -21,8 +21,8 @@ A suite file::
     architectures = ["made", {name = "gru", options = {width = 16}}]
     seeds = 3
 
-``vary = {c = [0.3, 0.5]}`` in a task stands for one task for each value of the parameter, named ``east-1d-c0.3`` and so
-on.
+With ``vary = {c = [0.3, 0.5]}``, a block declares one task for each value of the parameter, named ``east-1d-c0.3`` and
+so on.
 """
 
 from __future__ import annotations
@@ -62,17 +62,17 @@ UNHASHED = {"description", "shapes", "architectures", "seeds", "budget", "refere
 
 
 class Task(Model):
-    """One physical question, at several sizes. Fields are named as the arguments of ``solve`` and ``track``.
+    """One physical question, at several sizes. Fields are named like the arguments of ``solve`` and ``track``.
 
-    ``reference`` names the exact vectors that errors are measured against (empty where none fits); left out, it is
-    continuous time, and the Euler steps too for a tracker that takes them. ``"auto"`` is the same, and beyond exact
-    vectors matrix products, then clones, with their uncertainty (`run.ladder`). ``target``: whether the tracker follows
-    time, or goes for the steady state, which its reports are then compared with. The hash covers what the numbers
-    depend on; not ``shapes``, ``architectures`` and ``seeds`` (they stand in each run), nor the description, the
-    budget, the goal and the references.
+    ``reference`` names the exact vectors against which errors are measured (empty if none fits). By default it is
+    continuous time, and also Euler steps for a tracker that takes them. ``"auto"`` is the same, and where exact vectors
+    are too large, matrix products, then cloning, with their uncertainty (`run.ladder`). ``target``: whether the tracker
+    follows time, or seeks the steady state, with which its reports are then compared. The hash covers everything the
+    numbers depend on, except ``shapes``, ``architectures`` and ``seeds`` (each run holds its own); it does not cover
+    the description, the budget, the goal and the references.
 
-    ``tracker_defaults``: 2, the tracker's own; 1, those in ``FORMER``, as of results stored before, whose hashes stay.
-    ``start_from``: a file with trained parameters, in whose distribution the evolution begins; no reference fits it.
+    ``tracker_defaults``: 2, the tracker's own; 1, those in ``FORMER``, which keep the hashes of results stored before.
+    ``start_from``: a file with trained parameters, whose distribution is the start; no reference fits it.
     ``certify``: sharper error estimates, at up to twice the cost.
     """
 
@@ -200,7 +200,7 @@ class Task(Model):
 
     @property
     def climbs(self) -> bool:
-        """Whether references go on beyond exact vectors."""
+        """Whether other references are used where exact vectors are too large."""
         return self.reference == "auto"
 
     @property
@@ -217,18 +217,18 @@ class Task(Model):
 
     @property
     def options(self) -> dict[str, Any]:
-        """Of the tracker, with the defaults that it is to have beside its own."""
+        """The tracker's options, with the defaults that replace its own."""
         former = FORMER.get(self.tracker, {}) if self.tracker_defaults == 1 else {}
         return {**former, **self.tracker_options}
 
     @property
     def method(self) -> str:
-        """``tdvp(symmetrised)``: how tables call the tracker."""
+        """The tracker's name in tables, like ``tdvp(symmetrised)``."""
         return method_label(self.tracker, self.tracker_options, self.target)
 
     @property
     def hash(self) -> str:
-        """16 hex digits, the same for every formatting, order of keys, spelling of numbers and default left out."""
+        """16 hex digits, independent of formatting, order of keys, spelling of numbers and omitted defaults."""
         content = self.model_dump(mode="json", exclude=UNHASHED)
         content["system"] = canonical_name(self.system)
         content["params"] = {**parameters(self.system), **self.params}
@@ -290,7 +290,7 @@ class Run(Model):
 
     @property
     def key(self) -> dict[str, Any]:
-        """What distinguishes this run from every other."""
+        """The fields that distinguish this run from every other."""
         return {
             "task": self.task.name,
             "task_hash": self.task.hash,
@@ -302,7 +302,7 @@ class Run(Model):
 
     @property
     def path(self) -> Path:
-        """Where its record stands under the folder ``records``."""
+        """The path of its record under the folder ``records``."""
         short = self.architecture.name.rpartition("/")[2]  # of file.py:Class; the digest is of the whole
         name = "".join(c if c.isalnum() or c in "-_." else "-" for c in short)
         return (
@@ -337,7 +337,9 @@ class Suite(Model):
     __str__ = __repr__
 
     def only(self, names: Sequence[str]) -> Suite:
-        """With the tasks of these names, or patterns (``ring-*``), alone; all where none is given. ``InputError``."""
+        """The suite with only the tasks of these names or patterns (``ring-*``); all if none is given.
+
+        Raises ``InputError`` if a name matches no task."""
         known = [task.name for task in self.tasks]
         chosen = {name: fnmatch.filter(known, name) for name in names}
         for name, matching in chosen.items():
@@ -370,7 +372,7 @@ def _declared(content: dict[str, Any], stem: str, what: str) -> Suite:
     defaults = content.pop("defaults", {})
     tasks = content.get("tasks")
     if not isinstance(defaults, dict) or not isinstance(tasks, list) or not all(isinstance(t, dict) for t in tasks):
-        raise InputError(f"{what}: write one [[tasks]] block a task, and at most one [defaults].")
+        raise InputError(f"{what}: write one [[tasks]] block per task, and at most one [defaults].")
     content["tasks"] = [one for task in tasks for one in varied(merged(defaults, task), what)]
     suite = checked(Suite, {"name": stem, **content}, what)
     names = [task.name for task in suite.tasks]
@@ -393,7 +395,9 @@ def _from_outside(name: str, held: Any) -> Suite:
     if isinstance(held, Path):
         return _of_file(held)
     if not isinstance(held, Suite):
-        raise InputError(f"suite {name!r} must be a Suite, the path of a TOML file, or a dictionary of what one holds.")
+        raise InputError(
+            f"suite {name!r} must be a Suite, the path of a TOML file, or a dictionary with the content of one."
+        )
     return held
 
 

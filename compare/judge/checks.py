@@ -52,8 +52,8 @@ def _eaten(row: dict, system: System) -> str:
         return ""
     what, advice = ADVICE[part]
     return (
-        f"{what} puts {row['quantity']} off by {off:.2g}, where it is to change by {change:.2g} in all: "
-        f"it eats the signal; {advice}"
+        f"{what} puts {row['quantity']} off by {off:.2g}, and its whole change is {change:.2g}: "
+        f"the error hides the signal; {advice}"
     )
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,12 +13,13 @@ import pandas as pd
 from vanbench.compare.declare.parse import shape_text
 from vanbench.compare.judge.errors import PARTS, VECTORS
 from vanbench.compare.run.record import Record, records
-from vanbench.compare.show.warned import BETWEEN, of_row, over_seeds
+from vanbench.compare.show.warned import BETWEEN, of_row, over_seeds, rows_of
 from vanbench.exact import InputError
 from vanbench.exact.statistics import standard_error
 
 MIXED = "code: its seeds were run by {} states of the code or of its libraries: run them again with one"
 MIN_SEEDS = 3  # fewer seeds give no standard error that can be trusted
+Cells = dict[str, list[Any]]  # a table by column
 CASE = ["task", "task_hash", "tracker", "architecture", "shape", "n_sites", "quantity", "s", "t", "site", "distance"]
 
 
@@ -26,50 +29,58 @@ def collect(folder: Path) -> pd.DataFrame:
     ``note`` says what is missing, ``warning`` what may be wrong (see `warned`). Raises ``InputError`` where there are
     no records, for one that cannot be read, and for two of one run, which would shrink every standard error.
     """
-    frames = []
+    held: list[Cells] = []
     seen: dict[tuple, Path] = {}
     for path, record in records(folder):
         first = seen.setdefault((record.task_hash, record.label, record.run.shape, record.run.seed), path)
         if first is not path:
             raise InputError(
-                f"{str(first)!r} and {str(path)!r} are records of one run: a seed counts once, delete one."
+                f"{str(first)!r} and {str(path)!r} are records of the same run: a seed counts once, delete one."
             )
-        frames.append(rows_of(record, str(path.relative_to(folder))))
-    return joined(frames)
+        held.append(cells(record, str(path.relative_to(folder))))
+    return joined(held)
 
 
-def rows_of(record: Record, name: str) -> pd.DataFrame:
-    """The compared values of one record, with what was run and what it cost; ``name``: of its file."""
-    frame = record.frame("errors")
-    log = record.frame("log")
-    if "ess" in log:
-        frame = _with_ess(frame, log)
-    return frame.assign(
-        warning=[of_row(record.warnings, row) for row in frame.to_dict("records")],
-        task=record.task.name,
-        task_hash=record.task_hash,
-        system=record.system,
-        architecture=record.label,
-        tracker=record.method,
-        shape=shape_text(record.run.shape),
-        n_sites=record.n_sites,
-        seed=record.run.seed,
-        family=record.label if record.imported else record.run.architecture.name,
-        question=question(record),
-        samples=record.task.options.get("samples"),
-        parameters=record.diagnostics.get("n_parameters"),
-        negative=record.diagnostics.get("negative_targets"),
-        wall_s=record.wall_s,
-        cpu_s=record.cpu_s,
-        memory_mib=record.peak_memory_mib,
-        record=name,
-        code=record.code,
-    )
+def cells(record: Record, name: str) -> Cells:
+    """The compared values of one record by column, with what was run and what it cost; ``name``: of its file."""
+    rows = list(rows_of(record.errors))
+    of_run = {
+        "task": record.task.name,
+        "task_hash": record.task_hash,
+        "system": record.system,
+        "architecture": record.label,
+        "tracker": record.method,
+        "shape": shape_text(record.run.shape),
+        "n_sites": record.n_sites,
+        "seed": record.run.seed,
+        "family": record.label if record.imported else record.run.architecture.name,
+        "question": question(record),
+        "samples": record.task.options.get("samples"),
+        "parameters": record.diagnostics.get("n_parameters"),
+        "negative": record.diagnostics.get("negative_targets"),
+        "wall_s": record.wall_s,
+        "cpu_s": record.cpu_s,
+        "memory_mib": record.peak_memory_mib,
+        "record": name,
+        "code": record.code,
+    }
+    return {
+        **record.errors,
+        **_ess(record.log, rows),
+        "warning": [of_row(record.warnings, row) for row in rows],
+        **{column: [value] * len(rows) for column, value in of_run.items()},
+    }
 
 
-def joined(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """One table of the rows of several records, with every column that `summarise` reads."""
-    both = pd.concat([f.dropna(axis=1, how="all") for f in frames], ignore_index=True)
+def joined(held: Sequence[Cells]) -> pd.DataFrame:
+    """One table of the `cells` of several records, with every column that `summarise` reads; null is NaN."""
+    lengths = [len(next(iter(columns.values()))) for columns in held]
+    both = pd.DataFrame()
+    for name in dict.fromkeys(name for columns in held for name in columns):
+        nulls = ([None] * length for length in lengths)
+        column = list(chain.from_iterable(columns.get(name, null) for columns, null in zip(held, nulls)))
+        if any(value is not None for value in column):
+            both[name] = [np.nan if value is None else value for value in column]
     for name in (
         "value",
         "site",
@@ -163,7 +174,13 @@ def _standard_error(values: pd.Series) -> float:
     return standard_error(values) if len(values) >= MIN_SEEDS else float("nan")
 
 
-def _with_ess(frame: pd.DataFrame, log: pd.DataFrame) -> pd.DataFrame:
-    at = {(float(row.s), float(f"{row.t:.9g}")): float(row.ess) for row in log.itertuples()}
-    ess = [at.get((float(row.s), float(f"{row.t:.9g}")), np.nan) for row in frame.itertuples()]
-    return frame.assign(ess=ess)
+def _ess(log: Cells, rows: Sequence[dict[str, Any]]) -> Cells:
+    """The effective sample size at the time of each row, where it was logged."""
+    if "ess" not in log:
+        return {}
+    at = {_at(row): row["ess"] for row in rows_of(log)}
+    return {"ess": [at.get(_at(row)) for row in rows]}
+
+
+def _at(row: dict[str, Any]) -> tuple[float, str]:
+    return float(row["s"]), f"{np.nan if row['t'] is None else row['t']:.9g}"

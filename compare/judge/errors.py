@@ -38,7 +38,7 @@ class Part(NamedTuple):
 PARTS = {  # in this order; the last stands for the two before it where they cannot be told apart
     "discretisation": Part(
         "the time steps' own error, on the scale of the error",
-        "the time steps themselves: halve dt, or take a tracker that does not step this way",
+        "the time steps themselves: halve dt, or take a tracker that steps differently",
     ),
     "projection": Part(
         "what the network cannot represent, or was not trained to", "the network: a wider one, or longer training"

@@ -1,4 +1,4 @@
-"""A trained network against the exact distribution: no training, no samples."""
+"""A trained network compared with the exact distribution, without training or samples."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def evaluate(
     quantities: str | Sequence[str] | None = None,
     observable: str = "activity",
 ) -> pd.DataFrame:
-    """Columns ``quantity, s, t, value, exact, error``; ``value`` is the network's, summed over all configurations.
+    """Compare a network ``q``, summed over all configurations, with the exact normalised ``p`` at each ``s`` and ``t``.
 
-    ``network``: one, or a function of ``s``. Against the exact normalised ``p`` at each ``s`` and ``t``, the network's
-    ``q`` has the distances of `distances` (nats; ``exact`` is their smallest value, 0); averages of ``quantities``, or
-    of each local observable of an open quantum system; and what a run that goes on exactly from ``q`` would put ln Z
-    off by, the projection error: ``ln_Z_rate``, ``<-|W_s|q>``, of its slope now, and (classical systems)
-    ``ln_Z_later``, ``ln(<l|q>/<l|p>)`` with ``l`` the left leading vector of ``W_s``, of all late times. Both vanish at
-    ``s = 0``.
+    Returns columns ``quantity, s, t, value, exact, error``; ``value`` is the network's. ``network``: a network, or a
+    function of ``s`` that returns one. The rows are the distances of `distances` (nats; ``exact`` is their smallest
+    value, 0); averages of ``quantities``, or of each local observable of an open quantum system; and the errors of ln Z
+    if the evolution continued exactly from ``q`` (the projection error): ``ln_Z_rate``, ``<-|W_s|q>``, is that of its
+    slope now, and (classical systems) ``ln_Z_later``, ``ln(<l|q>/<l|p>)`` with ``l`` the leading left eigenvector of
+    ``W_s``, that at all late times. Both vanish at ``s = 0``.
 
     Raises ``InputError`` for more than 2^16 configurations, and for a network that is not normalised on them.
     """
@@ -46,11 +46,11 @@ def evaluate(
     if not few_states(system):
         raise InputError(f"evaluate sums over all configurations: at most {MAX_SUMMED}, and {system.name} has more.")
     if observable not in system.observables:
-        raise InputError(f"{system.name} has the observables {', '.join(system.observables)}, no {observable}.")
+        raise InputError(f"{system.name} has the observables {', '.join(system.observables)}, not {observable}.")
     kind = kind_of(system)
     rows = asked(quantities or (DEFAULT if kind == CLASSICAL else ()), (NETWORKS,), kind)
     if unfit := [row.name for row in rows if row.observe is None]:
-        raise InputError(f"{unfit[0]} is no average over configurations: leave it out.")
+        raise InputError(f"{unfit[0]} is not an average over configurations: leave it out.")
     exact = solve(system, fields, grid, DISTRIBUTION, observable=observable)
     out: list[dict[str, Any]] = []
     for field in fields:

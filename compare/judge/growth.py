@@ -65,7 +65,7 @@ class Growth:
 
     def __str__(self) -> str:
         interval = f"95 %: {self.low:.2g} to {self.high:.2g}"
-        return f"no law can be told, {interval}" if self.grows is None else f"error ∝ {self.form}, {interval}"
+        return f"no law can be inferred, {interval}" if self.grows is None else f"error ∝ {self.form}, {interval}"
 
 
 def fit(n_sites: Any, error: Any, law: str = "power") -> Growth | None:

@@ -62,8 +62,10 @@ def claimed(result: Path, what: str, root: Path) -> Iterator[Claim | None]:
     try:
         yield None
     except Exception as error:
-        with contextlib.suppress(OSError):  # the disk may be full
+        try:
             fail(result, what, f"{type(error).__name__}: {error}" if not isinstance(error, InputError) else str(error))
+        except OSError:  # of a full disk: without its reason rather than held by a process that may live on
+            path.unlink(missing_ok=True)
         raise
     except BaseException:
         path.unlink(missing_ok=True)
@@ -112,7 +114,7 @@ def _take(path: Path, own: Claim) -> Claim | None:
     while True:
         temporary = path.with_name(f".{uuid4().hex}{TEMPORARY}")
         try:
-            temporary.write_text(json.dumps(asdict(own)))
+            _fill(temporary, own)
             _new(temporary, path)
             return None
         except FileExistsError:
@@ -130,6 +132,15 @@ def _take(path: Path, own: Claim) -> Claim | None:
             temporary.unlink(missing_ok=True)
 
 
+def _fill(temporary: Path, own: Claim) -> None:
+    """``OSError`` names the folder, which is full or read-only."""
+    try:
+        temporary.write_text(json.dumps(asdict(own)))
+    except OSError as error:
+        error.filename = str(temporary.parent)
+        raise
+
+
 def _new(content: Path, path: Path) -> None:
     """``path`` with what ``content`` holds, whole, on network file systems too. ``FileExistsError`` if there is one."""
     try:
@@ -137,8 +148,12 @@ def _new(content: Path, path: Path) -> None:
     except FileExistsError:
         raise
     except OSError:  # a file system without hard links
-        with path.open("xb") as file:
-            file.write(content.read_bytes())
+        path.open("xb").close()
+        try:
+            path.write_bytes(content.read_bytes())
+        except OSError:
+            path.unlink(missing_ok=True)
+            raise
 
 
 def _replaced(path: Path, dead: bytes, ours: Path) -> bool:

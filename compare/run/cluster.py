@@ -30,7 +30,7 @@ from vanbench.exact import InputError
 from vanbench.exact.errors import optional
 
 CONNECT_SECONDS = 15
-SILENCE = 8.0  # seconds without a worker after which it is said
+SILENCE = 5.0  # seconds without a worker after which it is said
 LOOK = 1.0  # seconds between two looks at who is there
 TIMES = 3  # that a job is begun
 AHEAD = 2  # jobs for each thread of a worker, so that none waits for this process
@@ -120,8 +120,8 @@ class Cluster:
                         on_outcome(Outcome(job, failure="every worker that took it was lost; run again to repeat it."))
         except (OSError, TimeoutError) as error:
             raise InputError(
-                f"the scheduler is lost ({str(error) or type(error).__name__}): what is finished is kept; start it and "
-                "its workers, and the same command goes on."
+                f"the scheduler is lost ({str(error) or type(error).__name__}): finished runs are kept; restart it and "
+                "its workers, and the same command resumes."
             ) from error
         finally:
             if self.client.status == "running":
@@ -218,7 +218,7 @@ class Cluster:
             why = f"worker {worker} has another version of vanbench's code than this machine."
         elif unlike:
             differ = ", ".join(f"{name} {known[name]} and {there.versions.get(name)}" for name in unlike)
-            why = f"workers {first} and {worker} differ: {differ}; their numbers must not meet in one row."
+            why = f"workers {first} and {worker} differ: {differ}; their results must not be mixed."
         if why and not self.begun:
             raise InputError(why)
         other = [name for name, own in self.here.own.items() if there.own.get(name) != own]

@@ -115,7 +115,7 @@ def _add(case: _Case, value: Value, s: float, t: float) -> None:
         raise InputError(f"site {place[0]}: sites are 0 to {case.system.n_sites - 1}.")
     first = case.rows.setdefault((value.quantity, s, t, *place), value)
     if first is not value:
-        raise InputError(f"{value.quantity} at s = {s:g}, t = {t:g} and seed {case.seed} stands in {first.where}, too.")
+        raise InputError(f"{value.quantity} at s = {s:g}, t = {t:g} and seed {case.seed} is also in {first.where}.")
 
 
 def _task(suite: Suite, item: Value | Samples) -> tuple[Task, tuple[int, ...], float, float]:
@@ -160,11 +160,11 @@ def _unasked(suite: Suite, tasks: Sequence[Task], item: Value | Samples) -> str:
         known = sorted(set(known))
         text = ", ".join(f"{value:g}" if isinstance(value, float) else value for value in known)
         if given is None and len(known) > 1:
-            return f"it does not say its {name}, and {where} has {text}"
+            return f"it does not give its {name}, and {where} has {text}"
         fits = given is None or (given in known if isinstance(given, str) else _nearest(known, given) is not None)
         if not fits:
             return f"{name} = {given}: {where} asks for {text}"
-    return f"no one task of {where} asks for this shape, s, t and quantity together"
+    return f"no single task of {where} asks for this shape, s, t and quantity together"
 
 
 def _averages(case: _Case, samples: Samples, s: float, t: float) -> list[Value]:
@@ -270,7 +270,7 @@ def _distances(case: _Case, known: Reference) -> Iterator[tuple[dict[str, Any], 
         if noise > NOISE * apart["total_variation"]:
             text = RunWarning(
                 "samples",
-                f"a total variation of {noise:.2g} comes from the number of samples alone, and {len(at)} of them give "
+                f"the number of samples alone makes a total variation of {noise:.2g}, and {len(at)} samples give "
                 f"{apart['total_variation']:.2g}: distances say little; take more samples",
                 DISTRIBUTION,
                 s,

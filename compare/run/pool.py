@@ -134,7 +134,9 @@ def _require_handles(workers: int) -> None:
     unlimited = resource.RLIM_INFINITY
     if soft != unlimited and soft < wanted:
         if hard != unlimited and hard < wanted:
-            raise InputError(f"{hard} file handles are too few for {workers} processes: fewer --jobs, or ulimit -n.")
+            raise InputError(
+                f"{hard} file handles are too few for {workers} processes: take fewer --jobs, or raise ulimit -n."
+            )
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 

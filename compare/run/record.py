@@ -1,6 +1,6 @@
 """``Record``: everything about one run, as one JSON file, written whole or not at all.
 
-Tables are held by columns (``{"quantity": [...], "t": [...], "value": [...]}``). JSON knows no infinity and no NaN:
+Tables are stored by columns (``{"quantity": [...], "t": [...], "value": [...]}``). JSON has no infinity and no NaN:
 such a value is null, and the column ``note`` says why.
 """
 
@@ -41,12 +41,12 @@ class SchemaMismatch(InputError):
 
 
 class Record(BaseModel):
-    """One run, and what came of it.
+    """One run and its results.
 
-    ``task_hash``: that of the task when it ran; ``system``, ``params``: the system's own name and all its parameters;
-    ``rows``: the network's values; ``errors``: against the references; ``distances``: between whole distributions at
-    the last time; ``log``: the tracker's own figures at the report times; ``warnings``: which of its numbers may be
-    wrong, and why. What another code computed has the cost that it gives, or none.
+    ``task_hash``: the task's hash when it ran; ``system``, ``params``: the system's own name and all its parameters;
+    ``rows``: the network's values; ``errors``: their errors against the references; ``distances``: distances between
+    whole distributions at the last time; ``log``: the tracker's diagnostics at the report times; ``warnings``: which
+    numbers may be wrong, and why. Imported results of another code have the cost that it states, or none.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -77,7 +77,7 @@ class Record(BaseModel):
 
     @functools.cached_property
     def file(self) -> Path | None:
-        """That it was read from; None for a record that was made here."""
+        """The file that the record was read from; None for a record that was made here."""
         return None
 
     def __repr__(self) -> str:
@@ -98,23 +98,23 @@ class Record(BaseModel):
 
     @property
     def imported(self) -> bool:
-        """Whether another code computed its values (`vanbench import`): how, its task does not say."""
+        """Whether another code computed its values (`vanbench import`), in a way that its task does not say."""
         return bool(self.diagnostics.get("imported"))
 
     @property
     def label(self) -> str:
-        """How tables call what was judged: the network, or the tracker where it used none."""
+        """The name in tables: the network, or the tracker if it used none."""
         named = self.imported or self.diagnostics.get("n_parameters")
         return self.run.architecture.label if named else self.task.method
 
     @property
     def method(self) -> str:
-        """How tables call the way it was computed."""
+        """The name of the method in tables."""
         return IMPORTED if self.imported else self.task.method
 
     @property
     def code(self) -> str:
-        """Which state of the code made it: of this package, of the libraries that numbers depend on, of one's own."""
+        """A digest of the code that made it: this package, the libraries that numbers depend on, the user's files."""
         held = self.provenance
         versions = held.get("versions")
         shown = {name: versions.get(name) for name in LIBRARIES} if isinstance(versions, dict) else {}
@@ -126,11 +126,11 @@ class Record(BaseModel):
 
     def unfit(self, what: str) -> InputError:
         """For a page that this record does not fit, which ``what`` says."""
-        return InputError(f"record {str(self.file)!r} {what}: it is none of the runs that this page shows.")
+        return InputError(f"record {str(self.file)!r} {what}: it is not one of the runs that this page shows.")
 
     def frame(self, table: str = "rows", *needed: str) -> pd.DataFrame:
         """``rows``, ``errors``, ``distances`` or ``log`` as a DataFrame; null becomes NaN in columns of numbers.
-        Raises ``InputError`` where it lacks a column that is ``needed``."""
+        Raises ``InputError`` if a ``needed`` column is missing."""
         import pandas as pd
 
         frame = pd.DataFrame(getattr(self, table))
@@ -147,7 +147,8 @@ class Record(BaseModel):
 
     @classmethod
     def load(cls, path: Path) -> Record:
-        """Raises ``InputError`` for what this program does not write, ``SchemaMismatch`` for another version."""
+        """Read a record. Raises ``InputError`` for a file that is no intact record, ``SchemaMismatch`` for one of
+        another version."""
         content = read_json(path)
         version = content.get("schema_version")
         if version != SCHEMA:
@@ -164,7 +165,7 @@ class Record(BaseModel):
 
 
 def records(folder: str | Path) -> Iterator[tuple[Path, Record]]:
-    """Every record under ``folder``, in the order of their paths. Raises ``InputError`` where there is none."""
+    """All records under ``folder`` with their paths, ordered by path. Raises ``InputError`` if there is none."""
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"{str(folder)!r} is not a folder: give the folder that `vanbench run --out` wrote.")
@@ -178,7 +179,7 @@ def records(folder: str | Path) -> Iterator[tuple[Path, Record]]:
 
 
 def unfinished(folder: Path) -> list[Record]:
-    """What there is of the runs in ``folder`` that ended early; `records` leaves them out."""
+    """The partial records of runs in ``folder`` that ended early; `records` leaves them out."""
     return [Record.load(path) for path in sorted((folder / UNFINISHED).rglob(VISIBLE))]
 
 

@@ -20,7 +20,6 @@ from vanbench.exact.definitions.quantities import DISTRIBUTION, QUANTITIES, REGI
 from vanbench.exact.definitions.quantity import EQUILIBRIUM, LINDBLAD, VECTORS
 from vanbench.exact.errors import Unstable
 from vanbench.exact.files import write_json
-from vanbench.exact.ising.gibbs import gibbs
 from vanbench.exact.systems import canonical_name, parameters
 
 FOLDER = "references"
@@ -77,6 +76,8 @@ def compute(task: Task, shape: tuple[int, ...]) -> Reference:
     """Both exact references of ``task`` on ``shape``; neither where the task names none."""
     system = build(task.system, shape, **task.params)
     if kind_of(system) == EQUILIBRIUM and task.references:
+        from vanbench.exact.ising.gibbs import gibbs  # a second of imports
+
         return Reference(gibbs(system, task.s, task.times, task.quantities), None, {})
     if _stationary(task):
         return Reference(_steady(system, task), None, {})

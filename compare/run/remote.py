@@ -21,6 +21,8 @@ def far(job: bytes, call: str, here: str, topic: str) -> bytes:
     held = worker.__dict__.setdefault("_vanbench", {})
     idle, servers = held.setdefault(call, ([], []))
     server, told = idle.pop() if idle else _start(here), 0.0
+    if server.poll() is not None:  # it had nothing to do for long
+        server = _start(here)
     servers.append(server)
     try:
         _send(server.stdin, job)
@@ -35,7 +37,7 @@ def far(job: bytes, call: str, here: str, topic: str) -> bytes:
     except (EOFError, OSError) as error:
         server.kill()
         last = server.stderr.read().decode(errors="replace").strip().splitlines()[-1:]
-        raise RuntimeError(last[0] if last else "its process ended without a word") from error
+        raise RuntimeError(last[0] if last else "its process ended without a message") from error
 
 
 def close(call: str, dask_worker: Any = None) -> None:

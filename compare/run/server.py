@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 import pickle
+import select
 import sys
 from typing import Any, BinaryIO
 
 from vanbench.compare.run.pool import Job, Outcome, run_in_processes
 from vanbench.compare.run.remote import _send
 
+IDLE = 600.0  # seconds without a job after which a call is taken for killed: its worker lives on
+
 
 def serve() -> None:
-    """Pickled jobs from stdin, their pickled outcomes to stdout, until stdin ends. Whatever else is printed is dropped:
-    nobody reads it."""
+    """Pickled jobs from stdin, their pickled outcomes to stdout, until stdin ends or nothing comes. Whatever else is
+    printed is dropped: nobody reads it."""
     answers = os.fdopen(os.dup(1), "wb")
     errors = os.open(os.devnull, os.O_WRONLY)
     os.dup2(errors, 1)
@@ -27,8 +30,9 @@ def serve() -> None:
 
 
 def _answer(answers: BinaryIO) -> None:
-    while (head := sys.stdin.buffer.read(8)) and len(head) == 8:
-        job = pickle.loads(sys.stdin.buffer.read(int.from_bytes(head, "big")))
+    asked = sys.stdin.buffer
+    while select.select([asked], [], [], IDLE)[0] and len(head := asked.read(8)) == 8:
+        job = pickle.loads(asked.read(int.from_bytes(head, "big")))
         _serve(job, answers)
 
 

@@ -72,13 +72,13 @@ def read_table(
     if keys and table.duplicated(list(keys)).any():
         raise damaged(path, f"has two rows of the same {', '.join(keys)}")
     if "shape" in words and not table["shape"].str.fullmatch(SHAPE, na=True).all():
-        raise damaged(path, "holds a shape that is none")
+        raise damaged(path, "holds an invalid shape")
     return table
 
 
 def damaged(path: Path, what: str) -> InputError:
     """For a table of ours that somebody changed."""
-    return InputError(f"{str(path)!r} {what}: delete it, or put back what was there.")
+    return InputError(f"{str(path)!r} {what}: delete it, or restore it.")
 
 
 def _check(content: Any) -> None:

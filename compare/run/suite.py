@@ -2,7 +2,7 @@
 
 OUT/suite.json      the declaration that was run
 OUT/references/     exact vectors' values, by hash
-OUT/records/        one JSON a run; what stands here is not computed again
+OUT/records/        one JSON file per run; runs recorded here are not computed again
 OUT/tables/  OUT/plots/
 """
 
@@ -44,7 +44,7 @@ Go = Callable[[list[Job], Ended, Moved], None]  # runs jobs, here or on a cluste
 
 @dataclass(repr=False)
 class Summary:
-    """What a call did: records made now, found finished, and the runs that left none."""
+    """What a call did: the number of records made, the number already there, and the runs that left none."""
 
     out: Path
     made: int = 0
@@ -99,15 +99,16 @@ def run_suite(
     scheduler: str | None = None,
     part: tuple[int, int] = (1, 1),
 ) -> Summary:
-    """Run every task of ``suite`` into the folder ``out`` (with other ``architectures``, if given: names, classes that
-    stand in a file, or `Architecture` with hyperparameters).
+    """Run every task of ``suite`` and write the records to the folder ``out``.
 
-    ``workers``: processes at once, by default one a core; with ``scheduler``, the address of a dask.distributed
-    cluster, everything runs there instead. ``part``: ``(k, n)``, the k-th of n shares of the runs alone (`parts`).
-    ``console``: where the progress bar goes, None for none.
-    Everything is checked before anything is computed: raises ``InputError``. A run that fails leaves no record, is told
-    in the summary, and stops no other; where all fail, ``NothingMade`` is raised. What another call works on is waited
-    for. Where the machine refuses (a full disk), nothing more is begun: ``InputError``.
+    ``architectures``, if given, replace the suite's: names, classes defined in a file, or `Architecture` with
+    hyperparameters. ``workers``: number of parallel processes, by default one per core; with ``scheduler``, the address
+    of a dask.distributed cluster, everything runs there instead. ``part``: ``(k, n)`` runs only the k-th of n shares of
+    the runs (`parts`). ``console``: where the progress bar is shown, None for nowhere.
+
+    Everything is checked before anything is computed; ``InputError`` says what is wrong. A run that fails leaves no
+    record, is listed in the summary, and stops no other run; if all fail, ``NothingMade`` is raised. The call waits for
+    runs that another call works on. If the machine refuses (a full disk), no more runs start: ``InputError``.
     """
     from vanbench.neural.backend import distributed
 
@@ -273,7 +274,7 @@ def _with_bar(title: str, jobs: list[Job], go: Go, console: Console | None, ende
                 held[outcome.job.label] = (outcome.job, outcome.value)
                 return
             if outcome.refused:
-                raise InputError(f"{outcome.failure} Nothing half-written is left; the same command goes on.")
+                raise InputError(f"{outcome.failure} No half-written file is left; the same command resumes.")
             parts[outcome.job.label] = 0.0 if outcome.failure else 1.0
             bar.update(line, completed=sum(parts.values()))
             ended(outcome)
@@ -295,7 +296,7 @@ OURS = {FOLDER, UNFINISHED, references.FOLDER, "suite.json", "checkpoint", "tens
 def require_empty_or_run_folder(out: Path) -> None:
     """Raise ``InputError`` where ``out`` is a file, or a folder with other files than those of runs."""
     if any(out.parts[k] == ".." and not Path(*out.parts[:k]).is_dir() for k in range(1, len(out.parts))):
-        raise InputError(f"{str(out)!r} goes back from a folder that does not exist: give it without '..'.")
+        raise InputError(f"{str(out)!r} goes up from a folder that does not exist: give it without '..'.")
     if out.exists() and not out.is_dir():
         raise InputError(f"{str(out)!r} is a file: give a folder.")
     there = {path.name for path in out.iterdir()} if out.is_dir() else set()

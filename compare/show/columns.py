@@ -43,11 +43,11 @@ COLUMNS = {
         Column("t", "t", "number", AXES["t"], True),
         Column("site", "site", "count", AXES["site"], True),
         Column("distance", "distance", "count", AXES["distance"], True),
-        Column("seeds", "seeds", "count", "runs that differ in the seed alone", True),
+        Column("seeds", "seeds", "count", "runs that differ only in the seed", True),
         Column("value", "value", "value", "mean over seeds ± standard error"),
         Column("exact", "exact", "number", "the reference in continuous time"),
-        Column("source", "reference", "text", "what the exact value is from"),
-        Column("uncertainty", "ref. error", "error", "of the reference; an error below it reads ≤"),
+        Column("source", "reference", "text", "source of the exact value"),
+        Column("uncertainty", "ref. error", "error", "of the reference; a smaller error is printed with ≤"),
         Column("error", "error", "error", "the total against continuous time; relative where the quantity is"),
         Column("error_per_site", "error/site", "error", "|ln Z − exact| / N"),
         *(
@@ -56,10 +56,10 @@ COLUMNS = {
         ),
         Column("ess", "ESS fraction", "rough", "effective sample size, as a fraction of the samples"),
         Column("negative", "neg. targets", "count", "targets of a fit that were negative, and clamped"),
-        Column("samples", "samples", "count", "that a step draws"),
+        Column("samples", "samples", "count", "drawn per step"),
         Column("parameters", "parameters", "count", "of the network"),
         Column("cpu_s", "CPU (s)", "rough", "processor time of one run"),
-        Column("mark", "warning", "text", "the sentence stands below"),
+        Column("mark", "warning", "text", "the sentence is below the table"),
     )
 }
 

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 UNSEEN = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}  # categories of Unicode
-SPECIAL = r"[\\`*]|(?<!\w)_|_(?!\w)|~(?=~)|<(?=[A-Za-z/!?])|\](?=[(\[:])"  # of Markdown, within a line
+SPECIAL = r"[\\`*]|(?<!\w)_|_(?!\w)|~(?=~)|<(?=[A-Za-z/!?])|\](?=[(\[:])|&(?=[#\w])"  # of Markdown, within a line
+LINKED = re.compile(r"(https?|ftp)://|www\.|[\w.+-]@[\w-]+\.|(mailto|xmpp):", re.IGNORECASE)  # of itself, on GitHub
 FORMULA = tuple("=+-@＝＋－＠")  # what begins one, in either width
 MOST_LABEL = 60  # characters in a figure
 MOST_WORD, MOST_SENTENCE = 160, 3000  # characters of what is told about somebody's input
@@ -42,7 +43,8 @@ def _cut(text: str, most: int) -> str:
 
 
 def markdown(text: object) -> str:
-    """Text of a line: no HTML, no link, no image, no emphasis, no code, no heading, quotation or item of a list."""
+    """Text of a line: no HTML, no link, no image, no emphasis, no heading, quotation or item of a list; as code, what
+    would become a link of itself."""
     return re.sub(r"^ *[#>=*+~-]", _shielded, _inline(text))
 
 
@@ -57,7 +59,12 @@ def markdown_code(text: object) -> str:
 
 
 def _inline(text: object) -> str:
-    return re.sub(SPECIAL, _shielded, printable(text))
+    return re.sub(r"[^\s|\\`]+|[\\`]", _word, printable(text))
+
+
+def _word(word: re.Match[str]) -> str:
+    """Escaped; as code where it would become a link: GitHub looks for them after its parser has taken escapes away."""
+    return f"`{word[0]}`" if LINKED.search(word[0]) else re.sub(SPECIAL, _shielded, word[0])
 
 
 def _shielded(special: re.Match[str]) -> str:

@@ -23,8 +23,8 @@ AXES = ("size", "time", "s", "architecture", "tracker")
 FITTED = ("size", *SCALINGS)  # axes along which a law is fitted
 FORMATS = ("md", "csv", "latex")
 REFERENCED = (
-    "reference is what the exact column is from, with its own error, which ± of the error includes; ≤ stands where the "
-    "distance is smaller than that."
+    "reference is the source of the exact column, with its own error, which ± of the error includes; ≤ marks distances "
+    "smaller than that error."
 )
 SUFFIX = {"md": "md", "csv": "csv", "latex": "tex"}
 CASE = ("task", "shape", "s", "t")
@@ -184,7 +184,8 @@ def telling(cases: pd.DataFrame) -> list[str]:
 
 def _fitting(cases: pd.DataFrame) -> list[str]:
     """What fits the width of a page: which case, its value and error; what is the same in every row is left out."""
-    return [name for name in telling(cases) if name in FITTING and name not in _same(cases)]
+    same = _same(cases)
+    return [name for name in telling(cases) if name in FITTING and name not in same]
 
 
 def _same(cases: pd.DataFrame) -> dict[str, str]:

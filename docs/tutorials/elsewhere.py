@@ -11,7 +11,7 @@ import vanbench
 from vanbench.compare.cli import main
 
 # %% [markdown]
-# What is asked: a suite.
+# A suite says which values are asked for.
 
 # %%
 Path("suite.toml").write_text("""
@@ -26,7 +26,7 @@ quantities = ["ln_Z", "density", "distribution"]
 """)
 
 # %% [markdown]
-# What the other code answered, three seeds; here the exact value and some noise stand for it.
+# The other code answered with three seeds. Here, the exact value with some noise stands in for its results.
 
 # %%
 noise = np.random.default_rng(0)
@@ -39,7 +39,7 @@ for seed in (1, 2, 3):
 
 
 # %% [markdown]
-# Its values become records of the suite.
+# `vanbench import` turns its values into records of the suite.
 
 
 # %%

@@ -1,6 +1,6 @@
 """Exact values and a figure: the East model in its s-ensemble.
 
-What Z_t(s), s and k are: docs/what-is-measured.md.
+docs/what-is-measured.md defines Z_t(s), s and k.
 """
 
 import matplotlib.pyplot as plt
@@ -8,7 +8,7 @@ import matplotlib.pyplot as plt
 import vanbench
 
 # %% [markdown]
-# A system is a name, lattice lengths and parameters. `solve` gives an ordinary pandas table.
+# A system is given by a name, lattice lengths and parameters. `solve` returns an ordinary pandas table.
 
 # %%
 system = vanbench.build("east", 6, c=0.5)  # a chain of six sites; (3, 2) is a lattice
@@ -23,7 +23,7 @@ activity.plot(xlabel="t", ylabel="activity k", marker="o")
 plt.savefig("activity.png")
 
 # %% [markdown]
-# At s = 0 the activity is that of the equilibrium, whatever the time; a positive s asks for quiet trajectories.
+# At s = 0 the activity is that of equilibrium at all times; a positive s favours quiet trajectories.
 
 # %%
 assert abs(activity[0.0].max() - activity[0.0].min()) < 1e-6

@@ -1,6 +1,6 @@
 """A gate in a project's CI: a network whose accuracy gets worse fails it.
 
-In CI the two commands are lines of a workflow; their exit codes are docs/exit-codes.md.
+In CI the two commands are lines of a workflow; docs/exit-codes.md lists their exit codes.
 """
 
 from pathlib import Path
@@ -8,7 +8,7 @@ from pathlib import Path
 from vanbench.compare.cli import main
 
 # %% [markdown]
-# The project: a network in a file, and a suite that says what it is held to.
+# The project has a network in a file, and a suite that says what is checked.
 
 # %%
 NETWORK = """
@@ -53,21 +53,21 @@ def shell(words):
 
 
 # %% [markdown]
-# Once: run the suite, and accept what came of it. The baseline is a file of the project.
+# Once: run the suite and accept its results. The baseline is a file of the project.
 
 # %%
 assert shell("vanbench run suite.toml --architecture net.py:Net --out accepted --quiet") == 0
 assert shell("vanbench gate accepted --write baseline.json") == 0
 
 # %% [markdown]
-# At every change: run it again, and compare. Nothing changed here, and the gate passes.
+# After every change: run the suite again and compare. Nothing has changed here, so the gate passes.
 
 # %%
 assert shell("vanbench gate accepted --baseline baseline.json") == 0
 
 # %% [markdown]
-# Somebody scales the logits down, so that a step of Adam hardly moves them. It still runs, and is less accurate: exit
-# code 1.
+# Now somebody scales the logits down, so that a step of Adam hardly moves them. The network still runs, but is less
+# accurate: exit code 1.
 
 # %%
 Path("net.py").write_text(NETWORK.replace("SCALE", "0.01"))

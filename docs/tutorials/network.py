@@ -1,11 +1,11 @@
-"""A network of one's own: followed in time, compared with the exact vector, kept and evaluated."""
+"""Your own network: followed in time, compared with the exact vector, saved and evaluated."""
 
 import torch
 
 import vanbench
 
 # %% [markdown]
-# A network gives logits: entry i may depend on the sites before i alone.
+# A network returns logits; entry i may depend only on the sites before i.
 
 
 # %%
@@ -24,7 +24,7 @@ class MyNet(vanbench.Autoregressive):
 
 
 # %% [markdown]
-# It follows the system in time, a copy for each counting field; the exact values are solved beside it.
+# The network follows the system in time, with one copy for each counting field; the exact values are computed as well.
 
 # %%
 system = vanbench.build("east", 5)
@@ -36,7 +36,7 @@ print(errors[["quantity", "s", "t", "value", "exact", "relative_error"]])
 assert errors.relative_error.max() < 0.05
 
 # %% [markdown]
-# The trained network of s = 0.1 is a torch module: keep it, and hold it against the exact distribution.
+# The trained network for s = 0.1 is a torch module: save it, and compare it with the exact distribution.
 
 # %%
 net = run.network(0)
@@ -46,4 +46,4 @@ print(apart[["value", "exact"]])
 assert apart.value["total_variation"] < 0.05
 
 # %% [markdown]
-# A plain torch module becomes a network by `vanbench.wrap`: docs/networks.md.
+# `vanbench.wrap` turns a plain torch module into a network: docs/networks.md.

@@ -1,4 +1,4 @@
-"""An open quantum system: the density matrix, the same by QuTiP, and a network of measurement outcomes."""
+"""An open quantum system: its density matrix, the same from QuTiP, and a network of measurement outcomes."""
 
 import importlib.util
 
@@ -10,7 +10,7 @@ exact = vanbench.solve(system, times=[0.5, 1.0], quantities=["sigma_z", "purity"
 print(exact[["quantity", "t", "value"]])
 
 # %% [markdown]
-# The same by QuTiP, where it is installed: `python -m pip install 'vanbench[quantum]'`.
+# QuTiP, if it is installed, gives the same values: `python -m pip install 'vanbench[quantum]'`.
 
 # %%
 if importlib.util.find_spec("qutip"):
@@ -18,7 +18,8 @@ if importlib.util.find_spec("qutip"):
     assert abs(other.value - exact.value).max() < 1e-6
 
 # %% [markdown]
-# A network of measurement outcomes, here a matrix product that local propagators move.
+# A network represents the distribution of measurement outcomes; here it is a matrix product, evolved by local
+# propagators.
 
 # %%
 run = vanbench.track(

@@ -1,4 +1,4 @@
-"""A system of one's own: spins on a ring that flip alone and copy a neighbour, as a list of local terms."""
+"""Your own system: spins on a ring that flip alone and copy a neighbour, as a list of local terms."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ import vanbench
 from vanbench.exact import System, jumps
 
 # %% [markdown]
-# A term is a matrix on a few sites, column = from, row = to; `jumps` makes it of rates alone.
+# A term is a matrix on a few sites, column = from, row = to; `jumps` makes it from the rates alone.
 
 
 # %%
@@ -27,7 +27,7 @@ print(exact[["quantity", "t", "value"]])
 assert np.allclose(exact[exact.quantity == "density"].value, 0.5)  # up and down are alike
 
 # %% [markdown]
-# A network follows it like any built-in one.
+# A network follows it like any built-in system.
 
 # %%
 run = vanbench.track(system, s=0.1, times=[1, 2], tracker="tdvp")

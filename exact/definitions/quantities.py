@@ -1,6 +1,6 @@
-"""The table of quantities, a row each.
+"""The table of quantities, one row for each.
 
-Solvers, networks, errors, tables and figures take their lists of quantities from here. A quantity of one's own is a
+Solvers, networks, errors, tables and figures take their lists of quantities from here. A user's quantity is a
 `Quantity` with a function ``observe``, by a name that `exact.registry` finds: exact vectors and networks average it.
 """
 
@@ -91,22 +91,44 @@ def _classical() -> list[Quantity]:
     return [
         Quantity("ln_Z", st, "Logarithm of <-|exp(t W_s)|P_0>.", EVERY, ALL, order=0, **z),
         Quantity("activity", st, "Events per site and time, -(1/(N t)) d ln Z/ds.", ANY, ALL, order=1, **rate),
-        Quantity("susceptibility", st, "Derivative of the activity by s.", ANY, (*CONFIGURATIONS, LINDBLAD), 2, **rate),
+        Quantity(
+            "susceptibility",
+            st,
+            "Derivative of the activity with respect to s.",
+            ANY,
+            (*CONFIGURATIONS, LINDBLAD),
+            2,
+            **rate,
+        ),
         Quantity("density", st, "Fraction of up-spins at t.", COUNTING, CONFIGURATIONS, floor=1e-3, observe=_up),
         Quantity(
             "density_profile", by_site, "Density of each site at t.", COUNTING, CONFIGURATIONS, observe=_up_by_site
         ),
         Quantity("instantaneous_activity", st, "exp(-s) <r>/N at t.", by=CONFIGURATIONS, observe=_rate, **rate),
-        Quantity("trajectory_density", st, "Density averaged along the s-ensemble.", by=(*LEADING, MPS)),
+        Quantity(
+            "trajectory_density", st, "Density averaged along trajectories of the s-ensemble.", by=(*LEADING, MPS)
+        ),
         Quantity(
             DISTRIBUTION, (*st, "state"), "Probabilities at t.", EVERY, (VECTORS, LINDBLAD, QUTIP, QUSPIN, SUMMED)
         ),
         Quantity(
-            "scgf", ("s",), "theta(s), leading eigenvalue of W_s.", ANY, (*LEADING, CLONING, LINDBLAD), extensive=True
+            "scgf",
+            ("s",),
+            "theta(s), the leading eigenvalue of W_s.",
+            ANY,
+            (*LEADING, CLONING, LINDBLAD),
+            extensive=True,
         ),
-        Quantity("scgf_lower", ("s",), "A number that theta(s) is certainly not below.", by=(DMRG,), extensive=True),
-        Quantity("gap", ("s",), "From theta(s) to the next real part.", ANY, (*LEADING, LINDBLAD)),
-        Quantity("rate_function", ("s",), "-theta - s N k at k(s).", ANY, LEADING, extensive=True),
+        Quantity("scgf_lower", ("s",), "Certified lower bound of theta(s).", by=(DMRG,), extensive=True),
+        Quantity("gap", ("s",), "Distance from theta(s) to the next real part.", ANY, (*LEADING, LINDBLAD)),
+        Quantity(
+            "rate_function",
+            ("s",),
+            "Rate function of the activity, -theta - s N k at k(s).",
+            ANY,
+            LEADING,
+            extensive=True,
+        ),
     ]
 
 
@@ -121,7 +143,7 @@ def _quantum() -> list[Quantity]:
     rows.append(Quantity("purity", ("s", "t"), "Tr rho^2 at t.", of, STATES))
     steady = []
     for row in [*rows, Quantity(DISTRIBUTION, ("s", "t", "state"), "")]:
-        about = f"The {row.heading} of the steady state, s = 0."
+        about = f"The {row.heading} in the steady state, s = 0."
         steady.append(Quantity(f"steady_{row.name}", row.axes[2:], about, of, (LINDBLAD, QUTIP), steady_of=row.name))
     return rows + steady
 
@@ -141,7 +163,7 @@ def _unasked() -> list[Quantity]:
         ("_one_site", "the states of a site"),
         ("_two_sites", "the states of two sites"),
     ):
-        about = f"Of {of}; negative where there is no such state."
+        about = f"Smallest eigenvalue of {of}; if negative, no such state exists."
         rows.append(Quantity(f"smallest_eigenvalue{name}", ("s", "t"), about, (QUANTUM,), (UNASKED,)))
     return rows
 
@@ -160,7 +182,7 @@ def _equilibrium() -> list[Quantity]:
 
 
 def middle(name: str) -> str:
-    """What an observable is called where it is of the middle of trajectories, not of their end."""
+    """The name of an observable in the middle of trajectories instead of their end."""
     return f"middle_{name}"
 
 
@@ -172,7 +194,9 @@ def _checked(name: str, row: Any) -> Quantity:
     if not (isinstance(row, Quantity) and row.observe and row.axes in (("s", "t"), ("s", "t", "site"))):
         raise InputError(f"quantity {name!r} must be a Quantity with `observe` and the axes (s, t) or (s, t, site).")
     if row.name in QUANTITIES or not row.name.isidentifier() or (":" not in name and row.name != name):
-        raise InputError(f"quantity {name!r} is called {row.name!r}: give it a name of its own, one word, the same.")
+        raise InputError(
+            f"quantity {name!r} is called {row.name!r}: give it a new name of one word, the same in both places."
+        )
     _asked[row.name] = row
     return row
 

@@ -1,4 +1,4 @@
-"""One quantity: what its values depend on, what gives it, how its error is measured and written."""
+"""One quantity: what its values depend on, which methods give it, how its error is measured and written."""
 
 from __future__ import annotations
 
@@ -38,24 +38,24 @@ class Quantity:
     """One row of the table `quantities`.
 
     name
-        as it is asked for and stands in tables.
+        its name in calls and tables.
     axes
-        what its values depend on beside the system, names of `AXES`.
+        what its values depend on besides the system, names of `AXES`.
     about
-        one sentence.
+        a description in one sentence.
     systems, by
-        the kinds of systems that have it, and what gives it.
+        the kinds of systems that have it, and the methods that give it.
     order
-        of the derivative of ``ln Z`` by ``s`` that it is made of; None for what is made of none.
+        the order of the derivative of ``ln Z`` by ``s`` that it is made of; None if it is not a derivative.
     relative, floor, undefined_below
-        a relative error divides by the exact value; where that lies below ``floor``, by the floor, or the error is
-        undefined. A change of less than the floor is none.
+        a relative error divides by the exact value; if that lies below ``floor``, by the floor, or the error is
+        undefined. A change of less than the floor counts as none.
     extensive
-        proportional to the number of sites: figures show it per site.
+        whether it is proportional to the number of sites; figures then show it per site.
     title
-        of an axis of a figure, where the heading does not do.
+        label of a figure's axis, if the heading does not serve.
     steady_of
-        the quantity whose value in the steady state this is.
+        the quantity of which this is the value in the steady state.
     observe
         ``observe(system, x, s)`` returns values ``(n,)``, or with the axis ``site`` ``(n, n_sites)``, of configurations
         ``x`` ``(n, n_sites)``; the quantity is their average over the distribution at time ``t``.
@@ -82,7 +82,7 @@ class Quantity:
 
     @property
     def label(self) -> str:
-        """Of an axis of a figure."""
+        """The label of a figure's axis."""
         return self.title or self.heading + (" / N" if self.extensive else "")
 
     @property

@@ -111,7 +111,7 @@ class StateSpace:
         start = self.system.initial
         if start.ndim == 1:
             if start.shape != (self.size,):
-                raise InputError(f"the initial vector has length {len(start)}, the state space {self.size}.")
+                raise InputError(f"the initial vector has length {len(start)}, but there are {self.size} states.")
             if not (np.isfinite(start).all() and (start >= 0).all() and start.any()):
                 raise InputError("the initial vector must hold finite weights, none negative and not all zero.")
             return start / start.sum()

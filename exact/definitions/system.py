@@ -1,4 +1,4 @@
-"""A system is data: a lattice, a local dimension, local terms, and where it starts."""
+"""A system is data: a lattice, a local dimension, local terms, and an initial distribution."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MOST_SHOWN = 20  # characters of a parameter in the text for people
 
 
 class Support(Protocol):
-    """The configurations a system may visit; closed under its moves."""
+    """The configurations that a system may visit, closed under its moves."""
 
     def contains(self, x: Any) -> Any:
         """``(..., n_sites)`` configurations -> boolean ``(...)``; NumPy arrays and torch tensors alike."""
@@ -60,12 +60,12 @@ class System:
     - ``initial``: shape ``(n_sites, d)``: a product distribution, conditioned on the support; or a vector over the
       states of ``StateSpace(system)``.
     - ``pinned``: ``{site: value}``: sites that never change. They count in ``n_sites``.
-    - ``support``: allowed configurations, or None for all; checked to be closed under the moves when states are
-      enumerated.
-    - ``edges``: the neighbour pairs (for graph networks and correlations), shape ``(m, 2)``.
+    - ``support``: allowed configurations, or None for all. They must be closed under the moves, which is checked when
+      states are enumerated.
+    - ``edges``: the pairs of neighbours (for graph networks and correlations), shape ``(m, 2)``.
     - ``local_observables``: ``{name: q}``, ``q`` of shape ``(d,)``: the site average of ``<q(x_i)>`` (spin components
       in a POVM basis).
-    - ``quantum``: the Lindblad model, POVM and start behind a system in a POVM basis.
+    - ``quantum``: the Lindblad model, POVM and start of a system in a POVM basis.
 
     Raises ``InputError`` for shapes, sites or probabilities that do not fit.
     """
@@ -89,7 +89,7 @@ class System:
             raise InputError(f"local dimension {self.local_dim}: it must be at least 2.")
         if self.local_dim > 128:
             raise InputError(
-                f"local dimension {self.local_dim}: configurations are bytes, of at most 128 values a site."
+                f"local dimension {self.local_dim}: configurations are bytes, with at most 128 values per site."
             )
         for term in self.terms:
             if max(term.sites) >= self.n_sites or min(term.sites) < 0:

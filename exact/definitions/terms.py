@@ -17,10 +17,10 @@ Counter = tuple[tuple[float, np.ndarray], ...]
 
 @dataclass(frozen=True, eq=False)
 class Term:
-    """One local piece of the generator ``W`` of ``dP/dt = W P``.
+    """One local term of the generator ``W`` in ``dP/dt = W P``.
 
     sites
-        the ``k`` sites it acts on, distinct.
+        the ``k`` distinct sites it acts on.
     matrix
         local generator, shape ``(d**k, d**k)``, column = from, row = to, diagonal included. The local index is
         row-major with the first site most significant.
@@ -109,8 +109,8 @@ def jumps(
 ) -> Term:
     """A classical term from its jump rates.
 
-    ``rates``: ``(d**k, d**k)``, non-negative, column = from, row = to, zero diagonal. The escape rates go on the
-    diagonal and the ``activity`` counter (every jump counts one) is added. Raises ``InputError`` on a negative rate.
+    ``rates``: ``(d**k, d**k)``, non-negative, column = from, row = to, zero diagonal. The escape rates are put on the
+    diagonal, and the counter ``activity`` (every jump counts one) is added. Raises ``InputError`` on a negative rate.
     """
     rates = np.asarray(rates, dtype=float)
     if (rates < 0).any() or np.diag(rates).any():

@@ -14,17 +14,17 @@ from collections.abc import Sequence
 from fractions import Fraction
 from functools import lru_cache
 
-import numba
 import numpy as np
 from scipy.special import logsumexp
 
+from vanbench.exact.compiled import compiled
 from vanbench.exact.errors import InputError
 from vanbench.exact.ising.lattice import FloatArray, IntArray, bonds, check_couplings, plaquettes, sides, site_tables
 
 MAX_SITES = 25
 
 
-@numba.njit(cache=True)
+@compiled()
 def _local_sums(s, site, neighbours, squares):
     """Bond sum and plaquette sum of all terms that contain `site`."""
     bond_sum, square_sum = 0, 0
@@ -37,7 +37,7 @@ def _local_sums(s, site, neighbours, squares):
     return s[site] * bond_sum, s[site] * square_sum
 
 
-@numba.njit(cache=True)
+@compiled()
 def _count(n_sites, neighbours, squares, n_bonds, n_squares):
     """Histogram over (B + n_bonds, number of up spins, P + n_squares) of all configurations."""
     counts = np.zeros((2 * n_bonds + 1, n_sites + 1, 2 * n_squares + 1), dtype=np.int64)
@@ -58,7 +58,7 @@ def _count(n_sites, neighbours, squares, n_bonds, n_squares):
     return counts
 
 
-@numba.njit(cache=True)
+@compiled()
 def _all_energies(n_sites, neighbours, squares, n_bonds, n_squares, J, h, plaquette):
     """Energy of every configuration, index row-major with the first site most significant."""
     energies = np.empty(2**n_sites)

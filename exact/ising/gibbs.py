@@ -90,7 +90,7 @@ def _at(system: System, s: float, t: float, quantities: Sequence[str]) -> pd.Dat
 def require_configurations(system: System, s: float) -> None:
     """Raise ``InputError`` for a system of which `configurations` draws none."""
     if system.name != "ising" and not few(system):
-        raise InputError(f"configurations of {system.name} are drawn up to {LISTED} states alone.")
+        raise InputError(f"configurations of {system.name} can be drawn for at most {LISTED} states.")
 
 
 def configurations(system: System, beta: float, n: int, seed: int) -> tuple[np.ndarray, int]:

@@ -58,7 +58,7 @@ def estimate(series: ArrayLike, chains: int = 1, variance_of: NDArray | None = N
     x = np.asarray(series, dtype=float)
     value = float(x.mean())
     if np.ptp(x) <= SAME * np.abs(x).max():
-        return Estimate(value, float("nan"), "all samples are equal: they tell no error")
+        return Estimate(value, float("nan"), "all samples are equal: they give no error estimate")
     correlated = 2 * autocorrelation_time(x, chains)
     error = np.sqrt(correlated * x.var() / len(x))
     means = np.array([part.mean() for part in np.array_split(x, chains)])

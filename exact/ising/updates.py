@@ -13,19 +13,20 @@ the lattice may be frustrated. What field and plaquettes cost when the whole clu
 
 from __future__ import annotations
 
-import numba
 import numpy as np
+
+from vanbench.exact.compiled import compiled
 
 SINGLE, ONE_CLUSTER, BOTH = range(3)  # what an update does
 
 
-@numba.njit(cache=True)
+@compiled()
 def _turns(cost, rng):
     """Whether a move that costs `cost` = dE / T is made."""
     return rng.random() < 1.0 / (1.0 + np.exp(cost))
 
 
-@numba.njit(cache=True)
+@compiled()
 def heat_bath_sweep(s, neighbours, squares, K, H, Q, rng):
     """Each spin once, in site order; K, H, Q are J/T, h/T, plaquette/T."""
     for i in range(len(s)):
@@ -41,7 +42,7 @@ def heat_bath_sweep(s, neighbours, squares, K, H, Q, rng):
             s[i] = -s[i]
 
 
-@numba.njit(cache=True)
+@compiled()
 def _square_cost(s, members, owner, squares, Q):
     """What the plaquettes that a cluster shares with other spins cost, over T, when it turns."""
     cost = 0.0
@@ -58,7 +59,7 @@ def _square_cost(s, members, owner, squares, Q):
     return cost
 
 
-@numba.njit(cache=True)
+@compiled()
 def cluster(s, start, owner, queue, neighbours, squares, K, H, Q, rng):
     """Grows the cluster of `start` among the sites with owner -1, turns it or not; its sites are queue[:size]."""
     join = 1.0 - np.exp(-2.0 * abs(K))
@@ -84,7 +85,7 @@ def cluster(s, start, owner, queue, neighbours, squares, K, H, Q, rng):
     return size
 
 
-@numba.njit(cache=True)
+@compiled()
 def cluster_sweep(s, owner, queue, neighbours, squares, K, H, Q, rng):
     """Every site once, in the cluster it belongs to."""
     owner[:] = -1
@@ -93,7 +94,7 @@ def cluster_sweep(s, owner, queue, neighbours, squares, K, H, Q, rng):
             cluster(s, start, owner, queue, neighbours, squares, K, H, Q, rng)
 
 
-@numba.njit(cache=True)
+@compiled()
 def _update(s, owner, queue, neighbours, squares, K, H, Q, moves, rng):
     """One update; returns how many spins it dealt with."""
     if moves == ONE_CLUSTER:
@@ -106,7 +107,7 @@ def _update(s, owner, queue, neighbours, squares, K, H, Q, moves, rng):
     return len(s)
 
 
-@numba.njit(cache=True)
+@compiled()
 def chain(s, neighbours, squares, pairs, quads, couplings, T, moves, thermalise, sweeps, samples, keep, rng):
     """Thermalise, then record energy and magnetization (and spins, if `keep` is as long) every `sweeps` sweeps."""
     J, h, plaquette = couplings

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numba import njit
 
+from vanbench.exact.compiled import compiled
 from vanbench.exact.matrixfree.local import Local
 
 
@@ -38,7 +38,7 @@ def classes(
     return _tarjan(n_states, listed, site_strides, weights, jumps, d)
 
 
-@njit(cache=True)
+@compiled()
 def _tarjan(n, codes, site_strides, weights, jumps, d):  # type: ignore[no-untyped-def]
     n_parts, _, slots = jumps.shape
     width = site_strides.shape[1]

@@ -244,6 +244,6 @@ def _check(op: Operator, vector: np.ndarray, theta: float) -> None:
     residual = np.linalg.norm(op @ vector - theta * vector) / np.linalg.norm(vector)
     if not residual <= RESIDUAL * max(1.0, op.bound):
         raise InputError(
-            f"no eigenvector of the largest eigenvalue of W_s, {theta:.6g}, was found (residual {residual:.1e}): what "
-            "is averaged over it is left out."
+            f"no eigenvector of the largest eigenvalue of W_s, {theta:.6g}, was found (residual {residual:.1e}): "
+            "averages over it are left out."
         )

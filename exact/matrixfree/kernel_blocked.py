@@ -18,6 +18,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numba import njit, prange
 
+from vanbench.exact.compiled import compiled
 from vanbench.exact.matrixfree.local import Local
 from vanbench.exact.threads import both, pick, threads
 
@@ -237,7 +238,7 @@ def _apply(  # type: ignore[no-untyped-def]
     return products.sum()
 
 
-@njit(cache=True)
+@compiled()
 def _diagonal(out, low, diag_high, bits_at, bits, rows_at, alpha, beta, table, tables):  # type: ignore[no-untyped-def]
     for high in range(diag_high.size):
         _block_diagonal(

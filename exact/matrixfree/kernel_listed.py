@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numba import njit, prange
 
+from vanbench.exact.compiled import compiled
 from vanbench.exact.matrixfree.local import Local
 from vanbench.exact.threads import both, pick
 
@@ -101,7 +102,7 @@ def _apply(v, out, a, b, d, codes, position, strides, places, first_row, starts,
     return products.sum()
 
 
-@njit(cache=True)
+@compiled()
 def _diagonal(out, d, codes, position, strides, places, first_row, starts, offsets, values):  # type: ignore[no-untyped-def]
     for here in range(out.size):
         code = codes[here]
@@ -113,7 +114,7 @@ def _diagonal(out, d, codes, position, strides, places, first_row, starts, offse
                     out[here] += values[e]
 
 
-@njit(cache=True)
+@compiled()
 def _leaks(d, codes, position, strides, places, first_row, starts, offsets, values):  # type: ignore[no-untyped-def]
     for here in range(codes.size):
         for t in range(first_row.size):

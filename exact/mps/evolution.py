@@ -49,7 +49,7 @@ class Evolution:
             raise InputError("matrix product states need a product start, and no fixed sum of the values.")
         self.excluded = _excluded(system)
         if len(self.excluded) and max_bond < 2:
-            raise InputError("bond = 1: a configuration that is excluded takes a bond of 2 or more.")
+            raise InputError("bond = 1: a system with an excluded configuration needs a bond of 2 or more.")
         start = system.initial
         self.scale = np.sqrt(np.where(start > 0, start, 1.0)) if balanced or symmetrised else np.ones_like(start)
         self.symmetrised = symmetrised

@@ -41,7 +41,7 @@ BENT = 24.0  # error of the fourth order over the square of the second's, both r
 PASSES, OVERHEAD, FLOPS, SPEED = 12, 3e-4, 30, 2e9  # of a step of fourth order; of a gate, in seconds and flops
 EARLY = 5.0  # longest time steps; until then the start has not changed much
 WATCHED = 16  # bond of the leading eigenvector that long times are compared with
-HIDDEN = "the leading eigenvector alone makes ln Z {:.6g} or more: a phase that the bonds have cut; take a larger bond"
+HIDDEN = "the leading eigenvector alone gives ln Z = {:.6g} or more: the bonds have cut a phase; take a larger bond"
 LONGEST = 1e5  # seconds: more than a day for the smallest bond
 Values = dict[str, np.ndarray]  # by quantity: (n_times,) or (n_times, m)
 

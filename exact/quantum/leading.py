@@ -77,7 +77,7 @@ def leading(apply: Apply, size: int, norm: float, span: float, count: int) -> Le
             return now
     raise InputError(
         f"more than {MOST} eigenvalues lie within {abs(now.values[0] - now.values[-1]):.1e} of the leading one: "
-        "too close together to tell the gap."
+        "too close together to resolve the gap."
     )
 
 

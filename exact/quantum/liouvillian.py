@@ -26,7 +26,7 @@ from vanbench.exact.definitions.states import require_memory
 from vanbench.exact.threads import both, threads
 
 TILE = 32
-PARALLEL_FROM = 64  # rows; below, starting threads costs more than they save
+PARALLEL_FROM = 512  # rows; below, a product takes a millisecond, less than threads wait where cores are busy
 SHAKEN = 4 * float(np.finfo(float).eps)
 DENSE_SPINS = 4  # up to here the extreme energies come from a dense eigensolver
 

@@ -84,6 +84,7 @@ def _products(single: np.ndarray, k: int) -> np.ndarray:
     """All tensor products of ``k`` matrices of ``single`` ``(4, 2, 2)``, first factor most significant."""
 
     def double(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        return np.array([np.kron(x, y) for x in a for y in b])
+        rows, columns = a.shape[1] * b.shape[1], a.shape[2] * b.shape[2]
+        return np.einsum("aij,bkl->abikjl", a, b).reshape(-1, rows, columns)
 
     return reduce(double, [single] * k)

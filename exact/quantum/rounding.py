@@ -39,8 +39,8 @@ def resolved_states(
             other = evolve_state(liouvillian.shaken(), rho, times[i:], order, scheme, dt, progress)
         if other is not None and not _apart(now, next(other)) <= LOST:
             raise InputError(
-                f"at t = {now.t:g}, s = {liouvillian.s:g} the state is lost in rounding: the start has next to no part "
-                "in what grows most."
+                f"at t = {now.t:g}, s = {liouvillian.s:g} the state is lost in rounding: the start has almost no "
+                "overlap with what grows fastest."
             )
         yield now
 

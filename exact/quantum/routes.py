@@ -57,11 +57,11 @@ def check(system: System, method: str, rows: Sequence[Quantity], order: int) -> 
     if wants_steady:
         steady.require_decay(model)
         if method == QUSPIN:
-            raise InputError("method 'quspin' evolves states and finds no steady ones: take 'auto', 'povm' or 'qutip'.")
+            raise InputError("method 'quspin' does not find steady states: take 'auto', 'povm' or 'qutip'.")
         if method in ("povm", "qutip") and model.n_sites > DIRECT_SPINS:
             raise InputError(f"method {method!r} finds steady states of up to {DIRECT_SPINS} spins: take 'auto'.")
     if method in FOREIGN and (others := [row.name for row in rows if QUTIP not in row.by and not row.observe]):
-        raise InputError(f"method {method!r} gives states, no {others[0]}: take 'auto' or 'povm'.")
+        raise InputError(f"method {method!r} gives states, not {others[0]}: take 'auto' or 'povm'.")
     if method == QUSPIN:
         require_memory(16.0 * 40 * 4.0**model.n_sites, f"QuSpin's Liouvillian of {model.n_sites} spins")
     copies = [6 * (order + 1)]

@@ -109,13 +109,13 @@ def _checked(
         raise InputError(f"s = {fields[np.abs(fields).argmax()]:g} is out of range: take |s| below {MAX_EXPONENT:g}.")
     pairs = [row.name for row in rows if "distance" in row.axes]
     if n_spins < 2 and pairs:
-        raise InputError(f"{pairs[0]} is of pairs of spins: one spin has none.")
+        raise InputError(f"{pairs[0]} needs pairs of spins: a single spin has none.")
     if observable not in COUNTERS:
         raise unknown(f"observable of {system.name}", observable, list(COUNTERS))
     if not np.isfinite(grid).all() or (grid < 0).any():
         raise InputError("times must be finite and not negative.")
     if dt is not None and scheme == "continuous":
-        raise InputError("dt is a step of the schemes 'euler' and 'trapezoid': give one of them, or leave dt out.")
+        raise InputError("dt is the step of the schemes 'euler' and 'trapezoid': give one of them, or leave dt out.")
     check_scheme(scheme, dt, grid, order)
     if method in FOREIGN and (fields.any() or scheme != "continuous"):
         raise InputError(f"method {method!r} gives the states of the plain evolution: s = 0 in continuous time.")

@@ -83,7 +83,7 @@ def _refusal(model: Lindblad, slower: float) -> InputError:
     """Why there is no steady state, or none known to ``KNOWN``; ``slower``: the norm over the slowest decay."""
     if not every_spin_decays(model) and scgf_and_gap(model)[1] < STILL * Liouvillian(model, copies=1).bound:
         return InputError(NOT_UNIQUE)
-    return InputError(f"decay is {slower:.0e} times slower than the rest: too slow for rounding.")
+    return InputError(f"decay is {slower:.0e} times slower than the rest: the steady state is lost in rounding.")
 
 
 def _solver(liouvillian: Liouvillian) -> Callable[[np.ndarray], np.ndarray]:

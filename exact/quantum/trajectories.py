@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numba import njit
 from scipy.linalg import expm
 
+from vanbench.exact.compiled import compiled
 from vanbench.exact.definitions.lindblad import Lindblad
 from vanbench.exact.definitions.pauli import I2, embed
 from vanbench.exact.definitions.quantities import SPINS
@@ -188,7 +188,7 @@ def _half_matrix(step: SplitStep, reverse: bool) -> np.ndarray:
     return columns.T
 
 
-@njit(cache=True, fastmath=True)
+@compiled(fastmath=True)
 def _one_spin(psi, kraus, uniform):  # type: ignore[no-untyped-def]
     n = kraus.shape[0]
     for site in range(n):
@@ -224,7 +224,7 @@ def _one_spin(psi, kraus, uniform):  # type: ignore[no-untyped-def]
                 psi[i + stride] = m10 * a + m11 * b
 
 
-@njit(cache=True, fastmath=True)
+@compiled(fastmath=True)
 def _two_spin(psi, high, low, gate):  # type: ignore[no-untyped-def]
     p, q = 1 << high, 1 << low
     for i in range(psi.size):
@@ -237,7 +237,7 @@ def _two_spin(psi, high, low, gate):  # type: ignore[no-untyped-def]
         psi[i | p | q] = gate[3, 0] * a + gate[3, 1] * b + gate[3, 2] * c + gate[3, 3] * d
 
 
-@njit(cache=True, fastmath=True)
+@compiled(fastmath=True)
 def _spins(psi, n):  # type: ignore[no-untyped-def]
     """Sums over the sites of ``<x>, <y>, <z>``."""
     out = np.zeros(3)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from vanbench.exact.compiled import compiled
 
 STILL = 1e-2  # change of a logarithm in a sweep at which no more is gained
 
 
-@njit(cache=True)
+@compiled()
 def osborne(row_ptr, row_index, row_data, col_ptr, col_index, col_data, logs, sweeps):  # type: ignore[no-untyped-def]
     """Cycles over the states: each in turn gets equal sums in its row and its column."""
     for _ in range(sweeps):

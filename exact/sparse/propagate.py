@@ -218,7 +218,7 @@ def _product(a: Any, b: Any) -> np.ndarray:
 def steps_of(times: np.ndarray, dt: float) -> np.ndarray:
     """Times in whole steps; raises ``InputError`` for one that is no multiple of ``dt``."""
     if not (times / dt < MANY).all():
-        raise InputError(f"dt = {dt:g} makes {times.max() / dt:.0e} steps to t = {times.max():g}: take a larger one.")
+        raise InputError(f"dt = {dt:g} makes {times.max() / dt:.0e} steps to t = {times.max():g}: take a larger dt.")
     steps = np.rint(times / dt).astype(int)
     off = np.abs(steps * dt - times) > 1e-9 * np.maximum(1.0, times)
     if off.any():

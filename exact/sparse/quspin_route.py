@@ -32,7 +32,7 @@ def check(system: System) -> None:
     """Raise ``InputError`` without QuSpin, for more than two values a site, and for what does not fit memory."""
     optional("quspin.basis", WHAT)
     if system.local_dim != 2:
-        raise InputError(f"{WHAT} takes two values a site, {system.name} has {system.local_dim}.")
+        raise InputError(f"{WHAT} takes two values per site, but {system.name} has {system.local_dim}.")
     if system.n_sites > 30:
         raise InputError(f"{WHAT} stores all 2^{system.n_sites} states: take 'mps' or 'cloning'.")
     width = sum(2 ** len(term.sites) for term in system.terms)

@@ -41,7 +41,7 @@ def resolved(
                 lost = _lost(now, rate)
             if not lost <= LOST:
                 instead = ": take --method liouvillian" if system.quantum is not None else ""
-                raise InputError(f"at t = {now.t:g} Z is lost in the rounding of a vector of both signs{instead}.")
+                raise InputError(f"at t = {now.t:g} Z is lost in rounding, since the vector has both signs{instead}.")
         yield now
 
 

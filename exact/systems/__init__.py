@@ -40,7 +40,7 @@ ALIASES = {"south-east": "east", "south-east-front": "east"}
 
 def _checked(name: str, make: Any) -> Make:
     if not callable(make):
-        raise InputError(f"system {name!r}: {name.rpartition(':')[2]} is no function of a shape.")
+        raise InputError(f"system {name!r}: {name.rpartition(':')[2]} is not a function of a shape.")
     return make
 
 
@@ -52,8 +52,8 @@ REGISTRY = Registry(
 def build(name: str, shape: Shape, /, **params: Any) -> System:
     """The system ``name`` on a lattice of ``shape``, ``(4, 4)``, or on a chain of ``shape`` sites.
 
-    Raises ``InputError`` for a name or a parameter that does not exist, a value of the wrong type, and a function from
-    outside that fails, returns no system, or one that does not conserve probability.
+    Raises ``InputError`` for a name or a parameter that does not exist, a value of the wrong type, and a user's
+    function that fails, returns no system, or returns one that does not conserve probability.
     """
     make, known = REGISTRY.find(name), parameters(name)
     for key in params:
@@ -61,7 +61,7 @@ def build(name: str, shape: Shape, /, **params: Any) -> System:
             raise unknown(f"parameter of {name}", key, list(known))
     shape = lengths(shape)
     if (sites := math.prod(shape)) > MAX_SITES:
-        raise InputError(f"shape {'x'.join(map(str, shape))}: {sites} sites, more than the {MAX_SITES} that are taken.")
+        raise InputError(f"shape {'x'.join(map(str, shape))}: {sites} sites, more than the limit of {MAX_SITES}.")
     if name not in REGISTRY.builtin:
         return _from_outside(name, make, shape, params)
     try:

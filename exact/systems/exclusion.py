@@ -22,7 +22,7 @@ OUT = IN.T
 
 
 def ssep(shape: tuple[int, ...], p: float = 1.0, **options: float | str) -> System:
-    """Symmetric exclusion: hops at rate ``p`` both ways; other options as for ``asep``."""
+    """Symmetric exclusion process: hops at rate ``p`` in both directions; other options as for ``asep``."""
     if "q" in options:
         raise InputError("ssep hops at one rate 'p' both ways: for different rates take 'asep'.")
     system = asep(shape, p=p, q=p, **options)  # type: ignore[arg-type]

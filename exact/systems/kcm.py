@@ -20,7 +20,7 @@ from vanbench.exact.systems.starts import classical_start
 
 
 def free(shape: tuple[int, ...], c: float = 0.5, initial: str = "stationary", pinned: Any = None) -> System:
-    """Independent spins, ``f_i = 1``: the closed-form check at any size."""
+    """Independent spins, ``f_i = 1``; has a closed form at any size, for checks."""
     _check_c(c)
     n = int(np.prod(shape))
     pins = parse_pinned(pinned, n) or {}
@@ -38,8 +38,8 @@ def fa(
 ) -> System:
     """Fredrickson-Andersen model on a lattice or on a graph (``edges``).
 
-    Default boundary: spins up in 1D, down in 2D and 3D and on graphs. Without an up boundary or a pinned up spin the
-    isolated all-down state is left out: ``P_0`` is then the product measure over ``1 - P(all down)``.
+    Default boundary: spins up in 1D, down in 2D and 3D and on graphs. Without an up boundary or a pinned up spin, the
+    isolated all-down state is excluded: ``P_0`` is then the product measure divided by ``1 - P(all down)``.
     """
     _check_c(c)
     n = int(np.prod(shape))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
+from vanbench.exact.compiled import compiled
 from vanbench.exact.threads import both
 
 CHUNK = 512  # walkers that share one stream of random numbers
@@ -114,7 +115,7 @@ def _advance(  # type: ignore[no-untyped-def]
 ADVANCE = both(_advance, fastmath=False)  # waiting times may be infinite
 
 
-@njit(cache=True)
+@compiled()
 def log_guide(x, sites, values, factors):  # type: ignore[no-untyped-def]
     out = np.empty(x.shape[0])
     for first in range(0, x.shape[0], BLOCK):

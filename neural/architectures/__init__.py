@@ -50,7 +50,7 @@ def _checked(name: str, cls: Any) -> type[Autoregressive]:
     kind: type = cls if isinstance(cls, type) else type(cls)
     if issubclass(kind, nn.Module) and not issubclass(kind, Autoregressive):
         raise InputError(
-            f"{kind.__name__} is a plain torch module: say what goes in and what comes out, as in "
+            f"{kind.__name__} is a plain torch module: describe its input and output, as in "
             "vanbench.wrap(MyNet, input='spins', output='logits'), and give what wrap returns (output='log_prob' where "
             "it has the methods log_prob and sample)."
         )
@@ -86,7 +86,7 @@ def _fitting(net: Autoregressive, shape: tuple[int, ...], local_dim: int, option
             f"{shape} and {local_dim}."
         )
     if options:
-        raise InputError(f"{', '.join(options)}: a network that is made takes no options; give its class.")
+        raise InputError(f"{', '.join(options)}: a network that is already made takes no options; give its class.")
     return duplicate(net)
 
 

@@ -8,7 +8,7 @@ from vanbench.neural.autoregressive import Autoregressive
 
 
 class Bernoulli(Autoregressive):
-    """``p(x) = prod_i p_i(x_i)``; its parameters are the base's site biases alone."""
+    """``p(x) = prod_i p_i(x_i)``; its only parameters are the site biases of the base class."""
 
     def logits(self, x: Tensor) -> Tensor:
         return self.site_bias.new_zeros(*x.shape, self.local_dim)

@@ -16,7 +16,7 @@ from vanbench.neural.architectures.lattice import coordinates
 
 
 class Graph(Incremental):
-    """A node's state comes from the messages of its earlier neighbours and from the mean message of all earlier nodes.
+    """A node's state combines the messages of its earlier neighbours and the mean message of all earlier nodes.
 
     The mean makes every earlier node visible, also those that no path of edges along the order connects. Nodes are
     met in the order of their numbers.

@@ -43,12 +43,12 @@ class MADE(Incremental):
     """Masked layers of ``hidden`` units, with a linear skip from the earlier sites to the logits.
 
     hidden
-        widths of the hidden layers; by default one of four units a site. The units' degrees are spread evenly over the
-        sites.
+        widths of the hidden layers; by default one layer with four units per site. The units' degrees are spread
+        evenly over the sites.
     skip
         add the linear path (its weights are masked too).
     residual
-        add each hidden layer to the one before it where their widths agree.
+        add each hidden layer to the one before it if their widths agree.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class MADE(Incremental):
         super().__init__(shape, local_dim)
         widths = (max(64, 4 * self.n_sites),) if hidden is None else (hidden,) if isinstance(hidden, int) else hidden
         if not widths or any(int(w) < 1 for w in widths):
-            raise InputError(f"hidden = {hidden}: give one positive width a layer, like 64,64.")
+            raise InputError(f"hidden = {hidden}: give one positive width per layer, like 64,64.")
         sites = torch.arange(1, self.n_sites + 1)
         inputs, outputs = sites.repeat_interleave(self.channels), sites.repeat_interleave(local_dim)
         degrees = [inputs, *(self._spread(int(w)) for w in widths)]

@@ -47,7 +47,7 @@ class Mixture(Autoregressive):
         from vanbench.neural.architectures import build, find
 
         if issubclass(find(network), Mixture):
-            raise InputError("a mixture of mixtures is a mixture: give its strings at once.")
+            raise InputError("a mixture cannot contain a mixture: give all its strings at once.")
         self.net = build(network, self.shape, local_dim, **options)
         paths = _chosen(self.shape, strings)
         # site of the lattice that stands at each site of the network, so that its path becomes the string

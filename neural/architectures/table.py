@@ -12,9 +12,9 @@ MAX_PARAMETERS = 1 << 24
 
 
 class Table(Autoregressive):
-    """Any distribution over small systems: ``d (d^n - 1) / (d - 1)`` parameters.
+    """A full table, any distribution of small systems: ``d (d^n - 1) / (d - 1)`` parameters.
 
-    Raises ``InputError`` where that is more than 2^24.
+    Raises ``InputError`` if there are more than 2^24.
     """
 
     def __init__(self, shape: tuple[int, ...], local_dim: int = 2):

@@ -101,7 +101,7 @@ def _add_values(seen: Tensor, weights: Tensor, v: Tensor) -> Tensor:
 
 
 class Transformer(Incremental):
-    """``layers`` blocks of ``width`` and ``heads`` on tokens of the value before and the position, in raster order."""
+    """``layers`` blocks of ``width`` and ``heads`` on tokens of the previous value and position, in raster order."""
 
     def __init__(self, shape: tuple[int, ...], local_dim: int = 2, layers: int = 2, width: int = 32, heads: int = 2):
         super().__init__(shape, local_dim)

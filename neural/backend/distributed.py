@@ -102,7 +102,7 @@ def chosen(name: str) -> torch.device:
     try:
         torch.zeros((), dtype=torch.float64, device=chip).item()
     except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:  # not there, or without float64
-        raise InputError(f"nothing runs on the device {name!r} here: take 'auto', 'cpu' or 'cuda'.") from error
+        raise InputError(f"the device {name!r} does not work here: take 'auto', 'cpu' or 'cuda'.") from error
     if chip.type == "cuda" and chip.index is not None:
         torch.cuda.set_device(chip)  # where streams and graphs are made
     return chip

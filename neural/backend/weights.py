@@ -40,7 +40,7 @@ def read(path: Path) -> dict[str, Any]:
         content = _checkpoint(path)
         if content is None:
             raise InputError(
-                f"state {str(path)!r} is nothing that torch.load(weights_only=True) takes: save net.state_dict()."
+                f"state {str(path)!r} cannot be read by torch.load(weights_only=True): save net.state_dict()."
             ) from error
     return _state(path, content)
 
@@ -105,8 +105,8 @@ def put(net: Autoregressive, state: Mapping[str, Tensor]) -> Autoregressive:
     missing = [name for name in own if name not in state]
     left = [name for name in state if name not in known]
     if missing or left:
-        told = [f"lacks {_few(missing)}"] * bool(missing) + [f"has {_few(left)} beside it"] * bool(left)
-        raise InputError(f"the state is not of this {type(net).__name__}: it {' and '.join(told)}.")
+        told = [f"lacks {_few(missing)}"] * bool(missing) + [f"has {_few(left)} besides"] * bool(left)
+        raise InputError(f"the state does not fit this {type(net).__name__}: it {' and '.join(told)}.")
     for name, value in state.items():
         if value.shape != known[name].shape:
             here, there = tuple(known[name].shape), tuple(value.shape)

@@ -16,6 +16,7 @@ import numba
 import numpy as np
 import torch
 
+from vanbench.exact.compiled import compiled
 from vanbench.exact.cycles.chain import READINGS, CycleParams, sigmoid, visible_logits
 
 _GAMMA = np.uint64(0x9E3779B97F4A7C15)
@@ -66,7 +67,7 @@ def _draw_hidden(h: np.ndarray, reading: int, counter: np.uint64) -> int:
 
 
 # additions of a field may be reordered: it makes the sum over pixels a vector operation
-@numba.njit(nogil=True, cache=True, fastmath={"reassoc", "contract"})
+@compiled(nogil=True, fastmath={"reassoc", "contract"})
 def _advance(z, x, threshold, wbar, shift, counters, reading, steps):
     runs, chains, kept, n_visible = x.shape
     n_hidden = wbar.shape[1]

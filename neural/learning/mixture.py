@@ -84,7 +84,7 @@ def draw(
     (T0,), temperatures = check_temperatures([T0]), check_temperatures(temperatures)
     check_one_order(net)
     if groups < 2 or draws < groups:
-        raise InputError("the errors need at least two groups, and a draw a temperature in each: raise --draws")
+        raise InputError("the errors need at least two groups, with a draw per temperature in each: raise --draws")
     observables = dict(observables or {})
     rng = torch.Generator().manual_seed(seed)
     powers = torch.as_tensor(T0 / temperatures, dtype=torch.float64)

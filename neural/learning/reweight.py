@@ -170,7 +170,9 @@ def sample(
     if "independence" in moves:
         check_one_order(net)
     if not set(moves) & {"independence", "metropolis"}:
-        raise InputError("sampling needs the move independence or metropolis: exchanges alone make nothing new")
+        raise InputError(
+            "sampling needs the move independence or metropolis: exchanges alone make no new configurations"
+        )
     observables = dict(observables or {})
     grid = (len(values), chains)
     state = _Replicas(net, T0 / values, chains, seed)

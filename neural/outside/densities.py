@@ -5,11 +5,11 @@ A torch module with three methods is enough; configurations are as `forms.Form` 
     log_prob(x) -> (batch,)            normalised, and differentiable in the parameters
     draw(uniforms) or sample(n)        independent configurations, from uniform numbers (n, n_sites), or from torch's
                                        own generator
-    initialise(product)                become the product distribution (n_sites, d), exactly, or raise ValueError where
-                                       it cannot; without this method a density can be evaluated and trained on
-                                       energies, but not tracked from a system's start
+    initialise(product)                become the product distribution (n_sites, d), exactly, or raise ValueError if
+                                       this is impossible; without this method a density can be evaluated and trained
+                                       on energies, but not tracked from a system's start
 
-Excluded configurations are rejected. Sites cannot be pinned, nor their sum fixed: that takes conditionals.
+Excluded configurations are rejected. Pinned sites and fixed sums are not possible, since they need conditionals.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from vanbench.exact import InputError
 from vanbench.neural.autoregressive import FLOOR, Autoregressive, integers
+from vanbench.neural.backend.seeds import seed_torch
 from vanbench.neural.outside.wrapped import Wrapped, first_line
 
 TRIED = 64  # configurations drawn where a network is made
@@ -62,7 +63,7 @@ class Density(Wrapped):
         x = self.form.configurations(drawn, self.shape, self.local_dim)
         again = self.form.encoded(x, self.shape, self.local_dim, torch.float64).reshape(drawn.shape)
         if not ((x >= 0) & (x < self.local_dim)).all() or not torch.equal(again, drawn.to(again.dtype)):
-            raise InputError(f"{type(self).__name__}: its samples are no {self.form.input}, as input= says.")
+            raise InputError(f"{type(self).__name__}: its samples are not {self.form.input}, as input= says.")
         if values.shape != (TRIED,):
             raise InputError(
                 f"{type(self).__name__}: log_prob gives {tuple(values.shape)} for a batch of {TRIED}, not ({TRIED},)."
@@ -92,7 +93,7 @@ class Density(Wrapped):
         digest = hashlib.blake2b(uniforms[:1].cpu().numpy().tobytes(), digest_size=7).digest()
         devices = [uniforms.device] if uniforms.device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices):
-            torch.manual_seed(int.from_bytes(digest, "big"))
+            seed_torch(int.from_bytes(digest, "big"))
             return self.net.sample(len(uniforms))
 
     @torch.no_grad()

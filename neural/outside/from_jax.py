@@ -1,7 +1,7 @@
 """JAX functions as torch modules: differentiated exactly by JAX, batched by both.
 
-Parameters are torch's, mirrored as the leaves of a pytree; tensors change hands by DLPack, without a copy where it
-allows. Every call is compiled for its shapes, so batches are filled up to a power of two.
+Parameters are torch's, mirrored as the leaves of a pytree; tensors are exchanged by DLPack, without a copy where
+possible. Every call is compiled for its shapes, so batches are padded to a power of two.
 """
 
 from __future__ import annotations
@@ -32,11 +32,12 @@ def is_jax(made: Any) -> bool:
 
 
 class FromJax(nn.Module):
-    """A JAX network with parameters of type ``dtype``; ``x``, a batch as it takes it, shapes those not made yet.
+    """A JAX network with parameters of type ``dtype``; parameters not made yet take their shapes from ``x``, a batch of
+    input.
 
-    Leaves that are arrays of floats are parameters, or buffers where nothing depends on them smoothly, such as a mask
-    behind ``stop_gradient``. NumPy arrays, integers and functions are constants. Raises ``InputError`` where jax is
-    missing, and for parameters that are no real arrays.
+    Leaves that are arrays of floats are parameters, or buffers if the output does not depend smoothly on them, like a
+    mask behind ``stop_gradient``. NumPy arrays, integers and functions are constants. Raises ``InputError`` if jax is
+    missing, and for parameters that are not real arrays.
     """
 
     def __init__(self, made: Any, x: Tensor, dtype: torch.dtype):

@@ -32,7 +32,7 @@ class Wrapped(Autoregressive):
         if is_jax(net):
             net = self._from_jax(net)
         if not isinstance(net, nn.Module):
-            raise InputError(f"{type(self).__name__}: the factory gives {type(net).__name__}, no torch module.")
+            raise InputError(f"{type(self).__name__}: the factory gives {type(net).__name__}, not a torch module.")
         self.net = net
         _fix(self.net)
         self.train()
@@ -204,7 +204,7 @@ def _leak(name: str, sees: Tensor, form: Form, wanted: list[int] | None, net: nn
         i = int(sees.diagonal().nonzero()[0])
         return (
             f"{name} leaks: site {i} sees itself, and each site the earlier ones. If its output at a site predicts the "
-            "next one, say shift=True; else a mask is inclusive where it must be strict."
+            "next one, set shift=True; else a mask is inclusive where it must be strict."
         )
     elif sees.all():
         why = "there is no mask"
@@ -220,4 +220,4 @@ def _cycle(sees: Tensor) -> str:
     if len(mutual):
         i, j = mutual[0].tolist()
         return f"sites {i} and {j} see each other"
-    return "some sites see each other along a circle"
+    return "some sites see each other in a cycle"

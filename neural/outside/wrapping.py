@@ -2,7 +2,7 @@
 
     Net = vanbench.wrap(PixelCNN, layout="image", output="p_up")
 
-``wrap`` translates what goes in and what comes out, and finds the order of the sites by changing them one by one.
+``wrap`` converts inputs and outputs, and finds the order of the sites by changing them one by one.
 """
 
 from __future__ import annotations
@@ -44,28 +44,28 @@ def wrap(
 ) -> type[Autoregressive]:
     """A class like every other network's, ``Net(shape, local_dim=2, **hyperparameters)``, around a plain torch module.
 
-    - ``factory``: makes the module: it is given, by name, what it asks for of ``shape``, ``local_dim`` and ``n_sites``,
-      or the shape as its first argument where it asks for none of them; its other arguments have defaults and are the
-      hyperparameters. Or the module itself, for the one shape that it is made for.
+    - ``factory``: makes the module. It gets, by name, those of ``shape``, ``local_dim`` and ``n_sites`` that are among
+      its arguments, or else the shape as its first argument; its other arguments have defaults and are the
+      hyperparameters. It may also be the module itself, for the one shape that it is made for.
     - ``input``: ``spins`` (-1 to 1), ``bits`` (0, 1, ...), ``onehot``, or ``tokens`` (int64).
     - ``layout``: ``sites``, ``(batch, n_sites)``, or ``image``, ``(batch, *shape)``.
-    - ``channels``: where the axis of channels stands in the input: ``none``, ``first`` (after the batch), ``last``, or
+    - ``channels``: the place of the axis of channels in the input: ``none``, ``first`` (after the batch), ``last``, or
       ``flat``, ``(batch, n_sites * d)``. By default first for images and last for one-hot sites; spins and bits as
       sites, and tokens, have none.
-    - ``output``: ``logits`` or ``p`` of each value, on the axis after the batch or the last one, which is found out;
-      ``logit_up`` or ``p_up`` of value 1, for two values. Of several outputs the first is taken, or ``.logits``. More
-      values than ``local_dim`` (a start token) are cut off. ``log_prob`` where there are no conditionals (a mixture, a
-      flow, an average over a group): the module has methods instead, see `densities.Density`.
-    - ``order``: ``auto``: found by changing one site after another under random parameters. A sequence of sites, or a
-      function of the shape, is held to it.
-    - ``shift``: True where the output at a site is the prediction for the next one, as of language models.
-    - ``local_dims``, ``dimensions``, ``square``, ``dtypes``: the network's limits: local dimensions (None: any) and
-      dimensions of the lattice (by default 2 for images, else any), equal lengths, ``float64`` or ``float32`` where it
-      makes tensors of one type.
+    - ``output``: ``logits`` or ``p`` of each value, on the axis after the batch or on the last one, which is detected;
+      ``logit_up`` or ``p_up`` of value 1, for two values. Of several outputs the first is taken, or ``.logits``. Values
+      beyond ``local_dim`` (a start token) are cut off. ``log_prob`` for a density without conditionals (a mixture, a
+      flow, an average over a group): the module then has other methods, see `densities.Density`.
+    - ``order``: ``auto`` finds it by changing one site after another under random parameters. A sequence of sites, or
+      a function of the shape, is checked in the same way.
+    - ``shift``: True if the output at a site is the prediction for the next one, as in language models.
+    - ``local_dims``, ``dimensions``, ``square``, ``dtypes``: the network's limits: local dimensions (None: any),
+      dimensions of the lattice (by default 2 for images, else any), equal lengths, and ``float64`` or ``float32`` if
+      it makes tensors of one type only.
 
-    Dropout is off and running averages are not updated: a density is no random number and does not learn from a batch.
-    Raises ``InputError`` for unknown words here, and, when a network is made, for a module that does not take such
-    input, gives something else, or leaks: the sites that see what they must not are named.
+    Dropout is off and running averages are not updated: a density is not random and does not learn from a batch.
+    Raises ``InputError`` for unknown words here and, when a network is made, for a module that does not take such
+    input, gives other output, or leaks; the message names the sites that see what they must not.
     """
     for word, value, known in (("input", input, INPUTS), ("layout", layout, LAYOUTS), ("output", output, OUTPUTS)):
         if value not in known:
@@ -80,9 +80,9 @@ def wrap(
     if not dtypes:
         raise InputError("dtypes is empty: a network is for float64, float32 or both.")
     if output == "log_prob" and (shift or not isinstance(order, str)):
-        raise InputError("output='log_prob' is of all sites at once: it has no order and no shift.")
+        raise InputError("output='log_prob' is a density of all sites together: it takes no order and no shift.")
     if output in ("logit_up", "p_up") and (local_dims is None or set(local_dims) != {2}):
-        raise InputError(f"output={output!r} is of value 1 against 0: it takes local_dims=(2,).")
+        raise InputError(f"output={output!r} compares value 1 with 0: it takes local_dims=(2,).")
     if isinstance(order, str) and order != "auto":
         raise InputError(f"order={order!r}: it is 'auto', a sequence of sites, or a function of the shape.")
     own: str = name or getattr(factory, "__name__", "") or type(factory).__name__
@@ -127,7 +127,7 @@ def _maker(factory: Any, name: str) -> tuple[Callable[..., nn.Module], list[insp
     try:
         accepted = list(inspect.signature(factory).parameters.values())
     except ValueError as error:
-        raise InputError(f"{name} does not say what it takes: give a function of the shape.") from error
+        raise InputError(f"{name} has no signature: give a function of the shape.") from error
     named = [p.name for p in accepted if p.name in GIVEN]
     first = [] if named or not accepted or accepted[0].kind is inspect.Parameter.VAR_KEYWORD else accepted[:1]
     rest = [p for p in accepted if p.name not in named and p not in first]

@@ -37,7 +37,7 @@ def numbers(name: str, given: object) -> np.ndarray:
 def names(system: System, quantities: str | Sequence[str] | None) -> tuple[str, ...]:
     """Of quantities: one, several, or by default those of this kind of systems. Raises ``InputError``."""
     if not isinstance(system, System):
-        raise InputError(f"{system!r} is no System: vanbench.build('east', (4, 4)) makes one of a name.")
+        raise InputError(f"{system!r} is no System: vanbench.build('east', (4, 4)) makes one from a name.")
     if quantities is None:
         return TRACK_DEFAULT[kind_of(system)]
     return (quantities,) if isinstance(quantities, str) else tuple(quantities)

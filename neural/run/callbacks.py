@@ -1,18 +1,23 @@
-"""What a run calls after each of its steps: progress, budgets, checkpoints, live logs.
+"""Functions that a run calls after each of its steps: progress, budgets, checkpoints, live logs.
 
-A callback takes a `Moment`. A sentence that it returns ends the run there, for the reason that the sentence gives.
+A callback takes a `Moment`. If it returns a sentence, the run ends there, and the sentence is the reason.
 """
 
 from __future__ import annotations
 
+import io
 import math
+import os
+import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from vanbench.exact.errors import optional
+from vanbench.exact.files import append_bytes
 from vanbench.neural.backend import checkpoint
 from vanbench.neural.run.log import Row, RunLog
 
@@ -22,14 +27,14 @@ PLACES = ("step", "t", "s")  # of a row of the log: where its figures belong
 
 @dataclass(frozen=True)
 class Moment:
-    """Where a run stands after a step; ``total``: the steps of the whole run, as far as they are known."""
+    """The state of a run after a step; ``total``: the number of steps of the whole run, as far as it is known."""
 
     log: RunLog
     total: int
 
     @property
     def rows(self) -> list[Row]:
-        """The rows of the log of this step, one for each trained field."""
+        """The log's rows for this step, one for each trained counting field."""
         return self.log.rows[-len(self.log.s) :]
 
     @property
@@ -46,7 +51,7 @@ def progress(report: Callable[[int, int, str], None]) -> Callback:
 
 
 def budget(seconds: float | None = None, cpu_seconds: float | None = None) -> Callback:
-    """Ends a run that has taken more wall or CPU time, counted from this call."""
+    """Ends a run that takes more wall time or CPU time than this, counted from this call."""
     limits = [("seconds", seconds, time.monotonic), ("cpu_seconds", cpu_seconds, time.process_time)]
     began = {name: clock() for name, _, clock in limits}
 
@@ -62,20 +67,33 @@ def budget(seconds: float | None = None, cpu_seconds: float | None = None) -> Ca
 
 
 def tensorboard(folder: Path) -> Callback:
-    """Writes TensorBoard's event files under ``folder``. Raises ``InputError`` without the library.
+    """Writes a TensorBoard event file of this process under ``folder``, one whole step at a time: it can be watched
+    while the run goes on, and ends with a whole step however the run ends. Raises ``InputError`` if the library is
+    missing.
 
-    Tags are ``ln_Z:<estimator>/s=0.1`` and so on, over the step; what is not finite is left out.
+    Tags are ``ln_Z:<estimator>/s=0.1`` and so on, over the step; values that are not finite are left out.
     """
     optional("tensorboard", "--tensorboard")
-    from torch.utils.tensorboard import SummaryWriter
+    from tensorboard.compat.proto.event_pb2 import Event
+    from tensorboard.compat.proto.summary_pb2 import Summary
+    from tensorboard.summary.writer.record_writer import RecordWriter
 
-    writer = SummaryWriter(str(folder), flush_secs=10)
+    path = folder / f"events.out.tfevents.{int(time.time())}.{socket.gethostname()}.{os.getpid()}.{uuid4().hex}"
 
     def write(moment: Moment) -> None:
+        held = io.BytesIO()
+        records = RecordWriter(held)
+        if not path.exists():
+            records.write(Event(wall_time=time.time(), file_version="brain.Event:2").SerializeToString())
         for row in moment.rows:
-            for name, value in row.items():
-                if name not in PLACES and isinstance(value, int | float) and math.isfinite(value):
-                    writer.add_scalar(f"{name}/s={row['s']:g}", value, row["step"])
+            shown = [
+                Summary.Value(tag=f"{name}/s={row['s']:g}", simple_value=value)
+                for name, value in row.items()
+                if name not in PLACES and isinstance(value, int | float) and math.isfinite(value)
+            ]
+            step = Event(wall_time=time.time(), step=row["step"], summary=Summary(value=shown))
+            records.write(step.SerializeToString())
+        append_bytes(path, held.getvalue())
 
     return write
 

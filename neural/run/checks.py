@@ -36,7 +36,7 @@ def against_sum(value: float, stderr: float, summed: float, eps: float) -> str:
         return ""
     return (
         f"ln Z = {value:.6g} ± {stderr:.2g} from samples, but {summed:.6g} where the same steps are summed over all "
-        "configurations: the samples miss what carries ln Z, and neither it nor its standard error holds"
+        "configurations: the samples miss what dominates ln Z; trust neither it nor its standard error"
     )
 
 
@@ -57,8 +57,8 @@ def few_effective(ess: float) -> str:
     if not ess < FEW:
         return ""
     return (
-        f"the effective sample size falls to {ess:.2g} of the samples: a few of them carry the average, and standard "
-        "errors are not to be trusted; take more samples, smaller steps or another network"
+        f"the effective sample size falls to {ess:.2g} of the samples: a few of them make the average, and standard "
+        "errors cannot be trusted; take more samples, smaller steps or another network"
     )
 
 
@@ -81,8 +81,8 @@ def eaten(followed: float, lost: float, fastest: float, left: float) -> str:
     if not (followed > SHORT and lost > LOST * followed and left > SLOW * fastest):
         return ""
     return (
-        f"the network follows only {max(0.0, 1 - lost / followed):.0%} of the change that the system asks for: the "
-        "projection onto it eats the signal; take a network that can represent more, or train it longer"
+        f"the network follows only {max(0.0, 1 - lost / followed):.0%} of the change that the dynamics requires: the "
+        "projection loses the signal; take a network that can represent more, or train it longer"
     )
 
 

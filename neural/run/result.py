@@ -27,8 +27,8 @@ ROUNDED = 9  # digits of a time: 0.30000000000000004 and 0.3 are one
 
 @dataclass(repr=False)
 class Track:
-    """The outcome of a run: tidy ``records``, a ``log`` row for each step and ``s``, ``warnings`` of what may be wrong
-    with them, and the networks at the end. ``ended``: why a callback ended it before its last time, else None."""
+    """The outcome of a run: tidy ``records``, a ``log`` with a row for each step and ``s``, ``warnings`` of values that
+    may be wrong, and the networks at the final time. ``ended``: why a callback ended the run early, else None."""
 
     records: pd.DataFrame
     log: pd.DataFrame
@@ -56,33 +56,37 @@ class Track:
 
     @property
     def quantities(self) -> list[str]:
-        """What the records are of; estimators of ``ln_Z`` beside the default one are left out."""
+        """The quantities in the records, without the estimators of ``ln_Z`` other than the default one."""
         names = self.records["quantity"].unique() if len(self.records) else []
         return [name for name in names if ":" not in name]
 
     def network(self, index: int = 0) -> Autoregressive:
-        """The network at the end, for the counting field ``fields.asked[index]``."""
+        """The network at the final time, for the counting field ``fields.asked[index]``."""
         n = len(self.fields.asked)
         if not isinstance(index, int) or not -n <= index < n:
             raise InputError(f"network({index!r}): give the number of a counting field, from 0 to {n - 1}.")
         return self.problem.ensemble.copy_of(self.fields.trained_index(index))
 
     def distribution(self, index: int = 0) -> np.ndarray | None:
-        """Its probabilities in ``StateSpace`` order, ``(n_states,)``; None beyond 2^16 states and without a network."""
+        """The network's probabilities in ``StateSpace`` order, ``(n_states,)``; None beyond 2^16 states or without a
+        network."""
         if not self.diagnostics["n_parameters"] or not few_states(self.problem.system):
             return None
         log_prob = self.problem.log_prob(self.problem.all_states())
         return log_prob[self.fields.trained_index(index)].double().exp().cpu().numpy()
 
     def doob(self, index: int = 0) -> Doob:
-        """The dynamics that makes the s-ensemble's trajectories typical, from the network at the end, for the counting
-        field ``fields.asked[index]``: its left vector is ``p / pi``. The longer the run, the nearer the leading one.
+        """The dynamics under which the s-ensemble's trajectories are typical (Doob's transform), for the counting field
+        ``fields.asked[index]``. Its left vector is ``p / pi`` of the network at the final time, which approaches the
+        leading left eigenvector as the run gets longer.
 
-        Raises ``InputError`` without detailed balance from the equilibrium, and for a tracker whose networks hold
-        neither ``P`` nor ``psi``.
+        Raises ``InputError`` if the run did not start from the equilibrium of a system with detailed balance, and for a
+        tracker whose networks represent neither ``P`` nor ``psi``.
         """
         if not self.path or self.begun:
-            raise InputError("doob() takes networks of kl, natural-gradient, log-ratio or tdvp, begun in equilibrium.")
+            raise InputError(
+                "doob() takes networks of kl, natural-gradient, log-ratio or tdvp that started in equilibrium."
+            )
         check_balance(self.problem)
         network, s = self.network(index), self.fields.asked[index]
         log_pi = np.log(np.maximum(self.problem.system.initial, np.finfo(float).tiny))
@@ -96,13 +100,13 @@ class Track:
         return Doob(Connections(self.problem.system, s, self.problem.observable), log_left)
 
     def errors(self, exact: pd.DataFrame | None = None) -> pd.DataFrame:
-        """The records that ``exact`` has too, with columns ``exact``, ``error`` and ``relative_error``.
+        """The records that also occur in ``exact``, with columns ``exact``, ``error`` and ``relative_error``.
 
-        ``exact``: a table of `exact.solve`; by default it is solved here. ``error = value - exact``;
-        ``relative_error`` divides ``|error|`` by the scale of the quantity (``|exact|`` or 1,
-        `exact.definitions.quantities`), NaN where the exact value passes zero. The parts of an error (steps, network,
-        sampling) stand in the records of a suite (`compare.judge.errors`). Raises ``InputError`` where nothing is
-        compared.
+        ``exact``: a table of `exact.solve`; by default it is computed here. ``error = value - exact``;
+        ``relative_error`` is ``|error|`` divided by the scale of the quantity (``|exact|`` or 1,
+        `exact.definitions.quantities`), and NaN where the exact value passes zero. The parts of an error (steps,
+        network, sampling) are in the records of a suite (`compare.judge.errors`). Raises ``InputError`` if no record
+        can be compared.
         """
         exact = self._solved() if exact is None else exact
         _require_table("errors", exact)
@@ -134,8 +138,8 @@ class Track:
         return solve(system, self.fields.asked, times, names or None, observable=self.problem.observable)
 
     def pivot(self, quantity: str = "ln_Z", value: str = "value") -> pd.DataFrame:
-        """One quantity as a table: a row for each time, a column for each ``s`` (and site, or distance). ``value``:
-        which column of the records, like ``sampling_stderr``."""
+        """One quantity as a table with a row for each time and a column for each ``s`` (and site, or distance).
+        ``value``: the column of the records to show, like ``sampling_stderr``."""
         rows = self._of(quantity)
         if value not in rows:
             raise unknown("column of the records", value, list(self.records.columns))
@@ -143,8 +147,8 @@ class Track:
         return rows.pivot(index="t", columns=axes if len(axes) > 1 else "s", values=value)
 
     def plot(self, quantity: str = "ln_Z", exact: pd.DataFrame | None = None, ax: Any = None) -> Any:
-        """One quantity over time: points with standard errors, and lines for the ``exact`` table, where it is given; a
-        colour for each ``s``. Returns the axes of Matplotlib."""
+        """Plot one quantity over time: points with standard errors, lines for the table ``exact`` if given, and a
+        colour for each ``s``. Returns the Matplotlib axes."""
         import matplotlib.pyplot as plt
 
         rows = self._of(quantity)
@@ -166,7 +170,7 @@ class Track:
 
     def to_xarray(self) -> Any:
         """An ``xarray.Dataset``: each quantity, and ``<quantity>_stderr``, over ``s``, ``t`` and, for profiles,
-        ``site`` or ``distance``. Raises ``InputError`` without the package."""
+        ``site`` or ``distance``. Raises ``InputError`` if the package xarray is missing."""
         xarray = optional("xarray", "to_xarray()")
         held = {}
         for name in self.quantities:

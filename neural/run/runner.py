@@ -1,4 +1,4 @@
-"""``track``: let networks follow a system in time and report what they saw."""
+"""``track``: let networks follow a system in time and report its values."""
 
 from __future__ import annotations
 
@@ -62,24 +62,27 @@ def track(
 ) -> Track:
     """Follow ``dP/dt = W_s P`` from the system's start with one network for each ``s``, all trained side by side.
 
-    ``records``: ``quantity, s, t, value, sampling_stderr`` (``site`` for profiles), and where defects can be weighed
-    (`defect`) ``error_estimate``, the distance from continuous time: ``ln_Z`` by the default estimator, with the
-    ``score`` of `defect.Defects.score`, ``ln_Z:<estimator>`` by each, ``ln_Z_summed`` with the step normalisers summed
-    over all configurations (``project``, up to 2^16 states), and the observables of the tracked distribution. Trackers
-    of the symmetrised amplitude have those of the middle of the trajectory in the s-ensemble, and call them so
-    (``middle_density``). ``activity`` and ``susceptibility`` train two more networks at ``s -+ h`` (`fields.spacing`).
-    By default ``ln_Z`` and the density, or the three spins of an open quantum system. With ``out``, a folder, a
-    checkpoint; where one is already, ``resume`` says whether to go on from it, with the same numbers, or begin again.
-    ``tracker``: ``auto`` takes the one that fits (`trackers.auto`). ``architecture``: a name, a class, or a network, of
-    which a copy is taken (its weights stay, but for the last layer, which the start decides).
-    ``start_from``: trained parameters in a file (`backend.weights`), or a checkpoint, whose distribution is the start.
-    ``certify``: sharper error estimates, at up to twice the cost; refused where a tracker has none.
-    ``callbacks`` are called after each step and may end the run (see `callbacks`); a notebook shows a bar. What
-    `checks` finds on the way stands in ``warnings`` of the result, and is told as an ``AccuracyWarning``.
+    The table ``records`` of the result has the columns ``quantity, s, t, value, sampling_stderr`` (``site`` for
+    profiles) and, if it can be estimated (`defect`), ``error_estimate``, the distance from continuous time. It holds
+    ``ln_Z`` by the default estimator, with the ``score`` of `defect.Defects.score`; ``ln_Z:<estimator>`` by each
+    estimator; ``ln_Z_summed`` with the step normalisers summed over all configurations (``project``, up to 2^16
+    states); and the observables of the tracked distribution. Trackers of the symmetrised amplitude give the observables
+    in the middle of the trajectory in the s-ensemble, named accordingly (``middle_density``).
 
-    Raises ``InputError`` for unknown names, times that are no multiples of the step, or a start a network cannot take,
-    before any training; ``Diverged`` when a step turns non-finite: it carries what there is ``so_far``, and with
-    ``out``, the networks and the log before it are kept there.
+    ``quantities``: by default ``ln_Z`` and the density, or the three spins of an open quantum system. For ``activity``
+    and ``susceptibility`` two more networks are trained at ``s -+ h`` (`fields.spacing`).
+    ``tracker``: ``auto`` takes the one that fits (`trackers.auto`). ``architecture``: a name, a class, or a network,
+    which is copied (its weights are kept, except for the last layer, which the start determines).
+    ``out``: a folder for a checkpoint. If it holds one already, ``resume`` says whether to continue from it, with the
+    same numbers, or to begin again.
+    ``start_from``: trained parameters in a file (`backend.weights`), or a checkpoint, whose distribution is the start.
+    ``certify``: sharper error estimates, at up to twice the cost; refused if the tracker has none.
+    ``callbacks`` are called after each step and may end the run (see `callbacks`); a notebook shows a bar. Problems
+    that `checks` detects are listed in ``warnings`` of the result, and issued as an ``AccuracyWarning``.
+
+    Raises ``InputError`` for unknown names, times that are no multiples of the step, or a start that a network cannot
+    represent, before any training. Raises ``Diverged`` when a step is not finite: its ``so_far`` holds the results up
+    to there, and ``out``, if given, keeps the networks and the log before that step.
     """
     options, grid, asked_s = dict(tracker_options or {}), np.unique(numbers("times", times)), numbers("s", s).tolist()
     quantities = names(system, quantities)
@@ -173,7 +176,7 @@ def track(
 def _begin(problem: Problem, runner: trackers.Tracker, path: Path) -> None:
     """Put the parameters in ``path`` into the networks. Raises ``InputError``."""
     if runner.path != "P":
-        raise InputError(f"{runner.name} with these options starts from the system's own distribution alone.")
+        raise InputError(f"{runner.name} with these options can start only from the system's own distribution.")
     held = trained.read(path)
     for r, s in enumerate(problem.s):
         problem.ensemble.put(r, trained.put(problem.ensemble.copy_of(r), trained.of_field(held, s)))

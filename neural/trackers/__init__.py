@@ -88,7 +88,7 @@ def check_network(tracker: Tracker, target: Target, net: Autoregressive) -> None
         raise InputError(f"{tracker.name} needs the architecture {only}, and this is {type(net).__name__}.")
     if getattr(tracker, "tilts", None) and not net.tiltable:
         raise InputError(
-            f"tilts need site biases, which {type(net).__name__}, a density without conditionals, has not."
+            f"tilts need site biases, which {type(net).__name__}, a density without conditionals, does not have."
         )
 
 

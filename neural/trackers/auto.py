@@ -38,7 +38,7 @@ def choose(system: System, architecture: object, target: Target, asked: Mapping[
     if not able:
         raise InputError(f"no tracker has all the options {', '.join(sorted(wanted))}: name one with --tracker.")
     name = next((name for name in able if _takes(name, asked)), able[0])
-    return choice if name == choice.tracker else Choice(name, f"it takes {', '.join(sorted(wanted))} as given")
+    return choice if name == choice.tracker else Choice(name, f"it has the options given: {', '.join(sorted(wanted))}")
 
 
 def _takes(name: str, asked: Mapping[str, Any]) -> bool:
@@ -51,12 +51,12 @@ def _takes(name: str, asked: Mapping[str, Any]) -> bool:
 
 def _best(system: System, architecture: object, target: Target) -> Choice:
     if system.static:
-        return Choice("free-energy", "nothing moves: equilibrium at the inverse temperature s t")
+        return Choice("free-energy", "no moves: equilibrium at the inverse temperature s t")
     local = all(len(term.sites) <= 2 for term in system.terms)
     if local and (architecture == "matrix-product" or MatrixProduct in (architecture, type(architecture))):
-        return Choice("tebd", "a matrix-product network moves by local propagators, without samples")
+        return Choice("tebd", "local propagators evolve a matrix-product network without samples")
     if system.quantum is not None:
-        reason = "signed generators: four stages a step hold for oscillations too"
+        reason = "signed generator: four stages per step are stable for oscillations too"
         return Choice("tdvp", reason, {"order": 4} if target == "time" else {})
     return Choice("tdvp", "it takes any network, and its steps are controlled by their error")
 

@@ -65,7 +65,7 @@ class Variant:
     """What a tracker needs, gives and costs, for the options in ``when`` and the ``target``: a row of the map."""
 
     costs: str  # a sentence
-    gives: str = "ln Z and observables of the end"
+    gives: str = "ln Z and observables at the final time"
     when: Mapping[str, Any] = field(default_factory=dict)
     target: Target = "time"
     needs: tuple[str, ...] = ()  # of `NEEDS`
@@ -79,11 +79,11 @@ class Variant:
 BALANCE, PAIRS, POSITIVE, PLAIN = "detailed balance", "terms on one site or two", "a positive generator", "s = 0"
 STATIC = "no moves"
 NEEDS = {
-    BALANCE: "every move has its reverse, and the start is the equilibrium",
+    BALANCE: "every move has its reverse, and the run starts from equilibrium",
     PAIRS: "each term of the generator acts on one site or two",
     POSITIVE: "a classical generator: no rate is negative",
-    PLAIN: "the plain evolution, no counting field",
-    STATIC: "a potential `energy` alone: equilibrium at the inverse temperature s t",
+    PLAIN: "the plain evolution, without a counting field",
+    STATIC: "only a potential `energy`: equilibrium at the inverse temperature s t",
 }
 
 
@@ -281,7 +281,7 @@ def one_configuration(connections: Connections, x: Tensor) -> list[RunWarning]:
     if not same.any() or not (connections.diagonal(x[:, :1])[:, 0][same] < 0).any():
         return []
     text = (
-        "all samples are one configuration, which the dynamics leaves: an effective sample size of 1, and standard "
-        "errors of 0 say nothing; start from a distribution that is not a point, like --initial bernoulli:0.99"
+        "all samples are one configuration, which the dynamics leaves: the effective sample size is 1, and standard "
+        "errors of 0 mean nothing; start from more than one configuration, like --initial bernoulli:0.99"
     )
     return [RunWarning("effective samples", text)]

@@ -11,7 +11,9 @@ from vanbench.exact import InputError
 
 MOST = 10**9  # of a whole number: more is a slip
 Numbers = tuple[float, ...]
-SUMMED = "sum over all configurations instead of sampling (up to 2^{} states); by default where samples are no fewer"
+SUMMED = (
+    "sum over all configurations instead of sampling (up to 2^{} states); default: if they are no more than samples"
+)
 
 
 def option(

@@ -129,11 +129,11 @@ def main() -> None:
 
 PAGE = """# Speed of whole processes
 
-Written by `python -m tests.benchmarks.speed`, in one run: CPU seconds of a process, its start included, on one thread,
-the quickest of a few after one that warms up. Peers: `tests/benchmarks/textbook.py` (Lanczos on a CSR matrix,
-uniformisation, Taylor's series of a Liouvillian), or what must be imported anyway (typer with rich and NumPy;
-torch and pandas). A busy machine makes the seconds longer, and the ratio less so. The last column: the largest
-difference of ln Z, of open systems of sigma_z.
+`python -m tests.benchmarks.speed` wrote this page in one run: CPU seconds of a process, its start included, on one
+thread, the quickest of a few after a warm-up. Peers: `tests/benchmarks/textbook.py` (Lanczos on a CSR matrix,
+uniformisation, Taylor's series of a Liouvillian), or the imports needed in any case (typer with rich and NumPy;
+torch and pandas). A busy machine increases the seconds, and the ratio less. The last column is the largest
+difference of ln Z, or of sigma_z for open systems.
 
 | work | vanbench, s | peer, s | ratio | difference |
 |:--|--:|--:|--:|--:|

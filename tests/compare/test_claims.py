@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -140,6 +141,20 @@ def test_a_run_that_failed_is_told_and_tried_again(tmp_path: Path) -> None:
     held = claims.read(claims.path_of(tmp_path / "x.json"))
     assert held is not None
     assert held.failed == "no such thing."
+    with claims.claimed(tmp_path / "x.json", "mine", tmp_path) as other:
+        assert other is None
+
+
+def test_a_run_that_failed_on_a_full_disk_is_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also for this very process, which would wait for itself."""
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(claims, "write_json", full)
+    with pytest.raises(OSError, match="No space"), claims.claimed(tmp_path / "x.json", "mine", tmp_path):
+        full()
+    assert not list(tmp_path.iterdir())
     with claims.claimed(tmp_path / "x.json", "mine", tmp_path) as other:
         assert other is None
 

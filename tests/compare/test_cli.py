@@ -105,7 +105,7 @@ def test_exact_on_the_temperature_axis(capsys: pytest.CaptureFixture) -> None:
         (["exact", "east", "--shape", "4", "-p", "c"], "NAME=VALUE"),
         (["exact", "east", "--shape", "4", "-p", "d=1"], "unknown parameter"),
         (["exact", "east", "--shape", "4", "-p", "shape=3"], "unknown parameter"),
-        (["exact", "tfim", "--shape", "1", "--quantities", "correlation_zz"], "one spin has none"),
+        (["exact", "tfim", "--shape", "1", "--quantities", "correlation_zz"], "a single spin has none"),
         (["exact", "east", "--shape", "4", "-p", "boundary=7"], "boundary"),
         (["exact", "east", "--shape", "4", "--times", "1,x"], "--times"),
         (["exact", "east", "--shape", "4", "--times", "1:0:0.1"], "range"),
@@ -163,7 +163,7 @@ def test_exact_on_the_temperature_axis(capsys: pytest.CaptureFixture) -> None:
         (["run", "tiny", "--architecture", "gru", "--architecture-option", "width=wide"], "whole number"),
         (["run", "tiny", "--architecture", "gru:width=wide"], "whole number"),
         (["conform", "gru:width=4", "--architecture-option", "width=4"], "given twice"),
-        (["exact", "own.py", "--shape", "4"], "say which of its names, like own.py:"),
+        (["exact", "own.py", "--shape", "4"], "say which name in the file, like own.py:"),
         (
             ["track", "east", "--shape", "4", "--s", "0", "--times", "1", "--tracker-option", "dt=x", "--out", "x"],
             "number",

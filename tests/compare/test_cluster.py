@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import os
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +15,7 @@ import pytest
 
 from vanbench.compare.cli import main
 from vanbench.compare.declare.task import Architecture, load_suite
-from vanbench.compare.run import cluster
+from vanbench.compare.run import cluster, server
 from vanbench.compare.run.cluster import Cluster
 from vanbench.compare.run.pool import Job, Outcome
 from vanbench.compare.run.record import FOLDER, records
@@ -149,6 +152,18 @@ def test_no_worker_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caps
     assert "dask worker tcp://" in told
 
 
+def test_what_a_killed_call_started_on_a_worker_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The worker lives on, and nobody closes the pipe."""
+    monkeypatch.setattr(server, "IDLE", 0.01)
+    reading, writing = os.pipe()
+    with open(reading, "rb") as asked, open(writing, "wb"):
+        monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=asked))
+        waiting = threading.Thread(target=server._answer, args=(io.BytesIO(),), daemon=True)
+        waiting.start()
+        waiting.join(60)
+        assert not waiting.is_alive()
+
+
 def test_what_does_not_answer_is_told_before_anything_is_written(
     suite: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
@@ -179,5 +194,5 @@ def test_a_scheduler_that_is_lost_while_it_is_waited_for(tmp_path: Path, monkeyp
 
     monkeypatch.setattr("distributed.wait", lost)
     held = Cluster(client, [], tmp_path, fit={"tcp://w": 1})
-    with pytest.raises(InputError, match=r"the scheduler is lost.*the same command goes on"):
+    with pytest.raises(InputError, match=r"the scheduler is lost.*the same command resumes"):
         held.run([Job("a", print, ())], lambda outcome: None)

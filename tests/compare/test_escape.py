@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -55,16 +56,60 @@ def test_a_cell_of_markdown_stays_one(text: str) -> None:
 
 @given(st.text(alphabet="a|<>[]()`!:/\\\n #-*_~img="))
 def test_markdown_shows_what_the_text_says(text: str) -> None:
-    """By a parser of somebody else: one table of one cell beside another, and no HTML, link or code."""
+    check_markdown(text)
+
+
+ADDRESSES = [
+    "http://evil.com",
+    "HTTPS://evil.com/a_b*c*",
+    "ftp://e.org",
+    "www.evil.com",
+    "a.b+c@evil.com",
+    "mailto:a@b.c",
+]
+ADDRESSES += [
+    "<http://evil.com>",
+    "[x](http://evil.com)",
+    "http&colon;//evil.com",
+    "www&#46;evil.com",
+    "a&commat;b.org",
+]
+ADDRESSES += [
+    "a`b`http://e.com`c`|d",
+    "http://e.com\\|http://e.com\\",
+    "(www.evil.com)",
+    "~www.e.com~",
+    "http:\\//evil.com",
+]
+
+
+@pytest.mark.parametrize("text", [*ADDRESSES, " ".join(ADDRESSES), "|".join(ADDRESSES), "`".join(ADDRESSES)])
+def test_no_address_becomes_a_link(text: str) -> None:
+    check_markdown(text)
+    assert "code_inline" not in check_markdown("my_net.py:Net of a@b, w/ width=3: 50 % & more, www, http")
+
+
+# what GitHub makes links of after its parser, in the text of a page's elements but code and links
+LITERAL = re.compile(r"(https?|ftp)://\w|www\.\w|[\w.+-]@[\w-]+\.\w|(mailto|xmpp):\w", re.IGNORECASE)
+
+
+def check_markdown(text: str) -> set[str]:
+    """By a parser of somebody else: one table of one cell beside another, and no HTML, link or code, but of what would
+    be a link."""
     parser = pytest.importorskip("markdown_it").MarkdownIt("commonmark").enable(["table", "strikethrough"])
     page = parser.parse(f"| a | b |\n|---|---|\n| {markdown_cell(text)} | end |\n\n{markdown(text)}\n")
     inside = [child for token in page for child in token.children or []]
     kinds = {token.type for token in [*page, *inside]}
-    assert not kinds & {"html_inline", "html_block", "link_open", "image", "code_inline", "heading_open"}
+    assert not kinds & {"html_inline", "html_block", "link_open", "image", "heading_open"}
+    assert "code_inline" not in kinds or LITERAL.search(text)
+    for token in page:
+        shown = "".join(child.content if child.type.startswith("text") else "\n" for child in token.children or [])
+        assert not LITERAL.search(shown)
     assert not kinds & {"em_open", "strong_open", "s_open"}
     assert not kinds & {"blockquote_open", "bullet_list_open", "hr", "fence"}
     assert [token.content for token in page if token.type == "inline"][3:4] == ["end"]
     assert len([token for token in page if token.type == "td_open"]) == 2
+    return kinds
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+cmd", "-cmd", "@sum", "\tx", "\r=x", "  =x", "\n@x", "\uff1dx"])

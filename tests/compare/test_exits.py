@@ -139,7 +139,7 @@ def test_a_folder_that_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
     os.chdir("gone")
     (tmp_path / "gone").rmdir()
     assert run("list") == 2
-    assert capsys.readouterr().err == "error: the folder that this command is given in is gone: go to another.\n"
+    assert capsys.readouterr().err == "error: the current folder no longer exists: change to another one.\n"
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_signals_say_how_it_goes_on(monkeypatch, capsys, tmp_path: Path, number:
     try:
         monkeypatch.setattr("vanbench.compare.run.suite.run_suite", ended)
         assert run("run", "validate", "--out", tmp_path / "x") == code
-        assert capsys.readouterr().err == "interrupted: the same command goes on from here.\n"
+        assert capsys.readouterr().err == "interrupted: the same command resumes from here.\n"
         assert signal.getsignal(number) is signal.SIG_DFL
     finally:
         signal.signal(number, before)
@@ -230,7 +230,7 @@ def test_a_disk_that_fills_is_one_line_and_the_same_command_goes_on(tmp_path: Pa
         told = [line for line in done.stderr.splitlines() if not line.startswith("warning: ")]  # of accuracy: -q too
         assert len(told) == 1
         assert "File too large" in told[0]
-        assert "the same command goes on" in told[0]
+        assert "the same command resumes" in told[0]
         assert not list(tmp_path.rglob("*.tmp"))
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0
@@ -265,6 +265,7 @@ def test_too_little_memory_is_a_sentence() -> None:
         done = shell(f"ulimit -v {kib}; vanbench {command}; echo $?")
         assert done.stdout == "2\n"
         assert re.fullmatch(r"error: .* MiB of memory are allowed \(ulimit -v\), .* needed.\n", done.stderr)
+    assert shell("ulimit -v 1000000; vanbench track --help; echo $?").stdout.endswith("\n0\n")  # which runs nothing
 
 
 @pytest.mark.slow

@@ -40,7 +40,7 @@ def test_an_interval_that_holds_zero_is_no_law() -> None:
     law = growth(SIZES, 0.01 * np.exp([0.3, -0.4, 0.5, -0.5, 0.2]))
     assert law is not None
     assert law.grows is None
-    assert str(law).startswith("no law can be told")
+    assert str(law).startswith("no law can be inferred")
     assert str(growth(SIZES, 0.003 * SIZES**0.7)).startswith("error ∝ N^0.70")
 
 

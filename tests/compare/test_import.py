@@ -72,6 +72,7 @@ def test_the_error_is_what_was_added(suite, capsys):
     assert held.wall_s.isna().all()
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_table_gate_and_report_read_it(suite, capsys):
     bring(table(*lines(2e-3)))
     assert run("table", "out") == 0
@@ -129,7 +130,7 @@ WRONG = {
     "field": ("3,0.2,1,ln_Z,1,,,", "s = 0.2: suite suite asks for 0.1, 0.3"),
     "time": ("3,0.1,7,ln_Z,1,,,", "t = 7.0: suite suite asks for 0.5, 1, 2"),
     "quantity": ("3,0.1,1,activity,1,,,", "quantity = activity: suite suite asks for density"),
-    "together": ("4,0.1,2,ln_Z,1,,,", "no one task"),
+    "together": ("4,0.1,2,ln_Z,1,,,", "no single task"),
     "a decimal comma": ('3,"0,1",1,ln_Z,-0.2,,,', "the decimal point as a point"),
     "no number": ("3,0.1,1,ln_Z,abc,,,", "value = 'abc' is no number"),
     "infinite time": ("3,0.1,inf,ln_Z,1,,,", "t = inf is not finite"),
@@ -153,7 +154,7 @@ def test_a_wrong_row_is_named(suite, capsys, row, told):
 
 def test_a_row_given_twice_names_both(suite, capsys):
     assert bring(table(lines()[0], lines()[0])) == 2
-    assert "t.csv, line 3: ln_Z at s = 0.1, t = 0.5 and seed 1 stands in t.csv, line 2" in capsys.readouterr().err
+    assert "t.csv, line 3: ln_Z at s = 0.1, t = 0.5 and seed 1 is also in t.csv, line 2" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

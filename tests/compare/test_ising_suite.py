@@ -141,6 +141,7 @@ def test_a_suite_runs_to_its_table_its_gate_and_its_report(tmp_path: Path, monke
     assert run("status", "runs") == 0
 
 
+@pytest.mark.slow
 def test_every_built_in_network_minimises_it():
     """Each lies above the exact free energy, by its divergence; those that are no product of sites come close."""
     system = build("ising", (2, 2))

@@ -1,6 +1,8 @@
 """Learning from the command line and from files: what is read, refused, stored and loaded again."""
 
+import errno
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from typer.testing import CliRunner
 
 from vanbench.compare.commands import learn as commands
 from vanbench.compare.learn.ising import data as ising_data
+from vanbench.compare.learn.ising import learning
 from vanbench.compare.learn.ising import predict as ising_predict
 from vanbench.compare.learn.ising.learning import Spec, kl_divergence, load, run
 from vanbench.exact.errors import InputError
@@ -99,16 +102,37 @@ def test_a_run_folder_can_be_loaded_and_predicts(tmp_path):
     assert list(energy.method) == ["enumeration"] * 2
     # a fit of R^2 > 0.95 and 400 draws a temperature: a few hundredths per spin
     assert energy.difference.abs().max() < 0.1
-    with pytest.raises(InputError, match="already holds a run"):
+    with pytest.raises(InputError, match="already holds this run"):
         run(spec, x, tmp_path / "run")
-    (tmp_path / "run" / "checkpoint.pt").write_bytes(b"half")
-    with pytest.raises(InputError, match="remove it"):
-        run(spec, x, tmp_path / "run", resume=True)
     (tmp_path / "run" / "model.pt").write_bytes(b"half")
     with pytest.raises(InputError, match="cannot be read"):
         load(tmp_path / "run")
+    (tmp_path / "run" / "fit.json").unlink()
+    (tmp_path / "run" / "checkpoint.pt").write_bytes(b"half")
+    with pytest.raises(InputError, match="remove it"):
+        run(spec, x, tmp_path / "run")
     with pytest.raises(InputError, match="other settings or data"):
-        run(spec, x[:100], tmp_path / "run", resume=True)
+        run(spec, x[:100], tmp_path / "run")
+
+
+def test_the_same_call_goes_on_from_wherever_the_disk_was_full(tmp_path, monkeypatch):
+    spec = Spec((2, 2), 2.5, options={"hidden": [4]}, training=learn.Training(batches=4, epochs=3))
+    x = ising_data.generate(200, (2, 2), 2.5)
+    whole, room = run(spec, x, tmp_path / "whole"), [0]
+
+    def save(state: dict, path: Path, root: Path) -> None:
+        room[0] -= 1
+        if room[0] < 0:
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        kept(state, path, root)
+
+    kept = learning._save
+    monkeypatch.setattr(learning, "_save", save)
+    for room[0] in (0, 2, 1):  # checkpoints: none, two, and the last without the network
+        with pytest.raises(OSError, match="No space"):
+            run(spec, x, tmp_path / "run")
+    room[0] = 10
+    assert run(spec, x, tmp_path / "run")["nll"] == whole["nll"]
 
 
 def test_coarse_configurations_are_learned(tmp_path):

@@ -9,6 +9,8 @@ import pytest
 from command_line import run
 from example_records import folder_of
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 @pytest.fixture
 def evil(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

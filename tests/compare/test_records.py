@@ -185,7 +185,7 @@ def test_a_copied_record_is_refused(tmp_path: Path) -> None:
     path = next(folder.rglob("*.json"))
     copy = path.with_stem("copy")
     copy.write_text(path.read_text())
-    with pytest.raises(InputError, match="one run") as refusal:
+    with pytest.raises(InputError, match="of the same run: a seed") as refusal:
         collect(folder)
     assert path.name in str(refusal.value)
     assert copy.name in str(refusal.value)

@@ -201,6 +201,7 @@ def test_error_map_over_s_and_t(tmp_path: Path) -> None:
     assert worst_field(both) == 0.1  # at s = 0 the error is per site alone
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_two_declarations_of_one_task_are_two_sections(tmp_path: Path) -> None:
     folder_of(tmp_path, lengths=(4,))
     folder_of(tmp_path, lengths=(6,), version=2)
@@ -221,6 +222,7 @@ def test_names_are_text_and_nothing_else(tmp_path: Path) -> None:
     assert any(evil in row for row in page.rows)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_page_can_stand_elsewhere(folder: Path, tmp_path: Path) -> None:
     page = Page(write_report(folder, tmp_path / "page.html"))
     files = [address for address in page.addresses if address.endswith(".json")]
@@ -303,6 +305,7 @@ def test_impossible_shape(tmp_path: Path, shape: list[int]) -> None:
     assert "shape" in _refusal(tmp_path)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_command(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from vanbench.compare.cli import main
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from vanbench.compare.show.report.svg import RAISED, axes, decades
@@ -20,16 +20,14 @@ def number(label: str) -> float:
     return float(label)
 
 
-@settings(deadline=None)  # draws a figure
 @given(st.floats(-12, 6), st.floats(0.0001, 5))
 @example(-1.75, 1.625)  # one decade inside, and a ratio above which there are mostly two
 def test_labels_are_the_numbers_at_their_ticks(low, width):
-    figure, axis = axes()
+    _, axis = axes()
     axis.set_yscale("log")
     ends = 10.0**low, 10.0 ** (low + width)
     axis.plot([1, 2], ends)
     decades(axis.yaxis)
-    figure.draw_without_rendering()
     least, most = axis.get_ylim()
     assert least <= ends[0]
     assert most >= ends[1]

@@ -15,6 +15,8 @@ from vanbench.compare.show.report.page import write_report
 from vanbench.compare.show.report.verdict import _growth as growth_fact
 from vanbench.compare.show.report.verdict import dominant, verdict
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:

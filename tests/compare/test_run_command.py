@@ -142,10 +142,10 @@ def test_a_killed_track_goes_on_from_its_checkpoint(tmp_path: Path, monkeypatch,
         patched.setattr("vanbench.neural.run.callbacks.CHECKPOINT_SECONDS", 0.0)
         patched.setattr("vanbench.neural.run.log.RunLog.frame", _interrupted)
         assert run(*options, "--out", tmp_path / "killed") == 130
-    assert "the same command goes on" in capsys.readouterr().err
+    assert "the same command resumes" in capsys.readouterr().err
     assert [path.name for path in (tmp_path / "killed").iterdir()] == ["checkpoint"]
     assert run(*options, "--out", tmp_path / "killed") == 0
-    assert "going on from the checkpoint" in capsys.readouterr().err
+    assert "resuming from the checkpoint" in capsys.readouterr().err
     (whole,), (resumed,) = ([one.rows for _, one in records(tmp_path / name)] for name in ("whole", "killed"))
     assert resumed == whole
 
@@ -159,9 +159,10 @@ def test_a_finished_track_is_shown_again_and_not_done_again(tmp_path: Path, monk
     assert run(*options) == 0
     again = capsys.readouterr()
     assert json.loads(again.out) == first
-    assert "finished before" in again.err
+    assert "already finished" in again.err
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("undrawn")
 def test_another_version_of_somebodys_network_is_not_taken_for_the_same(tmp_path: Path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(tmp_path)

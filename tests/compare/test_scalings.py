@@ -46,6 +46,7 @@ def test_families_that_scatter_too_much_are_not_told_apart():
     assert told[-1].endswith("the exponents of gru and made do not differ by more than they scatter.")
 
 
+@pytest.mark.slow
 def test_a_difference_is_claimed_by_chance_no_more_often_than_it_says():
     rng = np.random.default_rng(8)
     claimed, trials = 0, 300

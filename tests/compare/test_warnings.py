@@ -253,7 +253,7 @@ def test_track_tells_them_also_where_it_is_quiet(tmp_path: Path, capsys) -> None
     assert "[1" in out
     assert "warning [1] " in out
     assert "warning: " in err
-    assert "finished before" in err
+    assert "already finished" in err
     assert run(*LONG_STEPS, "--out", tmp_path, "-q", "--format", "csv") == 0
     frame = pd.read_csv(io.StringIO(capsys.readouterr().out))
     assert frame[frame.quantity == "ln_Z"].warning.str.contains("clamped as published").all()

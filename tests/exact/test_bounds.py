@@ -76,7 +76,7 @@ def test_a_signed_vector_that_has_lost_its_total_is_refused():
     """Six spins that decay, V = g = 0: Z = (1 - (1 - e^-s) (1 - e^-t))^6 by hand, beside dark states of weight one."""
     system = build("tfim", (6,), V=0, g=0)
     for method in ("povm", "sparse"):
-        with pytest.raises(InputError, match="rounding of a vector of both signs: take --method liouvillian"):
+        with pytest.raises(InputError, match="rounding, since the vector has both signs: take --method liouvillian"):
             solve(system, 5.0, 10.0, ["ln_Z"], method=method)
     got = solve(system, 5.0, 10.0, ["ln_Z"]).value[0]
     want = 6 * np.log(np.exp(-10.0) + np.exp(-5.0) * (1 - np.exp(-10.0)))

@@ -57,6 +57,7 @@ def test_the_clones_tracker():
     assert 0.5 < spread_over_error(found, exact) < 2
 
 
+@pytest.mark.slow
 def test_quantum_trajectories():
     """Against the fixed point of the averaged step, so that no splitting error counts."""
     model, dt, m = tfim_model((2,), g=2.5), 0.1, 6

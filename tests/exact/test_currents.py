@@ -60,7 +60,7 @@ def test_mean_current_on_a_ring():
 
 @pytest.mark.parametrize("s", [-25.0, 20.0])
 def test_a_far_field_on_a_ring_of_two(s):
-    """``W_s`` has the eigenvalue 0 at any field, with ``r = (p e^-s, q)`` and ``l = (e^s, 1)``: ``Z`` stays.
+    """``W_s`` has the eigenvalue 0 at any field, with ``r = (p e^-s, q)`` and ``l = (e^s, 1)``: ``Z`` is constant.
 
     A rate ``p e^-20`` that is left of a difference has seven digits: ``ln Z`` then drifts by 1e-8 a unit of time.
     """

@@ -75,6 +75,7 @@ def test_the_operator_of_random_terms_is_their_sum():
     assert value <= exact + 1e-12
 
 
+@pytest.mark.slow
 def test_it_is_the_dmrg_of_quimb():
     import quimb.tensor as quimb
 

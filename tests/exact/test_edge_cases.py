@@ -173,7 +173,7 @@ def test_leading_vectors_at_large_fields():
 
 @pytest.mark.parametrize(("name", "method"), [("fa", "auto"), ("fa", "lanczos"), ("asep", "krylov"), ("tfim", "auto")])
 def test_a_time_step_that_nothing_takes_is_refused(name, method):
-    with pytest.raises(InputError, match="dt is a step of"):
+    with pytest.raises(InputError, match="dt is the step of"):
         solve(build(name, (3,)), 0.0, 1.0, ["ln_Z"], dt=0.1, method=method)
 
 

@@ -165,7 +165,7 @@ def test_chains_that_stay_in_their_phases_say_so(shape, T, couplings):
 def test_frozen_chains_have_no_error_and_say_so(couplings):
     frame = ising.solve((4, 4), [0.02], *couplings, by="montecarlo", samples=300)
     assert not (frame.stderr == 0).any()
-    assert (frame.note[frame.stderr.isna()] == "all samples are equal: they tell no error").all()
+    assert (frame.note[frame.stderr.isna()] == "all samples are equal: they give no error estimate").all()
     assert (frame.stderr.isna() | frame.note.str.contains("disagree")).any()
 
 

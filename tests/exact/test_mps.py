@@ -107,6 +107,10 @@ def dense(state: MatrixProductState) -> np.ndarray:
     return out.reshape([tensor.shape[1] for tensor in state.tensors])
 
 
+def test_bonds_are_the_sizes_between_sites(rng):
+    assert random_state(rng, (2, 3, 2)).bonds == [2, 3, 2]
+
+
 def random_state(rng, sizes, d=2, max_bond=99) -> MatrixProductState:
     """With bonds of ``sizes``."""
     return MatrixProductState([rng.normal(size=(a, d, b)) for a, b in zip((1, *sizes), (*sizes, 1))], max_bond, 0.0)

@@ -44,6 +44,7 @@ def test_derivatives_of_ln_z_are_those_of_the_exact_vectors():
     assert (got.bound < 5e-3).all()
 
 
+@pytest.mark.slow
 def test_the_error_of_a_difference_does_not_pass_zero():
     """At t = 8 the second-order formula is right by chance, and that of fourth order is not."""
     system, times = build("ssep", (5,), alpha=1.0, beta=0.1), [1.0, 5.0, 8.0, 20.0]

@@ -237,7 +237,7 @@ BAD = {
     "not negative": lambda: solve(build("tfim", (2,)), times=[-1.0]),
     "no unique steady state": lambda: solve(build("tfim", (2,), gamma=0.0), quantities=["steady_sigma_z"]),
     "of up to 6 spins": lambda: solve(build("tfim", (7,)), quantities=["steady_sigma_z"], method="povm"),
-    "states, no ln_Z": lambda: solve(build("tfim", (2,)), quantities=["ln_Z"], method="qutip"),
+    "states, not ln_Z": lambda: solve(build("tfim", (2,)), quantities=["ln_Z"], method="qutip"),
     "no sigma_z: take 'povm'": lambda: solve(build("tfim", (2,)), quantities=["sigma_z"], method="sparse"),
     "unstable": lambda: solve(build("tfim", (2,)), 0, [40.0], ["sigma_z"], scheme="euler", dt=2.0),
     "takes 5e": lambda: solve(build("tfim", (2,), V=1e60), quantities=["sigma_z"]),
@@ -249,7 +249,9 @@ BAD = {
     "states: every one must be Hermitian": lambda: povm_system(tfim_model((2,)), tetrahedral(), I2 / 2 + X),
     "matrix of numbers": lambda: LocalOperator((0,), [["a", "b"], ["c", "d"]]),
     "not unique": lambda: steady_state(PARTLY),
-    "too slow for rounding": lambda: steady_state(heisenberg_model((2,), gamma=1e-14)),
+    "slower than the rest: the steady state is lost in rounding": lambda: steady_state(
+        heisenberg_model((2,), gamma=1e-14)
+    ),
     "positive time step: give": lambda: solve(build("tfim", (2,)), scheme="euler", dt=np.inf),
     "makes 1e": lambda: solve(build("tfim", (2,)), scheme="euler", dt=1e-300),
     "makes 2e": lambda: solve(build("tfim", (2,)), times=[2.0], scheme="trapezoid", dt=1e-8),

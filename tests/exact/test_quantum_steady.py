@@ -51,7 +51,7 @@ def test_one_spin_is_slow(n, rate):
     """+1/2 by the two rates; where rounding hides it, the refusal, whatever the number of spins."""
     system = povm_system(slow_first(n, rate), tetrahedral(), UP[0])
     if rate < 1e-9:
-        with pytest.raises(InputError, match="too slow for rounding"):
+        with pytest.raises(InputError, match="than the rest: the steady state is lost in rounding"):
             solve(system, quantities=["steady_sigma_z_profile"])
         return
     row = solve(system, quantities=["steady_sigma_z_profile"]).iloc[0]
@@ -111,6 +111,7 @@ def check_steady(seed: int, monkeypatch: pytest.MonkeyPatch) -> tuple[int, int]:
     return held, given
 
 
+@pytest.mark.slow
 def test_steady_states_over_twelve_decades(monkeypatch):
     counts = np.array([check_steady(seed, monkeypatch) for seed in range(40)])
     assert counts[:, 1].sum() > 200
@@ -156,6 +157,7 @@ def check_gap(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
         assert found[1] == pytest.approx(values[0] - values[1], rel=1e-3, abs=1e-10 * norm), (seed, method)
 
 
+@pytest.mark.slow
 def test_gaps_of_near_degenerate_spins(monkeypatch):
     for seed in (*range(8), 1023):  # of which: a pair of complex ones was taken for the leading one, which is real
         check_gap(seed, monkeypatch)

@@ -68,7 +68,7 @@ def test_lindblad_equations_agree(name: str) -> None:
         (build("fa", (3,)), {"quantities": "scgf"}, "no scgf"),
         (build("fa", (3,)), {"scheme": "euler", "dt": 0.1}, "continuous time"),
         (build("tfim", (2,)), {"quantities": "ln_Z"}, "gives states"),
-        (build("tfim", (2,)), {"quantities": "steady_sigma_z"}, "no steady ones"),
+        (build("tfim", (2,)), {"quantities": "steady_sigma_z"}, "does not find steady states"),
         (build("tfim", (2,)), {"s": 0.1, "quantities": "sigma_z"}, "s = 0"),
         (build("east", (40,)), {}, "mps"),
     ],
@@ -82,7 +82,7 @@ def test_more_than_two_values_are_refused() -> None:
     moves = np.zeros((3, 3))
     moves[1, 0] = moves[2, 1] = moves[0, 2] = 1.0
     system = System("three", (2,), 3, (jumps((0,), moves), jumps((1,), moves)), np.full((2, 3), 1 / 3))
-    with pytest.raises(InputError, match="two values a site"):
+    with pytest.raises(InputError, match="two values per site"):
         solve(system, quantities="ln_Z", method="quspin")
 
 

@@ -17,7 +17,7 @@ from vanbench.exact.matrixfree.kernel import Layout
 from vanbench.exact.matrixfree.local import tilted
 from vanbench.exact.sparse import eigen as eigen_module
 from vanbench.exact.sparse.balance import balanced
-from vanbench.exact.sparse.eigen import outermost
+from vanbench.exact.sparse.eigen import norm, outermost
 from vanbench.exact.sparse.spectrum import scgf_and_gap
 
 
@@ -253,3 +253,8 @@ def test_random_systems_by_iteration(block, monkeypatch):
 def test_many_random_systems(block):
     for seed in range(1000 + 100 * block, 1100 + 100 * block):
         check_random(seed)
+
+
+def test_the_bound_on_the_norm_takes_rows_and_columns():
+    row = sp.csr_array(np.outer([1.0, 0, 0, 0], [1.0, 1, 1, 1]))  # its largest column sum alone is 1, its 2-norm 2
+    assert norm(row) == norm(row.T.tocsr()) == pytest.approx(2.0)

@@ -14,7 +14,7 @@ COMMANDS = {
     "blocked kernel": f"exact fa --shape 18 --s 0.1 --times 1 --method lanczos --quantities {QUANTITIES}",
     "kernel in runs": f"exact asep --shape 18 --s 0.1 --times 0.1 --method krylov --quantities {QUANTITIES}",
     "leading eigenvalue": "exact fa --shape 18 --s 0.1 --quantities scgf",
-    "Lindblad": "exact tfim --shape 6 --times 0.1 --quantities sigma_x,sigma_z",
+    "Lindblad": "exact tfim --shape 9 --times 0.1 --quantities sigma_x,sigma_z",
     "trajectories": "exact fa --shape 3x3 --s 0.1 --times 1 --method cloning --clones 100000 --seed 1",
 }
 
@@ -52,3 +52,17 @@ print(torch.get_num_threads())
     environment = {**os.environ, "NUMBA_NUM_THREADS": "3"}
     done = subprocess.run([sys.executable, tmp_path / "loop.py"], env=environment, capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("1\n", "")
+
+
+@pytest.mark.parametrize("asked", [None, "2"])
+def test_the_command_line_leaves_linear_algebra_on_one_thread_unless_told(tmp_path, asked):
+    (tmp_path / "tell.py").write_text("""
+import os
+from vanbench import __main__
+__main__._loaded = lambda: lambda: print(os.environ["OPENBLAS_NUM_THREADS"])
+__main__.main()
+""")
+    environment = {name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"}
+    environment |= {"OPENBLAS_NUM_THREADS": asked} if asked else {}
+    done = subprocess.run([sys.executable, tmp_path / "tell.py"], env=environment, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == (f"{asked or 1}\n", "")

@@ -107,12 +107,14 @@ class Reach:
         first, last = min(spans, key=lambda span: span[1] - span[0], default=(mutant.line, mutant.line))
         scope = next((s for s in known.scopes if mutant.line in s.lines), None)
         own = self._on(mutant.file, range(first, last + 1))
-        if own or scope is None:
+        if scope is None:
             return own, False
+        # What an import ran has more users than the test that happened to import it.
         if not scope.seen:
-            return self._named(scope)
+            named, compiled = self._named(scope)
+            return own | named, compiled
         header = first == scope.lines.start  # a default value, evaluated once
-        return (self._on(mutant.file, scope.lines) if header else set()), False
+        return (own | self._on(mutant.file, scope.lines) if header else own), False
 
     def _on(self, file: str, lines: range) -> set[str]:
         return set().union(*(self._by_line[file][line] for line in lines))

@@ -34,6 +34,7 @@ def batch_of(reading: str, runs: int = 3, d: int = 5) -> CycleParams:
     return CycleParams(**named, centre=torch.tensor(models[0].centre), reading=reading)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reading", READINGS)
 def test_batched_chains_follow_each_models_kernels(reading):
     params, n = batch_of(reading), 20_000
@@ -311,6 +312,7 @@ def app() -> typer.Typer:
     return made
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_command_writes_everything_and_one_json_object(tmp_path):
     base = ["cycles", "--data", "bars-and-stripes", "--hidden", "3", "--runs", "2", "--epochs", "1", "--quiet"]
     done = CliRunner().invoke(app(), [*base, "--out", str(tmp_path / "o"), "--format", "json"])

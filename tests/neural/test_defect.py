@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from vanbench.exact import InputError, build, solve
+from vanbench.exact import InputError, StateSpace, build, solve
 from vanbench.exact.warning import AccuracyWarning
-from vanbench.neural import track
+from vanbench.neural import Ensemble, architectures, track
 from vanbench.neural.run import defect
-from vanbench.neural.run.defect import distance, integral, of_mean
+from vanbench.neural.run.defect import Defects, distance, integral, of_mean
+from vanbench.neural.trackers import Problem
 
 BAD = {  # network, tracker, options, system, s, t, and what makes the error
     "a product network": ("bernoulli", "tdvp", {}, ("east", (3, 3), {}), 0.3, 10.0),
@@ -46,6 +47,7 @@ def test_where_configurations_are_few_the_estimate_is_the_distance(case):
         assert rows.error_estimate[quantity] <= 1.7 * np.hypot(off, noise) + 1e-5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", BAD)
 def test_an_estimate_by_walkers_covers_what_is_wrong(case, monkeypatch):
     monkeypatch.setattr(defect, "SUMMED", 0)  # as if there were too many configurations
@@ -140,7 +142,7 @@ def test_certify_looks_at_more_configurations(monkeypatch):
 def test_certify_is_refused_where_there_is_no_estimate():
     with pytest.raises(InputError, match="certify sharpens"):
         track(build("fa", 4), 0.1, 0.1, tracker="clones", certify=True)
-    with pytest.raises(InputError, match="no half"):
+    with pytest.raises(InputError, match="half the bond"):
         track(
             build("fa", 4), 0.1, 0.1, architecture="matrix-product", architecture_options={"bond": 1}, tracker="tebd",
             certify=True,
@@ -173,3 +175,15 @@ def test_defects_where_a_network_has_next_to_no_weight_stay_finite():
             tracker_options={"order": 1, "dt": 0.5, "samples": 50},
         )  # fmt: skip
     assert np.isfinite(run.records.error_estimate.dropna()).all()
+
+
+def test_samples_of_an_amplitude_weigh_as_the_equilibrium_does():
+    """What obeys the equation is ``sqrt(pi p)``: samples of ``p`` carry ``sqrt(pi / p)`` of it."""
+    system = build("fa", (4,), c=0.3)
+    problem = Problem(system, [0.2], "activity", Ensemble(architectures.build("made", (4,)), 1), torch.Generator())
+    x = torch.from_numpy(StateSpace(system).configurations())[None]
+    log_p = torch.linspace(-4, -1, x.shape[1], dtype=torch.float64)[None]
+    weight = np.exp(Defects(True, 0)._log_weight(problem, x, log_p))
+    pi = StateSpace(system).initial()  # as it starts
+    assert weight**2 * log_p.exp().numpy() == pytest.approx(pi[None], rel=1e-10)
+    assert (Defects(False, 0)._log_weight(problem, x, log_p) == 0).all()

@@ -139,7 +139,7 @@ class Wrong(nn.Module):
 def test_what_is_no_density_is_refused_where_it_is_made() -> None:
     with pytest.raises(InputError, match=r"log_prob gives \(64, 4\) for a batch of 64, not \(64,\)"):
         wrap(Wrong, input="bits", output="log_prob")((4,))
-    with pytest.raises(InputError, match="samples are no spins"):
+    with pytest.raises(InputError, match="samples are not spins"):
         wrap(Wrong, output="log_prob")((4,))
     with pytest.raises(InputError, match=r"has no log_prob\(x\) and no draw\(uniforms\) or sample\(n\)"):
         wrap(nn.Linear(4, 4), output="log_prob")((4,))

@@ -13,20 +13,27 @@ import pretended_device
 import pytest
 
 HERE = Path(__file__).parents[1]
+QUICK = ("learning", "tracker kl time ", "tracker tdvp time forward", "network gru")
 
 
 @pytest.fixture(scope="module")
-def results():
+def results(request):
+    """Of the cases whose tests are to run, from one process."""
+    asked = [item.callspec.params["case"] for item in request.session.items if "results" in item.fixturenames]
     path = os.pathsep.join([str(HERE), str(HERE.parent)])
     environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
-    found = subprocess.run([sys.executable, HERE / "elsewhere.py"], capture_output=True, text=True, env=environment)
+    found = subprocess.run(
+        [sys.executable, HERE / "elsewhere.py", *asked], capture_output=True, text=True, env=environment
+    )
     if found.returncode == elsewhere.NO_DEVICE:
         pytest.skip("this torch takes no device from Python")
     assert found.returncode == 0, found.stderr[-2000:]
     return json.loads(found.stdout)
 
 
-@pytest.mark.parametrize("case", elsewhere.cases())
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, marks=[] if case in QUICK else pytest.mark.slow) for case in elsewhere.cases()]
+)
 def test_on_a_pretended_device_the_numbers_are_those_of_the_cpu(case, results):
     """The same random numbers, so only the order of additions may differ."""
     found = results[case]

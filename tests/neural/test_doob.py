@@ -33,6 +33,7 @@ def test_any_left_vector_gives_the_partition_function():
     assert weights.std() > 0.05 * want  # or there was nothing to mend
 
 
+@pytest.mark.slow
 def test_a_network_learns_the_transform():
     """The longer the run, the nearer its growth is to theta everywhere (here exp(-0.22 * 40) is left)."""
     system, s = build("fa", (5,)), 0.2

@@ -61,6 +61,7 @@ def test_clones_have_the_estimate_of_a_density():
     assert density.off <= 3 * density.error_estimate
 
 
+@pytest.mark.slow
 def test_guided_clones_have_estimates():
     options = {"clones": 2000, "samples": 200}
     rows = estimates("guided-clones", build("fa", 4), [0.3], [1.0], "sitewise", options, quantities=("ln_Z", "density"))
@@ -89,6 +90,7 @@ SYSTEMS = [("fa", (6,), {"c": 0.5}, -0.5), ("south-east", (3, 3), {}, 0.5), ("vo
 SETTINGS = [(2, 4, 0.0), (4, 4, 0.0), (32, 4, 0.8), (32, 2, 0.1)]  # bond, order, dt
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("picture", ["forward", "symmetrised"])
 def test_matrix_products_show_what_bonds_and_steps_cut(picture):
     """Of 180 values of six other systems 97 % lay within 2 estimates, and 52 % within a factor of 5."""
@@ -112,6 +114,7 @@ def test_matrix_products_have_estimates_of_means():
         assert (rows.off <= 4 * rows.error_estimate).all()  # normal numbers
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("order", "quantity", "share"), [(1, "activity", 0.95), (2, "susceptibility", 0.8)])
 def test_differences_over_s_know_what_their_spacing_leaves_out(order, quantity, share):
     inside = []

@@ -5,9 +5,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
-from vanbench.exact import InputError, build, solve
-from vanbench.neural import track
+from vanbench.exact import InputError, StateSpace, build, generator, solve
+from vanbench.neural import Ensemble, architectures, track
+from vanbench.neural.run.opening import opening
+from vanbench.neural.trackers import Problem
 
 TRACKERS = {
     "kl": {"epochs": 30, "first_epochs": 200, "learning_rate": 1e-2, "decay": 0.1},
@@ -47,3 +50,12 @@ def test_values_left_out_by_a_start_of_many_configurations_are_refused():
     start[0] = [1.0, 0.0]
     with pytest.raises(InputError, match="no probability, and is no point"):
         track(replace(system, initial=start), [0.1], [0.5], tracker="tdvp")
+
+
+def test_the_first_stretch_is_as_long_as_allowed():
+    """Four moves reach a part of 256 states: 0.05 of them a time unit of the fastest are made, not fewer."""
+    system = build("fa", (8,), initial="up")
+    x = StateSpace(system).configurations()
+    fastest = -generator(system, 0.1).diagonal()[(x == 0).sum(1) <= 4].min()
+    problem = Problem(system, [0.1], "activity", Ensemble(architectures.build("made", (8,)), 1), torch.Generator())
+    assert opening(problem, 2.0).t == pytest.approx(0.05 / fastest)

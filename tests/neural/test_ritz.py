@@ -66,6 +66,7 @@ def test_samples_that_do_not_count_are_told(monkeypatch):
     assert [(one.kind, one.s) for one in result.warnings] == [("effective samples", 0.4)]
 
 
+@pytest.mark.slow
 def test_the_error_of_the_density_is_no_less_than_its_spread_over_seeds():
     """Of five networks four are far from this early time: all configurations counted alike say too little (1.4)."""
     few = {"flow_samples": 100, "samples": 100, "second": 20, "starts": (2.0, 3.0, 4.0, 5.0), "still": 2e-2}

@@ -56,7 +56,7 @@ def test_a_checkpoint_goes_on_where_it_ended(tmp_path):
 
 
 def test_the_symmetrised_picture_has_a_start_of_its_own(state):
-    with pytest.raises(InputError, match="own distribution alone"):
+    with pytest.raises(InputError, match="only from the system's own distribution"):
         track(
             build("east", 3),
             tracker="tdvp",

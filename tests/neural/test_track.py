@@ -334,3 +334,11 @@ def test_an_excluded_configuration_that_the_pins_exclude_already_counts_once():
     net = architectures.build("made", (3,)).double().restrict({0: 1}, Excluding(down))
     states = torch.as_tensor(np.indices((2, 2, 2)).reshape(3, -1).T.astype(np.int8))
     assert net.log_prob(states).exp().sum().item() == pytest.approx(1.0)
+
+
+def test_at_the_start_ln_z_is_known():
+    rows = track(
+        build("east", (3,)), [0.2], [0.0, 0.1], quantities=["ln_Z"], architecture="made", tracker="tdvp"
+    ).records
+    start = rows[(rows.t == 0) & (rows.quantity == "ln_Z")].iloc[0]
+    assert (start.value, start.sampling_stderr, start.error_estimate) == (0.0, 0.0, 0.0)

@@ -169,13 +169,13 @@ ONES = torch.ones(4, 4)
         (lambda shape: Leaky(ONES), {}, "site 0 sees itself.*there is no mask"),
         (lambda shape: Leaky(ONES.tril()), {}, "site 0 sees itself.*shift=True"),
         (lambda shape: Leaky(ONES - torch.eye(4)), {}, "sites 0 and 1 see each other"),
-        (lambda shape: Leaky(torch.eye(4).roll(1, 0)), {}, "along a circle"),
+        (lambda shape: Leaky(torch.eye(4).roll(1, 0)), {}, "in a cycle"),
         (lambda shape: nn.Sequential(nn.Unflatten(1, (2, 2)), nn.InstanceNorm1d(2), nn.Flatten()), {}, "normalisation"),
         (lambda shape: nn.Linear(3, 4), {}, r"does not work on torch.float64 of shape \(batch, 4\).*RuntimeError"),
         (lambda shape: nn.Linear(4, 3), {}, r"gives \(20, 3\) for a batch of 20, where \(20, 4\) is expected"),
         (lambda shape: nn.Linear(4, 4), {"input": "tokens"}, "torch.int64"),
         (lambda shape: brought.Single(4), {"dtypes": ("float64", "float32")}, r"dtypes = \('float32',\)"),
-        (lambda shape: 3, {}, "no torch module"),
+        (lambda shape: 3, {}, "not a torch module"),
     ],
 )
 def test_a_leak_or_a_misfit_is_named(module: Any, options: dict[str, Any], says: str) -> None:

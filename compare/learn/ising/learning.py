@@ -92,20 +92,18 @@ def run(
     spec: Spec,
     x: NDArray,
     out: Path,
-    *,
-    resume: bool = False,
     on_epoch: Callable[[learn.Fit], None] | None = None,
 ) -> dict[str, Any]:
     """Train on configurations x (n, n_sites of `field_shape`) and write the folder; returns what fit.json holds.
 
-    A checkpoint is kept after each epoch and taken up by `resume` (same spec, same data). Raises InputError where the
-    folder holds another run.
+    A checkpoint is kept after each epoch, and the same spec on the same data goes on from it. Raises InputError where
+    the folder holds another run, or a finished one.
     """
     out = Path(out)
     net = spec.network()
     x = learn.check_configurations(x, net.n_sites, net.local_dim)
     identity = {"spec": spec.plain(), "data": {"configurations": len(x), "crc32": zlib.crc32(x.tobytes())}}
-    state = _prepare(out, identity, resume)
+    state = _prepare(out, identity)
     begun = time.perf_counter()
 
     def checkpoint(fit: learn.Fit, take: Callable[[], dict]) -> None:
@@ -161,14 +159,14 @@ def _judge(spec: Spec, net: Autoregressive, x: NDArray, out: Path) -> dict[str, 
     return {**judged, "couplings": couplings, "couplings_r2": fitted.r2}
 
 
-def _prepare(out: Path, identity: dict, resume: bool) -> dict | None:
-    """Make the folder; the checkpoint's state where there is one to resume."""
+def _prepare(out: Path, identity: dict) -> dict | None:
+    """Make the folder; the checkpoint's state where there is one to go on from."""
     known = out / "spec.json"
     if known.exists():
-        if not resume:
-            raise InputError(f"{out} already holds a run: add --resume to go on with it, or give another folder.")
         if read_text(known) != _text(identity):
             raise InputError(f"{out} holds a run with other settings or data: give another folder.")
+        if (out / "fit.json").exists():
+            raise InputError(f"{out} already holds this run, which is finished: give another folder.")
     require_writable(out)
     write_text(known, _text(identity), out)
     checkpoint = out / "checkpoint.pt"

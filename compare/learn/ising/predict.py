@@ -116,7 +116,7 @@ def doubts(frame: pd.DataFrame, sampling: Sampling) -> dict[float, RunWarning]:
     warnings = {}
     for T, quality in frame.groupby("T").quality.first().items():
         if sampling.method == "mixture" and not quality >= FEW:
-            text = f"only {quality:.3g} draws count: the network at T0 says too little here; take more --draws"
+            text = f"only {quality:.3g} draws count: the network says too little here; take more --draws"
         elif sampling.method == "chains" and not quality * sampling.length >= STUCK:
             text = f"{quality:.2g} of the moves {sampling.moves[0]} are accepted, fewer than {STUCK} in a chain: take "
             text += "a larger --length, or other --moves"

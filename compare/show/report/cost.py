@@ -24,12 +24,12 @@ def cost_panels(rows: pd.DataFrame, networks: Sequence[str], key: str) -> Iterat
         if (used.error > 0).any():
             names = ("cost", "error"), (time, "relative error of ln Z")
             svg = inline(_both_logarithmic(used[used.error > 0], networks, *names), f"{key}-0")
-            yield Panel("Error over cost", svg, "One point a task, shape and s; down and to the left is better.")
+            yield Panel("Error over cost", svg, "One point per task, shape and s; lower left is better.")
         if used.n_sites.nunique() > 1:
             runs = used.drop_duplicates(["task", "shape", "architecture"])  # every s of a run has its time
             names = ("n_sites", "cost"), ("sites N", time)
             svg = inline(_both_logarithmic(runs, networks, *names), f"{key}-1")
-            yield Panel("Cost over size", svg, "One point a task and shape: all its s and times.")
+            yield Panel("Cost over size", svg, "One point per task and shape, for all its s and times.")
 
 
 def _both_logarithmic(

@@ -152,7 +152,7 @@ def over_size(rows: pd.DataFrame, networks: Sequence[str], quantity: str, where:
             laws.append(f"{network}: {law}")
     _size_axis(axis, rows)
     axis.set_ylabel(f"error of {label(row_of(quantity).heading)}")
-    told = f" Dotted: {'; '.join(laws)}." if laws else " A growth law takes three sizes."
+    told = f" Dotted: {'; '.join(laws)}." if laws else " A growth law needs three sizes."
     return f"Error of {row_of(quantity).heading} over size", figure, f"{where}; {bar_words(rows)}.{told}"
 
 

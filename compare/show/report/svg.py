@@ -80,9 +80,7 @@ def series(index: int) -> dict[str, Any]:
 
 def inline(figure: Figure, key: str) -> Markup:
     """``figure`` as an ``<svg>`` element whose ids start with ``key``, unique in the page."""
-    held = io.StringIO()
-    figure.savefig(held, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    svg = held.getvalue()
+    svg = _drawn(figure)
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", svg, count=1)
@@ -91,6 +89,12 @@ def inline(figure: Figure, key: str) -> Markup:
     for stand_in, role in ROLES.items():
         svg = svg.replace(stand_in, role)
     return Markup(svg)
+
+
+def _drawn(figure: Figure) -> str:
+    held = io.StringIO()
+    figure.savefig(held, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    return held.getvalue()
 
 
 def decades(axis: Any) -> None:

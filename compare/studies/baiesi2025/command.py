@@ -21,6 +21,6 @@ def family() -> None:
 
 @app.command("overview", epilog="Example: vanbench study baiesi2025 overview results/baiesi2025")
 def overview_(folder: Annotated[Path, typer.Argument(help="Folder of the stored models.")]) -> None:
-    """Which published claims hold on which data: README.md from the CSVs beside it."""
+    """Write README.md, which says which published claims hold on which data, from the CSV files beside it."""
     write_text(folder / "README.md", overview(folder), folder)
     common.say(folder / "README.md")

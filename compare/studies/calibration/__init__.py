@@ -1,1 +1,1 @@
-"""The error estimates of tracked values against the truth."""
+"""The error estimates of tracked values, compared with the true errors."""

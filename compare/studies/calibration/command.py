@@ -31,8 +31,8 @@ def _several() -> None:
 
 @app.command("page")
 def page(
-    runs: Annotated[Path, typer.Argument(help="The folder of vanbench run calibration.")],
-    folder: Annotated[Path, typer.Option(help="Where the page goes.")] = Path("results/calibration"),
+    runs: Annotated[Path, typer.Argument(help="Folder of `vanbench run calibration`.")],
+    folder: Annotated[Path, typer.Option(help="Folder of the page.")] = Path("results/calibration"),
 ) -> None:
     """Write ``runs.csv`` and ``README.md`` from the records of ``runs``."""
     values = collected(runs)
@@ -45,10 +45,10 @@ def page(
 
 @app.command("defaults")
 def defaults(
-    runs: Annotated[Path, typer.Argument(help="Where the runs go; those that are there stay.")],
-    folder: Annotated[Path, typer.Option(help="Where the table goes.")] = Path("results/calibration"),
-    minutes: Annotated[float, typer.Option(min=0, help="CPU minutes after which no run is begun.")] = 50.0,
-    seconds: Annotated[float, typer.Option(min=1, help="CPU seconds of a run.")] = 30.0,
+    runs: Annotated[Path, typer.Argument(help="Folder of the runs; finished ones are kept.")],
+    folder: Annotated[Path, typer.Option(help="Folder of the table.")] = Path("results/calibration"),
+    minutes: Annotated[float, typer.Option(min=0, help="CPU minutes after which no further run starts.")] = 50.0,
+    seconds: Annotated[float, typer.Option(min=1, help="CPU seconds allowed per run.")] = 30.0,
 ) -> None:
     """Run every network with every tracker at its defaults on six systems, and write ``defaults.csv`` and
     ``defaults.md``."""

@@ -13,23 +13,25 @@ from vanbench.exact.errors import InputError, unknown
 from vanbench.exact.files import write_text
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
-Names = Annotated[list[str] | None, typer.Argument(help="Names of tables; none: all, smallest first.")]
+Names = Annotated[list[str] | None, typer.Argument(help="Names of tables (default: all, smallest first).")]
 Largest = Annotated[int, typer.Option(help="Only tables of at most 2^LARGEST states.")]
-Folder = Annotated[Path, typer.Option(help="Where the tables stand.")]
+Folder = Annotated[Path, typer.Option(help="Folder of the tables.")]
 
 
 @app.command("compute")
 def compute(
     cases: Names = None,
-    stage: Annotated[str | None, typer.Option(help="Only one half of each table: values or derivatives.")] = None,
-    fields: Annotated[int, typer.Option(min=1, help="Only so many values of s: 1 is |s| = 0.1.")] = len(FIELDS),
+    stage: Annotated[
+        str | None, typer.Option(help="Compute only one part of each table: values or derivatives.")
+    ] = None,
+    fields: Annotated[int, typer.Option(min=1, help="Number of values of s to compute: 1 is |s| = 0.1.")] = len(FIELDS),
     at: Annotated[
-        list[float] | None, typer.Option(help="Only this value of s (repeatable); others than the grid's are added.")
+        list[float] | None, typer.Option(help="Compute only this value of s, on the grid or not; repeatable.")
     ] = None,
     largest: Largest = 26,
     folder: Folder = FOLDER,
 ) -> None:
-    """Fill the tables; a case that was cut off goes on where it stopped."""
+    """Fill the tables; a case that was interrupted is resumed where it stopped."""
     if stage not in (None, "values", "derivatives"):
         raise unknown("stage", stage, ["values", "derivatives"])
     stages = (stage,) if stage else ("values", "derivatives")
@@ -41,13 +43,13 @@ def compute(
 
 @app.command("status")
 def status(folder: Folder = FOLDER) -> None:
-    """Rewrite the page of the tables that exist and that are missing."""
+    """Rewrite the page that lists the tables, present and missing."""
     _status(folder)
 
 
 @app.command("critical")
 def critical_(cases: Names = None, largest: Largest = 26, folder: Folder = FOLDER) -> None:
-    """The eigenvalues that critical fields of long times come from."""
+    """Compute the eigenvalues that give the critical fields at long times."""
     for case in _chosen(cases, largest):
         if case.name in critical.WINDOW:
             typer.echo(f"{case.name} {critical.critical(case.name, folder)}")
@@ -56,7 +58,7 @@ def critical_(cases: Names = None, largest: Largest = 26, folder: Folder = FOLDE
 
 @app.command("published")
 def published_(folder: Folder = FOLDER) -> None:
-    """The page that compares published values of networks with both exact references."""
+    """Write the page that compares published values of networks with both exact references."""
     write_text(folder / "published.md", published.page(folder), folder)
     _status(folder)
 

@@ -151,13 +151,13 @@ def _cell(name: str, value: object) -> str:
 @app.command("figures")
 def figures_(
     folder: Annotated[
-        list[Path] | None, typer.Argument(help="Folders of `vanbench run luo2022-...`; none: from what is stored.")
+        list[Path] | None, typer.Argument(help="Folders of `vanbench run luo2022-...` (default: use stored tables).")
     ] = None,
-    out: Annotated[Path, typer.Option(help="Where the files go.")] = OUT,
-    references: Annotated[Path, typer.Option(help="Where the exact curves and trajectories stand.")] = OUT,
-    keep: Annotated[bool, typer.Option("--keep", help="Keep what is stored of tasks that the folders lack.")] = False,
+    out: Annotated[Path, typer.Option(help="Folder for the files.")] = OUT,
+    references: Annotated[Path, typer.Option(help="Folder of the exact curves and trajectories.")] = OUT,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep stored rows of tasks that the folders lack.")] = False,
 ) -> None:
-    """Tables of numbers from records, then figures and README from those tables (without records: only these)."""
+    """Make tables from the records, then figures and README from the tables (without records: only these)."""
     for path in [*(collected(folder, out, references, keep) if folder else []), *drawn(out, references)]:
         common.say(path)
 

@@ -1,4 +1,4 @@
-"""``vanbench study references``: fill the library of references beyond exact vectors, and the page of what there is."""
+"""``vanbench study references``: fill the library of references beyond exact vectors, and write its page."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from vanbench.exact.errors import unknown
 from vanbench.exact.files import write_text
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
-Folder = Annotated[Path, typer.Option(help="Where the tables stand.")]
+Folder = Annotated[Path, typer.Option(help="Folder of the tables.")]
 
 
 @app.command("compute")
 def compute(
-    cases: Annotated[list[str] | None, typer.Argument(help="Names of tables; none: all, cheapest first.")] = None,
-    seconds: Annotated[float, typer.Option(help="Only parts that are expected to take less CPU time.")] = 600.0,
+    cases: Annotated[list[str] | None, typer.Argument(help="Names of tables (default: all, cheapest first).")] = None,
+    seconds: Annotated[float, typer.Option(help="Compute only parts expected to take less CPU time.")] = 600.0,
     folder: Folder = library.FOLDER,
 ) -> None:
-    """Fill the tables, one method and counting field after the other; what was cut off goes on where it stopped."""
+    """Fill the tables, one method and counting field after the other; interrupted parts resume where they stopped."""
     for name in cases or []:
         if name not in library.CASES:
             raise unknown("table", name, list(library.CASES))
@@ -32,5 +32,5 @@ def compute(
 
 @app.command("status")
 def status(folder: Folder = library.FOLDER) -> None:
-    """Rewrite the page of what there is, how good it is and what is missing."""
+    """Rewrite the page that lists the references, their errors, and what is missing."""
     write_text(folder / "README.md", library.status(folder), folder)

@@ -1,1 +1,1 @@
-"""The standing table: how networks and trackers stand, over families of systems and sizes, from declared runs alone."""
+"""The standing table: networks and trackers ranked over families of systems and sizes, from declared runs alone."""

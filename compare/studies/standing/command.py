@@ -12,16 +12,18 @@ from vanbench.compare.studies.standing import page as pages
 from vanbench.compare.studies.standing import submissions
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
-Folder = Annotated[Path, typer.Option(help="Where the table stands.")]
+Folder = Annotated[Path, typer.Option(help="Folder of the table.")]
 HOME = Path("results/standing")
 
 
 @app.command("add", epilog="Example: vanbench run standing --out runs/standing; vanbench standing add runs/standing")
 def add(
-    runs: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Folders of vanbench run or import.")],
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="DIR...", help="Folders of `vanbench run` or `vanbench import`.")
+    ],
     folder: Folder = HOME,
 ) -> None:
-    """Check the records (schema, declaration, reference), put them into the table, and write its page."""
+    """Check the records (schema, declaration, reference), add them to the table, and write its page."""
     new, known = submissions.add(runs, folder)
     typer.echo(f"{new} runs are new, {known} were there.")
     common.say(pages.write(folder))

@@ -10,7 +10,7 @@ import pandas as pd
 from vanbench.compare.declare.columns import columns
 from vanbench.compare.declare.parse import shape_text
 from vanbench.compare.declare.task import Suite, load_suite
-from vanbench.compare.judge.collect import joined, rows_of, scalars
+from vanbench.compare.judge.collect import cells, joined, scalars
 from vanbench.compare.judge.errors import errors
 from vanbench.compare.run.record import Record, records, unfinished
 from vanbench.compare.run.references import reference
@@ -75,7 +75,7 @@ def add(folders: list[Path], folder: Path) -> tuple[int, int]:
                     f"{record.task.name}, {record.label}, seed {key[3]}: the table has other values of it."
                 )
     if new:
-        table = pd.concat([frame for frame in (held, joined(new)) if len(frame)], ignore_index=True)
+        table = pd.concat([f.dropna(axis=1, how="all") for f in (held, *new) if len(f)], ignore_index=True)
         table = table.sort_values(["task", "architecture", "n_sites", "seed", "quantity", "s", "t"])
         write_text(folder / TABLE, csv(table.reindex(columns=KEPT), float_format="%.9g"), folder)
     return len(new), known
@@ -92,7 +92,7 @@ def judged(record: Record, folder: Path) -> pd.DataFrame:
         rows = rows.assign(value=float("nan"))
     compared = errors(rows, known.continuous, known.scheme, record.n_sites, known.scheme_notes)
     record.errors = columns(compared)
-    return scalars(rows_of(record, "")).assign(ended=ended)
+    return scalars(joined([cells(record, "")])).assign(ended=ended)
 
 
 def _asked(record: Record) -> str:

@@ -1,18 +1,18 @@
-"""Figures and tables of the study from the folders of its suites.
+"""Make the figures and tables of the study from the folders of its suites.
 
 vanbench run tang2024-a --out runs/tang2024-a        and so on with -b, -d, -e, -e-1d, -f; then
 
 vanbench study tang2024 phases   runs/tang2024-a runs/tang2024-b    (a) heat maps
-vanbench study tang2024 critical runs/tang2024-a runs/tang2024-b    (b), (c) critical fields, exponents, collapse; after
-                                                                   `chains`, whose table it takes too
+vanbench study tang2024 critical runs/tang2024-a runs/tang2024-b    (b), (c) critical fields, exponents, collapse; run
+                                                                   it after `chains`, whose table it uses too
 vanbench study tang2024 bands    runs/tang2024-d                    (d) densities and profiles at c = 0.05
 vanbench study tang2024 protocol runs/tang2024-e                    (e) the published algorithm
 vanbench study tang2024 chains   runs/tang2024-e-1d                 (e) the transition of the 1D chains
 vanbench study tang2024 voter    runs/tang2024-f                    (f) the voter model
 vanbench study tang2024 rare                                        the outlook: trajectories from the networks
 
-What the folders lack is taken from the tables that an earlier call left in --out: a task that was run alone replaces
-its own part, and without folders the figures are drawn again.
+Results that the folders lack are taken from the tables that an earlier call left in --out: a task that was run alone
+replaces its own part, and without folders the figures are drawn again.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ from vanbench.exact.files import write_text
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 Some = Annotated[
     list[Path] | None,
-    typer.Argument(help="Folders of `vanbench run tang2024-...`; the rest is from the stored tables."),
+    typer.Argument(help="Folders of `vanbench run tang2024-...`; the rest comes from the stored tables."),
 ]
-Out = Annotated[Path, typer.Option(help="Where figures and tables go.")]
+Out = Annotated[Path, typer.Option(help="Folder for figures and tables.")]
 HERE = Path("results/tang2024")
 
 
@@ -150,7 +150,7 @@ def voter_(folders: Some = None, out: Out = HERE) -> None:
 
 @app.command("bands-exact")
 def bands_exact(out: Out = HERE, length: int = 5, s: str = "-0.2511886432,-0.5011872336,-1", t: float = 10.0) -> None:
-    """(d) Exact profiles of 2^24 states for `bands` (some CPU minutes a field)."""
+    """(d) Exact profiles of 2^24 states for `bands` (some CPU minutes per field)."""
     fields = parse.numbers(s, "--s")
     parts = [bands.exact_profiles(system, (length, length), fields, [t]) for system in ("east", "fa")]
     _csv(pd.concat(parts), out / f"bands-exact-{length}.csv")
@@ -158,7 +158,7 @@ def bands_exact(out: Out = HERE, length: int = 5, s: str = "-0.2511886432,-0.501
 
 @app.command("rare")
 def rare_(out: Out = HERE, s: str = "0.02,0.1,0.3", t: float = 100.0) -> None:
-    """The outlook: rare trajectories from a network's own Doob process, beside the exact one (some CPU minutes)."""
+    """The outlook: rare trajectories from a network's Doob process and from the exact one (some CPU minutes)."""
     fields = parse.numbers(s, "--s")
     with status(common.console(False), "rare trajectories") as tell:
         frame = rare.table(rare.MODELS, rare.NETWORKS, fields, t, tell)

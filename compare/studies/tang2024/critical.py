@@ -21,6 +21,7 @@ from vanbench.compare.studies.exact_tables.critical import WINDOW, critical, kno
 from vanbench.compare.studies.tang2024 import transition
 from vanbench.compare.studies.tang2024.exponents import DRAWN, FAMILIES, dimension, of_model
 from vanbench.compare.studies.tang2024.values import Curves, exact_curves
+from vanbench.exact import InputError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -81,13 +82,17 @@ def with_exact(curves: Sequence[Curves]) -> list[Curves]:
 
 
 def table(every: Sequence[Curves]) -> pd.DataFrame:
-    """``system, shape, n_sites, source`` and the columns of `peaks`."""
+    """``system, shape, n_sites, source`` and the columns of `peaks`. Raises ``InputError`` where none has one."""
     parts = [
         peaks(curve).assign(system=curve.system, shape=shape_text(curve.shape), n_sites=curve.n, source=curve.source)
         for curve in every
     ]
-    both = pd.concat([part for part in parts if len(part)], ignore_index=True)
-    return both[["system", "shape", "n_sites", "source", "t", "s_c", "height", "s_c_stderr", "share"]]
+    told = [part for part in parts if len(part)]
+    if not told:
+        raise InputError("no run here bends most between its fields: give folders of runs with more of them.")
+    return pd.concat(told, ignore_index=True)[
+        ["system", "shape", "n_sites", "source", "t", "s_c", "height", "s_c_stderr", "share"]
+    ]
 
 
 def steady(every: Sequence[Curves], folder: Path = FOLDER) -> pd.DataFrame:

@@ -19,6 +19,7 @@ from vanbench.compare.declare import parse
 from vanbench.compare.show.grid import Grid
 from vanbench.compare.studies.tang2024.clock import ON_CPU, Where
 from vanbench.exact import InputError, build
+from vanbench.exact.files import append_text
 from vanbench.exact.statistics import fitted_line
 from vanbench.neural import Ensemble, trackers
 from vanbench.neural import build as network
@@ -59,11 +60,11 @@ def main(
     lengths: Annotated[str, typer.Option(help="Side lengths, like 4,6,8.")] = "4,6,8,12,16,32",
     tracker: Annotated[str, typer.Option(help="A name (see `vanbench list trackers`).")] = "tdvp",
     architecture: Annotated[str, typer.Option(help="A name (see `vanbench list architectures`).")] = "sitewise",
-    tracker_option: Annotated[list[str] | None, typer.Option(help="NAME=VALUE, an option of the tracker.")] = None,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    dtype: Annotated[str, typer.Option(help="float64 or float32.")] = "float64",
-    fields: Annotated[int, typer.Option(min=1, help="Counting fields side by side.")] = 1,
-    out: Annotated[Path | None, typer.Option(help="Markdown file to add to; else standard output.")] = None,
+    tracker_option: Annotated[list[str] | None, typer.Option(help="An option of the tracker, NAME=VALUE.")] = None,
+    device: Annotated[str, typer.Option(help="Device: cpu or cuda.")] = "cpu",
+    dtype: Annotated[str, typer.Option(help="Precision: float64 or float32.")] = "float64",
+    fields: Annotated[int, typer.Option(min=1, help="Number of counting fields side by side.")] = 1,
+    out: Annotated[Path | None, typer.Option(help="Markdown file to append to (default: standard output).")] = None,
 ) -> None:
     """Time a step of a tracker on 2D South-East lattices, and fit the exponent."""
     options = parse.options(tracker_option or [], "--tracker-option")
@@ -88,9 +89,7 @@ def main(
     if out is None:
         typer.echo(text)
     else:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with out.open("a") as file:
-            file.write(text)
+        append_text(out, text)
 
 
 def _markdown(table: pd.DataFrame, tracker: str, architecture: str, options: dict[str, Any], where: Where) -> str:

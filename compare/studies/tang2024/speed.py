@@ -72,13 +72,13 @@ def _gradient(log_prob: Callable[[torch.Tensor], torch.Tensor], net: Autoregress
 
 def main(
     shape: Annotated[str, typer.Option(help="Lattice lengths.")] = "4x4",
-    samples: Annotated[int, typer.Option(help="Configurations of the batch.")] = 1000,
-    networks: Annotated[str, typer.Option(help="Names joined by commas.")] = NETWORKS,
-    compiled: Annotated[bool, typer.Option(help="Measure torch.compile too (a C++ compiler is needed).")] = True,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    out: Annotated[Path | None, typer.Option(help="Markdown file; printed if left out.")] = None,
+    samples: Annotated[int, typer.Option(help="Number of configurations in the batch.")] = 1000,
+    networks: Annotated[str, typer.Option(help="Names of networks, joined by commas.")] = NETWORKS,
+    compiled: Annotated[bool, typer.Option(help="Measure torch.compile too (needs a C++ compiler).")] = True,
+    device: Annotated[str, typer.Option(help="Device: cpu or cuda.")] = "cpu",
+    out: Annotated[Path | None, typer.Option(help="Markdown file (default: standard output).")] = None,
 ) -> None:
-    """Measure and print or write the table."""
+    """Time neighbour evaluation and torch.compile, and print or write the table."""
     torch.set_num_threads(1)
     where, rows = Where(device), []
     try:

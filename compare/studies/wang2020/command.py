@@ -1,4 +1,4 @@
-"""``vanbench study wang2020``: reproduce and judge the study, part by part."""
+"""``vanbench study wang2020``: reproduce and check the study, part by part."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ def family() -> None:
 
 @app.command("run", epilog="Example: vanbench study wang2020 run --out runs/wang2020")
 def run(
-    parts: Annotated[list[str] | None, typer.Argument(help="Parts of the study; all without.")] = None,
-    out: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("results/wang2020"),
-    work: Annotated[Path, typer.Option(help="Folder for networks, kept for resuming.")] = Path("runs/wang2020"),
+    parts: Annotated[list[str] | None, typer.Argument(help="Parts of the study (default: all).")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("results/wang2020"),
+    work: Annotated[Path, typer.Option(help="Folder for networks, kept to resume from.")] = Path("runs/wang2020"),
     quiet: common.Quiet = False,
 ) -> None:
-    """Tables, figures and a README, resumable."""
+    """Make tables, figures and a README; an interrupted call can be resumed."""
     say = (lambda text: None) if quiet else (lambda text: typer.echo(printable(text), err=True))
     study(parts or [], out, work, say)

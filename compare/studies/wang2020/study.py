@@ -76,7 +76,7 @@ def _fitted(work: Path, name: str, spec: Spec, n: int, say: Say) -> dict[str, An
     if not (folder / "fit.json").exists():
         say(f"training {name}: {n} configurations")
         x = ising_data.generate(n, spec.shape, spec.T0, spec.couplings, spec.stride, spec.training.seed)
-        run(spec, x, folder, resume=True)
+        run(spec, x, folder)
     return kept.fit(folder, spec)
 
 

@@ -33,16 +33,16 @@ PARTS = 20  # of the way to a report: after each there is a checkpoint, and a bu
 
 @dataclass(frozen=True)
 class FreeEnergy(Tracker[Cooled]):
-    """The free energy of a network's own samples is minimised by Adam while they cool; for equilibrium."""
+    """Adam minimises the free energy of the network's own samples while the temperature falls; for equilibrium."""
 
     name = "free-energy"
-    variants = (Variant("an energy of each sample and a pass back, each iteration", needs=(STATIC,)),)
+    variants = (Variant("each iteration, an energy and a backward pass for each sample", needs=(STATIC,)),)
     saved = (Cooled, Moments)
     begins = False
 
-    iterations: int = option(1000, "of Adam, to each report time", least=1)
-    samples: int = option(500, "configurations that an iteration draws", least=2)
-    learning_rate: float = option(5e-3, "of Adam", above=0)
+    iterations: int = option(1000, "iterations of Adam up to each report time", least=1)
+    samples: int = option(500, "configurations drawn per iteration", least=2)
+    learning_rate: float = option(5e-3, "learning rate of Adam", above=0)
     measure: int = option(10_000, "samples for ln Z and the observables", least=2)
     full_summation: bool | None = option(None, SUMMED.format(16))
 

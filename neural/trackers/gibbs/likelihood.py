@@ -22,17 +22,19 @@ from vanbench.neural.trackers.options import option
 
 @dataclass(frozen=True)
 class Likelihood(Tracker[Cooled]):
-    """Maximum likelihood on configurations that Monte Carlo draws, which show no energies; for equilibrium."""
+    """Maximum likelihood on Monte Carlo configurations, without their energies; for equilibrium."""
 
     name = "likelihood"
-    variants = (Variant("Monte Carlo, and a pass back of each configuration, each epoch", needs=(STATIC,)),)
+    variants = (Variant("Monte Carlo, and each epoch a backward pass for each configuration", needs=(STATIC,)),)
     saved = (Cooled, Moments)
     begins = False
 
-    configurations: int = option(20_000, "drawn for each s and report time", least=20)
-    epochs: int = option(20, "at most; training ends where held-out likelihood no longer rises", least=1)
-    batches: int = option(64, "that an epoch takes the configurations in", least=1)
-    learning_rate: float = option(2e-3, "of AdamW, at its peak", above=0)
+    configurations: int = option(20_000, "configurations drawn for each s and report time", least=20)
+    epochs: int = option(
+        20, "largest number of epochs; training ends when the held-out likelihood stops rising", least=1
+    )
+    batches: int = option(64, "batches per epoch", least=1)
+    learning_rate: float = option(2e-3, "peak learning rate of AdamW", above=0)
     measure: int = option(10_000, "fresh configurations, and samples, for ln Z and the observables", least=2)
 
     def init(self, problem: Problem) -> Cooled:

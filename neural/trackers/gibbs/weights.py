@@ -49,11 +49,11 @@ class Cooled:
 def begin(problem: Problem) -> Cooled:
     """Raises ``InputError`` for a system that moves, or that has no equilibrium to go to."""
     if not problem.system.static:
-        raise InputError(f"{problem.system.name} moves: this tracker is for equilibrium, of systems without moves.")
+        raise InputError(f"{problem.system.name} has moves: this tracker is for systems without moves.")
     if not all(problem.s):
         raise InputError("s = 0 is an infinite temperature: give inverse temperatures as s, at t = 1.")
     if problem.system.support is not None:
-        raise InputError("a support is not taken here: all configurations of a system in equilibrium are allowed.")
+        raise InputError("a support is not possible here: all configurations of a system in equilibrium are allowed.")
     return Cooled(Moments.of(problem.ensemble.parameters.values()))
 
 

@@ -39,25 +39,25 @@ class Projected(Tracker[Fitted]):
 
     saved = (Fitted, Moments)
 
-    dt: float = option(0.05, "the time step (published: 0.05, in one dimension 0.1)", above=0)
-    samples: int = option(1000, "configurations that one step of a fit draws", least=2)
+    dt: float = option(0.05, "time step (published: 0.05, in one dimension 0.1)", above=0)
+    samples: int = option(1000, "configurations drawn per iteration of a fit", least=2)
     order: int = option(
         2,
-        "1: Euler, as published; 2: SSP-RK2, two fits a step, the second towards the average of the start and two "
-        "Euler steps",
+        "1: Euler, as published; 2: SSP-RK2, two fits per step, the second to the average of the start and two Euler "
+        "steps",
         among=(1, 2),
     )
     control: str = option(
-        "stable", "of order 2: stable takes steps shorter than dt where a rate asks for it; fixed never does",
+        "stable", "for order 2: `stable` takes steps shorter than dt where a rate requires it; `fixed` never does",
         among=("stable", "fixed"),
     )  # fmt: skip
     tilts: Numbers = option(
-        (), "a share of the samples comes from the network tilted towards value 0 by each of these, with weights"
+        (), "tilts towards value 0: for each, some samples come from the tilted network, with weights"
     )
-    share: float = option(0.1, "of the samples, those of the tilted networks", above=0, below=1)
-    measure: int = option(0, "samples for the observables and the growth of the next step; 0: 4 samples")
+    share: float = option(0.1, "fraction of the samples that come from tilted networks", above=0, below=1)
+    measure: int = option(0, "samples for the observables and the growth of the next step; 0: four times `samples`")
     full_summation: bool | None = option(None, SUMMED.format(16))
-    strict: bool = option(False, "a negative target is an error; it is clamped otherwise, as published")
+    strict: bool = option(False, "treat a negative target as an error; otherwise it is clamped, as published")
 
     @property
     def euler(self) -> bool:

@@ -18,24 +18,24 @@ from vanbench.neural.trackers.proposal import draw
 
 @dataclass(frozen=True)
 class KL(Projected):
-    """Each Euler step is fitted by Adam on a Kullback-Leibler divergence, with REINFORCE."""
+    """Fits each Euler step by minimising a Kullback-Leibler divergence with Adam and REINFORCE."""
 
     name = "kl"
-    variants = (Variant("hundreds of iterations of Adam a step", needs=(POSITIVE,)),)
+    variants = (Variant("hundreds of iterations of Adam per step", needs=(POSITIVE,)),)
 
-    epochs: int = option(100, "iterations of Adam a fit", least=1)
-    first_epochs: int = option(1000, "iterations of the first step's fits", least=1)
-    learning_rate: float = option(1e-3, "of Adam", above=0)
+    epochs: int = option(100, "iterations of Adam per fit", least=1)
+    first_epochs: int = option(1000, "iterations of Adam per fit of the first step", least=1)
+    learning_rate: float = option(1e-3, "learning rate of Adam", above=0)
     decay: float = option(
         1.0, "the learning rate falls geometrically to this fraction within a fit; 1 keeps it, as published",
         above=0, most=1,
     )  # fmt: skip
     window: float = option(
-        0.2, "the last fraction of the iterations, whose samples make the estimates", above=0, most=1
+        0.2, "last fraction of the iterations, from whose samples the estimates are made", above=0, most=1
     )
-    clip: float = option(1.0, "the largest gradient norm of each network, as published", above=0)
+    clip: float = option(1.0, "largest gradient norm of each network, as published", above=0)
     anneal: float = option(
-        1.0, "the temperature (weight of ln p) at which a fit begins; it falls to 1 over the first half of it", least=1
+        1.0, "temperature (weight of ln p) at which a fit begins; it falls to 1 over the first half of the fit", least=1
     )
 
     def init(self, problem: Problem) -> Fitted:

@@ -52,53 +52,62 @@ class Descent:
 
 @dataclass(frozen=True)
 class L1(Tracker[Descent]):
-    """Steps in time, or the steady state, by minimising the L1 norm of what should vanish; for signed generators."""
+    """Minimises the L1 norm of the equation's residual, for time steps or the steady state; for signed generators."""
 
     name = "l1"
     variants = (
-        Variant("hundreds of iterations of Adam a step, each with neighbours of its samples", needs=(PLAIN,)),
+        Variant("hundreds of iterations of Adam per step, each with neighbours of its samples", needs=(PLAIN,)),
         Variant(
             "hundreds of iterations of Adam, and then as in time", gives="observables of the steady state",
             when={"dynamics": True}, target="steady", needs=(PLAIN,), steady=True,
         ),
         Variant(
-            "hundreds of iterations of Adam, which its time counts", gives="observables of the steady state",
+            "hundreds of iterations of Adam, which are its time", gives="observables of the steady state",
             target="steady", needs=(PLAIN,), steady=True, iterations=True,
         ),
     )  # fmt: skip
     saved = (Descent, Moments)
 
-    samples: int = option(1000, "configurations that an iteration draws (published: 12000)", least=2)
-    learning_rate: float = option(1e-2, "of Adam, in time steps", above=0)
+    samples: int = option(1000, "configurations drawn per iteration (published: 12000)", least=2)
+    learning_rate: float = option(1e-2, "learning rate of Adam in time steps", above=0)
     neighbours: int = option(
-        8, "neighbours of each configuration that are differentiated, in proportion to their share of the gradient; 0: "
-        "all, as published (costly)",
+        8, "neighbours of each configuration that are differentiated, drawn by their share of the gradient; 0: all, as "
+        "published (costly)",
     )  # fmt: skip
-    measure: int = option(0, "samples for the observables; 0: 4 samples")
+    measure: int = option(0, "samples for the observables; 0: four times `samples`")
     full_summation: bool | None = option(None, SUMMED.format(18))
-    dt: float = option(0.016, "the longest time step; a report time is met by equal shorter ones", above=0)
-    epochs: int = option(120, "iterations a time step", least=1)
+    dt: float = option(0.016, "longest time step; equal shorter steps are taken to meet a report time", above=0)
+    epochs: int = option(120, "iterations per time step", least=1)
     decay: float = option(
         0.05, "the learning rate falls to this fraction in the second half of each step; 1 keeps it", above=0, most=1
     )
-    window: float = option(0.2, "the last fraction of a step's iterations, whose loss is reported", above=0, most=1)
-    dynamics: bool = option(False, "target steady: after the steady objective, go on with steps in time")
-    iterations: int = option(500, "target steady: over which its learning rate falls, and, with dynamics, all of them")
-    steady_rate: float = option(1e-2, "target steady: the learning rate of Adam", above=0)
+    window: float = option(0.2, "last fraction of a step's iterations, whose loss is reported", above=0, most=1)
+    dynamics: bool = option(False, "target steady: after the steady objective, continue with steps in time")
+    iterations: int = option(
+        500, "target steady: iterations over which the learning rate falls; with `dynamics`, all iterations"
+    )
+    steady_rate: float = option(1e-2, "target steady: learning rate of Adam", above=0)
     steady_decay: float = option(
         0.02, "target steady: the rate falls to this fraction in the second half of the iterations", above=0, most=1
     )
     ramp: float = option(
-        0.0, "with dynamics: the time over which the objective turns from the steady state's to that of a step (S23)",
+        0.0, "with `dynamics`: time over which the objective changes from the steady state's to that of a step (S23)",
         least=0,
     )  # fmt: skip
-    mix: float = option(0.0, "target steady: 0 minimises the norm of L p, 1 what `between` says", least=0, most=1)
+    mix: float = option(
+        0.0,
+        "target steady: 0 minimises the norm of L p, 1 the objective of a time step, see `between`",
+        least=0,
+        most=1,
+    )
     between: str = option(
-        "norms", "target steady: mixed with the norm of a step, in one norm with it, or with signs of L p (S25)",
+        "norms", "target steady: mix L p with a time step as two norms, in one norm, or with signs of L p (S25)",
         among=("norms", "residuals", "signs"),
     )  # fmt: skip
-    span: float = option(0.1, "target steady: the length of that time step", above=0)
-    refresh: int = option(10, "target steady: iterations after which it starts from the network as it is", least=1)
+    span: float = option(0.1, "target steady: length of the time step in `between`", above=0)
+    refresh: int = option(
+        10, "target steady: iterations after which this step restarts from the present network", least=1
+    )
 
     @property
     def path(self) -> Literal["", "P", "psi"]:
@@ -112,7 +121,7 @@ class L1(Tracker[Descent]):
         if list(problem.s) != [0.0]:
             raise InputError("the L1 objectives follow the plain evolution: take --s 0, or tdvp for a counting field.")
         if self.ramp and not self.dynamics:
-            raise InputError("ramp is of steps in time towards the steady state: give dynamics = true as well.")
+            raise InputError("ramp applies to steps in time towards the steady state: set dynamics = true as well.")
         if problem.target == "steady" and not (self.dynamics or self.iterations):
             raise InputError("iterations = 0: the steady objective needs at least 1.")
         if self.summed(problem):

@@ -19,12 +19,12 @@ from vanbench.neural.trackers.tangent.regression import regress, scores
 
 @dataclass(frozen=True)
 class NaturalGradient(Projected):
-    """The steps and estimators of kl, fitted by a few regressions on fresh samples."""
+    """Takes the steps and estimators of kl, and fits them by a few regressions on fresh samples."""
 
     name = "natural-gradient"
-    variants = (Variant("a few regressions a step", needs=(POSITIVE,)),)
+    variants = (Variant("a few regressions per step", needs=(POSITIVE,)),)
 
-    iterations: int = option(2, "natural-gradient steps a fit", least=1)
+    iterations: int = option(2, "natural-gradient steps per fit", least=1)
     damping: float = option(1e-4, "added to the diagonal of the Fisher matrix, in units of its mean", least=0)
 
     @torch.no_grad()

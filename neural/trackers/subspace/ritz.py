@@ -36,12 +36,12 @@ AGAIN = 2  # times in a row that nothing must change before the flows stop
 LEAST = {"networks": 0.0, "matrix-products": 10.0}  # flow time before which nothing counts as still
 STEPS = {"networks": 0.4, "matrix-products": 0.8}
 MOST = 50.0  # of a tilt
-MIDDLE = "ln Z and observables of the middle, at any later time too, and the scgf"
+MIDDLE = "ln Z and observables in the middle, also at any later time, and the scgf"
 
 
 @dataclass(frozen=True)
 class Ritz(Tracker[Spanned]):
-    """ln Z from the span of trial states that short symmetrised flows pass through; for phases that coexist."""
+    """Takes ln Z from the span of trial states along short symmetrised flows; for phases that coexist."""
 
     name = "ritz"
     variants = (
@@ -57,26 +57,28 @@ class Ritz(Tracker[Spanned]):
     saved = (Spanned, Span, TrainSpan, Field, Vectors, MatrixProductState, *TDVP.saved)
 
     states: str = option("networks", "the trial states", among=("networks", "matrix-products"))
-    dt: float = option(0.0, "the longest step of the flows; 0: 0.4 of networks, 0.8 of matrix products", least=0)
+    dt: float = option(0.0, "longest time step of the flows; 0: 0.4 for networks, 0.8 for matrix products", least=0)
     starts: Numbers = option(
-        (0.7, 1.4, 2.8), "tilts towards value 0 that the other flows start from, one flow for each"
+        (0.7, 1.4, 2.8), "tilts towards value 0 from which additional flows start, one flow for each"
     )
-    first: float = option(0.5, "the flow time at which states are first taken", above=0)
-    growth: float = option(1.5, "they are taken again at this times the last flow time, at least first later", above=1)
+    first: float = option(0.5, "flow time at which states are first taken", above=0)
+    growth: float = option(
+        1.5, "states are taken again at this multiple of the last flow time, at least `first` later", above=1
+    )
     still: float = option(
-        2e-4, "the relative change of ln Z ahead and of the largest Ritz value that counts as none", above=0
+        2e-4, "relative change of the later ln Z and of the largest Ritz value that counts as converged", above=0
     )
-    flow_samples: int = option(800, "networks: configurations of a stage of the flows", least=10)
-    damping: float = option(1e-3, "networks: of the flows, as of tdvp", least=0)
+    flow_samples: int = option(800, "networks: configurations per stage of the flows", least=10)
+    damping: float = option(1e-3, "networks: damping in the flows, as in tdvp", least=0)
     samples: int = option(300, "networks: configurations of each network of the span", least=10 * BLOCKS)
-    second: int = option(50, "networks: of them, those for the next power of H", least=2 * BLOCKS)
+    second: int = option(50, "networks: how many of them are used for the next power of H", least=2 * BLOCKS)
     order: int = option(
-        2, "matrix-products: of the tilted flows, as of tebd; that from the start is of order 4", among=(2, 4)
+        2, "matrix-products: order of the tilted flows, as in tebd; the flow from the start has order 4", among=(2, 4)
     )
-    cutoff: float = option(1e-12, "matrix-products: of the flows, as of tebd", least=0, below=1)
+    cutoff: float = option(1e-12, "matrix-products: cutoff in the flows, as in tebd", least=0, below=1)
     measure: int = option(
-        20000, "matrix-products: samples for the observables; as many as count are kept. They ask more of the span "
-        "than ln Z: where two phases coexist take a smaller still", least=2,
+        20000, "matrix-products: samples for the observables, of which the effective number is kept. Observables need "
+        "a better span than ln Z: where two phases coexist, take a smaller `still`", least=2,
     )  # fmt: skip
 
     def __post_init__(self) -> None:

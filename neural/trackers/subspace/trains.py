@@ -74,7 +74,7 @@ class Trains:
         warnings = []
         if (cut := float(_lost(flows).max())) > TOO_MUCH:
             bond = int(flows[0].bonds.max())
-            text = f"{cut:.1g} of every flow's squares or more have been cut from bonds of {bond}: take a larger bond"
+            text = f"bonds of {bond} have cut {cut:.1g} or more of the squares of every flow: take a larger bond"
             warnings.append(RunWarning("bond", text))
         return flows, span, warnings
 

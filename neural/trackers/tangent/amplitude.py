@@ -63,7 +63,7 @@ def check_balance(problem: Problem) -> None:
     """``W_s[x', x] = W_s[x, x'] pi(x') / pi(x)`` for every move out of a few hundred random configurations."""
     connections = problem.connections
     if not connections.n_moves:
-        raise InputError(f"an amplitude follows moves, and {problem.system.name} has none: take free-energy or tdvp.")
+        raise InputError(f"amplitudes need moves, and {problem.system.name} has none: take free-energy or tdvp.")
     x = problem.sample(200)
     out, targets = connections.outgoing_rates(x), connections.targets(x)
     flat = targets.flatten(1, 2)

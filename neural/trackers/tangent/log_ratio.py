@@ -27,17 +27,17 @@ SHORTEST = 0.1  # a part of a Gauss-Newton step below which it is taken as it is
 
 @dataclass(frozen=True)
 class LogRatio(Tangent):
-    """A fitted Heun step of ln p on shared samples in place of a tangent one, any generator."""
+    """Fits Heun steps of ln p on shared samples instead of following a tangent vector; for any generator."""
 
     name = "log-ratio"
-    variants = (Variant("four regressions or more a step"),)
+    variants = (Variant("four or more regressions per step"),)
 
     iterations: int = option(
-        2, "Gauss-Newton iterations of each of the two fits; one that makes the mismatch larger is halved", least=1
+        2, "Gauss-Newton iterations in each of the two fits; one that increases the mismatch is halved", least=1
     )
     clip: float = option(
-        1.0, "the largest change of ln p that a step asks of a configuration: a rare one, whose ratio may be anything "
-        "where generators are signed, cannot carry the fit away", above=0,
+        1.0, "largest change of ln p that a step targets at a configuration, so that rare ones, whose ratio is "
+        "unbounded for signed generators, cannot dominate the fit", above=0,
     )  # fmt: skip
 
     @torch.no_grad()

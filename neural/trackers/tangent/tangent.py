@@ -37,29 +37,29 @@ class Flow:
 
 @dataclass(frozen=True)
 class Tangent(Tracker[Flow]):
-    """Each method says how far a step goes; its error chooses the next one."""
+    """Each method says how far a step goes; the error of the step determines the next one."""
 
     saved = (Flow, Batch, Velocity, Increment, Recent)
 
-    dt: float = option(0.2, "the longest time step; the first one is a sixteenth of it", above=0)
+    dt: float = option(0.2, "longest time step; the first step is a sixteenth of it", above=0)
     control: str = option(
         "path",
-        "what chooses the step: path, its error in the Fisher norm, for every generator; or ln_Z, the difference "
-        "between the Euler and the second-order increment relative to ln Z, at s = 0 nothing",
+        "what controls the time step: `path`, its error in the Fisher norm, for every generator; or `ln_Z`, the "
+        "difference of the Euler and the second-order increment relative to ln Z, which has no effect at s = 0",
         among=("path", "ln_Z"),
     )
     tolerance: float = option(
-        0.0, "the error of a step that control allows, beside the noise; 0: 0.001 of path, 0.02 of ln_Z", least=0
+        0.0, "error of a step that `control` allows besides the noise; 0: 0.001 for path, 0.02 for ln_Z", least=0
     )
-    samples: int = option(2000, "configurations of a stage", least=10)
-    measure: int = option(0, "samples for the observables; those of the next stage where that is no more than them")
+    samples: int = option(2000, "configurations per stage", least=10)
+    measure: int = option(0, "samples for the observables; those of the next stage are used if they are enough")
     damping: float = option(1e-5, "added to the diagonal of the Fisher matrix, in units of its mean", least=0)
     tilts: Numbers | None = option(
         None,
-        "a share of the samples comes from the network tilted towards value 0 by each of these; by default 1,2,4, and "
-        "none where values are measurement outcomes or a density has no site biases",
+        "tilts towards value 0: for each, some samples come from the tilted network; default: 1,2,4, or none if values "
+        "are measurement outcomes or a density has no site biases",
     )
-    share: float = option(0.1, "of the samples, those of the tilted networks", above=0, below=1)
+    share: float = option(0.1, "fraction of the samples that come from tilted networks", above=0, below=1)
     full_summation: bool | None = option(None, SUMMED.format(16))
 
     @property
@@ -166,11 +166,11 @@ class Tangent(Tracker[Flow]):
         out = []
         if largest > most:
             text = f"dt = {dt:.3g} times the largest rate seen is {largest:.2g}: explicit steps are unstable above "
-            text += f"{most:.2g} and may go wrong without another sign; take dt below {dt * most / largest:.2g}"
+            text += f"{most:.2g} and may fail without another warning; take dt below {dt * most / largest:.2g}"
             out.append(RunWarning("time step", text))
         if off > OVERFIT:
-            text = f"on fresh samples a velocity fitted on {self.samples} is off by {off:.2g} times what it should "
-            text += "explain: it follows their noise; take more samples than the network has parameters, "
+            text = f"on fresh samples, a velocity fitted on {self.samples} misses {off:.2g} times what it should "
+            text += "explain: it fits their noise; take more samples than the network has parameters, "
             out.append(RunWarning("noise", f"{text}{problem.ensemble.n_parameters}, or more damping"))
         return out
 

@@ -37,41 +37,41 @@ HALVINGS = 6  # of one step whose samples do not carry the growth
 LEAST_DAMPED, MOST_DAMPED = 1e-6, 1e-2  # where a fit follows the noise of its samples, it is damped ten times more
 RELAXED = 0.9  # of that damping, a step later
 SYMMETRISED = {"picture": "symmetrised"}
-MIDDLE = "ln Z and observables of the middle"
+MIDDLE = "ln Z and observables in the middle"
 
 
 @dataclass(frozen=True)
 class TDVP(Tangent):
-    """The parameters flow along the best tangent vector, by regressions on samples, any generator."""
+    """Moves the parameters along the best tangent vector, by regressions on samples; for any generator."""
 
     name = "tdvp"
     variants = (
-        Variant("a regression a stage, two or four stages a step", when={"picture": "forward"}),
+        Variant("a regression per stage, two or four stages per step", when={"picture": "forward"}),
         Variant(
-            "a regression a stage, two or four stages a step", gives="observables of the steady state",
+            "a regression per stage, two or four stages per step", gives="observables of the steady state",
             when={"picture": "forward"}, target="steady", steady=True,
         ),
         Variant("the same, in half the steps", gives=MIDDLE, when=SYMMETRISED, needs=(BALANCE,), middle=True),
         Variant(
-            "the same until the rate stands still, nothing from there", gives="the scgf, ln Z at any time",
+            "the same until the rate is constant, then nothing", gives="the scgf, ln Z at any time",
             when=SYMMETRISED, target="steady", needs=(BALANCE,), middle=True,
         ),
     )  # fmt: skip
 
     picture: str = option(
-        "forward", "forward follows P; symmetrised the square of its amplitude, for half the time",
+        "forward", "`forward` follows P; `symmetrised` the square of its amplitude, for half the time",
         among=("forward", "symmetrised"),
     )  # fmt: skip
     order: int = option(
-        2, "2: the midpoint rule, two stages; 4: the classical Runge-Kutta rule, four stages, which also holds for "
-        "oscillations of a frequency up to 2.8 / dt, and averages the noise over its stages", among=(2, 4),
+        2, "2: midpoint rule, two stages; 4: classical Runge-Kutta rule, four stages, which is also stable for "
+        "oscillations at frequencies up to 2.8 / dt, and averages the noise over its stages", among=(2, 4),
     )  # fmt: skip
     window: float = option(
-        5.0, "target steady, symmetrised: the time over which the rate is averaged and must not change; take it longer "
+        5.0, "target steady, symmetrised: time over which the rate is averaged and must not change; take it longer "
         "than the slowest relaxation", above=0,
     )  # fmt: skip
     still: float = option(
-        1e-3, "target steady, symmetrised: the relative change between two windows that counts as none", above=0
+        1e-3, "target steady, symmetrised: relative change between two windows that counts as none", above=0
     )
 
     @property
@@ -140,13 +140,13 @@ class TDVP(Tangent):
                 after, step = self._taken(problem, state, before, dt, stages, next_dt, batches[-1])
                 after = replace(after, damping=max(self.damping, RELAXED * damping))
                 if halved:
-                    text = f"the samples did not carry the growth of ln Z, and the step was cut to {dt:.2g}: they miss "
-                    text += "configurations that probability flows into; take more samples, or a smaller dt"
+                    text = f"the samples did not show the growth of ln Z, and the step was cut to {dt:.2g}: they miss "
+                    text += "configurations into which probability flows; take more samples, or a smaller dt"
                     step.warnings.append(RunWarning("growth", text))
                 return after, step
             dt, halved = dt / 2, halved + 1
         raise Diverged(
-            f"the samples no longer carry the growth, and steps down to dt = {2 * dt:.2g} do not help; the last good "
+            f"the samples no longer show the growth, and steps down to dt = {2 * dt:.2g} do not help; the last good "
             "networks were kept: take a smaller dt from the start, or more samples."
         )
 

@@ -65,7 +65,7 @@ class Vectors:
 
 @dataclass(frozen=True)
 class TEBD(Tracker[Vectors]):
-    """Local propagators act on a matrix-product network, whose bonds are cut back: no samples, no training."""
+    """Applies local propagators to a matrix-product network and truncates its bonds: no samples, no training."""
 
     name = "tebd"
     variants = (
@@ -78,38 +78,43 @@ class TEBD(Tracker[Vectors]):
             when={"picture": "forward"}, target="steady", needs=(PAIRS,), network=NETWORK, noiseless=True, steady=True,
         ),
         Variant(
-            "the same, in half the steps", gives="ln Z and observables of the middle", when={"picture": "symmetrised"},
+            "the same, in half the steps", gives="ln Z and observables in the middle", when={"picture": "symmetrised"},
             needs=(BALANCE, PAIRS), network=NETWORK, middle=True, noiseless=True,
         ),
     )  # fmt: skip
     saved = (Vectors, MatrixProductState)
 
     picture: str = option(
-        "forward", "forward follows P; symmetrised its amplitude, for half the time", among=("forward", "symmetrised")
+        "forward",
+        "`forward` evolves P; `symmetrised` its amplitude, for half the time",
+        among=("forward", "symmetrised"),
     )
     dt: float = option(
-        0.0, "the longest time step; a report time is met by equal shorter ones; 0: 0.2 forward, 0.8 symmetrised",
+        0.0, "longest time step; equal shorter steps are taken to meet a report time; 0: 0.2 forward, 0.8 symmetrised",
         least=0,
     )  # fmt: skip
     order: int = option(
-        4, "2: each step goes through the terms and back (Strang); 4: six times through and back, for unequal parts of "
-        "the step, some negative (S6 of Blanes and Moan)", among=(2, 4),
+        4, "2: each step passes through the terms and back (Strang); 4: six such passes, for unequal parts of the "
+        "step, some negative (S6 of Blanes and Moan)", among=(2, 4),
     )  # fmt: skip
     cutoff: float = option(
-        1e-18, "squares cut from a bond, as a fraction, that are not missed although it has room", least=0, below=1
+        1e-18,
+        "truncated weight (fraction of the sum of squares) that a bond drops although it has room",
+        least=0,
+        below=1,
     )
     balanced: bool = option(
-        False, "forward: bonds are cut where P / sqrt(P_0), not P, loses least: it weighs configurations that are rare "
-        "at the start, which an s-ensemble may live on; the same for a uniform start",
+        False, "forward: truncate bonds for the smallest loss of P / sqrt(P_0), not of P: this favours configurations "
+        "rare at the start, on which an s-ensemble may live; no difference for a uniform start",
     )  # fmt: skip
     measure: int = option(20000, "samples for the observables", least=2)
     full_summation: bool = option(
-        False, "forward: observables summed over all configurations instead (up to 2^16 states)"
+        False, "forward: sum observables over all configurations instead of sampling (up to 2^16 states)"
     )
 
     pair: bool = option(
-        False, "a second evolution at half the bond beside it, from which ln Z is extrapolated: the distance to that "
-        "is its error estimate (--certify)"
+        False, "run a second evolution at half the bond and extrapolate ln Z from both; the distance to the "
+        "extrapolated value is the error estimate (--certify)"
     )  # fmt: skip
 
     @property
@@ -223,11 +228,11 @@ class TEBD(Tracker[Vectors]):
     def _warnings(self, problem: Problem, dt: float, lost: Tensor, bond: int) -> list[RunWarning]:
         out = []
         if (most := float(lost.max())) > TOO_MUCH:
-            text = f"{most:.1g} of the vector's squares have been cut from bonds of {bond}: take a larger bond"
+            text = f"bonds of {bond} have cut {most:.1g} of the vector's squares: take a larger bond"
             out.append(RunWarning("bond", text))
         steepest = min((e.tebd for e in problem.derived(evolutions_of, self)), key=lambda tebd: tebd.longest)
         if dt > steepest.longest:
-            text = f"dt = {dt:.3g} is long for rates like these: take dt below {steepest.shorter}"
+            text = f"dt = {dt:.3g} is too long for these rates: take dt below {steepest.shorter}"
             out.append(RunWarning("time step", text))
         return out
 
@@ -247,7 +252,7 @@ def evolutions_of(problem: Problem, tracker: TEBD, halved: bool = False) -> list
     """One for each counting field, at the start."""
     bond, symmetrised = cast(MatrixProduct, problem.ensemble.net).bond, tracker.picture == "symmetrised"
     if halved and bond < 2:
-        raise InputError("bond = 1 has no half to be compared with: take the architecture option bond=2 or more.")
+        raise InputError("bond = 1 cannot be compared with half the bond: take the architecture option bond=2 or more.")
     bond = bond // 2 if halved else bond
     options = (bond, tracker.cutoff, tracker.order, tracker.balanced, symmetrised)
     return [Evolution(problem.system, s, problem.observable, *options) for s in problem.s]

@@ -36,18 +36,18 @@ class Population:
 
 @dataclass(frozen=True)
 class Clones(Tracker[Population]):
-    """Walkers without a network, in independent populations whose scatter gives the standard error.
+    """Cloning of walkers without a network, in independent populations whose scatter gives the standard error.
 
     ``Z`` is the mean over the populations: unbiased, so ``ln Z`` is too low by half its variance.
     """
 
     name = "clones"
-    variants = (Variant("a Gillespie move of each clone", needs=(POSITIVE,), network="none"),)
+    variants = (Variant("Gillespie moves of each clone", needs=(POSITIVE,), network="none"),)
     saved = (Population,)
 
-    clones: int = option(100_000, "walkers in all, for each s", least=1)
-    populations: int = option(10, "the independent parts they are in", least=2)
-    dt: float = option(0.25, "the longest time between two checks of the weights", above=0)
+    clones: int = option(100_000, "total number of walkers for each s", least=1)
+    populations: int = option(10, "number of independent populations", least=2)
+    dt: float = option(0.25, "longest time between two checks of the weights", above=0)
 
     def __post_init__(self) -> None:
         super().__post_init__()

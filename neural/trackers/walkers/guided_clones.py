@@ -57,22 +57,22 @@ class Guided:
 
 @dataclass(frozen=True)
 class GuidedClones(Tracker[Guided]):
-    """Pairs of walkers for each report time, steered by a network that follows by tdvp, symmetrised.
+    """Pairs of walkers for each report time, guided by a network that tdvp (symmetrised) evolves.
 
     Between report times ``ln Z`` is the network's.
     """
 
     name = "guided-clones"
-    variants = (Variant("as tdvp, and two Gillespie walks of each clone to a report time", needs=(BALANCE,)),)
+    variants = (Variant("as tdvp, and two Gillespie walks per clone and report time", needs=(BALANCE,)),)
     saved = (Guided, Guide, Clusters, *TDVP.saved)
 
-    clones: int = option(20_000, "pairs of walkers in all, for each s", least=1)
-    populations: int = option(10, "the independent parts they are in, whose scatter gives the standard error", least=2)
+    clones: int = option(20_000, "total number of pairs of walkers for each s", least=1)
+    populations: int = option(10, "number of independent populations, whose scatter gives the standard error", least=2)
     every: float = option(
-        0.5, "the longest time that a walker keeps a guide, which costs a look at every walker", least=1e-3
+        0.5, "longest time for which walkers keep a guide; each change costs a pass over all walkers", least=1e-3
     )
-    samples: int = option(1000, "of the network's tdvp", least=10)
-    dt: float = option(0.2, "of the network's tdvp", above=0)
+    samples: int = option(1000, "samples of the network's tdvp", least=10)
+    dt: float = option(0.2, "time step of the network's tdvp", above=0)
 
     def __post_init__(self) -> None:
         super().__post_init__()

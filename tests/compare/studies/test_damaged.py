@@ -75,6 +75,13 @@ def test_a_damaged_file_of_latent_cycles_is_named(tmp_path: Path, capsys, name: 
     assert not (tmp_path / "all" / "README.md").exists()
 
 
+@pytest.mark.parametrize("name", RECORDS)
+def test_pages_in_a_folder_without_the_stored_results(tmp_path: Path, monkeypatch, capsys, name: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, err = told(tmp_path / "a", name, json.dumps(CONTENT[name]), capsys)
+    assert code == (2 if name == "critical" else 0), err
+
+
 def test_a_folder_without_studies_keeps_its_readme(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     (tmp_path / "README.md").write_text("mine")
     assert run("study", "baiesi2025", "overview", tmp_path) == 2

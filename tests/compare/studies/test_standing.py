@@ -51,6 +51,7 @@ def test_a_contestant_is_measured_where_it_entered():
     assert table.relative["b"] == pytest.approx(3.0)
 
 
+@pytest.mark.slow
 def test_the_interval_covers_the_ratio_of_the_means():
     """Two contestants, one case: the ratio of means of lognormal seeds; 95 % of the intervals are to hold it, and with
     eight seeds the bootstrap's hold it in somewhat fewer (seen: 0.88)."""

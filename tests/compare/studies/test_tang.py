@@ -79,6 +79,7 @@ def test_the_reference_is_the_table_where_it_has_k_and_the_clones_elsewhere():
     assert isinstance(phases.heat_maps([{"network": as_network(small), "exact": small}]), Figure)
 
 
+@pytest.mark.slow
 def test_the_noise_of_k_is_the_spread_over_repetitions():
     s, t, n = np.array([0.01, 0.03, 0.1, 0.2, 0.5]), np.array([1.0, 4.0]), 9
     stderr = np.outer(s, [0.1, 0.2])
