@@ -177,7 +177,7 @@ def test_memory(monkeypatch):
         states.require_memory(2.0**31 + 1, "a vector")
     monkeypatch.setattr(states, "available_memory", lambda: 1 << 20)
     for needy in (
-        lambda: Liouvillian(tfim_model((10,))).sparse(),  # 4^10 columns of some entries each
+        lambda: Liouvillian(tfim_model((6,))).sparse(),  # it has room itself; 4^6 columns of some entries each have not
         lambda: cloning(
             build("free", (8,)), 0.1, 0.1, clones=20_000, populations=2
         ),  # 10^4 at a time, 10 times 24 B each

@@ -148,7 +148,7 @@ WRONG = {
     "another size": (lambda state: network("made", (3,), hidden=5).state_dict(), "has shape"),
     "missing": (_without, "lacks"),
     "without the bias": (lambda state: {k: v for k, v in state.items() if k != weights.BIAS}, "lacks site_bias"),
-    "left over": (lambda state: {**state, "head.weight": torch.ones(2)}, "has head.weight beside it"),
+    "left over": (lambda state: {**state, "head.weight": torch.ones(2)}, "has head.weight besides"),
     "not finite": (lambda state: {**state, "site_bias": torch.full((3, 2), torch.nan)}, "not finite"),
     "no tensors": (lambda state: [1, 2], "holds no tensors"),
     "empty": (lambda state: {}, "holds no tensors"),

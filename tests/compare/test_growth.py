@@ -36,6 +36,18 @@ def test_exponential_is_told_from_a_power() -> None:
     assert law.grows is True
 
 
+@pytest.mark.parametrize("seed", range(40))
+def test_the_exponential_is_told_where_akaikes_criterion_is_lower_by_two(seed: int) -> None:
+    """``AIC = n ln RSS + 2 k``, of straight lines through ``ln error``, fitted here by numpy."""
+    n = np.arange(2.0, 8.0)
+    error = np.exp(0.25 * n + 0.08 * np.random.default_rng(seed).standard_normal(len(n)))
+    rss = [np.polyfit(x, np.log(error), 1, full=True)[1][0] for x in (np.log(n), n)]
+    lower = len(n) * np.log(rss[0] / rss[1])
+    law = growth(n, error)
+    assert law is not None
+    assert law.law == ("exponential" if lower > 2 else "power")
+
+
 def test_an_interval_that_holds_zero_is_no_law() -> None:
     law = growth(SIZES, 0.01 * np.exp([0.3, -0.4, 0.5, -0.5, 0.2]))
     assert law is not None

@@ -56,5 +56,6 @@ def test_what_it_does_not_give_is_refused():
     open_chain = track(build("asep", (3,)), s=0.1, times=0.1, tracker="natural-gradient", observable="current")
     with pytest.raises(InputError, match="detailed balance"):
         open_chain.doob()
-    with pytest.raises(InputError, match="not negative"):
-        doob_process(build("fa", (3,)), 0.1)[0].simulate(np.ones((1, 3), int), -1.0)
+    for t in (-1.0, np.inf, np.nan):
+        with pytest.raises(InputError, match="not negative"):
+            doob_process(build("fa", (3,)), 0.1)[0].simulate(np.ones((1, 3), int), t)

@@ -12,7 +12,7 @@ from vanbench.exact import Excluding, FixedSum, System
 from vanbench.exact.trajectories.jumptables import draw_starts
 from vanbench.neural import ARCHITECTURES, Ensemble, build
 from vanbench.neural.architectures import find
-from vanbench.neural.autoregressive import inverted
+from vanbench.neural.autoregressive import integers, inverted
 from vanbench.neural.learning.reweight import tempered
 
 DTYPES = [torch.float32, torch.float64]
@@ -101,3 +101,9 @@ def test_starts_of_walkers_have_no_value_of_probability_zero():
     for value in (0.0, 5e-324, 1 - 2.0**-53):
         x = draw_starts(system, 5, Forced(value))
         assert (system.initial[np.arange(3), x] > 0).all()
+
+
+def test_values_fit_their_integers():
+    for d in (2, 128, 129, 300):
+        assert torch.iinfo(integers(d)).max >= d - 1
+    assert integers(128) is torch.int8
