@@ -57,7 +57,15 @@ def systematic_sample(weights: np.ndarray, number: int, offset: float) -> np.nda
     IEE Proc. Radar Sonar Navig. 146, 2 (1999).
     """
     places = (offset + np.arange(number)) / number
-    return np.minimum(np.searchsorted(np.cumsum(weights) / weights.sum(), places), len(weights) - 1)
+    taken = np.searchsorted(np.cumsum(weights) / weights.sum(), places, side="right")
+    return np.minimum(taken, np.flatnonzero(weights)[-1])  # an offset of 0 or 1 too takes none of weight zero
+
+
+def inverted(weights: np.ndarray, uniform: np.ndarray) -> np.ndarray:
+    """The index whose share of ``weights`` ``(n, k)`` holds ``uniform`` ``(n,)``, 0 to 1; never one of weight zero."""
+    cumulative = np.cumsum(weights, axis=1)
+    taken = (cumulative <= uniform[:, None] * cumulative[:, -1:]).sum(1)
+    return np.minimum(taken, weights.shape[1] - 1 - (weights > 0)[:, ::-1].argmax(1))
 
 
 class Interval(NamedTuple):

@@ -19,7 +19,7 @@ import numpy as np
 from vanbench.exact.cycles.chain import CycleParams, log_hidden, log_visible, logsumexp, sigmoid, visible_logits
 from vanbench.exact.cycles.thermodynamics import Thermo, thermodynamics
 from vanbench.exact.errors import InputError
-from vanbench.exact.statistics import jackknife_error
+from vanbench.exact.statistics import inverted, jackknife_error
 
 N_BLOCKS = 16
 
@@ -104,8 +104,7 @@ def simulate(
         if t >= 0:
             path[t] = state
         x = (rng.random((chains, params.n_visible)) < probability[state]).astype(float)
-        cumulative = np.cumsum(np.exp(log_hidden(params, x)), axis=1)
-        state = np.sum(cumulative < rng.random((chains, 1)) * cumulative[:, -1:], axis=1)
+        state = inverted(np.exp(log_hidden(params, x)), rng.random(chains))
     return path
 
 

@@ -113,7 +113,7 @@ def _solver(liouvillian: Liouvillian) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def require_decay(model: Lindblad) -> None:
-    if not any(jump.rate for jump in model.jumps):
+    if not model.jump_rate:
         raise InputError("without decay (all rates 0) there is no unique steady state: give a positive rate.")
 
 
@@ -139,7 +139,7 @@ def leading_eigenvalues(model: Lindblad, s: float = 0.0, count: int = 2) -> np.n
 
 def leading_pairs(model: Lindblad, s: float = 0.0, count: int = 2) -> Leading:
     """`leading_eigenvalues` and the residual ``|L v - lambda v| / |v|`` of each: `leading` beyond 4 spins."""
-    if not any(jump.rate for jump in model.jumps):
+    if not model.jump_rate:
         # unitary: every eigenvalue is imaginary, and 2^N of them are 0
         return Leading(np.zeros(count, dtype=complex), np.zeros(count))
     if model.n_sites <= DENSE_SPINS:
@@ -150,8 +150,9 @@ def leading_pairs(model: Lindblad, s: float = 0.0, count: int = 2) -> Leading:
 
 
 def decay_time(model: Lindblad) -> float:
-    """The inverse mean rate of the jumps."""
-    rates = [jump.rate for jump in model.jumps if jump.rate]
+    """The inverse mean rate of the jumps, ``gamma |G|^2``, however it is shared between the two."""
+    rates = [jump.rate * float(np.linalg.norm(jump.matrix, 2)) ** 2 for jump in model.jumps]
+    rates = [rate for rate in rates if rate > 0]
     return len(rates) / sum(rates)
 
 

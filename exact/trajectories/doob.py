@@ -23,6 +23,7 @@ from vanbench.exact.definitions.states import StateSpace
 from vanbench.exact.definitions.system import System
 from vanbench.exact.errors import InputError
 from vanbench.exact.matrixfree.eigenvectors import Leading, leading_vectors
+from vanbench.exact.statistics import inverted
 
 LogLeft = Callable[[np.ndarray], np.ndarray]  # configurations (B, n_sites) -> ln l, (B,)
 
@@ -71,7 +72,8 @@ class Doob:
             log_weights[going] += wait * (self.connections.diagonal(x[going]) + escape)
             left[going] -= wait
             moving = left[going] > 0
-            chosen = (rates.cumsum(1) < rng.random(len(going))[:, None] * escape[:, None]).sum(1)[moving]
+            uniform = rng.random(len(going))
+            chosen = inverted(rates[moving], uniform[moving])
             targets = self.connections.targets(x[going[moving]])
             going, log_there = going[moving], log_there[moving]
             each = np.arange(len(going))

@@ -311,8 +311,8 @@ def test_exact_tells_what_it_has_no_value_for(capsys) -> None:
 
 NOTED = {  # what a note of a row with a value says
     "degenerate": ["voter", "--shape", "3", "--quantities", "gap"],
-    "tolerance allows": ["asep", "--shape", "8", "--times", "3", "--quantities", "ln_Z", "--s=-2",
-                         "--method", "mps", "--bond", "4"],
+    "tolerance allows": ["asep", "--shape", "4", "--times", "0.4", "--quantities", "ln_Z", "--s=-2",
+                         "--method", "mps", "--bond", "2"],
     "no clone has moved": ["east", "--shape", "2", "-p", "c=1e-9", "--initial", "down", "--s", "0.3",
                            "--times", "0.01", "--method", "cloning", "--clones", "400"],
     "all samples are equal": ["ising", "--shape", "4x4", "--temperatures", "0.01", "--method", "montecarlo",

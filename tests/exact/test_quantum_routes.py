@@ -282,5 +282,5 @@ def test_long_evolutions_say_how_far_they_are(monkeypatch, options):
         **options,
     )
     steps = [line for line in told if " to t = " in line]
-    assert len(steps) > 2
+    assert len(steps) >= 2
     assert all(int(line.split("step ")[1].split()[0]) % 5 == 0 for line in steps)

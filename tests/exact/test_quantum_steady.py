@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 import mpmath
@@ -166,3 +167,14 @@ def test_gaps_of_near_degenerate_spins(monkeypatch):
 def test_many_gaps_of_near_degenerate_spins(monkeypatch):
     for seed in range(1000, 1300):
         check_gap(seed, monkeypatch)
+
+
+def test_the_gap_does_not_ask_how_a_rate_is_shared_with_its_operator():
+    """``gamma = 900`` with ``sigma^-``, or 1 with ``30 sigma^-``: one spin has ``x`` at ``-gamma/2`` and, driven by
+    ``X``, ``y`` and ``z`` at ``-3 gamma/4 +- sqrt(gamma^2/16 - 4)``."""
+    want = min(450.0, 675 - math.sqrt(225.0**2 - 4))
+    for rate, scale in ((900.0, 1.0), (1.0, 30.0)):
+        jumps = tuple(Jump((i,), scale * MINUS, rate) for i in range(5))
+        model = Lindblad((5,), tuple(LocalOperator((i,), X) for i in range(5)), jumps)
+        assert steady.decay_time(model) == pytest.approx(1 / 900)
+        assert steady.scgf_and_gap(model)[1] == pytest.approx(want, rel=1e-9)

@@ -61,3 +61,19 @@ def test_rank_correlation_is_spearmans_and_survives_constants():
 
 def test_a_line_is_met_where_it_is_one():
     assert statistics.fitted_line([1, 2, 4], [5, 8, 14]) == pytest.approx((3, 2))
+
+
+@pytest.mark.parametrize("uniform", [0.0, 1 - 2.0**-53, 1.0])
+def test_the_ends_of_the_unit_interval_draw_nothing_of_weight_zero(uniform):
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        weights = rng.random(9) * (rng.random(9) < 0.5)
+        weights[[0, -1, rng.integers(1, 8)]] = 0, 0, 1 / 3
+        assert weights[statistics.inverted(weights[None], np.array([uniform]))].all()
+        assert weights[statistics.systematic_sample(weights, 5, uniform)].all()
+
+
+def test_inverted_draws_each_index_as_often_as_it_weighs():
+    weights, uniform = np.array([0.0, 3.0, 0.0, 1.0, 4.0, 0.0]), (np.arange(800) + 0.5) / 800
+    drawn = statistics.inverted(np.tile(weights, (800, 1)), uniform)
+    assert np.array_equal(np.bincount(drawn, minlength=6), 100 * weights)
