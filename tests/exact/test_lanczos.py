@@ -11,7 +11,7 @@ from vanbench.exact import InputError, StateSpace, build, generator, solve
 from vanbench.exact.matrixfree import derivatives
 from vanbench.exact.matrixfree.eigenvectors import doob, leading_vectors
 from vanbench.exact.matrixfree.kernel import Layout
-from vanbench.exact.matrixfree.quadrature import Tridiagonal, continuous, euler
+from vanbench.exact.matrixfree.quadrature import Tridiagonal, continuous, euler, log_functions
 from vanbench.exact.matrixfree.solve_lanczos import unstable
 from vanbench.exact.matrixfree.symmetric import Symmetric, applies, margin
 from vanbench.exact.matrixfree.symmetrise import equilibrium
@@ -312,3 +312,10 @@ def test_the_node_of_the_upper_rule_is_within_five_e_folds_of_the_latest_time():
     assert found[0.0] == found[1.0] == found[50.0] == 0.05
     for t in (100.0, 1e4, 1e8):
         assert t * found[t] == pytest.approx(5.0)
+
+
+def test_small_steps_keep_their_digits():
+    """``1 + dt x`` would round a small ``dt x``, and a million steps would add that up."""
+    logs = log_functions(np.array([-1e-9, 1e-9, -1.5, -2.5]), np.array([1e6]), 1.0)
+    want = [1e6 * mp.log1p(-1e-9), 1e6 * mp.log1p(1e-9), 1e6 * mp.log(0.5), 1e6 * mp.log(1.5)]
+    assert logs[0] == pytest.approx([float(value) for value in want], rel=1e-14)
