@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 from independent import constrained, neighbours
 from numba import prange
 
-from vanbench.exact import FixedSum, InputError, System, Term, build, generator, jumps
+from vanbench.exact import FixedSum, InputError, StateSpace, System, Term, build, generator, jumps
 from vanbench.exact.matrixfree.kernel import Layout, operator
 from vanbench.exact.matrixfree.kernel_blocked import BlockedKernel
 from vanbench.exact.matrixfree.kernel_dense import DenseKernel
 from vanbench.exact.matrixfree.kernel_listed import ListedKernel
 from vanbench.exact.matrixfree.kernel_runs import RunsKernel
 from vanbench.exact.matrixfree.kernel_stored import Pattern, StoredKernel
-from vanbench.exact.matrixfree.local import Local, merged, tilted, transposed
+from vanbench.exact.matrixfree.local import Local, diagonal, merged, tilted, transposed
 from vanbench.exact.threads import both
 
 ROUNDING = 1e-13  # sums of some 50 products of numbers of order one
@@ -68,6 +68,15 @@ def test_every_way_of_cutting_the_index(low_bits, rng):
         expected = 1.5 * want - 0.25 * out
         assert kernel.apply(v, out, 1.5, -0.25) == pytest.approx(product, rel=1e-13)
         assert out == pytest.approx(expected, abs=ROUNDING * 10)
+
+
+def test_an_operator_without_moves(rng):
+    parts = [diagonal(site, rng.random(2)) for site in range(8)]
+    kernel = BlockedKernel(parts, range(8), 3)
+    v, out = rng.random(256), np.zeros(256)
+    kernel.apply(v, out)
+    x = StateSpace(build("fa", (8,))).configurations()
+    assert out == pytest.approx(sum(part.matrix.diagonal()[x[:, part.sites[0]]] for part in parts) * v)
 
 
 @settings(max_examples=25, deadline=None)

@@ -95,6 +95,13 @@ def test_both_averages_of_the_gradient_climb():
         assert np.mean(after) > before + 0.3
 
 
+@pytest.mark.parametrize("name", ["epochs", "updates", "double_steps", "batch_first"])
+def test_a_schedule_of_nothing_is_refused(name):
+    data = bars_and_stripes(2).x
+    with pytest.raises(InputError, match="at least 1"):
+        next(train(data, initial_params(data, 2, 1, "softmax", 1), replace(QUICK, **{name: 0})))
+
+
 def test_the_gradient_over_a_path_is_that_of_its_mean_likelihood():
     """Against differences of the mean over the data of ln mean_t sum_z A(x|z) B(z|x_t)."""
     params, rng = batch_of("softmax", runs=1), np.random.default_rng(2)
