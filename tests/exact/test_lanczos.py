@@ -319,3 +319,11 @@ def test_small_steps_keep_their_digits():
     logs = log_functions(np.array([-1e-9, 1e-9, -1.5, -2.5]), np.array([1e6]), 1.0)
     want = [1e6 * mp.log1p(-1e-9), 1e6 * mp.log1p(1e-9), 1e6 * mp.log(0.5), 1e6 * mp.log(1.5)]
     assert logs[0] == pytest.approx([float(value) for value in want], rel=1e-14)
+
+
+def test_rounding_of_the_rate_grows_with_time_and_the_spread_of_rates():
+    system = build("fa", (9,), c=0.3)
+    rows = solve(system, 0.0, [0.0, 1e6], "instantaneous_activity", method="lanczos")
+    escape, p = -generator(system).diagonal(), StateSpace(system).initial()
+    spread = np.sqrt(p @ (escape - p @ escape) ** 2)
+    assert rows.bound[1] / rows.bound[0] == pytest.approx(1 + 1e6 * spread)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from pauli_strings import PLUS, SPINS, UP, generator_of, parts, spins_of
 
-from vanbench.exact import InputError, solve
+from vanbench.exact import InputError, build, solve
 from vanbench.exact.definitions.pauli import MINUS, X, Z
 from vanbench.exact.quantum import Jump, Lindblad, LocalOperator, povm_system, steady, tetrahedral
 from vanbench.exact.quantum.liouvillian import Liouvillian
@@ -178,3 +178,9 @@ def test_the_gap_does_not_ask_how_a_rate_is_shared_with_its_operator():
         model = Lindblad((5,), tuple(LocalOperator((i,), X) for i in range(5)), jumps)
         assert steady.decay_time(model) == pytest.approx(1 / 900)
         assert steady.scgf_and_gap(model)[1] == pytest.approx(want, rel=1e-9)
+
+
+def test_the_bound_of_the_purity_is_twice_that_of_the_state():
+    """``d Tr rho^2 = 2 Tr(rho d rho)``."""
+    rows = solve(build("tfim", (3,)), quantities=["steady_purity", "steady_sigma_z"]).set_index("quantity")
+    assert rows.bound["steady_purity"] == 2 * rows.bound["steady_sigma_z"] > 0
