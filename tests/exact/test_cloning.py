@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from vanbench.exact import InputError, build, solve
+from vanbench.exact.trajectories import cloning as module
 from vanbench.exact.trajectories.cloning import cloning
 
 SIGMAS = 4.5  # seeds are fixed: this bounds a systematic error, not luck
@@ -96,3 +97,18 @@ def test_clones_say_how_far_they_are_and_take_no_end_of_time():
     assert len([line for line in told if "t = 25 of 100" in line]) == 4  # two populations of either size
     with pytest.raises(InputError, match="takes clones days"):
         cloning(build("free", (1,)), 0.1, [1e9], clones=40, populations=2)
+
+
+def test_the_bias_is_what_half_the_clones_change(monkeypatch):
+    """Of populations whose ``ln Z`` is one over their size, their integrated observable twice that."""
+
+    def population(tables, times, clones, rng, progress):
+        return np.array([1.0, 2.0, 0.5])[:, None] / clones + np.zeros(len(times))
+
+    monkeypatch.setattr(module, "_population", population)
+    rows = cloning(build("fa", (4,)), 0.1, [2.0], 120, 3).set_index("quantity")
+    full, half = 1 / 40, 1 / 20
+    assert rows.value["ln_Z"] == pytest.approx(full)
+    assert rows.bias["ln_Z"] == pytest.approx(full - half)
+    assert rows.bias["activity"] == pytest.approx(2 * (full - half) / (4 * 2.0))
+    assert rows.bias["scgf"] == pytest.approx(0.5 * (full - half) / 1.0)

@@ -184,3 +184,7 @@ def test_refused_in_one_sentence(case):
         make()
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 300
+
+
+def test_couplings_that_are_not_given():
+    assert build("ising", (2, 3)).params == {"J": 1.0, "h": 0.0, "plaquette": 0.0}

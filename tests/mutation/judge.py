@@ -49,18 +49,23 @@ def watched(tests: list[str], seconds: dict[str, float], compiling: bool, tempor
 
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     place = {test: k for k, test in enumerate(tests)}
+
+    def asked(nodeid: str) -> str:
+        """The name by which it was asked for: its own, or that of a function with any parameters."""
+        return nodeid if nodeid in place else nodeid.split("[")[0]
+
     failed: list[str] = []
     now = temporary.with_suffix(".now")
 
     class Watch:
         @pytest.hookimpl(trylast=True)
         def pytest_collection_modifyitems(self, items):
-            items[:] = sorted((i for i in items if i.nodeid in place), key=lambda i: place[i.nodeid])
+            items[:] = sorted((i for i in items if asked(i.nodeid) in place), key=lambda i: place[asked(i.nodeid)])
 
         def pytest_runtest_logstart(self, nodeid):
             now.write_text(nodeid)
             used = resource.getrusage(resource.RUSAGE_SELF)
-            limit = used.ru_utime + used.ru_stime + 20 + SLACK * seconds[nodeid] + COMPILING * compiling
+            limit = used.ru_utime + used.ru_stime + 20 + SLACK * seconds[asked(nodeid)] + COMPILING * compiling
             _, hard = resource.getrlimit(resource.RLIMIT_CPU)
             resource.setrlimit(resource.RLIMIT_CPU, (min(int(limit), hard), hard))
 

@@ -226,3 +226,10 @@ def test_gru2d_runs_along_the_snake():
 def test_unknown_names_are_answered_with_the_nearest():
     with pytest.raises(InputError, match="gated-pixelcnn"):
         find("gated-pixelcn")
+
+
+@every
+def test_values_are_two_and_networks_one_unless_more_are_asked_for(name):
+    net = find(name)((3, 3))
+    assert net.local_dim == 2
+    assert Ensemble(net).replicas == 1

@@ -107,3 +107,11 @@ def test_values_fit_their_integers():
     for d in (2, 128, 129, 300):
         assert torch.iinfo(integers(d)).max >= d - 1
     assert integers(128) is torch.int8
+
+
+def test_starts_of_three_values_are_drawn_as_often_as_they_are_likely(rng):
+    likely = np.array([[0.2, 0.3, 0.5], [0.0, 1.0, 0.0]])
+    x = draw_starts(System("still", (2,), 3, (), likely), 4000, rng)
+    often = np.stack([(x == value).mean(0) for value in range(3)], 1)
+    assert np.abs(often - likely).max() < 5 * np.sqrt(0.25 / 4000)
+    assert (x[:, 1] == 1).all()

@@ -336,9 +336,10 @@ def test_an_excluded_configuration_that_the_pins_exclude_already_counts_once():
     assert net.log_prob(states).exp().sum().item() == pytest.approx(1.0)
 
 
-def test_at_the_start_ln_z_is_known():
-    rows = track(
-        build("east", (3,)), [0.2], [0.0, 0.1], quantities=["ln_Z"], architecture="made", tracker="tdvp"
-    ).records
+def test_at_the_start_ln_z_is_known_and_nothing_has_moved():
+    names = ["ln_Z", "activity"]
+    run = track(build("east", (3,)), [0.2], [0.0, 0.1], quantities=names, architecture="made", tracker="tdvp")
+    rows = run.records
     start = rows[(rows.t == 0) & (rows.quantity == "ln_Z")].iloc[0]
     assert (start.value, start.sampling_stderr, start.error_estimate) == (0.0, 0.0, 0.0)
+    assert list(rows[rows.quantity == "activity"].t) == [0.1]

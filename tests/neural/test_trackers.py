@@ -19,6 +19,7 @@ from vanbench.neural import Ensemble, describe, track, trackers
 from vanbench.neural import build as network
 from vanbench.neural.trackers import TRACKERS, Problem, chart
 from vanbench.neural.trackers.base import BALANCE, NEEDS, PAIRS, PLAIN, POSITIVE, STATIC, one_configuration
+from vanbench.neural.trackers.gibbs.weights import heated
 
 PAGE = (Path(__file__).parents[2] / "docs/trackers.md").read_text().split("## The error of a tracked value")[0]
 VARIANTS = [(name, one) for name, kind in TRACKERS.items() for one in kind.variants]
@@ -160,3 +161,8 @@ def test_samples_that_are_one_configuration_are_told_of_where_it_moves():
     assert "effective sample size is 1" in one_configuration(connections, mixed)[0].text
     assert not one_configuration(connections, agreed)  # nobody changes their mind
     assert not one_configuration(connections, torch.cat([mixed, agreed], 1))
+
+
+def test_samples_are_cooled_to_the_end():
+    assert (heated(0.0), heated(1.0)) == (0.0, 1.0)
+    assert heated(0.5) == pytest.approx((1 - np.exp(-2.5)) / (1 - np.exp(-5.0)))
