@@ -247,3 +247,8 @@ def test_tasep_current(length, alpha, beta):
     assert (counted[1] - counted[0]) / 150 == pytest.approx(tasep_current(length, alpha, beta), rel=1e-9)
     if alpha == beta == 1:
         assert tasep_current(length, 1, 1) == pytest.approx((length + 2) / (2 * (2 * length + 1)))
+
+
+def test_a_direction_of_length_two_has_one_pair():
+    assert lattice_edges((2,), "periodic") == lattice_edges((2,), "open") == [(0, 1)]
+    assert sorted(map(sorted, lattice_edges((3,), "periodic"))) == [[0, 1], [0, 2], [1, 2]]
