@@ -97,8 +97,8 @@ def test_both_averages_of_the_gradient_climb():
 
 @pytest.mark.parametrize("name", ["epochs", "updates", "double_steps", "batch_first"])
 def test_a_schedule_of_nothing_is_refused(name):
-    data = bars_and_stripes(2).x
-    with pytest.raises(InputError, match="at least 1"):
+    data = bars_and_stripes(3).x
+    with pytest.raises(InputError, match="schedule must be at least 1"):
         next(train(data, initial_params(data, 2, 1, "softmax", 1), replace(QUICK, **{name: 0})))
 
 
