@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from scipy.sparse.linalg import eigsh
@@ -10,6 +12,7 @@ from vanbench.exact import InputError, Term, build, generator, solve
 from vanbench.exact.definitions.quantities import given
 from vanbench.exact.definitions.quantity import CLASSICAL, DMRG
 from vanbench.exact.definitions.system import System
+from vanbench.exact.matrixfree.local import Local
 from vanbench.exact.mps.accuracy import Accuracy, Asked
 from vanbench.exact.mps.dmrg import leading
 from vanbench.exact.mps.mpo import product_operator
@@ -114,3 +117,17 @@ def test_what_it_cannot_do_is_refused(system, message):
 def test_it_takes_no_time_steps():
     with pytest.raises(InputError, match="leave dt out"):
         solve(build("fa", (4,)), 0.1, [], ["scgf"], method="dmrg", dt=0.1)
+
+
+def test_what_acts_on_no_site_is_a_constant():
+    asked = SimpleNamespace(free=[0, 1, 2], ask=SimpleNamespace(system=build("fa", (3,))))
+    parts = Leading._sum(asked, [Local((), np.array([[0.3]])), Local((1,), np.diag([1.0, 2.0]))]).parts
+    assert sum(part.matrix[0, 0] for part in parts) == pytest.approx(1.3)
+    assert sum(part.matrix[1, 1] for part in parts) == pytest.approx(2.3)
+
+
+def test_rounding_is_that_of_every_contraction():
+    """Each sums over a bond and the values of a site, and there is one a site."""
+    asked = SimpleNamespace(operator=SimpleNamespace(n_sites=40, d=2), size=3.0)
+    state = SimpleNamespace(bonds=[2, 8, 2])
+    assert Leading.rounding(asked, state) >= np.finfo(float).eps * 3.0 * max(40, 16)

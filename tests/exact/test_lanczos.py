@@ -327,3 +327,7 @@ def test_rounding_of_the_rate_grows_with_time_and_the_spread_of_rates():
     escape, p = -generator(system).diagonal(), StateSpace(system).initial()
     spread = np.sqrt(p @ (escape - p @ escape) ** 2)
     assert rows.bound[1] / rows.bound[0] == pytest.approx(1 + 1e6 * spread)
+
+
+def test_rounding_is_relative_to_the_matrix_where_no_norm_is_known():
+    assert Tridiagonal(np.array([-1e-3, 2e-3]), np.array([5e-4, 0.0])).scale == pytest.approx(3e-3)
