@@ -32,6 +32,7 @@ def page(chosen: list[Mutant], budget: float, seed: int) -> str:
             counts[package][kind] += 1
         if kind != "caught":
             left.append((kind, mutant, result["change"], reason.get("why", "no test sees it yet")))
+    since = sum(results[m.key]["caught"] and "test" in why.get(m.key, {}) for m in judged)
     lines = [
         "# One change in one covered line",
         "",
@@ -40,7 +41,8 @@ def page(chosen: list[Mutant], budget: float, seed: int) -> str:
         f"until they have taken {budget:g} s of CPU time by the clean run's measure. A test that hangs or crashes has",
         "caught it. Every test that caught one passes on the unchanged tree, in the same harness. The places are drawn",
         f"at random (seed {seed}) from all covered lines of `exact/`, `neural/` and the judging part of `compare/`:",
-        f"{len(judged)} of {len(chosen)} drawn are judged.",
+        f"{len(judged)} of {len(chosen)} drawn are judged. {since} of those caught survived first: they are judged by",
+        "the test that was written for each since (`python -m tests.mutation --written`), the others before.",
         "",
         "| package | changes | equivalent | caught | survived | caught of those not equivalent |",
         "|:--|--:|--:|--:|--:|--:|",
