@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from vanbench.compare.declare.task import Suite
-from vanbench.compare.judge.collect import last_times
+from vanbench.compare.judge.collect import MIN_SEEDS, last_times
 from vanbench.compare.studies.standing.submissions import FINISHED
 
 CASE = ["question", "shape", "s"]
@@ -27,7 +27,8 @@ def cases(frame: pd.DataFrame, suite: Suite) -> pd.DataFrame:
 
 def leaderboard(rows: pd.DataFrame) -> pd.DataFrame:
     """For each contestant of one group: ``relative``, the median over cases of its error over the smallest one there,
-    with its 95 % interval from the seeds (``low``, ``high``); ``solved`` of ``asked`` cases; medians of ``error`` and
+    with its 95 % interval from the seeds (``low``, ``high``; NaN where a contestant of its cases has fewer than three);
+    ``solved`` of ``asked`` cases; medians of ``error`` and
     ``cpu_s``.
 
     A case that a contestant did not finish within its budget, or in which it diverged, counts as infinitely worse.
@@ -39,16 +40,18 @@ def leaderboard(rows: pd.DataFrame) -> pd.DataFrame:
     picks = rng.integers(seeds, size=(DRAWS, *errors.shape))
     drawn = [_medians(np.take_along_axis(errors, pick, -1).mean(-1)) for pick in picks]
     low, high = np.quantile(drawn, [0.025, 0.975], axis=0, method="nearest")
+    fewest = rows.groupby([*CASE, "contestant"]).size().groupby(CASE).min()
     out = []
     for k, name in enumerate(contestants):
         own = rows[rows.contestant == name]
         entered = own.groupby(CASE).error.agg(lambda values: values.notna().all())
+        known = 1.0 if (fewest[entered.index] >= MIN_SEEDS).all() else np.nan
         out.append(
             {
                 "contestant": name,
                 "relative": medians[k],
-                "low": low[k],
-                "high": high[k],
+                "low": known * low[k],
+                "high": known * high[k],
                 "solved": int(entered.sum()),
                 "asked": len(entered),
                 "error": own.error.median(),

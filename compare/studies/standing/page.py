@@ -65,7 +65,7 @@ def _leaderboard(table: pd.DataFrame) -> Table:
     hints = [
         "the contestant",
         "median over cases of its error over the smallest one there",
-        "of that, from the seeds",
+        "of that, from three seeds on",
         "cases finished within the budget by every seed, of those entered",
         "median over its runs, relative where the quantity is",
         "median of a run",
@@ -73,7 +73,7 @@ def _leaderboard(table: pd.DataFrame) -> Table:
     ]
     lines = []
     for row in table.itertuples():
-        interval = f"{_times(row.low)} to {_times(row.high)}"
+        interval = "–" if np.isnan(row.low) else f"{_times(row.low)} to {_times(row.high)}"
         solved = f"{row.solved} of {row.asked}"
         lines.append(
             [

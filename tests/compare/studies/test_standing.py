@@ -51,6 +51,15 @@ def test_a_contestant_is_measured_where_it_entered():
     assert table.relative["b"] == pytest.approx(3.0)
 
 
+def test_fewer_than_three_seeds_give_no_interval():
+    """Not in a case where only the best has one, either: the ratio is to it."""
+    table = board.leaderboard(ranked({"a": [[1e-3], [1e-3] * 3], "b": [[2e-3] * 3, [2e-3] * 3]})).set_index(
+        "contestant"
+    )
+    assert table[["low", "high"]].isna().all(axis=None)
+    assert table.relative["b"] == pytest.approx(2.0)
+
+
 @pytest.mark.slow
 def test_the_interval_covers_the_ratio_of_the_means():
     """Two contestants, one case: the ratio of means of lognormal seeds; 95 % of the intervals are to hold it, and with
