@@ -281,4 +281,5 @@ def test_interrupted_run_goes_on(suite: Path, tmp_path: Path) -> None:
     assert not list(out.rglob("*.tmp"))
     (tmp_path / "go").touch()
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
-    assert f"{6 - len(held)} records made, {len(held)} were there" in done.stdout
+    were = "was" if len(held) == 1 else "were"
+    assert f"{6 - len(held)} records made, {len(held)} {were} there" in done.stdout
