@@ -108,6 +108,7 @@ def evolve(
     dt: float | None = None,
     layout: Layout | None = None,
     progress: Callable[[str], None] | None = None,
+    first: Evolved | None = None,
 ) -> Iterator[Evolved]:
     """As ``propagate.evolve``, matrix-free; vectors in the order of ``layout``."""
     layout = layout or Layout(system)
@@ -119,6 +120,8 @@ def evolve(
     state = np.zeros((order + 1, layout.size))
     state[0] = layout.initial()
     now, logs, long = 0.0, np.zeros(order + 1), None
+    if first is not None:
+        now, logs, state = first.t, first.logs, first.derivatives
     rate = operators[0].bound if dt is None else 1 / dt
     for t in times:
         if (t - now) * rate > LONG:

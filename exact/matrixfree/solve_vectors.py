@@ -28,6 +28,7 @@ from vanbench.exact.sparse.spectrum import euler_limit, euler_limit_of
 from vanbench.exact.tidy import Row
 
 LAG = 10.0  # of a logarithm: errors of 1e-13 of the whole are then 2e-9 of what leads
+STRETCH = 1e4  # products with the generator that keep the digits of each entry, before long Krylov steps
 SHARED = "the largest eigenvalue is degenerate: classes of states that no moves connect (absorbing states?) share it"
 
 
@@ -62,21 +63,41 @@ def _path(system: System, layout: Layout, ask: Question, order: int, how: str) -
         yield from _by(system, layout, ask, order, how)
         return
     latest = float(ask.times.max(initial=0.0))
-    jumps = latest * uniformisation.escape_rate(system, ask.s, ask.observable, layout)
-    if how == "krylov" and order == 0 and 0 < jumps <= uniformisation.MOST:
-        yield from uniformisation.evolve(system, ask.s, ask.times, ask.observable, order, layout)
-        return
-    leading = _leading_rate(system, layout, ask) if jumps else None
-    path = _by(system, layout, ask, order, how)
-    for now in path:
-        if leading and now.t * leading(now) - now.ln_z > LAG and (layout.size <= FEW or jumps <= LONG):
-            later = replace(ask, times=ask.times[ask.times >= now.t])
+    uniform, first = _uniformisation(system, layout, ask, order), None
+    if uniform:
+        uneven = uniform.uneven(latest) > LAG
+        most = LONG if uneven else uniformisation.MOST if how == "krylov" and not order else 0.0
+        early = ask.times * uniform.products <= most
+        yield from uniform.evolve(ask.times[early])
+        ask = replace(ask, times=ask.times[~early])
+        if uneven and len(ask.times):
+            first = _emerged(uniform)
+    leading = _leading_rate(system, layout, ask) if uniform and len(ask.times) else None
+    for now in _by(system, layout, ask, order, how, first):
+        if uniform and leading and now.t * leading(now) - now.ln_z > LAG:
+            later = ask.times[ask.times >= now.t]
             if layout.size <= FEW:
-                yield from _by(system, layout, later, order, "dense")
-            else:
-                yield from uniformisation.evolve(system, ask.s, later.times, ask.observable, order, layout)
-            return
+                yield from _by(system, layout, replace(ask, times=later), order, "dense")
+                return
+            if latest * uniform.products <= LONG:
+                yield from uniform.evolve(later)
+                return
+            if first is None:
+                yield from _by(system, layout, replace(ask, times=later), order, how, _emerged(uniform))
+                return
         yield now
+
+
+def _emerged(uniform: uniformisation.Uniformisation) -> Evolved:
+    """After so many jumps what leads has mostly emerged, with all its digits."""
+    return next(uniform.evolve(np.array([STRETCH / uniform.products])))
+
+
+def _uniformisation(system: System, layout: Layout, ask: Question, order: int) -> uniformisation.Uniformisation | None:
+    escape = uniformisation.escape_rate(system, ask.s, ask.observable, layout)
+    if not escape:
+        return None
+    return uniformisation.Uniformisation(system, ask.s, ask.observable, order, layout, escape)
 
 
 def _leading_rate(system: System, layout: Layout, ask: Question) -> Callable[[Evolved], float]:
@@ -89,9 +110,12 @@ def _leading_rate(system: System, layout: Layout, ask: Question) -> Callable[[Ev
     return lambda now: float(growth @ now.distribution)
 
 
-def _by(system: System, layout: Layout, ask: Question, order: int, how: str) -> Iterator[Evolved]:
+def _by(
+    system: System, layout: Layout, ask: Question, order: int, how: str, first: Evolved | None = None
+) -> Iterator[Evolved]:
+    """``first``: a vector, in the order of ``layout``, to go on from."""
     if how == "krylov":
-        yield from krylov.evolve(system, ask.s, ask.times, ask.observable, order, ask.dt, layout, ask.progress)
+        yield from krylov.evolve(system, ask.s, ask.times, ask.observable, order, ask.dt, layout, ask.progress, first)
         return
     if how == QUSPIN:
         from vanbench.exact.sparse import quspin_route
@@ -99,7 +123,9 @@ def _by(system: System, layout: Layout, ask: Question, order: int, how: str) -> 
         path = quspin_route.evolve(system, ask.s, ask.times, ask.observable, order)
     else:
         dense = how == "dense"
-        path = evolve(system, ask.s, ask.times, ask.observable, order, ask.dt, layout.space, dense, ask.progress)
+        if first is not None:
+            first = Evolved(first.t, first.logs, np.stack([layout.to_states(p) for p in first.derivatives]))
+        path = evolve(system, ask.s, ask.times, ask.observable, order, ask.dt, layout.space, dense, ask.progress, first)
     for now in path:
         yield Evolved(now.t, now.logs, np.stack([layout.from_states(p) for p in now.derivatives]))
 

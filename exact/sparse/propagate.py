@@ -73,32 +73,51 @@ def evolve(
     space: StateSpace | None = None,
     dense: bool = False,
     progress: Callable[[str], None] | None = None,
+    first: Evolved | None = None,
 ) -> Iterator[Evolved]:
     """The evolved distribution at each of the sorted ``times``; Euler steps of ``dt``, or continuous if it is None.
 
     Raises ``InputError`` for a time that is no multiple of ``dt``, and for one that would take hours. Stability is the
     caller's check (``spectrum.euler_limit``). ``dense`` takes the full matrix exponential: an independent route.
+    ``first``: what an evolution by other means has reached, to go on from.
     """
     space = space or StateSpace(system)
-    w = [generator(system, s, observable, k, space) for k in range(order + 1)]
+    whole = [generator(system, s, observable, k, space) for k in range(order + 1)]
+    start = space.initial()
+    inside = _reached(whole[0], start != 0)  # what grows elsewhere would outweigh them in a power of the matrix
+    w = whole if len(inside) == space.size else [sp.csr_array(part[inside][:, inside]) for part in whole]
     stacked = stack(w)
     growth = max(float(np.abs(part.sum(axis=0)).max()) for part in w[:2])
-    balance = cache(lambda: _balance(system, s, observable, space))
+    balance = cache(lambda: _balance(system, s, observable, space, inside))
     powers, long = _Powers(w, dt, lambda: balance()[0]), None
-    state = np.zeros((order + 1, space.size))
-    state[0] = space.initial()
+    state = np.zeros((order + 1, len(inside)))
+    state[0] = start[inside]
     now, logs = 0.0, np.zeros(order + 1)
+    if first is not None:
+        now, logs, state = first.t, first.logs, first.derivatives[:, inside]
     for t in times:
         if t > now and ((dense and dt is None) or powers.pay(t - now)):
             state, logs = powers.advance(state, logs, t - now)
         elif (t - now) * powers.rate > LONG:
-            long = long or _long_times(space, w, dt, *balance(), progress)
+            long = long or _long_times(w, dt, *balance(), progress)
             state, logs = long.advance(state, logs, t - now)
         else:
             for span in spans(t - now, growth, dt):
                 state, logs = recentred(_advance(stacked, state, span, dt), logs)
         now = t
-        yield Evolved(float(t), logs.copy(), state.copy())
+        vectors = np.zeros((order + 1, space.size))
+        vectors[:, inside] = state
+        yield Evolved(float(t), logs.copy(), vectors)
+
+
+def _reached(w: sp.csr_array, reached: np.ndarray) -> np.ndarray:
+    """The states that the moves lead to from those where ``reached`` is true."""
+    if reached.all():
+        return np.arange(len(reached))
+    moves = sp.csr_array(abs(w))
+    while (now := ((moves @ reached.astype(float)) > 0) | reached).sum() > reached.sum():
+        reached = now
+    return np.flatnonzero(reached)
 
 
 def spans(total: float, growth: float, dt: float | None) -> list[float]:
@@ -125,30 +144,26 @@ def _advance(w: sp.csr_array, state: np.ndarray, span: float, dt: float | None) 
     return flat.reshape(state.shape)
 
 
-def _balance(system: System, s: float, observable: str, space: StateSpace) -> tuple[np.ndarray, float]:
-    """The units of the entries, ``(size,)``, in which ``W_s`` is balanced, and a bound on its norm there."""
+def _balance(
+    system: System, s: float, observable: str, space: StateSpace, inside: np.ndarray
+) -> tuple[np.ndarray, float]:
+    """The units of the entries of the states ``inside``, in which ``W_s`` is balanced, and a bound on its norm."""
     parts = tilted(system, s, observable)
     f = product_gauge(parts, system.n_sites, system.local_dim)
     root = np.exp(np.concatenate([f[np.arange(system.n_sites), x].sum(1) for _, x in space.chunks()]))
-    return root, norm_bound(in_gauge(parts, f)[0])
+    return root[inside], norm_bound(in_gauge(parts, f)[0])
 
 
 def _long_times(
-    space: StateSpace,
     w: list[sp.csr_array],
     dt: float | None,
     root: np.ndarray,
     norm: float,
     progress: Callable[[str], None] | None,
 ) -> LongTimes:
-    """Leading are the eigenvalues of states that the start reaches; a bound where they are not found."""
-    reached = space.initial() != 0
-    moves = sp.csr_array(abs(w[0]))
-    while (now := ((moves @ reached.astype(float)) > 0) | reached).sum() > reached.sum():
-        reached = now
-    inside = np.flatnonzero(reached)
+    """Leading are the eigenvalues; a bound where they are not found."""
     try:
-        leading = classwise(w[0][inside][:, inside], 1)
+        leading = classwise(w[0], 1)
         top = float(leading.values[0].real + leading.errors[0])
     except InputError:
         top = norm
@@ -180,9 +195,9 @@ class _Powers:
 
     def advance(self, state: np.ndarray, logs: np.ndarray, span: float) -> tuple[np.ndarray, np.ndarray]:
         if self.dt is None:
-            norm = float(sum(np.abs(part).sum(axis=0).max() for part in self.balanced))
-            squarings = max(0, int(np.ceil(np.log2(max(span * norm, 1.0)))))
-            bits, power = [0] * squarings, self._taylor(span / 2.0**squarings)
+            size = span * float(sum(np.abs(part).sum(axis=0).max() for part in self.balanced))
+            squarings = max(0, int(np.ceil(np.log2(max(size, 1.0)))))
+            bits, power = [0] * squarings, self._taylor(span / 2.0**squarings, size / 2.0**squarings)
         else:
             bits = [int(bit) for bit in f"{round(span / self.dt):b}"[1:]]
             power = once = self.dt * self.balanced
@@ -195,14 +210,20 @@ class _Powers:
         root = self.root()
         return recentred(_product(power, (state / root)[:, :, None])[..., 0] * root, logs + taken)
 
-    def _taylor(self, span: float) -> np.ndarray:
-        """``exp(span W)`` and derivatives for ``span |W| <= 1``: the first term left out is below 1e-19."""
+    def _taylor(self, span: float, size: float) -> np.ndarray:
+        """``exp(span W)`` and derivatives for ``span |W| = size <= 1``: the first term left out is below 1e-19.
+
+        In the units of the entries as they were: a small element may be the only way to a state that leads.
+        """
         term = np.zeros((len(self.w), self.size, self.size))
         term[0] = np.eye(self.size)
-        total = term.copy()
-        for k in range(1, 21):
+        total, k = term.copy(), 0
+        left = np.log(1e19) + float(np.ptp(np.log(self.root())))
+        while left > 0:
+            k += 1
             term = _product(term, self.balanced) * (span / k)
             total += term
+            left += np.log(max(size, 1e-300) / (k + 1))
         return total
 
     def _recentred(self, power: np.ndarray, taken: np.ndarray | float) -> tuple[np.ndarray, np.ndarray]:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from extended import ENOUGH, Reference
+from scipy.linalg import expm
+from scipy.special import gammaln, logsumexp
+from scipy.stats import poisson
 
 from vanbench.exact import System, build, jumps, solve
 from vanbench.exact.matrixfree import solve_vectors
@@ -55,3 +58,46 @@ def test_moves_without_a_way_back_have_a_gauge():
     frame = solve(climb(100, 0.0), 1.0, [10.0, 1e4], NAMES)
     assert frame.value.notna().all()
     assert frame.value[frame.quantity.eq("ln_Z") & frame.t.eq(1e4)].item() == pytest.approx(-99, abs=1e-8)
+
+
+@pytest.mark.parametrize("few", [1024, 0])
+@pytest.mark.parametrize("method", ["dense", "sparse", "krylov"])
+@pytest.mark.parametrize("t", [1e-3, 0.1, 3.0])
+def test_a_far_field_on_many_jumps(t, method, few, monkeypatch):
+    """26 jumps in a row, each counted with ``exp(20)``: after few of them nearly all of ``Z`` is that of the last.
+
+    ``p_k = exp(-s k) exp(-t) t^k / k!``, and the last state has all that remains. ``ln Z`` was up to 4 % off.
+    """
+    monkeypatch.setattr(solve_vectors, "FEW", few)
+    steps, s = 26, -20.0
+    k = np.arange(steps)
+    reached = -s * k + k * np.log(t) - t - gammaln(k + 1)
+    last = -s * steps + np.log(poisson.sf(steps - 1, t))
+    want = logsumexp([*reached, last])
+    value = solve(climb(steps + 1, 0.0), s, [t], ["ln_Z"], method=method).value.item()
+    assert value == pytest.approx(want, rel=1e-12)
+
+
+def exclusion(n: int, particles: int, p: float, q: float) -> System:
+    """A closed chain whose first ``particles`` sites are occupied at first, hops to the right counted."""
+    hop = np.zeros((4, 4))
+    hop[0b01, 0b10], hop[0b10, 0b01] = p, q
+    start = np.tile([1.0, 0.0], (n, 1))
+    start[:particles] = [0.0, 1.0]
+    return System("exclusion", (n,), 2, tuple(jumps((i, i + 1), hop) for i in range(n - 1)), start)
+
+
+@pytest.mark.parametrize("method", ["dense", "sparse", "krylov"])
+@pytest.mark.parametrize("t", [1.0, 1e3, 1e6])
+def test_what_grows_where_the_start_does_not_lead(t, method):
+    """One particle among six sites, which three would leave far more often; without any nothing moves.
+
+    Powers of the whole matrix forgot them, and all values were blank."""
+    s, n = -1.0, 6
+    assert solve(exclusion(n, 0, 1.0, 0.5), s, [t], ["ln_Z"], method=method).value.item() == pytest.approx(0, abs=1e-12)
+    walk = np.exp(-s) * (np.diag(np.full(n - 1, 1.0), -1) + np.diag(np.full(n - 1, 0.5), 1))
+    walk -= np.diag(np.exp(s) * walk.sum(0))
+    top = np.linalg.eigvals(walk).real.max()
+    want = np.log(expm(t * (walk - top * np.eye(n)))[:, 0].sum()) + top * t
+    value = solve(exclusion(n, 1, 1.0, 0.5), s, [t], ["ln_Z"], method=method).value.item()
+    assert value == pytest.approx(want, rel=1e-9)
