@@ -353,3 +353,16 @@ def test_pytest_shows_them() -> None:
     reporter = SimpleNamespace(stats={"passed": [report, report]}, section=lines.append, write_line=lines.append)
     pytest_terminal_summary(reporter)  # type: ignore[arg-type]
     assert lines == ["vanbench warnings", "one"]
+
+
+@pytest.mark.parametrize(("apart", "told"), [(0.0, 0), (0.02, 0), (0.3, 1)])
+def test_estimators_that_disagree(apart: float, told: int) -> None:
+    """Two estimators of the same steps, each with a standard error of 0.01; five of both together are 0.07."""
+    log = RunLog([0.1], default="mean")
+    log.ln_z = {"mean": np.array([-1.0]), "importance": np.array([-1.0 - apart])}
+    log.covariance = {name: np.array([[1e-4]]) for name in log.ln_z}
+    warned = list(checks.of_report(log, [0.1], 1e-16))
+    assert [one.kind for one in warned] == ["estimators"] * told
+    for one in warned:
+        assert "-1 ± 0.01 by mean" in one.text
+        assert "-1.3 ± 0.01 by importance" in one.text

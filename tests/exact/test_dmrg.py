@@ -131,3 +131,14 @@ def test_rounding_is_that_of_every_contraction():
     asked = SimpleNamespace(operator=SimpleNamespace(n_sites=40, d=2), size=3.0)
     state = SimpleNamespace(bonds=[2, 8, 2])
     assert Leading.rounding(asked, state) >= np.finfo(float).eps * 3.0 * max(40, 16)
+
+
+def test_the_bound_of_an_average_is_what_bonds_change():
+    """By the difference of two bonds, not by rounding: it covers the error, and the errors of all sites together."""
+    system = build("fa", (12,), c=0.3)
+    got = solve(system, 0.1, [], ["trajectory_density"], method="dmrg", bond=2)
+    want = solve(system, 0.1, [], ["trajectory_density"])
+    mean, sites = got[got.site.isna()].iloc[0], got[got.site.notna()]
+    error = abs(mean.value - want.value[want.site.isna()].item())
+    assert 1e-6 < error < mean.bound
+    assert mean.bound <= sites.bound.mean() * (1 + 1e-9)

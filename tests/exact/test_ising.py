@@ -349,3 +349,18 @@ def test_a_trace_that_underflows_is_refused():
     """A frustrated ring of 27 at T = 0.002: every closed path costs 2 J more than the rows' lowest, exp(-1000)."""
     with pytest.raises(InputError, match="underflows"):
         ising.solve((27,), [0.002], -1.0, by="transfer")
+
+
+@pytest.mark.parametrize(("shape", "pairs"), [((4, 5), 40), ((3, 3), 18), ((2, 2), 2), ((1, 5), 5)])
+def test_each_site_has_its_four_diagonal_neighbours(shape, pairs):
+    found = {tuple(pair) for pair in lattice.diagonals(shape).tolist()}
+    rows, columns = shape
+    if rows == 1:
+        want = {tuple(sorted((c, (c + 2) % columns))) for c in range(columns)}
+    else:
+        sites = [(r, c) for r in range(rows) for c in range(columns)]
+        steps = [(1, 1), (1, -1), (-1, 1), (-1, -1)]
+        ends = [(r * columns + c, (r + a) % rows * columns + (c + b) % columns) for r, c in sites for a, b in steps]
+        want = {tuple(sorted(pair)) for pair in ends}
+    assert found == want
+    assert len(found) == pairs

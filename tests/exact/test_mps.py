@@ -278,3 +278,14 @@ def test_matrix_elements_are_those_of_quimb_and_the_dense_ones(d, quimb):
     assert element == pytest.approx(np.vdot(dense(bra), total), rel=1e-12)
     moved = quimb_operator(quimb, operator).apply(quimb_state(quimb, ket))
     assert element == pytest.approx(quimb_state(quimb, bra).H @ moved, rel=1e-10)
+
+
+@pytest.mark.parametrize("h", [0.7, -0.7])
+def test_a_tilted_state_weighs_what_is_down(h):
+    """``exp(h n / 2)`` with ``n`` sites at 0, normalised."""
+    evolution = Evolution(build("fa", (4,), c=0.3), 0.2, "activity", 8)
+    evolution.step(0.3)
+    psi, tilted = (dense(e.state.multiplied(e.scale)).ravel() for e in (evolution, evolution.tilted(h)))
+    down = np.array([(4 - bin(x).count("1")) for x in range(16)])
+    want = psi * np.exp(h * down / 2)
+    assert tilted / tilted.sum() == pytest.approx(want / want.sum(), rel=1e-10)

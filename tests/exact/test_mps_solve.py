@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import mps_calibration
 import numpy as np
 import pytest
@@ -121,3 +123,12 @@ def test_a_bond_below_the_tolerance_says_so(bond, missed):
     frame = solve(build("fa", (8,)), 0.3, 2.0, ["ln_Z"], method="mps", bond=bond)
     assert ("above what the tolerance allows" in (frame.note[0] or "")) is missed
     assert (frame.bound[0] > 8e-5 * max(abs(frame.value[0]), 0.1)) is np.bool_(missed)
+
+
+def test_progress_says_how_many_steps_a_bond_takes():
+    said = []
+    solve(build("fa", (5,)), 0.1, 2.0, "ln_Z", method="mps", dt=0.5, bond=8, progress=said.append)
+    asked = [re.search(r"bond (\d+), ([\d.]+) steps of dt = ([\d.]+)", line) for line in said]
+    steps = [(float(line[2]), float(line[3])) for line in asked if line]
+    assert {dt for _, dt in steps} == {1.0, 0.5}
+    assert all(n * dt == pytest.approx(2.0) for n, dt in steps)
