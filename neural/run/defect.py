@@ -31,6 +31,7 @@ import torch
 from scipy.sparse.linalg import expm_multiply
 from torch import Tensor
 
+from vanbench.exact.seeds import number
 from vanbench.exact.sparse.generator import generator
 from vanbench.exact.statistics import effective_fraction, relative_weights
 from vanbench.exact.trajectories.jumptables import JumpTables, advance, compile_moves
@@ -49,6 +50,7 @@ BOUND = 0.5  # of the bound, what is seen of it
 PAST = 2  # steps before this one, through whose starts the quadrature goes
 LARGEST = 3.0  # of a defect: what is larger is no small error
 ENDLESS = 1e30  # of a defect where the network has next to no weight
+SAMPLED, CARRIED, WATCHED = range(3)  # streams of random numbers
 TINY = 1e-300  # instead of a probability that is zero
 Held = Mapping[str, Tensor]
 
@@ -101,7 +103,7 @@ class Defects:
         """Of the step from the networks with the parameters ``before`` to those of now, at ``t``; ``samples``: how
         many configurations the step looked at."""
         self.steps += 1
-        seed = (self.seed + 1_000_003 * self.steps) % 2**63
+        seed = number(self.seed, SAMPLED, self.steps) % 2**63
         if self.starting:
             self.length, self.parts = 0.0, []
         if problem.derived(few, MAX_SUMMED if self.sharp else min(SUMMED * samples, MAX_SUMMED)):
@@ -120,11 +122,11 @@ class Defects:
         return max(samples, MOST) if self.sharp else int(np.clip(samples // SHARE, LEAST, MOST))
 
     def _some(
-        self, problem: Problem, before: Parameters, step: Step, t: float, number: int, seed: int
+        self, problem: Problem, before: Parameters, step: Step, t: float, drawn: int, seed: int
     ) -> tuple[Part, np.ndarray]:
-        """Of ``number`` samples."""
+        """Of ``drawn`` samples."""
         ensemble, now = problem.ensemble, problem.ensemble.frozen()
-        x = ensemble.sample(number, torch.Generator(ensemble.device).manual_seed(seed))
+        x = ensemble.sample(drawn, torch.Generator(ensemble.device).manual_seed(seed))
         nodes = self._nodes(before, step)
         here = self._local(problem, x)
         try:
@@ -237,7 +239,7 @@ class Defects:
         longest = self._memory(tables, r, t)
         for k, part in enumerate(self.parts):
             walkers, log_w = part.x[r].copy(), part.log_weight[r].copy()
-            advance(tables, walkers, np.zeros(0), log_w, min(longest, t - half * part.t), self.seed % 2**31 + k)
+            advance(tables, walkers, np.zeros(0), log_w, min(longest, t - half * part.t), number(self.seed, CARRIED, k))
             weight = np.exp(log_w - np.logaddexp.reduce(log_w))
             out.append(Carried(walkers, weight, weight * part.defect[r] / half))
         return out
@@ -247,7 +249,7 @@ class Defects:
         walkers, log_w, now = self.parts[0].x[r].copy(), self.parts[0].log_weight[r].copy(), 0.0
         first = effective_fraction(relative_weights(torch.from_numpy(log_w)[None]))[0]
         while now < t:
-            advance(tables, walkers, np.zeros(0), log_w, SPAN, self.seed % 2**31 + round(now / SPAN))
+            advance(tables, walkers, np.zeros(0), log_w, SPAN, number(self.seed, WATCHED, round(now / SPAN)))
             now += SPAN
             if effective_fraction(relative_weights(torch.from_numpy(log_w)[None]))[0] < EVEN * first:
                 break

@@ -99,6 +99,8 @@ def _summary(name: str, values: pd.DataFrame) -> dict[str, object]:
     means = means[means.distance > ROUNDING**2]  # of a value that a symmetry keeps right no factor is near
     factor = np.sqrt(means.error_estimate / means.distance)
     ln_z = values[values.quantity == "ln_Z"]
+    scored = ln_z[ln_z.score.notna()]
+    rank = scored.score.corr(scored.distance, method="spearman") if len(scored) > 2 else np.nan
     silent = (values.distance > NEAR * values.error_estimate) & ~values.warned
     return {
         "task": name,
@@ -106,5 +108,5 @@ def _summary(name: str, values: pd.DataFrame) -> dict[str, object]:
         "within": f"{(values.distance <= COVERED * values.error_estimate).mean():.2f}",
         "near": f"{factor.between(1 / NEAR, NEAR).mean():.2f}" if len(factor) else "",
         "silent": int(silent.sum()),
-        "rank": f"{ln_z.score.corr(ln_z.distance, method='spearman'):.2f}" if len(ln_z) > 2 else "",
+        "rank": f"{rank:.2f}" if np.isfinite(rank) else "",
     }
