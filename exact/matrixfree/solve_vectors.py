@@ -65,12 +65,14 @@ def _path(system: System, layout: Layout, ask: Question, order: int, how: str) -
     latest = float(ask.times.max(initial=0.0))
     uniform, first = _uniformisation(system, layout, ask, order), None
     if uniform:
-        uneven = uniform.uneven(latest) > LAG
-        most = LONG if uneven else uniformisation.MOST if how == "krylov" and not order else 0.0
+        uneven, few = uniform.uneven(latest) > LAG, layout.size <= FEW
+        most = (STRETCH if few else LONG) if uneven else uniformisation.MOST if how == "krylov" and not order else 0.0
         early = ask.times * uniform.products <= most
         yield from uniform.evolve(ask.times[early])
         ask = replace(ask, times=ask.times[~early])
-        if uneven and len(ask.times):
+        if uneven and few:  # powers of a matrix keep the digits of each entry, too
+            how = "dense"
+        elif uneven and len(ask.times):
             first = _emerged(uniform)
     leading = _leading_rate(system, layout, ask) if uniform and len(ask.times) else None
     for now in _by(system, layout, ask, order, how, first):

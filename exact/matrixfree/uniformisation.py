@@ -18,7 +18,7 @@ from vanbench.exact.matrixfree.kernel import Layout, Operator
 from vanbench.exact.matrixfree.local import Local, diagonal_of, tilted
 from vanbench.exact.matrixfree.stacked import Stacked
 from vanbench.exact.sparse.cumulants import recentred
-from vanbench.exact.sparse.propagate import Evolved, spans
+from vanbench.exact.sparse.propagate import MAX_LOG_CHANGE, Evolved, spans
 
 MOST = 1000.0  # products in all; beyond, Krylov steps grow as the fast modes die out
 PIECE = 500.0  # jumps whose smallest weight, exp(-500), a double holds
@@ -27,6 +27,7 @@ LAGGING = 500.0  # of a logarithm: what is smaller a double does not hold
 # Rescaled so much more often than overflow asks for: derivatives grow like t^2 until they are recentred, and errors of
 # Krylov steps are relative to the largest entry.
 OFTEN = 20.0
+SPAN = 100.0  # products between two rescalings, at least
 TOLERANCE = 1e-13  # relative, in the sum of the entries
 
 
@@ -88,7 +89,7 @@ class Uniformisation:
         fields = product_gauge(self.parts[0], system.n_sites, system.local_dim)
         balanced = _Units.of(layout, [in_gauge(parts, fields)[0] for parts in self.parts], fields)
         self.units = balanced if 2 * (escape + balanced.gain) < escape + plain.gain else plain
-        self.products = escape + max(0.0, self.units.gain)
+        self.products = escape + max(0.0, self.units.gain) + SPAN * self.units.fastest / MAX_LOG_CHANGE
         self.spread, self.apart = balanced.spread, plain.most - plain.least
 
     def uneven(self, t: float) -> float:
