@@ -18,6 +18,7 @@ from vanbench.exact.definitions.states import StateSpace, require_memory
 from vanbench.exact.definitions.system import Excluding, System
 from vanbench.exact.errors import InputError
 from vanbench.exact.matrixfree import kernel_stored
+from vanbench.exact.matrixfree.gauge import in_gauge, product_gauge
 from vanbench.exact.matrixfree.kernel_dense import DenseKernel, filled
 from vanbench.exact.matrixfree.kernel_stored import Pattern, StoredKernel
 from vanbench.exact.matrixfree.local import Local, merged, tilted, transposed
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from scipy.sparse.linalg import LinearOperator
 
 STORED = 1 << 14  # states up to which the sparse matrix is at hand at once
+FAR = 100.0  # times the norm, from which on units pay that balance the generator
 LOOKED = 1 << 22  # states up to which it is looked at which of them moves connect: as long as some 50 products
 
 
@@ -215,6 +217,17 @@ def _compiled(parts: Sequence[Local], free: np.ndarray, d: int, codes: np.ndarra
 def norm_bound(parts: Sequence[Local]) -> float:
     """A bound on the 2-norm of the sum: the sum of the local 2-norms."""
     return float(sum(np.linalg.norm(p.matrix, 2) for p in parts))
+
+
+def balanced(parts: Sequence[Local], n_sites: int, d: int) -> tuple[np.ndarray, float]:
+    """The fields ``f``, ``(n_sites, d)``, of the units of the entries for long steps, and ``norm_bound`` in them.
+
+    Those of `product_gauge` where a far counting field makes the norm much larger without; else zero: units that differ
+    a lot cost digits themselves, where the start is small in them or moves have next to no way back.
+    """
+    f, plain = product_gauge(parts, n_sites, d), norm_bound(parts)
+    norm = norm_bound(in_gauge(parts, f)[0])
+    return (f, norm) if FAR * norm < plain else (np.zeros_like(f), plain)
 
 
 def operator(

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
+import scipy.sparse as sp
 from scipy.linalg import expm
 
 from vanbench.exact.definitions.states import available_memory
@@ -16,17 +17,20 @@ from vanbench.exact.definitions.system import System
 from vanbench.exact.errors import InputError
 from vanbench.exact.matrixfree import uniformisation
 from vanbench.exact.matrixfree.eigenvectors import leading_values
-from vanbench.exact.matrixfree.gauge import in_gauge, product_gauge
-from vanbench.exact.matrixfree.kernel import Layout, Operator, norm_bound
+from vanbench.exact.matrixfree.kernel import Layout, Operator, balanced
 from vanbench.exact.matrixfree.local import tilted
 from vanbench.exact.matrixfree.stacked import Stacked
 from vanbench.exact.sparse.cumulants import recentred
+from vanbench.exact.sparse.generator import generator
 from vanbench.exact.sparse.longtime import LongTimes
-from vanbench.exact.sparse.propagate import Evolved, spans
+from vanbench.exact.sparse.propagate import FEW, Evolved, largest, reached_from, spans
 
 BASIS = 24  # Krylov vectors a step, where memory allows
 FEWEST = 4
 LONG = 1e4  # products with the operator beyond which steps grow (`longtime`)
+# Rescaled so much more often than overflow asks for: derivatives grow like t^2 until they are recentred, and errors are
+# relative to the largest entry.
+OFTEN = 20.0
 TOLERANCE = 1e-13  # relative error allowed in the whole evolution, in the 2-norm
 
 
@@ -121,6 +125,7 @@ def evolve(
     state[0] = layout.initial()
     now, logs, long = 0.0, np.zeros(order + 1), None
     if first is not None:
+        assert first.t <= min(times, default=first.t)
         now, logs, state = first.t, first.logs, first.derivatives
     rate = operators[0].bound if dt is None else 1 / dt
     for t in times:
@@ -130,7 +135,7 @@ def evolve(
             now = t
             yield Evolved(float(t), logs.copy(), state.copy())
             continue
-        for span in spans(t - now, growth * uniformisation.OFTEN, dt):
+        for span in spans(t - now, growth * OFTEN, dt):
             flat = state.ravel()
             if dt is None:
                 flat, _ = expm_multiply(stacked, flat, span, basis=basis)
@@ -152,18 +157,27 @@ def _long_times(
     basis: int,
     progress: Callable[[str], None] | None,
 ) -> LongTimes:
-    try:
-        top = float(leading_values(system, s, observable, layout, 2)[0].real)
-    except InputError:
-        top = operators[0].bound
+    top = _top(system, s, observable, layout, operators[0].bound)
     top = top if dt is None else float(np.log1p(dt * top) / dt)
     parts = tilted(system, s, observable)
-    f = product_gauge(parts, system.n_sites, system.local_dim)
-    norm, root = norm_bound(in_gauge(parts, f)[0]), layout.product(np.exp(f))
+    f, norm = balanced(parts, system.n_sites, system.local_dim)
+    root = layout.product(np.exp(f))
     root[layout.excluded] = 1.0
     products = [op.__matmul__ for op in operators]
     elements = 2.0 * layout.size * len(system.terms)
     return LongTimes(products, root, norm, top, elements, dt, basis, progress)
+
+
+def _top(system: System, s: float, observable: str, layout: Layout, bound: float) -> float:
+    """The largest eigenvalue, of few states among those that the start leads to; ``bound`` where it is not found."""
+    if layout.size <= FEW:
+        w = generator(system, s, observable, space=layout.space)
+        inside = reached_from(layout.to_states(layout.initial()) != 0, w)
+        return largest(sp.csr_array(w[inside][:, inside]), bound)
+    try:
+        return float(leading_values(system, s, observable, layout, 2)[0].real)
+    except InputError:
+        return bound
 
 
 def affordable_basis(length: int) -> int:

@@ -85,7 +85,9 @@ def _path(system: System, layout: Layout, ask: Question, order: int, how: str) -
                 yield from uniform.evolve(later)
                 return
             if first is None:
-                yield from _by(system, layout, replace(ask, times=later), order, how, _emerged(uniform))
+                first = _emerged(uniform)
+                yield from uniform.evolve(later[later <= first.t])
+                yield from _by(system, layout, replace(ask, times=later[later > first.t]), order, how, first)
                 return
         yield now
 

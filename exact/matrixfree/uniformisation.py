@@ -24,9 +24,7 @@ MOST = 1000.0  # products in all; beyond, Krylov steps grow as the fast modes di
 PIECE = 500.0  # jumps whose smallest weight, exp(-500), a double holds
 HUGE = 1e100  # of a term, whose weight is as small
 LAGGING = 500.0  # of a logarithm: what is smaller a double does not hold
-# Rescaled so much more often than overflow asks for: derivatives grow like t^2 until they are recentred, and errors of
-# Krylov steps are relative to the largest entry.
-OFTEN = 20.0
+OFTEN = 2.0  # so much more often than overflow asks for: derivatives grow like t^2 until they are recentred
 SPAN = 100.0  # products between two rescalings, at least
 TOLERANCE = 1e-13  # relative, in the sum of the entries
 

@@ -21,7 +21,7 @@ from vanbench.exact.definitions.states import StateSpace
 from vanbench.exact.definitions.system import System
 from vanbench.exact.errors import InputError
 from vanbench.exact.matrixfree.gauge import in_gauge, product_gauge
-from vanbench.exact.matrixfree.kernel import norm_bound
+from vanbench.exact.matrixfree.kernel import balanced, norm_bound
 from vanbench.exact.matrixfree.local import tilted
 from vanbench.exact.sparse.cumulants import recentred
 from vanbench.exact.sparse.generator import generator
@@ -84,22 +84,23 @@ def evolve(
     space = space or StateSpace(system)
     whole = [generator(system, s, observable, k, space) for k in range(order + 1)]
     start = space.initial()
-    inside = _reached(whole[0], start != 0)  # what grows elsewhere would outweigh them in a power of the matrix
+    inside = reached_from(start != 0, whole[0])  # what grows elsewhere would outweigh them in a power of the matrix
     w = whole if len(inside) == space.size else [sp.csr_array(part[inside][:, inside]) for part in whole]
     stacked = stack(w)
     growth = max(float(np.abs(part.sum(axis=0)).max()) for part in w[:2])
-    balance = cache(lambda: _balance(system, s, observable, space, inside))
-    powers, long = _Powers(w, dt, lambda: balance()[0]), None
+    root = cache(lambda: _units(system, s, observable, space, inside, long=False)[0])
+    powers, long = _Powers(w, dt, root), None
     state = np.zeros((order + 1, len(inside)))
     state[0] = start[inside]
     now, logs = 0.0, np.zeros(order + 1)
     if first is not None:
+        assert first.t <= min(times, default=first.t)
         now, logs, state = first.t, first.logs, first.derivatives[:, inside]
     for t in times:
         if t > now and ((dense and dt is None) or powers.pay(t - now)):
             state, logs = powers.advance(state, logs, t - now)
         elif (t - now) * powers.rate > LONG:
-            long = long or _long_times(w, dt, *balance(), progress)
+            long = long or _long_times(w, dt, *_units(system, s, observable, space, inside, long=True), progress)
             state, logs = long.advance(state, logs, t - now)
         else:
             for span in spans(t - now, growth, dt):
@@ -110,7 +111,7 @@ def evolve(
         yield Evolved(float(t), logs.copy(), vectors)
 
 
-def _reached(w: sp.csr_array, reached: np.ndarray) -> np.ndarray:
+def reached_from(reached: np.ndarray, w: sp.csr_array) -> np.ndarray:
     """The states that the moves lead to from those where ``reached`` is true."""
     if reached.all():
         return np.arange(len(reached))
@@ -144,14 +145,18 @@ def _advance(w: sp.csr_array, state: np.ndarray, span: float, dt: float | None) 
     return flat.reshape(state.shape)
 
 
-def _balance(
-    system: System, s: float, observable: str, space: StateSpace, inside: np.ndarray
+def _units(
+    system: System, s: float, observable: str, space: StateSpace, inside: np.ndarray, long: bool
 ) -> tuple[np.ndarray, float]:
-    """The units of the entries of the states ``inside``, in which ``W_s`` is balanced, and a bound on its norm."""
+    """The units of the entries of the states ``inside`` for powers, or for ``long`` steps, and a bound on the norm."""
     parts = tilted(system, s, observable)
-    f = product_gauge(parts, system.n_sites, system.local_dim)
+    if long:
+        f, norm = balanced(parts, system.n_sites, system.local_dim)
+    else:
+        f = product_gauge(parts, system.n_sites, system.local_dim)
+        norm = norm_bound(in_gauge(parts, f)[0])
     root = np.exp(np.concatenate([f[np.arange(system.n_sites), x].sum(1) for _, x in space.chunks()]))
-    return root[inside], norm_bound(in_gauge(parts, f)[0])
+    return root[inside], norm
 
 
 def _long_times(
@@ -162,13 +167,18 @@ def _long_times(
     progress: Callable[[str], None] | None,
 ) -> LongTimes:
     """Leading are the eigenvalues; a bound where they are not found."""
-    try:
-        leading = classwise(w[0], 1)
-        top = float(leading.values[0].real + leading.errors[0])
-    except InputError:
-        top = norm
+    top = largest(w[0], norm)
     top = top if dt is None else float(np.log1p(dt * top) / dt)
     return LongTimes([part.__matmul__ for part in w], root, norm, top, float(w[0].nnz), dt, progress=progress)
+
+
+def largest(w: sp.csr_array, otherwise: float) -> float:
+    """A bound on the eigenvalues of ``w``; ``otherwise`` where they are not found."""
+    try:
+        leading = classwise(w, 1)
+        return float(leading.values[0].real + leading.errors[0])
+    except InputError:
+        return otherwise
 
 
 class _Powers:

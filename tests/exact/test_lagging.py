@@ -101,3 +101,50 @@ def test_what_grows_where_the_start_does_not_lead(t, method):
     want = np.log(expm(t * (walk - top * np.eye(n)))[:, 0].sum()) + top * t
     value = solve(exclusion(n, 1, 1.0, 0.5), s, [t], ["ln_Z"], method=method).value.item()
     assert value == pytest.approx(want, rel=1e-9)
+
+
+def apart(rates: list[float], occupied: list[float]) -> System:
+    """Spins that decay at ``rates`` and never come back, each by itself."""
+    down = np.array([[0.0, 1.0], [0.0, 0.0]])
+    terms = tuple(jumps((i,), rate * down) for i, rate in enumerate(rates))
+    return System("apart", (len(rates),), 2, terms, np.array([[1 - p, p] for p in occupied]))
+
+
+@pytest.mark.parametrize("method", ["sparse", "krylov"])
+@pytest.mark.parametrize(("slow", "s"), [(1e-6, 0.0), (1e-6, 2.0), (1e-4, 2.0), (1e-2, -2.0), (1e-2, 12.0)])
+def test_a_slow_move_without_a_way_back(slow, s, method):
+    """2048 states. In units that balance the moves, the slow one was taken for rounding: ``ln Z`` fell for ever, to
+    -10 at s = 0, where it is 0."""
+    rates, start = [slow] + [1.0] * 10, [1.0] + [1e-3] * 10
+    times = np.array([1e3, 1e5, 1e7])
+    left = np.exp(-np.outer(times, rates))
+    want = np.log(1 - np.array(start) + np.array(start) * (left + np.exp(-s) * (1 - left))).sum(1)
+    values = solve(apart(rates, start), s, times, ["ln_Z"], method=method).value
+    assert values.to_numpy() == pytest.approx(want, rel=1e-7, abs=1e-7)
+
+
+@pytest.mark.parametrize("method", ["auto", "krylov"])
+def test_a_chain_that_fills_and_never_empties(method):
+    """Particles enter next to never and hop on: probability is conserved, and the chain ends full."""
+    rates = {"alpha": 1e-2, "beta": 0.0, "gamma": 0.0, "delta": 0.0, "q": 0.0}
+    system = build("asep", (11,), boundary="open", initial="down", **rates)
+    frame = solve(system, 0.0, [1e3, 1e5, 1e7], ["ln_Z", "density"], method=method).set_index("quantity").value
+    assert np.abs(frame["ln_Z"]).max() < 1e-7
+    assert frame["density"].tolist()[1:] == pytest.approx([1, 1], abs=1e-7)
+
+
+def test_an_early_time_beside_a_late_one_is_itself():
+    """Seven sites of three values apart: what led late was looked for from a later time than the one asked for."""
+    rng = np.random.default_rng(0)
+    local = [10.0 ** rng.uniform(-1, 1, (3, 3)) * (1 - np.eye(3)) for _ in range(7)]
+    start = rng.dirichlet(np.ones(3), 7)
+    system = System("apart", (7,), 3, tuple(jumps((i,), rates) for i, rates in enumerate(local)), start)
+    s, times = 4.582, np.array([7.285, 1e4])
+    tilted = [np.exp(-s) * rates - np.diag(rates.sum(0)) for rates in local]
+    tops = [np.linalg.eigvals(w).real.max() for w in tilted]
+    parts = [[np.log((expm(t * (w - top * np.eye(3))) @ p).sum()) + t * top for t in times] for w, top, p in
+             zip(tilted, tops, start)]  # fmt: skip
+    want = np.sum(parts, 0)
+    for method in ("sparse", "krylov"):
+        values = solve(system, s, times, ["ln_Z"], method=method).value
+        assert values.to_numpy() == pytest.approx(want, rel=1e-9)
