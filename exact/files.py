@@ -65,9 +65,17 @@ def require_writable(folder: Path) -> None:
         ) from error
 
 
+def resolved(path: Path) -> Path:
+    """Where links lead. Raises ``InputError`` where they lead in a circle."""
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError) as error:  # RuntimeError until Python 3.12
+        raise InputError(f"{str(path)!r}: its links lead in a circle.") from error
+
+
 def stay_inside(path: Path, root: Path) -> None:
     """Raise ``InputError`` where links or dots lead from ``root`` out of it on the way to ``path``."""
-    if not path.parent.resolve().is_relative_to(root.resolve()):
+    if not resolved(path.parent).is_relative_to(resolved(root)):
         raise InputError(f"{str(path)!r} leads out of {str(root)!r}: nothing is written there.")
 
 

@@ -55,7 +55,7 @@ def cells(record: Record, name: str) -> Cells:
         "seed": record.run.seed,
         "family": record.label if record.imported else record.run.architecture.name,
         "question": question(record),
-        "samples": record.task.options.get("samples"),
+        "samples": _number(record.task.options.get("samples")),
         "parameters": record.diagnostics.get("n_parameters"),
         "negative": record.diagnostics.get("negative_targets"),
         "wall_s": record.wall_s,
@@ -108,6 +108,11 @@ def joined(held: Sequence[Cells]) -> pd.DataFrame:
         both["note"] = ""
     both["source"] = both.get("source", pd.Series(index=both.index, dtype=object)).fillna(VECTORS)
     return both
+
+
+def _number(value: Any) -> Any:
+    """None for what is no number: an option of somebody's own tracker may bear this name."""
+    return value if isinstance(value, int | float) else None
 
 
 def question(record: Record) -> str:

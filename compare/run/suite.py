@@ -31,7 +31,7 @@ from vanbench.compare.run.progress import Bars
 from vanbench.compare.run.record import FOLDER, UNFINISHED, Record
 from vanbench.exact import InputError
 from vanbench.exact.errors import counted
-from vanbench.exact.files import sweep, write_json
+from vanbench.exact.files import resolved, sweep, write_json
 from vanbench.exact.registry import require_no_loading
 from vanbench.exact.tidy import html
 from vanbench.exact.warning import RunWarning
@@ -131,7 +131,7 @@ def run_suite(
     for run in (run for run in runs if run not in todo):
         held = Record.load(out / FOLDER / run.path).warnings
         summary.warnings += [(_name(run), run.replica, warning) for warning in held]
-    out = out.resolve()  # workers elsewhere have other working folders
+    out = resolved(out)  # workers elsewhere have other working folders
     workers = min(workers or cores(), max(len(todo), 1))
     with closing(connect(scheduler)) if scheduler else nullcontext() as client:
         out.mkdir(parents=True, exist_ok=True)

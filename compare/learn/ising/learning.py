@@ -188,6 +188,8 @@ def load(folder: Path) -> tuple[Spec, Autoregressive, dict[str, Any]]:
     try:
         stored = json.loads(read_text(folder / "spec.json"))["spec"]
         fit = json.loads(read_text(folder / "fit.json"))
+        if "agreement" in fit:
+            float(fit["agreement"]["free_energy"])
         stored["training"]["symmetries"] = tuple(stored["training"]["symmetries"])
         training = learn.Training(**stored.pop("training"))
         spec = Spec(**{**stored, "shape": tuple(stored["shape"])}, training=training)

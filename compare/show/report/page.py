@@ -25,7 +25,7 @@ from vanbench.compare.show.report.svg import GLYPHS, Panel
 from vanbench.compare.show.report.tables import Table, distance_table, error_table, growth_table, run_table
 from vanbench.compare.show.report.verdict import verdict
 from vanbench.exact import InputError
-from vanbench.exact.files import write_text
+from vanbench.exact.files import resolved, write_text
 
 NAME = "report.html"
 Mark = tuple[str, int | str, str]  # glyph, number or name of its colour, what it stands for
@@ -75,7 +75,7 @@ def render(folder: Path, stored: Sequence[tuple[Path, Record]], out: Path) -> st
     last = last_times(scalar)
 
     def address(path: Path) -> str:
-        return quote(Path(os.path.relpath(path.resolve(), out.parent.resolve())).as_posix())
+        return quote(Path(os.path.relpath(resolved(path), resolved(out.parent))).as_posix())
 
     content = {
         "title": _title(folder),
@@ -134,7 +134,7 @@ def marks_of(networks: Sequence[str], shown: Collection[str]) -> list[Mark]:
 
 def _title(folder: Path) -> str:
     suite = missing.suite_of(folder)
-    return suite.name if suite else folder.resolve().name  # a folder of single runs has no suite
+    return suite.name if suite else resolved(folder).name  # a folder of single runs has no suite
 
 
 def _counts(summary: pd.DataFrame, stored: Sequence[tuple[Path, Record]]) -> str:
