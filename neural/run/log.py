@@ -101,11 +101,18 @@ class RunLog:
 
     @staticmethod
     def from_dict(stored: dict[str, Any]) -> RunLog:
+        """Of `to_dict`; raises ``KeyError``, ``TypeError`` or ``ValueError`` for anything else."""
+        if not all(isinstance(stored[k], int | float) for k in ("t", "steps", "negative", "steepest", "wall")):
+            raise TypeError("a time, a number of steps or a rate is no number")
+        if not (isinstance(stored["default"], str) and all(isinstance(s, int | float) for s in stored["s"])):
+            raise TypeError("the name of an estimator is no text, or a counting field no number")
+        if not all(isinstance(row, dict) and "t" in row for row in [*stored["rows"], *stored["records"]]):
+            raise TypeError("a row is none")
         arrays = {
-            "opened": np.array(stored.get("opened", 0.0)),
-            "ln_z": {k: np.array(v) for k, v in stored["ln_z"].items()},
-            "covariance": {k: np.array(v) for k, v in stored["covariance"].items()},
-            **{k: None if stored.get(k) is None else np.array(stored[k]) for k in ARRAYS},
+            "opened": np.array(stored.get("opened", 0.0), dtype=float),
+            "ln_z": {k: np.array(v, dtype=float) for k, v in stored["ln_z"].items()},
+            "covariance": {k: np.array(v, dtype=float) for k, v in stored["covariance"].items()},
+            **{k: None if stored.get(k) is None else np.array(stored[k], dtype=float) for k in ARRAYS},
             "warnings": [RunWarning(**warning) for warning in stored.get("warnings", [])],
         }
         return RunLog(**{**stored, **arrays})

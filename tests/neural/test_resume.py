@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-import pytest
+import shutil
 
-from vanbench.exact import build
+import pytest
+import torch
+
+from vanbench.exact import InputError, build
 from vanbench.neural import track
 from vanbench.neural.run.callbacks import Moment
+from vanbench.neural.run.log import ARRAYS
 from vanbench.neural.trackers import TRACKERS
 
 SYMMETRISED = {"picture": "symmetrised"}
@@ -77,3 +81,31 @@ def test_a_killed_run_resumed_gives_the_same_numbers(case, tmp_path, monkeypatch
     assert len(whole.log) > last * len(arguments["s"])
     assert resumed.log[columns].equals(whole.log[columns])
     assert resumed.records.equals(whole.records)
+
+
+FIELDS = ["s", "t", "steps", "default", "negative", "steepest", "wall", "ln_z", "covariance", "rows", "records"]
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory):
+    """A folder with the checkpoint of a run, and its options."""
+    out = tmp_path_factory.mktemp("stopped")
+    options = {"architecture": "bernoulli", "tracker_options": {"samples": 10}}
+    track(build("east", (3,)), [0.1], [0.1], **options, out=out)
+    return out, options
+
+
+@pytest.mark.parametrize("name", [*FIELDS, "opened", *ARRAYS, "warnings"])
+def test_a_damaged_log_is_damaged(name, stopped, tmp_path):
+    """One sentence before any work, whatever stands for a number, a row or an array: never a traceback."""
+    folder, options = stopped
+    out = shutil.copytree(folder, tmp_path / "run")
+    held = torch.load(out / "checkpoint.pt", weights_only=False)
+    for value in (["x"], "x", {"x": "y"}, [[]], 7):
+        torch.save({**held, "log": {**held["log"], name: value}}, out / "checkpoint.pt")
+        told = ""
+        try:
+            track(build("east", (3,)), [0.1], [0.1], **options, out=out, resume=True)
+        except InputError as error:
+            told = str(error)
+        assert not told or "is damaged" in told
