@@ -138,8 +138,6 @@ def _failed(error: BaseException) -> int:
         told = fault
     elif not isinstance(error, OSError) and (place := foreign(error)):
         told = f"in code outside vanbench, {place}: {type(error).__name__}: {error}"
-    elif isinstance(error, SystemExit):
-        told = "code outside vanbench ended the program: give a system or network that does not call exit()."
     else:
         return _crash()
     return _tell(told)
