@@ -52,11 +52,20 @@ def raised() -> Iterator[list[Stopped]]:
         came.append(Stopped(number))
         raise came[0]
 
+    untold = sys.unraisablehook
+
+    def swallowed(problem: sys.UnraisableHookArgs) -> None:
+        """A signal that comes while an object is deleted cannot be raised there, and is in ``came``."""
+        if not isinstance(problem.exc_value, Stopped):
+            untold(problem)
+
     try:
+        sys.unraisablehook = swallowed
         for number in heard:
             signal.signal(number, first)
         yield came
     finally:
+        sys.unraisablehook = untold
         for number in heard:
             python = bool(came) and before[number] is signal.default_int_handler  # whose traceback would end the output
             signal.signal(number, signal.SIG_DFL if python else before[number])
