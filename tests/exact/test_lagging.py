@@ -12,7 +12,6 @@ from scipy.stats import poisson
 from vanbench.exact import System, build, jumps, solve
 from vanbench.exact.matrixfree import solve_vectors
 
-pytestmark = pytest.mark.skipif(not ENOUGH, reason="long doubles are plain doubles here")
 NAMES = ["ln_Z", "activity", "susceptibility", "density", "trajectory_density"]
 
 
@@ -36,6 +35,7 @@ CASES = {
 }
 
 
+@pytest.mark.skipif(not ENOUGH, reason="long doubles are plain doubles here")
 @pytest.mark.parametrize("few", [1024, 0])
 @pytest.mark.parametrize("method", ["sparse", "krylov"])
 @pytest.mark.parametrize("name", CASES)
