@@ -29,7 +29,8 @@ from vanbench.exact.sparse.longtime import LongTimes
 from vanbench.exact.sparse.spectrum import classwise
 
 FEW = 1024  # states up to which dense powers take seconds
-LONG = 1e5  # products with the matrix above which it is the quicker one
+LONG = 1e5  # products with the matrix above which it is the quicker one at FEW states: as the cube of their number
+SHORT = 3000  # products that take about a tenth of a second at any number of states below
 MANY = 2.0**53  # steps that a double can count
 MAX_LOG_CHANGE = 200.0  # of the total between two rescalings: far inside the range of a double (exp(709))
 
@@ -201,7 +202,7 @@ class _Powers:
 
     def pay(self, span: float) -> bool:
         """Few states and a long span: quicker than as many products with a vector."""
-        return self.size <= FEW and span * self.rate > LONG
+        return self.size <= FEW and span * self.rate > max(SHORT, LONG * (self.size / FEW) ** 3)
 
     def advance(self, state: np.ndarray, logs: np.ndarray, span: float) -> tuple[np.ndarray, np.ndarray]:
         if self.dt is None:
