@@ -36,9 +36,15 @@ def sentence(folder: Path, recorded_runs: Sequence[Record]) -> str:
 def suite_of(folder: Path) -> Suite | None:
     """The suite that was run into ``folder``; None for a folder of single runs, or an older declaration."""
     try:
-        return checked(Suite, read_json(folder / "suite.json"), "suite", stored=True)
+        return stored_suite(folder)
     except InputError:
         return None
+
+
+def stored_suite(folder: Path) -> Suite:
+    """The same; raises ``InputError`` where there is none or it cannot be read."""
+    path = folder / "suite.json"
+    return checked(Suite, read_json(path), str(path), stored=True)
 
 
 def expected(suite: Suite, recorded_runs: Sequence[Record]) -> set[Key]:

@@ -9,7 +9,7 @@ from statistics import median
 from vanbench.compare.declare.parse import shape_text
 from vanbench.compare.declare.task import Run
 from vanbench.compare.run import claims
-from vanbench.compare.run.missing import Key, expected, key, suite_of
+from vanbench.compare.run.missing import Key, expected, key, stored_suite
 from vanbench.compare.run.parts import expected_cost
 from vanbench.compare.run.record import FOLDER, Record, record_files, unfinished
 from vanbench.exact import InputError
@@ -34,10 +34,10 @@ class Status:
 
 
 def status(folder: Path) -> list[Status]:
-    """A row for each task of the suite that was run into ``folder``. Raises ``InputError`` where there is none."""
-    suite = suite_of(folder)
-    if suite is None:
+    """A row for each task of the suite that was run into ``folder``. Raises ``InputError`` where it cannot be read."""
+    if not (folder / "suite.json").exists():
         raise InputError(f"{str(folder)!r} holds no suite: give the folder that `vanbench run SUITE --out` wrote.")
+    suite = stored_suite(folder)
     held = [Record.load(path) for path in sorted(record_files(folder))] if (folder / FOLDER).is_dir() else []
     held = [record for record in held if not record.imported]
     done, early = {key(record): record for record in held}, {key(record): record for record in unfinished(folder)}

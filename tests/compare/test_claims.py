@@ -108,6 +108,13 @@ def test_claims_of_strangers_are_no_defect(tmp_path: Path, change: dict) -> None
     assert (row.missing, row.running, row.failed) == (6, 0, 0)
 
 
+@pytest.mark.parametrize("text", ['{"name": "x"', "{}", '{"name": "x", "tasks": 3}', "[]"])
+def test_status_names_a_suite_that_is_damaged(tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str) -> None:
+    (tmp_path / "suite.json").write_text(text)
+    assert run("status", tmp_path) == 2
+    assert str(tmp_path / "suite.json") in capsys.readouterr().err.replace("\n", "")
+
+
 def test_status_loads_no_code_that_a_record_or_a_suite_names(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     (tmp_path / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nclass T: pass\n")
     name = f"{tmp_path}/evil.py:T"

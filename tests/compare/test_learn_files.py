@@ -2,12 +2,16 @@
 
 import errno
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import typer
 from command_line import run as command_line
+from damage import damaged
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from vanbench.compare.commands import learn as commands
@@ -221,6 +225,28 @@ def test_quiet_commands_still_warn(tmp_path):
     (told,) = json.loads(done.stdout)["warnings"]
     assert done.stderr.count("warning: ") == 1
     assert told["text"] in done.stderr
+
+
+@pytest.fixture(scope="module")
+def learned(tmp_path_factory):
+    out = tmp_path_factory.mktemp("learned") / "run"
+    spec = Spec((3, 3), 2.5, options={"hidden": [4]}, training=learn.Training(batches=4, epochs=1))
+    run(spec, ising_data.generate(200, (3, 3), 2.5), out)
+    return out
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.sampled_from(["spec.json", "fit.json"]), st.data())
+def test_no_damaged_run_breaks_predict(learned, tmp_path_factory, capsys, name, data):
+    """Read as it stands, or refused in a sentence that names the folder."""
+    place = tmp_path_factory.mktemp("place") / "run"
+    shutil.copytree(learned, place)
+    (place / name).write_text(data.draw(damaged(json.loads((place / name).read_text()))))
+    capsys.readouterr()
+    code = command_line("predict", place, "--temperatures", "2", "--draws", "4", "--quiet")
+    said = capsys.readouterr().err
+    assert code in (0, 2), said
+    assert "Traceback" not in said
 
 
 @pytest.mark.slow  # half a minute

@@ -69,6 +69,16 @@ def test_any_change_of_a_record(tmp_path_factory: pytest.TempPathFactory, place:
         one_sentence(error)
 
 
+@pytest.mark.parametrize("value", ["many", [1], {"a": 1}, None, True])
+def test_an_option_samples_of_a_stranger_is_no_column_of_numbers(tmp_path: Path, value: Any) -> None:
+    content = copy.deepcopy(RECORD)
+    content["run"]["task"]["tracker"] = "theirs.py:Tracker"
+    content["run"]["task"]["tracker_options"] = {"samples": value}
+    (tmp_path / "records").mkdir()
+    (tmp_path / "records" / "a.json").write_text(json.dumps(content))
+    assert render(select(summarise(collect(tmp_path)), "samples", "ln_Z"), "md")
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = folder_of(tmp_path_factory.mktemp("run"))

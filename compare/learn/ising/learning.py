@@ -12,7 +12,7 @@ import json
 import time
 import zlib
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -189,13 +189,13 @@ def load(folder: Path) -> tuple[Spec, Autoregressive, dict[str, Any]]:
         stored = json.loads(read_text(folder / "spec.json"))["spec"]
         fit = json.loads(read_text(folder / "fit.json"))
         if "agreement" in fit:
-            float(fit["agreement"]["free_energy"])
+            fit["agreement"] = {part.name: float(fit["agreement"][part.name]) for part in fields(hamiltonian.Agreement)}
         stored["training"]["symmetries"] = tuple(stored["training"]["symmetries"])
         training = learn.Training(**stored.pop("training"))
         spec = Spec(**{**stored, "shape": tuple(stored["shape"])}, training=training)
         net = spec.network()
         net.load_state_dict(_state(folder / "model.pt"))
-    except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
+    except (OSError, KeyError, TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise InputError(f"{folder} is not a finished `vanbench learn` folder: {error}") from error
     return spec, net, fit
 
