@@ -23,6 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -52,6 +53,7 @@ LARGEST = 3.0  # of a defect: what is larger is no small error
 ENDLESS = 1e30  # of a defect where the network has next to no weight
 SAMPLED, CARRIED, WATCHED = range(3)  # streams of random numbers
 TINY = 1e-300  # instead of a probability that is zero
+LEFT = 1e-12  # of Z, at least, when what is wrong is taken away: no logarithm of less than zero
 Held = Mapping[str, Tensor]
 
 
@@ -97,7 +99,8 @@ class Defects:
     steps: int = 0
     older: list[Node] = field(default_factory=list)
     latest: Held | None = None  # of all configurations, now
-    error: np.ndarray | None = None  # of what is followed there, relative to it, ``(R, n_states)``
+    error: np.ndarray | None = None  # of what is followed there, relative to it, and what the quadrature leaves out of
+    # that, ``(R, n_states, 2)``
 
     def add(self, problem: Problem, before: Parameters, step: Step, t: float, samples: int) -> None:
         """Of the step from the networks with the parameters ``before`` to those of now, at ``t``; ``samples``: how
@@ -136,7 +139,7 @@ class Defects:
                 there.append(self._local(problem, x))
         finally:
             ensemble.load(now)
-        defect = np.clip(np.sum(self._defects(here, there, nodes), 0), -LARGEST, LARGEST)
+        defect = np.clip(np.sum(self._defects(here, there, nodes)[0], 0), -LARGEST, LARGEST)
         t -= step.dt / 2 * (len(nodes) if self.starting else 1)  # on average
         part = Part(t, x.cpu().numpy().astype(np.int8), self._log_weight(problem, x, here["log_p"]), defect)
         return part, defect.std(1)
@@ -149,21 +152,22 @@ class Defects:
             self.latest = self._table(problem, states)
             ensemble.load(now)
         nodes, here = self._nodes(self.latest, step), self._table(problem, states)
-        defects = self._defects(here, [node.held for node in nodes], nodes)
+        defects, changes = self._defects(here, [node.held for node in nodes], nodes)
+        p = here["log_p"].exp().cpu().numpy()
         followed = [self._followed(problem, states, held).cpu().numpy() for held in (here, self.latest)]
         self.latest = here
         if self.starting or self.error is None:
-            self.error = np.zeros_like(followed[1])
+            self.error = np.zeros((*followed[1].shape, 2))
+        left = [_left_out(change, p) for change in changes]
         lasted = -np.diff([node.dt for node in reversed(nodes[: len(defects)])] + [0.0])
         for r, matrix in enumerate(problem.derived(_generators)):
             # relative to the end of the step, from its start or that of the first
-            error = self.error[r] * followed[1][r] * np.exp(-float(nodes[0].growth[r]))
-            for defect, dt in zip(defects, lasted):
-                error = expm_multiply(
-                    dt / 2 * matrix, expm_multiply(dt / 2 * matrix, error) + defect[r] * followed[0][r]
-                )
-            self.error[r] = error / np.maximum(followed[0][r], TINY)
-        p, whole = here["log_p"].exp().cpu().numpy(), np.clip(np.sum(defects, 0), -LARGEST, LARGEST)
+            error = self.error[r] * followed[1][r][:, None] * np.exp(-float(nodes[0].growth[r]))
+            for defect, last, dt in zip(defects, left, lasted):
+                new = np.stack([defect[r], last[r]], 1) * followed[0][r][:, None]
+                error = expm_multiply(dt / 2 * matrix, expm_multiply(dt / 2 * matrix, error) + new)
+            self.error[r] = error / np.maximum(followed[0][r], TINY)[:, None]
+        whole = np.clip(np.sum(defects, 0), -LARGEST, LARGEST)
         return np.sqrt(np.maximum(0.0, (p * whole**2).sum(1) - (p * whole).sum(1) ** 2))
 
     def _nodes(self, held: Held, step: Step) -> list[Node]:
@@ -174,20 +178,21 @@ class Defects:
         self.older = nodes[:PAST]
         return nodes
 
-    def _defects(self, here: Held, there: list[Held], nodes: list[Node]) -> list[np.ndarray]:
-        """Of the step, relative to its end; of the first ones together, those of all of them: of the first there is
-        no past to go by."""
+    def _defects(self, here: Held, there: list[Held], nodes: list[Node]) -> tuple[list[np.ndarray], list[list[Tensor]]]:
+        """Of the step, relative to its end, and what the last two nodes change of each; of the first steps together,
+        those of all of them: of the first there is no past to go by."""
         half, growth = 0.5 if self.symmetric else 1.0, [node.growth.to(here["log_p"])[:, None] for node in nodes]
         ratios = [(half * (old["log_p"] - here["log_p"]) - gone).exp() for old, gone in zip(there, growth)]
         ratios = [torch.ones_like(here["log_p"]), *ratios]
         flows = [ratio * held["flow"] for ratio, held in zip(ratios, [here, *there])]
-        times, out = np.array([0.0, *(-node.dt for node in nodes)]), []
+        times, out, changes = np.array([0.0, *(-node.dt for node in nodes)]), [], []
         for start in range(len(nodes) if self.starting else 1, 0, -1):
-            weights = integral(times, start, start - 1).tolist()
-            change = sum(weight * flow for weight, flow in zip(weights, flows))
-            defect = torch.nan_to_num(ratios[start - 1] - ratios[start] - change, 0.0, ENDLESS, -ENDLESS)
-            out.append(defect.clamp(-ENDLESS, ENDLESS).double().cpu().numpy())
-        return out
+            integrals = [
+                sum(weight * flow for weight, flow in zip(weights.tolist(), flows)) for weights in nested(times, start)
+            ]
+            out.append(_plain(ratios[start - 1] - ratios[start] - integrals[0]))
+            changes.append([more - less for more, less in pairwise(integrals)])
+        return out, changes
 
     @property
     def starting(self) -> bool:
@@ -231,8 +236,10 @@ class Defects:
         """What walkers from the samples of each step of field ``r`` carry to ``t``; nothing where there are none."""
         half, out = 0.5 if self.symmetric else 1.0, []
         if self.error is not None and self.latest is not None:
-            p = self.latest["log_p"][r].exp().cpu().numpy()
-            return [Carried(problem.summed_states()[r].cpu().numpy(), p, p * self.error[r] / half)]
+            p, x = self.latest["log_p"][r].exp().cpu().numpy(), problem.summed_states()[r].cpu().numpy()
+            off, left = self.error[r].T
+            shift = p * (2 * off - off**2 if self.symmetric else off)  # of Z = |psi|^2, psi - off being the right one
+            return [Carried(x, p, shift / max(1.0 - shift.sum(), LEFT)), Carried(x, p, p * left / half)]
         if not self.parts:
             return []
         tables = problem.derived(_tables)[r]
@@ -278,7 +285,8 @@ class Defects:
 @dataclass
 class Carried:
     """Of a step: where its walkers ended ``(m, n_sites)``, their weights, which add up to 1, and what each puts
-    ``ln Z`` off by. Or of all steps together, every configuration."""
+    ``ln Z`` off by. Or of all steps together, every configuration: by what each puts ``Z`` off relative to the right
+    ``Z``, and the same of what the quadrature leaves out."""
 
     x: np.ndarray
     weight: np.ndarray
@@ -294,11 +302,44 @@ def integral(times: np.ndarray, start: int, stop: int = 0) -> np.ndarray:
     return scale * np.linalg.solve(((times - origin) / scale) ** powers, moments)
 
 
+def nested(times: np.ndarray, start: int) -> list[np.ndarray]:
+    """Weights of `integral` over the step from ``times[start]`` to the time before it in the list: of all, without the
+    node that is farthest, and without the two farthest."""
+    near, out = sorted(range(len(times)), key=lambda k: abs(k - start + 0.5)), []
+    for left_out in range(3):
+        kept = sorted(near[: max(2, len(times) - left_out)])
+        out.append(np.zeros(len(times)))
+        out[-1][kept] = integral(times[kept], kept.index(start), kept.index(start - 1))
+    return out
+
+
+def _left_out(changes: list[Tensor], p: np.ndarray) -> np.ndarray:
+    """The error of a quadrature from what its last two nodes change: smaller than the last change by as much as that
+    is smaller than the one before."""
+    last, before = map(_plain, changes)
+    norms = [np.sqrt((p * change**2).sum(1, keepdims=True)) for change in (last, before)]
+    return last * np.minimum(1.0, norms[0] / np.maximum(norms[1], TINY))
+
+
+def _plain(defect: Tensor) -> np.ndarray:
+    return torch.nan_to_num(defect, 0.0, ENDLESS, -ENDLESS).clamp(-ENDLESS, ENDLESS).double().cpu().numpy()
+
+
 def distance(parts: list[np.ndarray], noise: bool = True) -> float:
-    """What the steps' samples ``(m,)`` add up to, and the noise of that, if any: the root of the sum of the squares."""
-    bias = sum(float(part.sum()) for part in parts)
-    variance = sum(len(part) * float(part.var()) for part in parts) if noise else 0.0
-    return float(np.sqrt(bias**2 + variance))
+    """What the steps' samples ``(m,)`` add up to, and the noise of that: the root of the sum of the squares. Without
+    noise, the root of the squares of what each part adds up to."""
+    sums = np.array([float(part.sum()) for part in parts])
+    if not noise:
+        return float(np.sqrt(np.sum(sums**2)))
+    return float(np.sqrt(np.sum(sums) ** 2 + sum(len(part) * float(part.var()) for part in parts)))
+
+
+def of_ln_z(carried: list[list[Carried]], weights: np.ndarray, noise: bool = True) -> float:
+    """The distance of the combination with ``weights`` ``(R,)`` of ``ln Z`` of the fields."""
+    own = [[part.shift for part in steps] for steps in carried]
+    if not noise:
+        own = [[np.log1p(np.maximum(shift.sum(keepdims=True), LEFT - 1)) for shift in steps] for steps in own]
+    return distance([sum(w * shift for w, shift in zip(weights, step) if w) for step in zip(*own)], noise)
 
 
 def of_mean(carried: list[Carried], values: list[np.ndarray], noise: bool = True) -> np.ndarray:

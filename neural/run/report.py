@@ -16,7 +16,7 @@ from vanbench.exact.warning import RunWarning
 from vanbench.neural import quantum, trackers
 from vanbench.neural.autoregressive import Autoregressive
 from vanbench.neural.run import checks
-from vanbench.neural.run.defect import Carried, Defects, distance, of_mean
+from vanbench.neural.run.defect import Carried, Defects, of_ln_z, of_mean
 from vanbench.neural.run.fields import Fields
 from vanbench.neural.run.log import Row, RunLog
 from vanbench.neural.trackers.base import Problem
@@ -68,9 +68,7 @@ class Report:
             return float(np.hypot(weights @ self.log.off, stderr))
         if not any(self.carried):
             return None
-        steps = zip(*self.carried)
-        parts = [sum(w * field.shift for w, field in zip(weights, step) if w) for step in steps]
-        return float(np.hypot(distance(parts, self._noisy()), stderr))  # type: ignore[arg-type]
+        return float(np.hypot(of_ln_z(self.carried, weights, self._noisy()), stderr))
 
     def _ln_z_rows(self) -> list[Row]:
         rows: list[Row] = []
@@ -183,13 +181,15 @@ class Report:
 
     def _quantum_distances(self, net: Autoregressive, r: int, s: float) -> dict[tuple, float]:
         """Of averages over the outcomes, where all of them were summed over."""
-        out = {}
+        out: dict[tuple, float] = {}
         for part in self.carried[r] if self.carried else []:
             device = self.problem.ensemble.device
             every, p = torch.from_numpy(part.x).to(device), torch.from_numpy(part.weight).to(device)
             outcomes = quantum.Outcomes(self.problem.system, net, every, p, part.shift)
-            out = {_place(row): row.get("error_estimate") for row in outcomes.rows(self.asked.quantities, False, s)}
-        return {place: off for place, off in out.items() if off is not None}
+            for row in outcomes.rows(self.asked.quantities, False, s):
+                if (off := row.get("error_estimate")) is not None:
+                    out[_place(row)] = float(np.hypot(out.get(_place(row), 0.0), off))
+        return out
 
 
 def _place(row: Row) -> tuple:

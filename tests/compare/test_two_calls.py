@@ -49,7 +49,7 @@ def test_a_signal_drops_the_runs_in_hand(tmp_path: Path, jobs: int, number: int)
     until(lambda: len(began(tmp_path)) == jobs, process)
     process.send_signal(number)
     _, told = process.communicate()
-    assert (process.returncode, told) == (128 + number, "interrupted: the same command goes on from here.\n")
+    assert (process.returncode, told) == (128 + number, "interrupted: the same command resumes from here.\n")
     assert not [path for path in (tmp_path / "out" / "records").rglob("*") if path.is_file()]
 
 
@@ -63,7 +63,7 @@ def test_more_signals_end_it_at_once(tmp_path: Path, jobs: int) -> None:
         time.sleep(0.02)
     _, told = process.communicate()
     assert process.returncode in (130, -signal.SIGINT), told
-    once, twice = "interrupted: the same command goes on from here.\n", "stopped at once; what was finished is kept.\n"
+    once, twice = "interrupted: the same command resumes from here.\n", "stopped at once; what was finished is kept.\n"
     assert told in (once, twice, once + twice)
     assert not list((tmp_path / "out" / "records").rglob("[!.]*.json"))
 
