@@ -10,7 +10,7 @@ import numpy as np
 from scipy.sparse.linalg import LinearOperator, gmres
 
 from vanbench.exact.errors import InputError
-from vanbench.exact.quantum.chebyshev import chebyshev_products, chebyshev_step, chebyshev_steps
+from vanbench.exact.quantum.chebyshev import chebyshev_plan, chebyshev_step
 from vanbench.exact.quantum.liouvillian import Liouvillian, from_real, to_real
 from vanbench.exact.sparse.propagate import steps_of
 
@@ -101,10 +101,10 @@ def _plan(liouvillian: Liouvillian, span: float, scheme: str, dt: float | None) 
     """How many steps cover ``span``, and the step."""
     if scheme == "continuous" or dt is None:
         n_steps = taylor_steps(liouvillian.bound, span) if span > 0 else 0
-        spread, decay = liouvillian.spread, liouvillian.decay
-        fewer = chebyshev_steps(spread, decay, span)
-        if 2 * spread > decay and chebyshev_products(spread * span, fewer) < TERMS * n_steps:
-            return fewer, lambda state: _chebyshev(liouvillian, state, span / fewer)
+        if 2 * liouvillian.spread > liouvillian.decay:
+            plan = chebyshev_plan(liouvillian.spread, liouvillian.decay, liouvillian.decline, span)
+            if plan.products < TERMS * n_steps:
+                return plan.n_steps, lambda state: _chebyshev(liouvillian, state, span / plan.n_steps, plan.radius)
         return n_steps, lambda state: _taylor(liouvillian, state, span / n_steps)
     advance = _euler if scheme == "euler" else _trapezoid
     return round(span / dt), lambda state: advance(liouvillian, state, dt)
@@ -148,11 +148,9 @@ def _taylor(liouvillian: Liouvillian, state: np.ndarray, h: float) -> tuple[np.n
     return new, liouvillian.trace_rates(passed)
 
 
-def _chebyshev(liouvillian: Liouvillian, state: np.ndarray, h: float) -> tuple[np.ndarray, np.ndarray]:
+def _chebyshev(liouvillian: Liouvillian, state: np.ndarray, h: float, radius: float) -> tuple[np.ndarray, np.ndarray]:
     """The same where frequencies outweigh decay: the decay rates lie between 0 and ``decay``."""
-    new, passed = chebyshev_step(
-        liouvillian.apply_stack, state, h, -0.5 * liouvillian.decay, liouvillian.spread, TOLERANCE
-    )
+    new, passed = chebyshev_step(liouvillian.apply_stack, state, h, -0.5 * liouvillian.decay, radius, TOLERANCE)
     return new, liouvillian.trace_rates(passed)
 
 

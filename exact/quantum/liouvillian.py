@@ -108,6 +108,12 @@ class Liouvillian:
         """A bound on the growth rate of ``Tr rho`` from any start: ``(exp(-s) - 1) sum_k gamma_k |G_k|^2``, or 0."""
         return max(0.0, float(np.expm1(-self.s))) * self.model.jump_rate
 
+    @property
+    def decline(self) -> float:
+        """A bound on the rate at which ``Tr rho`` falls from any start: ``(1 - exp(-s)) sum_k gamma_k |G_k|^2``, or
+        0."""
+        return max(0.0, -float(np.expm1(-self.s))) * self.model.jump_rate
+
     def shaken(self) -> Liouvillian:
         """The same with every entry of its operators changed at random by a few units in the last place."""
         other, rng = copy(self), np.random.default_rng(0)

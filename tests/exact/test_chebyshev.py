@@ -8,7 +8,7 @@ from scipy.linalg import expm
 
 from vanbench.exact import build
 from vanbench.exact.quantum import evolve
-from vanbench.exact.quantum.chebyshev import DECAY, chebyshev_step, chebyshev_steps
+from vanbench.exact.quantum.chebyshev import ChebyshevPlan, chebyshev_plan, chebyshev_step
 from vanbench.exact.quantum.liouvillian import Liouvillian, density_matrix
 from vanbench.exact.quantum.routes import origin_of
 
@@ -23,16 +23,20 @@ def turning(seed: int, frequency: float, decay: float) -> np.ndarray:
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.integers(0, 10**6), st.floats(0.01, 100), st.floats(0, DECAY))
-def test_against_lapack(seed, frequency, decay):
-    """Digits are lost where the terms grow, by exp(decay / 2), and nowhere else."""
-    a = turning(seed, frequency, decay)
+@given(st.integers(0, 10**6), st.floats(0.01, 100), st.floats(0, 40), st.floats(0, 1))
+def test_against_lapack(seed, frequency, decay, least):
+    """Digits are lost where the terms outgrow the result, by exp(10) a step, also of what decays all the way down."""
+    a = turning(seed, frequency, decay * (1 - least)) - least * decay * np.eye(12)
     x = np.random.default_rng(seed).standard_normal(12)
-    new, passed = chebyshev_step(a.__matmul__, x, 1.0, -decay / 2, frequency, 1e-13)
+    plan = chebyshev_plan(frequency, decay, decay, 1.0)
+    h, now, whole = 1 / plan.n_steps, x, np.zeros(12)
+    for _ in range(plan.n_steps):
+        now, passed = chebyshev_step(a.__matmul__, now, h, -decay / 2, plan.radius, 1e-13)
+        whole += passed
     block = np.block([[a, np.eye(12)], [np.zeros((12, 24))]])  # its exponential holds the integral
-    scale = np.linalg.norm(x) * np.exp(decay / 2)
-    assert new == pytest.approx(expm(a) @ x, abs=1e-13 * scale * max(1, frequency))
-    assert passed == pytest.approx(expm(block)[:12, 12:] @ x, abs=1e-13 * scale * max(1, frequency))
+    want = expm(a) @ x
+    assert now == pytest.approx(want, abs=1e-11 * plan.n_steps * np.linalg.norm(want))
+    assert whole == pytest.approx(expm(block)[:12, 12:] @ x, abs=1e-11 * np.linalg.norm(x))
 
 
 def test_frequencies_beyond_the_radius_are_noticed():
@@ -54,5 +58,10 @@ def test_states_and_cumulants_are_those_of_taylor_steps(n, gamma, t, s, monkeypa
         assert one.cumulants == pytest.approx(other.cumulants, rel=1e-10, abs=1e-11)
 
 
-def test_steps_are_short_enough_for_the_decay():
-    assert chebyshev_steps(1.0, 50.0, 10.0) == int(np.ceil(500 / DECAY))
+def test_a_plan_keeps_digits():
+    """Without decay the largest frequency is the radius; with it more steps at a wider one, most where all decays."""
+    assert chebyshev_plan(2.0, 0.0, 0.0, 10.0) == ChebyshevPlan(1, 2.0, 52.0)
+    even, all_decays = chebyshev_plan(1.0, 0.2, 0.0, 100.0), chebyshev_plan(1.0, 0.2, 0.2, 100.0)
+    assert even.radius > 1
+    assert even.n_steps < all_decays.n_steps
+    assert all_decays.n_steps > 100.0 * 0.2 / 10.0  # the result falls by less than exp(10) a step, terms grow besides

@@ -104,6 +104,7 @@ def check_evolution(seed: int, latest: float) -> str:
 def test_random_evolutions():
     answers = [check_evolution(seed, 100.0) for seed in range(40)]
     assert sum("l" in answer for answer in answers) > 30
+    assert check_evolution(1183, 1000.0) == "lp"  # all of it decays, and much slower than it turns
 
 
 @pytest.mark.slow
