@@ -16,7 +16,7 @@ from vanbench.compare import exits, signals
 from vanbench.compare.show.escape import sentence
 from vanbench.compare.streams import forgiving
 from vanbench.exact.errors import InputError
-from vanbench.exact.files import fault_of_machine, unloadable
+from vanbench.exact.files import fault_of_machine, out_of_memory, unloadable
 from vanbench.exact.imports import foreign
 from vanbench.exact.registry import PluginWarning
 
@@ -130,7 +130,7 @@ def _failed(error: BaseException) -> int:
         return exits.SIGNAL + 2
     if isinstance(error, InputError):
         told = str(error)
-    elif isinstance(error, MemoryError):
+    elif out_of_memory(error):
         told = f"there is not enough memory: {error}".removesuffix(": ") + "."
     elif hasattr(error, "format_message"):  # those of the command line's own parser have one
         return _tell_usage(error)

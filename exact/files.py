@@ -11,10 +11,13 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from vanbench.exact.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 TEMPORARY = ".tmp"
 STALE = 3600.0  # seconds after which a temporary file is one that a killed process left
@@ -79,19 +82,42 @@ def stay_inside(path: Path, root: Path) -> None:
         raise InputError(f"{str(path)!r} leads out of {str(root)!r}: nothing is written there.")
 
 
-def require_file(path: Path) -> None:
-    """Raise ``InputError`` for what is no file: a pipe would wait for somebody to write."""
+def require_file(path: Path, what: str = "") -> None:
+    """Raise ``InputError`` for what is no file: a pipe would wait for somebody to write. ``what`` stands before it."""
     if not path.is_file():
-        raise InputError(f"{str(path)!r} is no file.")
+        raise InputError(f"{what} {str(path)!r} is no file.".lstrip())
 
 
-def read_text(path: Path) -> str:
+def read_text(path: Path, what: str = "") -> str:
     """Of a file that somebody else may have put there. Raises ``InputError`` for what is no file, or no text."""
-    require_file(path)
+    require_file(path, what)
     try:
         return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{str(path)!r} cannot be read: {error}.") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{what} {str(path)!r} cannot be read: it is no text in UTF-8.".lstrip()) from error
+    except OSError as error:
+        raise InputError(f"{what} {str(path)!r} cannot be read: {error}.".lstrip()) from error
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """Of a ``.npz`` file by name, or ``x`` of a ``.npy`` file: numbers or text, never a pickle. Raises ``InputError``
+    for anything else."""
+    import numpy as np
+
+    require_file(path)
+    try:
+        with open(path, "rb") as file:
+            held = np.load(file, allow_pickle=False)
+            arrays = {"x": held} if isinstance(held, np.ndarray) else {name: held[name] for name in held.files}
+    except MemoryError:
+        raise
+    except Exception as error:  # damaged bytes make zipfile, zlib and NumPy raise all kinds; a pickle is a ValueError
+        said = " ".join(str(error).split()).rstrip(".")  # libraries may say it in several lines
+        raise InputError(f"{str(path)!r} cannot be read as arrays of plain numbers: {said}.") from error
+    for name, array in arrays.items():
+        if not isinstance(array, np.ndarray) or array.dtype.kind not in "buifSU":
+            raise InputError(f"{str(path)!r} cannot be read as arrays of plain numbers: {name!r} holds something else.")
+    return arrays
 
 
 def append_text(path: Path, text: str) -> None:
@@ -180,6 +206,14 @@ def unloadable(error: BaseException) -> str | None:
             return f"a library cannot be loaded ({str(told).partition('. ')[0]}): is there enough memory (ulimit -v)?"
         told = told.__cause__ or told.__context__
     return None
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Also where torch is refused memory, which is a ``RuntimeError`` that only its text tells apart."""
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError)
+        and (type(error).__name__ == "OutOfMemoryError" or "can't allocate" in str(error))
+    )
 
 
 def fault_of_machine(error: OSError) -> str | None:

@@ -14,7 +14,7 @@ import inspect
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -187,11 +187,13 @@ def _load(kind: str, name: str) -> Any:
 
 @contextmanager
 def _no_arguments(source: str) -> Iterator[None]:
-    """Inside, ``sys.argv`` is that of a script without arguments: those of this command are not for others to parse."""
+    """Inside, ``sys.argv`` is that of a script without arguments: those of this command are not for others to parse.
+    What is printed goes to stderr: stdout is for the command's own answer."""
     held, sys.argv = sys.argv, [source]
     LOADING.append(source)
     try:
-        yield
+        with redirect_stdout(sys.stderr):
+            yield
     finally:
         LOADING.pop()
         sys.argv = held

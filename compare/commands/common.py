@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -51,11 +51,18 @@ def parameters(params: list[str] | None, initial: str | None) -> dict[str, Any]:
     return given
 
 
+def aside() -> redirect_stdout[Any]:
+    """Inside, what somebody's network or system prints goes to stderr: stdout is for the command's own answer."""
+    return redirect_stdout(sys.stderr)
+
+
 @contextmanager
 def interruptible(advice: str) -> Iterator[None]:
-    """An ending signal inside (see `signals`) ends the command with the code for it, and with what to do next."""
+    """Around work, `aside`: an ending signal (see `signals`) ends the command with the code for it, and with what to do
+    next."""
     try:
-        yield
+        with aside():
+            yield
     except KeyboardInterrupt as stop:
         typer.echo(f"interrupted: {advice}", err=True)
         stop.told = True  # type: ignore[attr-defined]

@@ -42,7 +42,7 @@ def conform(
     from vanbench.compare.conform.contract import Result
     from vanbench.compare.conform.contract import conform as run
 
-    with common.console(quiet).status("") as status:
+    with common.console(quiet).status("") as status, common.aside():
 
         def report(result: Result) -> None:
             status.update(f"{_plain(architecture)}: {result.check}, {_plain(result.setting)}")

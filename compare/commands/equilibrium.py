@@ -50,6 +50,8 @@ def equilibrium(
             raise unknown("coupling", name, ["J", "h", "plaquette"])
     if out is not None and out.suffix != ".csv":
         raise InputError(f"--out {out}: give the name of a .csv file.")
+    if out is not None and out.is_dir():
+        raise InputError(f"--out {out}: this is a folder; give the name of a .csv file.")
     if out is not None:
         require_writable(out.parent)
     networks = [Architecture.of(text, []) for text in architecture or ["made"]]

@@ -43,11 +43,13 @@ def evaluate(
     from vanbench.neural.outside.loaded import networks
 
     check_format(form)
-    built = build(system, parse.shape(shape), **common.parameters(param, initial))
+    with common.aside():
+        built = build(system, parse.shape(shape), **common.parameters(param, initial))
     architecture, options = parse.architecture(architecture, architecture_option or [])
     names = parse.names(quantities) if quantities else None
-    trained = networks(built, architecture, state, options)
-    table = judged(built, trained, parse.numbers(s, "--s"), parse.numbers(times, "--times"), names, observable)
+    fields, grid = parse.numbers(s, "--s"), parse.numbers(times, "--times")
+    with common.aside():
+        table = judged(built, networks(built, architecture, state, options), fields, grid, names, observable)
     head = {"system": built.name, "shape": list(built.shape), "params": dict(built.params), "observable": observable}
     title = f"{built.name} {shape}, {architectures.name_of(architecture)}, {state}"
     emit(form, table, {**head, "architecture": architecture, "state": str(state)}, title)

@@ -82,7 +82,8 @@ def exact(
             )
         _equilibrium(system, lengths, params, temperatures, asked, method, seed, form, quiet)
         return
-    built = build(system, lengths, **params)
+    with common.aside():
+        built = build(system, lengths, **params)
     fields, grid = parse.numbers(s, "--s"), parse.numbers(times, "--times")
     advice = "the same command resumes from here." if out else "nothing was kept; --out FOLDER keeps finished values."
     with common.interruptible(advice), common.telling(quiet, f"{system} {shape}") as tell:

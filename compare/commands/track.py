@@ -89,7 +89,9 @@ def track(
     options.update({name: value for name, value in direct.items() if value is not None})
     options.update({name: True for name, on in (("full_summation", full_summation), ("strict", strict)) if on})
     params = common.parameters(param, initial)
-    built, stderr = build(system, lengths, **params), common.console(quiet)
+    stderr = common.console(quiet)
+    with common.aside():
+        built = build(system, lengths, **params)
     network = Architecture.of(architecture, architecture_option or [])
     asked = parse.names(quantities) if quantities else TRACK_DEFAULT[kind_of(built)]
     chosen: dict[str, str] = {}
@@ -118,7 +120,8 @@ def track(
     }
     task = checked(Task, declared, "track")
     run = Run(task=task, shape=lengths, architecture=task.architectures[0], replica=0, seed=seed)
-    execute.check(run)
+    with common.aside():
+        execute.check(run)
     distributed.named(device)
     first = common.first_process()
     if first:

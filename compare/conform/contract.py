@@ -16,9 +16,8 @@ from vanbench.compare.conform import checks as distribution
 from vanbench.compare.conform import program
 from vanbench.compare.conform.case import KINDS, Case, Make, Skip, Violation
 from vanbench.exact import InputError
-from vanbench.exact.errors import unknown
 from vanbench.neural import Autoregressive
-from vanbench.neural.architectures import find, hyperparameters
+from vanbench.neural.architectures import check_options, find
 from vanbench.neural.backend.seeds import seed_torch
 from vanbench.neural.outside.wrapped import DTYPES_HINT
 
@@ -124,10 +123,7 @@ def conform(
             f"--shape {'x'.join(map(str, shape))} has {math.prod(shape)} sites: the contract is the same at any size, "
             f"and is tried on at most {MOST_SITES}."
         )
-    known = hyperparameters(cls)
-    for key in options or {}:
-        if known is not None and key not in known:
-            raise unknown(f"option of {name}", key, list(known))
+    check_options(architecture, options or {})
     if cls.square and shape is not None and len(set(shape)) > 1:
         raise InputError(f"{name} is for lattices of equal lengths: it cannot be tried on {'x'.join(map(str, shape))}.")
     results = []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import math
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 from vanbench.compare.declare import parse
 from vanbench.exact import InputError
 from vanbench.exact.errors import unknown
+from vanbench.exact.files import read_arrays, require_file
 
 NEEDED = ("shape", "s", "t", "quantity", "value")
 NUMBERS = ("stderr", "site", "distance", "cpu_s", "wall_s", "memory_mib", "parameters")
@@ -22,6 +22,8 @@ COLUMNS = (*NEEDED, "seed", "task", *NUMBERS)
 WHOLE = ("site", "distance", "parameters")
 COST = ("cpu_s", "wall_s", "memory_mib", "parameters")  # of a run: the largest that its rows give
 DELIMITERS = "\t;,"
+LARGEST = 1e100  # of any number, as in a record
+MOST = 2**53  # whole numbers up to here are what they are also as a double
 ARRAYS = ("x", "shape", "s", "t", "seed", "task", "weights")
 
 
@@ -56,6 +58,7 @@ class Samples:
 
 def read_table(path: Path) -> list[Value]:
     """The rows of a CSV file (commas, semicolons or tabs) with a heading. ``InputError`` names the row."""
+    require_file(path, "table")
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             heading = file.readline()
@@ -116,10 +119,13 @@ def _row(where: str, names: list[str], cells: list[str]) -> Value:
 
 def _number(name: str, text: str) -> float:
     try:
-        return float(text)
+        number = float(text)
     except ValueError:
         hint = ": write the decimal point as a point" if "," in text else ""
         raise InputError(f"{name} = {text!r} is no number{hint}.") from None
+    if math.isfinite(number) and abs(number) > LARGEST:
+        raise InputError(f"{name} = {text} is beyond {LARGEST:g}.")
+    return number
 
 
 def _finite(name: str, text: str) -> float:
@@ -133,13 +139,13 @@ def _extra(name: str, text: str) -> float:
     number = _finite(name, text)
     if number < 0:
         raise InputError(f"{name} = {text} is negative.")
-    if name in WHOLE and number != int(number):
-        raise InputError(f"{name} = {text} is no whole number.")
+    if name in WHOLE and (number != int(number) or number >= MOST):
+        raise InputError(f"{name} = {text} is no whole number from 0 to 2^53 - 1.")
     return number
 
 
 def _seed(text: str) -> int:
-    if not text.isdecimal() or int(text) >= 2**63:
+    if not text.isdecimal() or len(text) > len(str(2**63)) or int(text) >= 2**63:
         raise InputError(f"seed = {text!r}: a seed is a whole number from 0 to 2^63 - 1.")
     return int(text)
 
@@ -148,25 +154,28 @@ def read_samples(path: Path) -> Samples:
     """``x``, ``(n, n_sites)`` or ``(n, *shape)`` of values 0 to d-1; ``s``, ``t``, ``shape``, ``seed``, ``task`` and
     ``weights`` beside it, where there are any. Raises ``InputError``."""
     where = str(path)
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            held = {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
-        raise InputError(f"samples {where!r} cannot be read: {error}.") from error
+    held = read_arrays(path)
     for name in held:
         if name not in ARRAYS:
             raise unknown(f"array of {where!r}", name, list(ARRAYS))
     x = held.get("x")
-    if x is None or x.ndim < 2 or not len(x) or not (np.issubdtype(x.dtype, np.number) or x.dtype == bool):
+    if x is None or x.ndim < 2 or not len(x) or x.dtype.kind not in "buif":
         raise InputError(f"{where}: its array x must hold configurations, (n, n_sites) or (n, *shape).")
     shape = tuple(_whole(where, "shape", item) for item in np.atleast_1d(held["shape"])) if "shape" in held else None
     shape = tuple(x.shape[1:]) if shape is None and x.ndim > 2 else shape
-    weights = np.asarray(held.get("weights", np.ones(len(x))), float)
-    if weights.shape != (len(x),) or not np.isfinite(weights).all() or (weights < 0).any() or not weights.any():
+    weights = held.get("weights", np.ones(len(x)))
+    if (
+        weights.dtype.kind not in "buif"
+        or weights.shape != (len(x),)
+        or not np.isfinite(weights).all()
+        or (weights < 0).any()
+        or not weights.any()
+    ):
         raise InputError(f"{where}: weights must be {len(x)} finite numbers, none negative and not all zero.")
     s, t = (_scalar(where, name, held[name]) if name in held else None for name in ("s", "t"))
     seed = _whole(where, "seed", held["seed"]) if "seed" in held else 1
     task = str(held["task"]) if "task" in held else None
+    weights = weights / weights.max()  # the sum of finite numbers may not be
     return Samples(where, x.reshape(len(x), -1), weights / weights.sum(), shape, s, t, seed, task)
 
 
@@ -182,8 +191,8 @@ def _scalar(where: str, name: str, value: Any) -> float:
 
 def _whole(where: str, name: str, value: Any) -> int:
     number = _scalar(where, name, value)
-    if number != int(number) or number < 0:
-        raise InputError(f"{where}: {name} = {number:g} is no whole number from 0 on.")
+    if number != int(number) or not 0 <= number < MOST:
+        raise InputError(f"{where}: {name} = {number:g} is no whole number from 0 to 2^53 - 1.")
     return int(number)
 
 

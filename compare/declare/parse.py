@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vanbench.exact import InputError
+from vanbench.exact.files import read_text
 
 ARCHITECTURE_OPTION = "--architecture-option"
 MAX_POINTS = 100_000  # of a range a:b:step; more is a slip of the finger
@@ -116,10 +117,7 @@ def edges(path: Path) -> list[list[int]]:
     """An edge list from a CSV file: two site numbers a line, an optional header, ``#`` comments."""
     import numpy as np  # here, since help does without it
 
-    try:
-        lines = path.read_text().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"edge list {str(path)!r} cannot be read: {error}.") from None
+    lines = read_text(path, "edge list").splitlines()
     if lines and not any(character.isdigit() for character in lines[0]):
         lines = lines[1:]
     try:

@@ -45,6 +45,7 @@ from vanbench.compare.declare.model import Model, checked
 from vanbench.compare.declare.settings import Architecture, Budget, Goal, Number, Whole
 from vanbench.exact import InputError
 from vanbench.exact.errors import counted, unknown
+from vanbench.exact.files import read_text
 from vanbench.exact.registry import Registry
 from vanbench.exact.spellings import refuse_old_tracker
 from vanbench.exact.systems import canonical_name, parameters
@@ -357,9 +358,7 @@ def load_suite(name: str) -> Suite:
 
 def _of_file(path: Path) -> Suite:
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # editors may leave a byte order mark
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"suite {str(path)!r} cannot be read: {error}.") from error
+        content = tomllib.loads(read_text(path, "suite").removeprefix("\ufeff"))  # editors may leave a byte order mark
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise InputError(f"suite {str(path)!r} is not valid TOML: {error}.") from error
     return _declared(content, path.stem, f"suite {str(path)!r}")

@@ -39,7 +39,7 @@ def evaluate(
 
     Raises ``InputError`` for more than 2^16 configurations, and for a network that is not normalised on them.
     """
-    fields, grid = (np.atleast_1d(np.asarray(given, float)).tolist() for given in (s, times))
+    fields, grid = (list(dict.fromkeys(np.atleast_1d(np.asarray(given, float)).tolist())) for given in (s, times))
     quantities = (quantities,) if isinstance(quantities, str) else quantities
     if isinstance(network, type) or (isinstance(network, nn.Module) and not isinstance(network, Autoregressive)):
         raise InputError("evaluate takes a trained network, an Autoregressive, or vanbench.wrap of another module.")
@@ -51,10 +51,10 @@ def evaluate(
     rows = asked(quantities or (DEFAULT if kind == CLASSICAL else ()), (NETWORKS,), kind)
     if unfit := [row.name for row in rows if row.observe is None]:
         raise InputError(f"{unfit[0]} is not an average over configurations: leave it out.")
+    learned = [probabilities(system, network if isinstance(network, Autoregressive) else network(s)) for s in fields]
     exact = solve(system, fields, grid, DISTRIBUTION, observable=observable)
     out: list[dict[str, Any]] = []
-    for field in fields:
-        q = probabilities(system, network if isinstance(network, Autoregressive) else network(field))
+    for field, q in zip(fields, learned):
         slope = np.asarray(generator(system, field, observable).sum(axis=0)).ravel()
         left = _left(system, field, observable) if kind == CLASSICAL else None
         for t in grid:

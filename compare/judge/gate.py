@@ -300,6 +300,8 @@ def not_finite(folder: Path) -> list[str]:
     sentences = []
     for path, record in records(folder):
         held = record.frame("rows")
+        if held.empty:
+            continue
         bad = held[pd.to_numeric(held["value"], errors="coerce").isna()]
         for row in bad.to_dict("records"):
             sentences.append(f"{path.name}: {row['quantity']} at s = {row['s']:g}, t = {row['t']:g} is not finite.")

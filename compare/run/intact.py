@@ -22,13 +22,13 @@ MOST_NAME = 200  # characters of the name of a quantity
 def defect(tables: Mapping[str, Mapping[str, Sequence[Any]]], diagnostics: Mapping[str, Any]) -> str | None:
     """The first thing wrong with ``rows``, ``errors``, ``distances``, ``log`` or ``diagnostics``, or None.
 
-    A run that ended before its first report time (``diagnostics["ended"]``) has no rows; no other table but that of the
-    errors must have any.
+    A run that ended before its first report time (``diagnostics["ended"]``) has no rows; of every other, those and the
+    errors must have some.
     """
     for name, table in tables.items():
         if not any(table.values()):
-            if name == "errors" and not diagnostics.get("ended"):
-                return "its table 'errors' lacks rows"
+            if name in ("rows", "errors") and not diagnostics.get("ended"):
+                return f"its table {name!r} lacks rows"
             continue
         missing = [column for column in NEEDED[name] if column not in table]
         if missing:

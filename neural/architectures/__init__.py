@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import math
+from collections.abc import Mapping
 from typing import Any
 
 from torch import nn
@@ -72,11 +74,32 @@ def build(
     if isinstance(name, Autoregressive):
         return _fitting(name, shape, local_dim, options)
     cls = find(name)
-    known = hyperparameters(cls)
-    for key in options:
+    check_options(name, options)
+    return cls(shape, local_dim=local_dim, **options)
+
+
+def check_options(name: str | type[Autoregressive], options: Mapping[str, Any]) -> None:
+    """Raise ``InputError`` for a hyperparameter that does not exist; for true, text, or a fraction where the default is
+    of another kind; and for what is not finite. Sizes may be left to the network."""
+    known = hyperparameters(find(name))
+    for key, given in options.items():
         if known is not None and key not in known:
             raise unknown(f"option of {name_of(name)}", key, list(known))
-    return cls(shape, local_dim=local_dim, **options)
+        default = (known or {}).get(key, given)
+        items = given if isinstance(given, list | tuple) else [given]
+        if any(isinstance(item, float) and not math.isfinite(item) for item in items):
+            raise InputError(f"{key} = {given}: an option of network {name_of(name)} is a finite number.")
+        if isinstance(default, bool):
+            wrong = not isinstance(given, bool) and "true or false"
+        elif isinstance(default, float):
+            wrong = any(isinstance(item, bool | str) for item in items) and "a number"
+        else:
+            sizes = default is None or isinstance(default, int | tuple)
+            wrong = (
+                sizes and any(isinstance(item, bool | str | float) for item in items) and "a whole number, or several"
+            )
+        if wrong:
+            raise InputError(f"{key} = {given!r}: this option of {name_of(name)} must be {wrong}.")
 
 
 def _fitting(net: Autoregressive, shape: tuple[int, ...], local_dim: int, options: dict[str, Any]) -> Autoregressive:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +20,24 @@ BIAS = "site_bias"
 WALKING = ("clones", "guided-clones")  # whose networks, if any, steer
 
 
-def read(path: Path) -> dict[str, Any]:
-    """A state by the names of its parameters: ``.safetensors``, or what ``torch.save`` wrote (``weights_only``).
+@dataclass(frozen=True)
+class State:
+    """Parameters by name; of a checkpoint of `neural.track`, ``(R, ...)`` each, and the counting fields ``s``."""
 
-    Of a checkpoint of `neural.track`, ``{"s": [...], "parameters": {name: (R, ...)}}``. Raises ``InputError``.
-    """
+    parameters: dict[str, Tensor]
+    s: list[float] | None = None
+
+
+def read(path: Path) -> State:
+    """What a ``.safetensors`` file holds, or what ``torch.save`` wrote (``weights_only``). Raises ``InputError``."""
     if not path.is_file():
         raise InputError(f"state {str(path)!r} is no file.")
     if path.suffix == ".safetensors":
         torch_of = optional("safetensors.torch", "a .safetensors file")
         try:
-            return torch_of.load_file(path)
+            return _state(path, torch_of.load_file(path))
+        except InputError:
+            raise
         except Exception as error:  # of the library's own kind
             raise InputError(f"state {str(path)!r} is no readable safetensors file: {error}.") from error
     try:
@@ -57,37 +65,61 @@ def _checkpoint(path: Path) -> Any:
         return None
 
 
-def _state(path: Path, content: Any) -> dict[str, Any]:
+def _state(path: Path, content: Any) -> State:
     if isinstance(content, Mapping) and {"version", "config", "parameters"} <= content.keys():
-        _require_end(path, content["config"])
-        return {"s": content["config"]["s"], "parameters": dict(content["parameters"])}
+        return _of_checkpoint(path, content)
     for name in INSIDE:
         if isinstance(content, Mapping) and isinstance(content.get(name), Mapping):
             content = content[name]
-    tensors = isinstance(content, Mapping) and content and all(isinstance(v, Tensor) for v in content.values())
-    if not tensors:
+    _require_tensors(path, content)
+    return State(dict(content))
+
+
+def _require_tensors(path: Path, held: Any) -> None:
+    """Raise ``InputError`` for anything but tensors by name that a network's parameters can be set to."""
+    if not isinstance(held, Mapping) or not held or not all(isinstance(value, Tensor) for value in held.values()):
         raise InputError(f"state {str(path)!r} holds no tensors by name: save net.state_dict().")
-    return dict(content)
+    for name, value in held.items():
+        if not isinstance(name, str):
+            raise InputError(f"state {str(path)!r} has {name!r} as a name: save net.state_dict().")
+        if value.layout != torch.strided or value.is_meta or value.is_quantized or value.is_complex():
+            raise InputError(f"state {str(path)!r}: {name!r} is no plain tensor of real numbers.")
 
 
-def _require_end(path: Path, config: Mapping[str, Any]) -> None:
-    """Raise ``InputError`` for networks that are not the distribution at the end."""
+def _of_checkpoint(path: Path, content: Mapping[str, Any]) -> State:
+    """Of networks that are the distribution at the end. Raises ``InputError`` for others, and where it is damaged."""
     from vanbench.neural import trackers
 
-    method = trackers.make(config["tracker"], config["tracker_options"])
-    if method.variant(config["target"]).middle or method.name in WALKING:
+    held, config = content["parameters"], content["config"]
+    _require_tensors(path, held)
+    try:
+        fields = [float(s) for s in config["s"]]
+        tracker, options, target = str(config["tracker"]), dict(config["tracker_options"]), config["target"]
+        whole = bool(fields) and all(value.ndim and len(value) == len(fields) for value in held.values())
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise InputError(f"checkpoint {str(path)!r} is damaged ({type(error).__name__}: {error}).") from error
+    if not whole or target not in ("time", "steady"):
+        raise InputError(f"checkpoint {str(path)!r} is damaged: its networks are not those of its counting fields.")
+    if ":" in tracker:
+        raise InputError(
+            f"checkpoint {str(path)!r} names the code of a tracker, {tracker!r}, which a file is not allowed to load: "
+            "save net.state_dict()."
+        )
+    method = trackers.make(tracker, options)
+    if method.variant(target).middle or method.name in WALKING:
         raise InputError(f"the networks in {str(path)!r}, by {method.name}, are not the distribution at the last time.")
+    return State(dict(held), fields)
 
 
-def of_field(state: Mapping[str, Any], s: float) -> dict[str, Tensor]:
+def of_field(state: State, s: float) -> dict[str, Tensor]:
     """The parameters for a counting field, or the only ones. Raises ``InputError`` where a checkpoint has several, and
     none for it."""
-    if "parameters" not in state:
-        return dict(state)
-    near = [r for r, trained in enumerate(state["s"]) if abs(trained - s) < 1e-9 or len(state["s"]) == 1]
+    if state.s is None:
+        return state.parameters
+    near = [r for r, trained in enumerate(state.s) if abs(trained - s) < 1e-9 or len(state.s) == 1]
     if not near:
-        raise InputError(f"the checkpoint has no networks for s = {s:g}: it has {', '.join(map(str, state['s']))}.")
-    return {name: value[near[0]] for name, value in state["parameters"].items()}
+        raise InputError(f"the checkpoint has no networks for s = {s:g}: it has {', '.join(map(str, state.s))}.")
+    return {name: value[near[0]] for name, value in state.parameters.items()}
 
 
 @torch.no_grad()
@@ -111,7 +143,7 @@ def put(net: Autoregressive, state: Mapping[str, Tensor]) -> Autoregressive:
         if value.shape != known[name].shape:
             here, there = tuple(known[name].shape), tuple(value.shape)
             raise InputError(f"{name} has shape {there} in the state and {here} in this {type(net).__name__}.")
-        if not torch.isfinite(value).all():
+        if not torch.isfinite(value.double()).all():
             raise InputError(f"{name} holds numbers that are not finite.")
     if target is not net:
         net.site_bias.zero_()

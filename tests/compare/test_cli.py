@@ -120,7 +120,7 @@ def test_exact_on_the_temperature_axis(capsys: pytest.CaptureFixture) -> None:
             ["track", "east", "--shape", "4", "--s", "0", "--times", "1", "--tracker", "tebd", "--out", "x"],
             "architecture matrix-product",
         ),
-        (["exact", "fa", "--shape", "4", "-p", "edges=nowhere.csv"], "cannot be read"),
+        (["exact", "fa", "--shape", "4", "-p", "edges=nowhere.csv"], "is no file"),
         (["exact", "east", "--shape", "4", "--temperatures", "1"], "ising"),
         (["exact", "ising", "--shape", "4", "--temperatures", "1", "--s", "0.1"], "takes no --s"),
         (["exact", "nowhere.py:make", "--shape", "4"], "does not exist"),

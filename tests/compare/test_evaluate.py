@@ -182,11 +182,81 @@ def test_files_that_are_none(tmp_path):
         weights.read(tmp_path / "net.safetensors")
 
 
+def _checkpoint(**changes):
+    config = {"s": [0.1], "tracker": "tdvp", "tracker_options": {}, "target": "time"}
+    held = {"version": 1, "config": config, "parameters": {"w": torch.zeros(1, 2)}}
+    for name, value in changes.items():
+        (held if name in held else config)[name] = value
+    return held
+
+
+ODD_STATES = {
+    "other names": {3: torch.zeros(1)},
+    "no names": [torch.zeros(1)],
+    "complex numbers": {"w": torch.zeros(1, dtype=torch.complex64)},
+    "no numbers at all": {"w": torch.zeros(1, device="meta")},
+    "a sparse tensor": {"w": torch.eye(2).to_sparse()},
+    "eight bits": {"w": torch.quantize_per_tensor(torch.ones(2), 0.1, 0, torch.qint8)},
+    "a checkpoint without config": _checkpoint(config=None),
+    "of another kind of config": _checkpoint(config=[1]),
+    "without a tracker": _checkpoint(config={"s": [0.1]}),
+    "of a tracker that is none": _checkpoint(tracker=7),
+    "of options that are none": _checkpoint(tracker_options=3),
+    "of a target that is none": _checkpoint(target=[]),
+    "of no fields": _checkpoint(s=[]),
+    "of one field": _checkpoint(s=0.1),
+    "of fields in words": _checkpoint(s=["a"]),
+    "of more fields than networks": _checkpoint(s=[0.1, 0.2]),
+    "without parameters": _checkpoint(parameters=3),
+    "of parameters that are numbers": _checkpoint(parameters={"w": 1.0}),
+    "of parameters of no field": _checkpoint(parameters={"w": torch.zeros(())}),
+    "parameters with the name of a checkpoint's": {"parameters": torch.zeros(1), "s": torch.zeros(1)},
+}
+
+
+@pytest.mark.parametrize("what", ODD_STATES)
+def test_what_is_no_state_of_a_network_is_a_sentence(tmp_path, monkeypatch, capsys, what):
+    monkeypatch.chdir(tmp_path)
+    torch.save(ODD_STATES[what], "state.pt")
+    capsys.readouterr()
+    words = ["evaluate", "east", "--shape", "3", "--s", "0.1", "--times", "1", "--state", "state.pt"]
+    assert run(*words) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: ")
+    assert said.count("\n") == 1
+
+
+def test_a_checkpoint_loads_no_code_that_it_names(tmp_path, monkeypatch, capsys):
+    """A file of Python beside it is not run, neither by `evaluate` nor by `track --start-from`."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "theirs.py").write_text("open('ran', 'w').close()\nX = 1\n")
+    torch.save(_checkpoint(tracker="theirs.py:X"), "state.pt")
+    place = ["east", "--shape", "3", "--s", "0.1", "--times", "1"]
+    assert run("evaluate", *place, "--state", "state.pt") == 2
+    assert run("track", *place, "--start-from", "state.pt", "--out", "out") == 2
+    assert capsys.readouterr().err.count("is not allowed to load") == 2
+    assert not (tmp_path / "ran").exists()
+
+
+def test_options_of_a_network_are_checked_before_it_is_made(tmp_path, monkeypatch, capsys):
+    """Wherever a network is asked for by name."""
+    monkeypatch.chdir(tmp_path)
+    torch.save({"w": torch.zeros(1)}, "state.pt")
+    for wrong in ("made:hidden=x", "made:hidden=nan", "made:hidden=1.5", "made:skip=5", "gru:width=a"):
+        for command in (
+            ["evaluate", "east", "--shape", "3", "--s", "0.1", "--times", "1", "--state", "state.pt", "--architecture"],
+            ["equilibrium", "--shape", "3x3", "--temperatures", "2", "--architecture"],
+            ["conform"],
+        ):
+            assert run(*command, wrong) == 2
+            assert wrong.split(":")[1].split("=")[0] in capsys.readouterr().err
+
+
 def test_safetensors(tmp_path):
     library = pytest.importorskip("safetensors.torch")
     net, _ = trained(build("east", 3))
     library.save_file(net.state_dict(), tmp_path / "net.safetensors")
-    held = weights.put(network("made", (3,), hidden=4).double(), weights.read(tmp_path / "net.safetensors"))
+    held = weights.put(network("made", (3,), hidden=4).double(), weights.read(tmp_path / "net.safetensors").parameters)
     assert all(torch.equal(value, net.state_dict()[name]) for name, value in held.state_dict().items())
 
 

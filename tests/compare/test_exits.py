@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import json
 import os
 import re
 import resource
@@ -27,6 +28,21 @@ from vanbench.compare.run.record import records
 
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-m", "vanbench"]
+NOISY = """
+print("noise")
+import vanbench as vb
+from vanbench.neural.architectures.made import MADE
+class Noisy(MADE):
+    def __init__(self, shape, local_dim=2):
+        print("noise")
+        super().__init__(shape, local_dim)
+    def logits(self, x):
+        print("noise")
+        return super().logits(x)
+def noisy(shape):
+    print("noise")
+    return vb.build("east", shape)
+"""
 VERDICTS = {"compare/commands/gate.py", "compare/commands/conform.py"}
 
 
@@ -131,6 +147,26 @@ def test_somebodys_code_that_ends_the_program(tmp_path: Path, capsys: pytest.Cap
     (tmp_path / "leaves.py").write_text("import sys\ndef make(shape):\n    sys.exit(1)\n")
     assert run("exact", tmp_path / "leaves.py:make", "--shape", "3") == 2
     assert "leaves.py" in capsys.readouterr().err
+
+
+def test_what_somebodys_code_prints_is_no_part_of_the_answer(tmp_path: Path, monkeypatch, capsys) -> None:
+    """While it is read, built and asked: stdout is one JSON object all the same."""
+    monkeypatch.chdir(tmp_path)
+    Path("theirs.py").write_text(NOISY)
+    network, place = "theirs.py:Noisy", ["--shape", "2", "--times", "0.1", "--s", "0.1", "--format", "json"]
+    assert run(*["conform", network, "--shape", "2", "-q", "--format", "json"]) == 0
+    answers = [capsys.readouterr()]
+    assert run(*["track", "east", *place, "--architecture", network, "--tracker", "tdvp", "--out", "out", "-q"]) == 0
+    answers.append(capsys.readouterr())
+    state = next(Path("out").rglob("checkpoint.pt"), None)
+    if state is not None:
+        assert run(*["evaluate", "east", *place, "--architecture", network, "--state", str(state)]) == 0
+        answers.append(capsys.readouterr())
+    assert run(*["exact", "theirs.py:noisy", *place]) == 0
+    answers.append(capsys.readouterr())
+    for answer in answers:
+        assert isinstance(json.loads(answer.out), dict)
+        assert "noise" in answer.err
 
 
 def test_a_folder_that_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:

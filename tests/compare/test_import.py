@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -226,3 +227,71 @@ def test_a_record_that_was_imported_is_no_run_of_the_suite(suite, capsys):
     held = [record for _, record in records(suite / "out")]
     assert missing.sentence(suite / "out", held).startswith("3 of 3 runs")  # those of made
     assert run("status", "out") == 5  # as of a folder without runs
+
+
+@pytest.mark.parametrize("name", ["table.csv", "samples.npz"])
+def test_what_is_no_file_is_not_waited_for(suite, capsys, name):
+    os.mkfifo(suite / name)
+    assert run("import", "suite.toml", name, *LABEL, "--out", "out") == 2
+    assert "is no file" in capsys.readouterr().err
+    assert run("import", name, "table.csv", *LABEL, "--out", "out") == 2
+    assert run("exact", "east", "--shape", "3", "-p", f"edges={name}") == 2
+
+
+@pytest.mark.parametrize(
+    "row", ["1e101,,1", "1,1e101,1", "1,,1,1e16", f"1,,{'9' * 5000}"], ids=["value", "stderr", "parameters", "seed"]
+)
+def test_a_number_that_no_record_may_hold_is_named_before_one_is_written(suite, capsys, row):
+    (suite / "table.csv").write_text(f"shape,s,t,quantity,value,stderr,seed,parameters\n3,0.1,1,ln_Z,{row}\n")
+    if row.count(",") == 2:
+        (suite / "table.csv").write_text(f"shape,s,t,quantity,value,stderr,seed\n3,0.1,1,ln_Z,{row}\n")
+    assert run("import", "suite.toml", "table.csv", *LABEL, "--out", "out") == 2
+    assert "line 2" in capsys.readouterr().err
+    assert not (suite / "out" / "records").exists()
+
+
+def _damage(content: bytes) -> dict[str, bytes]:
+    """Copies of a compressed ``.npz`` with bytes changed in its members, or in what the archive says of them."""
+    method = content.index(b"PK\x01\x02") + 10
+    locals_ = content.index(b"PK\x03\x04") + 8
+    unknown = bytearray(content)
+    unknown[method] = unknown[locals_] = 99
+    encrypted = bytearray(content)
+    encrypted[method - 2] |= 1
+    broken = bytearray(content)
+    broken[60:80] = bytes(20)
+    return {"method": bytes(unknown), "encrypted": bytes(encrypted), "broken": bytes(broken), "cut": content[:100]}
+
+
+@pytest.mark.parametrize("what", ["method", "encrypted", "broken", "cut"])
+def test_damaged_archives_are_a_sentence(suite, capsys, what):
+    np.savez_compressed("samples.npz", x=np.random.default_rng(1).integers(0, 2, (200, 3)))
+    (suite / "samples.npz").write_bytes(_damage((suite / "samples.npz").read_bytes())[what])
+    assert run("import", "suite.toml", "samples.npz", *LABEL, "--out", "out") == 2
+    assert run("cycles", "--data", "samples.npz", "--out", "cycles") == 2
+    assert run("learn", "ising", "--shape", "3x1", "--temperature", "2", "--data", "samples.npz", "--out", "new") == 2
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 3
+    assert all("samples.npz" in line for line in said[:2])
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        {"x": np.zeros((5, 3), complex)},
+        {"x": np.zeros((5, 3), "m8[s]")},
+        {"x": np.zeros((5, 3), int), "weights": np.array(["a"] * 5)},
+        {"x": np.zeros((5, 3), int), "seed": 2**60},
+    ],
+)
+def test_arrays_of_other_things_than_numbers_are_named(suite, capsys, arrays):
+    np.savez("samples.npz", **{"s": 0.1, "t": 1.0, **arrays})
+    assert run("import", "suite.toml", "samples.npz", *LABEL, "--out", "out") == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_an_array_without_an_archive_is_configurations_too(suite):
+    """What `numpy.save` wrote, by the name of what `numpy.savez` writes: an archive's only array."""
+    with open("samples.npz", "wb") as file:
+        np.save(file, np.zeros((5, 3), int))
+    assert run("import", "suite.toml", "samples.npz", *LABEL, "--out", "out") == 2  # it lacks s and t

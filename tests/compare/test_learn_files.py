@@ -66,7 +66,7 @@ def test_files_are_read(tmp_path):
         ("ragged.csv", b"0,1,1,0\n1,1\n", "ragged"),
         ("empty.csv", b"", "no configurations"),
         ("words.csv", b"a,b,c,d\n0,1,0,1\n", "no header"),
-        ("binary.csv", bytes(range(256)), "plain numbers"),
+        ("binary.csv", bytes(range(256)), "no text in UTF-8"),
         ("nan.csv", b"0,nan,1,0\n1,1,1,1\n", "NaN"),
         ("broken.npy", b"not an array", "plain numbers"),
         ("broken.npz", b"PK\x03\x04broken", "plain numbers"),

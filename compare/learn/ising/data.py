@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vanbench.exact.errors import InputError
+from vanbench.exact.files import read_arrays, read_text
 from vanbench.exact.ising import coarse, montecarlo
 from vanbench.neural.learning.likelihood import check_configurations
 
@@ -36,25 +35,18 @@ def read(path: Path, n_sites: int, local_dim: int = 2) -> NDArray[np.int8]:
 def _array(path: Path) -> NDArray:
     if not path.is_file():
         raise InputError(f"there is no file {path}: give a .npy, .npz or .csv file of configurations, or --generate N.")
-    try:
-        if path.suffix == ".npy":
-            return np.asarray(np.load(path, allow_pickle=False))
-        if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as archive:
-                if "x" in archive or len(archive.files) == 1:
-                    return archive["x" if "x" in archive else archive.files[0]]
-                raise InputError(f"{path} holds several arrays and none is called x: save numpy.savez(file, x=...).")
-        if path.suffix == ".csv":
-            return _csv(path)
-    except InputError:
-        raise
-    except (ValueError, OSError, EOFError, KeyError, zlib.error, zipfile.BadZipFile) as error:  # no pickles: ValueError
-        raise InputError(f"{path} cannot be read as plain numbers: {error}") from error
+    if path.suffix in (".npy", ".npz"):
+        held = read_arrays(path)
+        if "x" not in held and len(held) != 1:
+            raise InputError(f"{path} holds several arrays and none is called x: save numpy.savez(file, x=...).")
+        return held["x"] if "x" in held else next(iter(held.values()))
+    if path.suffix == ".csv":
+        return _csv(path)
     raise InputError(f"{path} has an unknown ending: use .npy, .npz or .csv.")
 
 
 def _csv(path: Path) -> NDArray:
-    lines = [line.split(",") for line in path.read_text().splitlines() if line.strip()]
+    lines = [line.split(",") for line in read_text(path).splitlines() if line.strip()]
     lengths = {len(line) for line in lines}
     if len(lengths) > 1:
         raise InputError(

@@ -46,6 +46,8 @@ def compare(
     that does not fit.
     """
     ts = check_temperatures(temperatures).tolist()
+    if repeated := next((T for T in ts if ts.count(T) > 1), None):
+        raise InputError(f"T = {repeated:g} is given twice.")
     system = build("ising", shape, **(couplings or {}))
     make(METHOD, options or {})
     if seeds < 1:
