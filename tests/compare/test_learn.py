@@ -1,11 +1,15 @@
 """Learning a Hamiltonian from configurations: likelihood, couplings, other temperatures, files, commands."""
 
+from types import SimpleNamespace
+
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vanbench.compare.learn.cycles import plots as cycles_plots
 from vanbench.compare.learn.ising import data as ising_data
 from vanbench.compare.learn.ising import predict as ising_predict
 from vanbench.compare.learn.ising.learning import Spec
@@ -356,3 +360,17 @@ def test_a_level_rarer_than_a_bin_shares_the_one_below():
     found = _by_energy(np.repeat([1.0, 3.0, 7.0], [300, 300, 1]), energy)
     for level, want in ((0.0, 1.0), (1.0, 1 + 606 / 302), (2.0, 907 / 301)):
         assert found[energy == level] == pytest.approx(want, rel=1e-12)
+
+
+@pytest.mark.parametrize("infinite", [0, 2])
+def test_a_scatter_fills_its_frame(infinite):
+    """Marks of classes without a unit stand above the axes; without any, nothing may narrow these."""
+    rng = np.random.default_rng(1)
+    runs = pd.DataFrame(
+        rng.uniform(1, 80, (8, 4)),
+        columns=["entropy_production", "entropy_production_stderr", "log_likelihood", "class_kl"],
+    )
+    runs.loc[: infinite - 1, "class_kl"] = np.inf
+    figure = cycles_plots.scatter(SimpleNamespace(runs=runs, rbm=runs))
+    figure.canvas.draw()
+    assert all(axis.get_position().width > 0.3 for axis in figure.axes)

@@ -81,10 +81,10 @@ def scatter(study: Study) -> Figure:
     if len(columns) > 1:
         right, infinite = axes[0][1], runs[np.isinf(runs["class_kl"])]
         right.set_yscale("log")
-        at_the_top = {"transform": right.get_xaxis_transform(), "clip_on": False, "color": "tab:orange"}
-        label = f"{len(infinite)} infinite: a class without a unit"
-        right.plot(infinite["entropy_production"], np.ones(len(infinite)), "^", ms=5, label=label, **at_the_top)
         if len(infinite):
+            at_the_top = {"transform": right.get_xaxis_transform(), "clip_on": False, "color": "tab:orange"}
+            label = f"{len(infinite)} infinite: a class without a unit"
+            right.plot(infinite["entropy_production"], np.ones(len(infinite)), "^", ms=5, label=label, **at_the_top)
             right.legend(loc="lower right", fontsize=8)
     return figure
 
