@@ -10,10 +10,12 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 EXTENDED = np.longdouble
+MIDDLE = 200  # squarings: to a time of 1e60
 LOST = 1e6  # cancellation that leaves 13 digits; more and there is no reference
 ENOUGH = np.finfo(EXTENDED).eps < 2e-19  # else it is a plain double and no reference
 
@@ -92,6 +94,18 @@ class Reference:
         root = np.sqrt(self.start)
         h = (self.w * root / root[:, None]).astype(float)
         return np.linalg.eigvalsh((h + h.T) / 2)
+
+    @cached_property
+    def middle(self) -> tuple[np.ndarray, float]:
+        """The profile of the stationary state ``l(x) r(x)``, in the middle of an endless trajectory, and the slope of
+        the largest eigenvalue in ``s``: of ``r l^T``, to which the powers of ``exp(t W)`` tend."""
+        power = Ladder([self.w], None, self.dtype).powers[0][0][0]
+        for _ in range(MIDDLE):
+            power = power @ power
+            power = power / power.sum()
+        inside = np.diag(power) / np.trace(power)
+        slope = (self.first * power.T).sum() / np.trace(power)
+        return (inside @ self.states.astype(self.dtype)).astype(float), float(slope)
 
     def values(self, times, dt: float | None = None, derivatives: bool = True) -> list[Values]:
         """At each of ``times``; ``dt``: by Euler steps. Without ``derivatives`` (nine times the work) they are NaN."""

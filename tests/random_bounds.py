@@ -23,7 +23,7 @@ from extended import Reference, Values, together
 from vanbench.exact import System, solve
 from vanbench.exact.errors import Unstable
 
-ALWAYS = ("ln_Z", "density", "density_profile", "instantaneous_activity", "scgf", "gap")
+ALWAYS = ("ln_Z", "density", "density_profile", "instantaneous_activity", "scgf", "gap", "rate_function")
 DERIVATIVES = ("activity", "susceptibility", "trajectory_density")  # take some fifty runs where the others take one
 COLUMNS = ["seed", "quantity", "scheme", "s", "t", "value", "wanted", "error", "bound", "kind"]
 
@@ -79,6 +79,13 @@ def _wanted(row: tuple, known: dict[float, Values], references: list[Reference])
         for reference in references:
             spectrum = np.sort(np.add.outer(spectrum, reference.spectrum()).ravel())[-8:]
         return float(spectrum[-1] - (spectrum[-2] if row.quantity == "gap" else 0.0))
+    if np.isnan(row.t):
+        profile = np.concatenate([reference.middle[0] for reference in references])
+        if row.quantity == "trajectory_density":
+            return float(profile.mean() if np.isnan(row.site) else profile[int(row.site)])
+        assert row.quantity == "rate_function"
+        top = sum(reference.spectrum()[-1] for reference in references)
+        return row.s * sum(reference.middle[1] for reference in references) - top
     value = getattr(known[row.t], row.quantity)
     return float(value[int(row.site)] if row.quantity == "density_profile" else value)
 

@@ -42,4 +42,4 @@ def test_the_overview_of_latent_cycles_is_what_its_studies_give() -> None:
     folder = RESULTS / "baiesi2025"
     page = (folder / "README.md").read_text()
     assert page == overview(folder), "stale: vanbench study baiesi2025 overview results/baiesi2025"
-    assert "does not hold on digits-sigmoid" in page  # 8 of its 36 models are above 1/S
+    assert "does not hold on mnist-softmax" in page  # 8 of its 36 models have a self-transition above 1/S

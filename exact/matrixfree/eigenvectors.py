@@ -21,6 +21,8 @@ from vanbench.exact.matrixfree.gauge import in_gauge, product_gauge
 from vanbench.exact.matrixfree.kernel import LOOKED, STORED, Layout, Operator
 from vanbench.exact.matrixfree.local import Local, tilted, transposed
 from vanbench.exact.matrixfree.perron import repaired
+from vanbench.exact.matrixfree.quadrature import EPS
+from vanbench.exact.matrixfree.spectral import gap_below, mixed
 from vanbench.exact.matrixfree.symmetric import Symmetric, applies
 from vanbench.exact.matrixfree.symmetric_ends import largest, two_largest
 from vanbench.exact.sparse.eigen import DENSE, Values, outermost_of
@@ -30,17 +32,21 @@ from vanbench.exact.sparse.spectrum import Classwise, Top, classwise, merged, ou
 NCV = 40
 STEPS = 2000  # of Lanczos
 RESIDUAL = 1e-9  # of an eigenvector, relative to the operator
-SEPARATE = 1e-9  # closer eigenvalues are one: no iteration tells them apart
 
 
 @dataclass
 class Leading:
-    """``theta``, ``right`` (total 1) and ``left`` (``left . right = 1``), in the order of ``layout``."""
+    """``theta``, ``right`` (total 1) and ``left`` (``left . right = 1``), in the order of ``layout``.
+
+    ``error``, estimated, of averages ``left . (f right)`` of functions from 0 to 1; ``theta_error``, of ``theta``.
+    """
 
     theta: float
     right: np.ndarray
     left: np.ndarray
     layout: Layout
+    error: float
+    theta_error: float
 
     @property
     def stationary(self) -> np.ndarray:
@@ -57,7 +63,8 @@ class Leading:
 
 
 def leading_vectors(system: System, s: float, observable: str = "activity", layout: Layout | None = None) -> Leading:
-    """By Lanczos where detailed balance holds, else by ARPACK; matrix-free. Raises ``InputError`` if it fails."""
+    """By Lanczos where detailed balance holds, else by ARPACK; matrix-free. Raises ``InputError`` if it fails, and
+    where rounding mixes the leading eigenvector with others."""
     layout = layout or Layout(system)
     assert layout.closed
     if layout.connected and applies(system, s, observable):
@@ -65,20 +72,19 @@ def leading_vectors(system: System, s: float, observable: str = "activity", layo
         run = engine.run(np.zeros(0), vector=True)
         theta = run.tri.theta()[0]
         u = repaired(engine.op, engine.leading(run.tri), theta)
-        _check(engine.op, u, theta)
+        theta_error = _check(engine.op, u, theta)
+        gap, off = (np.nan, 0.0) if layout.size - len(layout.excluded) < 2 else gap_below(engine, u, theta)
+        error = 2 * mixed(gap, off + theta_error, theta_error)
         root = layout.product(np.sqrt(engine.pi))
         right, left = u * root, np.divide(u, root, out=np.zeros_like(u), where=root > 0)
     else:
         solved = scgf_and_gap(system, s, observable, layout)
-        if solved.gap <= SEPARATE * max(1.0, abs(solved.theta)):
-            raise InputError(
-                f"the largest eigenvalue of W_s, {solved.theta:.6g}, is degenerate (absorbing or disconnected "
-                "states): its eigenvectors, and what is averaged over them, are not unique."
-            )
-        theta = solved.theta
-        right, left = _vectors(system, s, observable, layout, theta)
+        mixed(solved.gap, solved.gap_error, 0.0)
+        theta, theta_error = solved.theta, solved.theta_error
+        right, left, off, condition = _vectors(system, s, observable, layout, theta)
+        error = 2 * condition * mixed(solved.gap, solved.gap_error, off, condition)
     right = right / right.sum()
-    return Leading(theta, right, left / (left @ right), layout)
+    return Leading(theta, right, left / (left @ right), layout, error, theta_error)
 
 
 def doob(system: System, s: float, observable: str = "activity") -> sp.csr_array:
@@ -164,8 +170,11 @@ def _of_class(system: System, layout: Layout, parts: list[Local], count: int, wh
         raise InputError(f"the leading eigenvalues of W_s were not found ({error}).") from error
 
 
-def _vectors(system: System, s: float, observable: str, layout: Layout, theta: float) -> tuple[np.ndarray, np.ndarray]:
-    """The right and the left eigenvector of ``theta``, the leading eigenvalue; found in the gauge that balances."""
+def _vectors(
+    system: System, s: float, observable: str, layout: Layout, theta: float
+) -> tuple[np.ndarray, np.ndarray, float, float]:
+    """The right and the left eigenvector of ``theta``, the leading eigenvalue; found in the gauge that balances. There,
+    what they and rounding leave of ``W_s - theta``, and the condition number ``|l| |r| / |l . r|``."""
     parts = tilted(system, s, observable)
     f = product_gauge(parts, system.n_sites, system.local_dim)
     parts, symmetric = in_gauge(parts, f)
@@ -176,19 +185,21 @@ def _vectors(system: System, s: float, observable: str, layout: Layout, theta: f
         w = generator(system, s, observable, space=layout.space)
         return sp.csr_array(sp.diags_array(1 / root[kept]) @ w @ sp.diags_array(root[kept]))
 
-    right = _vector(Operator(layout, parts), kept, theta, symmetric, stored)
-    left = (
-        right
-        if symmetric
-        else _vector(Operator(layout, transposed(parts)), kept, theta, symmetric, lambda: sp.csr_array(stored().T))
-    )
-    return right * root, np.divide(left, root, out=np.zeros_like(left), where=kept)
+    right, off = _vector(Operator(layout, parts), kept, theta, symmetric, stored)
+    left = right
+    if not symmetric:
+        turned = Operator(layout, transposed(parts))
+        left, more = _vector(turned, kept, theta, symmetric, lambda: sp.csr_array(stored().T))
+        off = max(off, more)
+    condition = float(np.linalg.norm(left) * np.linalg.norm(right) / max(abs(left @ right), 1e-300))
+    return right * root, np.divide(left, root, out=np.zeros_like(left), where=kept), off, condition
 
 
 def _vector(
     op: Operator, kept: np.ndarray, theta: float, symmetric: bool, stored: Callable[[], sp.csr_array]
-) -> np.ndarray:
-    """The eigenvector of ``theta``, the leading eigenvalue: by LAPACK, Lanczos or ARPACK, else inverse iteration."""
+) -> tuple[np.ndarray, float]:
+    """The eigenvector of ``theta``, the leading eigenvalue, and what it leaves: by LAPACK, Lanczos or ARPACK, else
+    inverse iteration."""
     routes: list[Callable[[], np.ndarray]] = [lambda: _dense(op, kept)] if op.size <= DENSE else []
     routes.append(lambda: _by_lanczos(op, kept, theta) if symmetric else _by_arnoldi(op, kept, theta))
     if op.size <= STORED:
@@ -197,13 +208,13 @@ def _vector(
         try:
             vector = route()
             vector = vector * np.sign(vector.sum())
-            _check(op, vector, theta)
+            off = _check(op, vector, theta)
         except (ArpackError, InputError, RuntimeError) as error:
             if number == len(routes):
                 raise InputError(str(error)) from error
             continue
         break
-    return vector
+    return vector, off
 
 
 def _dense(op: Operator, kept: np.ndarray) -> np.ndarray:
@@ -239,11 +250,12 @@ def _by_inversion(op: Operator, kept: np.ndarray, theta: float, matrix: sp.csr_a
     return out
 
 
-def _check(op: Operator, vector: np.ndarray, theta: float) -> None:
-    """Raises ``InputError`` for what is no eigenvector of ``theta``."""
+def _check(op: Operator, vector: np.ndarray, theta: float) -> float:
+    """The residual, with that of rounding. Raises ``InputError`` for what is no eigenvector of ``theta``."""
     residual = np.linalg.norm(op @ vector - theta * vector) / np.linalg.norm(vector)
     if not residual <= RESIDUAL * max(1.0, op.bound):
         raise InputError(
             f"no eigenvector of the largest eigenvalue of W_s, {theta:.6g}, was found (residual {residual:.1e}): "
             "averages over it are left out."
         )
+    return float(residual) + 8 * EPS * op.bound

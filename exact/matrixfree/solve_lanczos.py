@@ -11,12 +11,13 @@ import numpy as np
 from vanbench.exact.definitions.quantities import evolved
 from vanbench.exact.definitions.quantity import Quantity
 from vanbench.exact.definitions.system import System
+from vanbench.exact.errors import InputError
 from vanbench.exact.matrixfree.derivatives import FIRST_STEP, Derivatives, central
 from vanbench.exact.matrixfree.kernel import Layout
 from vanbench.exact.matrixfree.local import Local, diagonal, tilted
 from vanbench.exact.matrixfree.marginals import site_sums
 from vanbench.exact.matrixfree.quadrature import EPS, rounding
-from vanbench.exact.matrixfree.spectral import ACCURACY, energy, gap_below, lowest
+from vanbench.exact.matrixfree.spectral import ACCURACY, energy, gap_below, lowest, mixed
 from vanbench.exact.matrixfree.symmetric import DENSE, Run, Symmetric
 from vanbench.exact.tidy import CERTIFIED, ESTIMATED, Row
 
@@ -238,23 +239,43 @@ def _steady(engine: Symmetric, run: Run, ask: Question) -> Iterator[Row]:
     if not ask.asks("gap", "rate_function", "trajectory_density"):
         return
     leading = engine.leading(run.tri)
-    if ask.asks("trajectory_density"):
-        yield from long_time_density(engine.layout, leading**2, head)
-    if ask.asks("rate_function"):
-        slope = energy(engine, leading, tilted(engine.system, ask.s, ask.observable, 1))
-        yield {"quantity": "rate_function", **head, "value": ask.s * slope - theta, "k": -slope / engine.system.n_sites}
+    gap, off = np.nan, 0.0
+    if engine.layout.size - len(engine.layout.excluded) > 1:
+        gap, off = gap_below(engine, leading, theta)
+    off += bound
+    try:
+        error = 2 * mixed(gap, off, bound)
+    except InputError as refused:
+        names = filter(ask.asks, ("trajectory_density", "rate_function"))
+        yield from ({"quantity": name, **head, "value": np.nan, "note": str(refused)} for name in names)
+    else:
+        if ask.asks("trajectory_density"):
+            yield from long_time_density(engine.layout, leading**2, error, head)
+        if ask.asks("rate_function"):
+            slope, spread = energy(engine, leading, tilted(engine.system, ask.s, ask.observable, 1))
+            yield rate_function(engine.system, ask.s, (theta, bound), (slope, error * spread), head)
     if ask.asks("gap"):
-        if engine.layout.size - len(engine.layout.excluded) < 2:
-            yield {"quantity": "gap", **head, "value": np.nan, "note": ALONE}
-            return
-        value, error = gap_below(engine, leading, theta)
-        yield {"quantity": "gap", **head, "value": value, **told(value * 0 + error + bound + 2 * ACCURACY)}
+        yield {
+            "quantity": "gap",
+            **head,
+            "value": np.maximum(gap, 0.0),
+            **({"note": ALONE} if np.isnan(gap) else told(off + 2 * ACCURACY)),
+        }
 
 
-def long_time_density(layout: Layout, weights: np.ndarray, head: Row) -> Iterator[Row]:
-    """Mean of each site over ``weights`` (``l(x) r(x)``): the profile in the middle of a long trajectory."""
+def rate_function(system: System, s: float, theta: tuple[float, float], slope: tuple[float, float], head: Row) -> Row:
+    """``I = s theta' - theta``, from values with their errors."""
+    (top, top_error), (rise, rise_error) = theta, slope
+    row = {"quantity": "rate_function", **head, "value": s * rise - top, "k": -rise / system.n_sites}
+    return {**row, **told(abs(s) * rise_error + top_error + 2 * EPS * (abs(s * rise) + abs(top)))}
+
+
+def long_time_density(layout: Layout, weights: np.ndarray, error: float, head: Row) -> Iterator[Row]:
+    """Mean of each site over ``weights`` (``l(x) r(x)``): the profile in the middle of a long trajectory. ``error``: of
+    averages of what is at most one."""
     sums, total = site_sums(layout, weights, np.ones((layout.system.n_sites, layout.system.local_dim)))
-    profile = sums / total
-    yield {"quantity": "trajectory_density", **head, "value": profile.mean()}
+    profile, most = sums / total, layout.system.local_dim - 1
+    bound = told(most * (error + layout.system.n_sites * 4 * EPS))
+    yield {"quantity": "trajectory_density", **head, "value": profile.mean(), **bound}
     for site, value in enumerate(profile):
-        yield {"quantity": "trajectory_density", **head, "value": value, "site": site}
+        yield {"quantity": "trajectory_density", **head, "value": value, "site": site, **bound}

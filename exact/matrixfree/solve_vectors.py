@@ -20,7 +20,7 @@ from vanbench.exact.matrixfree.eigenvectors import leading_values, leading_vecto
 from vanbench.exact.matrixfree.kernel import Layout, Operator
 from vanbench.exact.matrixfree.local import Local, tilted, transposed
 from vanbench.exact.matrixfree.marginals import site_sums
-from vanbench.exact.matrixfree.solve_lanczos import ALONE, Question, long_time_density
+from vanbench.exact.matrixfree.solve_lanczos import ALONE, Question, long_time_density, rate_function
 from vanbench.exact.sparse.generator import generator
 from vanbench.exact.sparse.propagate import FEW, LONG, Evolved, evolve
 from vanbench.exact.sparse.signed import negative, resolved
@@ -176,11 +176,13 @@ def _steady_rows(system: System, layout: Layout, ask: Question) -> Iterator[Row]
         yield from ({"quantity": name, **head, "value": np.nan, "note": str(error)} for name in asked)
         return
     if "rate_function" in asked:
-        slope = vectors.left @ (Operator(layout, tilted(system, ask.s, ask.observable, 1)) @ vectors.right)
-        value = ask.s * slope - vectors.theta
-        yield {"quantity": "rate_function", **head, "value": value, "k": -slope / system.n_sites}
+        image = Operator(layout, tilted(system, ask.s, ask.observable, 1)) @ vectors.right
+        slope = float(vectors.left @ image)
+        spread = float(np.abs(vectors.left) @ np.abs(image - slope * vectors.right))
+        found = (vectors.theta, vectors.theta_error), (slope, vectors.error * spread)
+        yield rate_function(system, ask.s, *found, head)
     if "trajectory_density" in asked:
-        yield from long_time_density(layout, vectors.stationary, head)
+        yield from long_time_density(layout, vectors.stationary, vectors.error, head)
 
 
 def _at_time(system: System, layout: Layout, now: Evolved, ask: Question) -> Iterator[Row]:

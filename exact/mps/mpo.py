@@ -52,6 +52,16 @@ def product_operator(
     return out
 
 
+def squared(mpo: Sequence[np.ndarray], tensors: Sequence[np.ndarray]) -> float:
+    """``|A phi|^2`` of the operator ``mpo`` and the state with ``tensors`` ``(left, d, right)``."""
+    held = np.ones((1, 1))  # between two copies of A phi, whose bonds are pairs
+    for w, a in zip(mpo, tensors, strict=True):
+        image = np.einsum("lrts,asb->latrb", w, a)
+        image = image.reshape(len(held), w.shape[2], -1)
+        held = np.einsum("xty,xtz->yz", np.einsum("xw,xty->wty", held, image), image, optimize=True)
+    return float(held[0, 0])
+
+
 def _channels(
     operator: LocalOperatorSum,
 ) -> tuple[np.ndarray, dict[int, np.ndarray], dict[int, dict[int, np.ndarray]]]:

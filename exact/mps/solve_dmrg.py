@@ -3,7 +3,9 @@
 For the symmetric ``H = pi^-1/2 W_s pi^1/2`` no Rayleigh quotient is above ``theta(s)``: the one that was reached, less
 what rounding may have added, is certified (``scgf_lower``). Its square ``phi(x)^2`` is the distribution in the middle
 of a long trajectory, the stationary one of the process with the rates ``phi(x') H[x', x] / phi(x)`` (Doob's transform).
-Errors are estimated from what the last doubling of the bond has changed.
+Errors are estimated from what the last doubling of the bond has changed, and from where the sweeps stood still; those
+of averages also from the gap: a state whose quotient is off by ``e``, and whose residual is ``r``, holds others by up
+to ``(e / gap)^(1/2)``, and ``r / gap``.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from vanbench.exact.matrixfree.local import Local, tilted
 from vanbench.exact.matrixfree.symmetrise import equilibrium, symmetric
 from vanbench.exact.mps.accuracy import MARGIN, MISSED, Asked
 from vanbench.exact.mps.dmrg import DMRG
-from vanbench.exact.mps.mpo import product_operator
+from vanbench.exact.mps.mpo import product_operator, squared
 from vanbench.exact.mps.operators import LocalOperatorSum
 from vanbench.exact.mps.state import MatrixProductState
 from vanbench.exact.tidy import CERTIFIED, Row
@@ -28,6 +30,8 @@ TILTS = (0.0, 1.0, 3.0, 8.0)  # of the equilibrium towards each value of a site:
 EPS = np.finfo(float).eps
 ROUNDING = 1e-12  # of theta, of the sum of the rates
 SHARP = 1e-3  # of the tolerance: how still the sweeps at one bond are to stand, as vectors are off by the square root
+LEFT = 10.0  # of what the last sweep has changed, may be left: where they go slowly each does nearly as much
+RANDOM = 8  # product states, of both signs and no symmetry, that a search for another state starts from
 PENALTY = 4.0  # on states to be kept apart from, of the largest local matrix
 LEAST = 1e-2  # a smaller theta is compared with the tolerance as it is
 
@@ -81,13 +85,18 @@ class Leading:
         return product_operator(self.operator, list(self.excluded), penalty)
 
     def _start(self, flip: bool = False) -> MatrixProductState:
-        """A sum of products: the equilibrium and its tilts, with alternating signs where it is to be another state."""
+        """A sum of products: the equilibrium and its tilts; where it is to be another state with alternating signs, and
+        with products at random, for those that have a symmetry otherwise."""
         root, d = np.sqrt(self.pi), self.ask.system.local_dim
         rows = []
         for value in range(d):
             weights = np.array([np.exp(h * (np.arange(d) == value)) for h in TILTS[value > 0 :]])
             rows += [root * w / np.linalg.norm(root * w, axis=1, keepdims=True) for w in weights]
         signs = [(-1.0) ** k if flip else 1.0 for k in range(len(rows))]
+        if flip:
+            products = np.random.default_rng(0).standard_normal((RANDOM, *root.shape)) * root
+            rows += list(products / np.linalg.norm(products, axis=2, keepdims=True))
+            signs += [1.0] * RANDOM
         return MatrixProductState.sum_of_products(signs, rows, len(rows), 0.0)
 
     def quotient(self, state: MatrixProductState) -> float:
@@ -105,6 +114,12 @@ class Leading:
             overlap -= float(root[sites, x].prod() * state.amplitudes(x[None])[0])
             kept -= float(self.pi[sites, x].prod())
         return overlap / kept**0.5
+
+    def residual(self, state: MatrixProductState) -> float:
+        """``|(H - theta) phi|`` of a ``state`` of norm one, with what rounding may hide of it."""
+        energy = self.operator.between(state, state)[1] / state.norm**2
+        square = squared(self._mpo(2 * self.size), state.tensors) / state.norm**2
+        return float(np.sqrt(max(0.0, square - energy**2) + self.size * self.rounding(state)))
 
     def rounding(self, state: MatrixProductState) -> float:
         """What the contractions of a quotient may have added to it."""
@@ -149,7 +164,8 @@ class Leading:
         values = [self.quotient(state) for state in (before, last)]
         theta, asks = max(values), set(ask.quantities)
         rounding = ROUNDING * self.size
-        error = MARGIN * abs(values[1] - values[0]) + rounding
+        still = LEFT * SHARP * ask.accuracy.tolerance
+        error = MARGIN * abs(values[1] - values[0]) + still * max(LEAST, abs(theta)) + rounding
         if "scgf" in asks:
             note = {"note": MISSED} if error > 2 * MARGIN * ask.accuracy.tolerance * max(abs(theta), LEAST) else {}
             yield {"quantity": "scgf", **head, "value": theta, "bound": error, **note}
@@ -157,19 +173,38 @@ class Leading:
             yield {
                 "quantity": "scgf_lower", **head, "value": theta - self.rounding(last), "bound_kind": CERTIFIED,
             }  # fmt: skip
+        if not asks & {"gap", "rate_function", "trajectory_density"}:
+            return
+        seconds = self.next_value(last)
+        gap, off = theta - seconds[1], error + MARGIN * abs(seconds[1] - seconds[0]) + still * LEAST + rounding
         if "gap" in asks:
-            seconds = self.next_value(last)
-            apart = MARGIN * abs(seconds[1] - seconds[0])
-            yield {"quantity": "gap", **head, "value": theta - seconds[1], "bound": error + apart + rounding}
-        if "rate_function" in asks:
+            yield {"quantity": "gap", **head, "value": max(gap, 0.0), "bound": off}
+        if gap <= off:
+            note = (
+                f"the gap, {max(gap, 0.0):.1e} +- {off:.1e}, is not resolved, and averages are not known; a larger bond"
+            )
+            names = sorted(asks & {"rate_function", "trajectory_density"})
+            blank = {**head, "value": np.nan, "note": f"{why} may do it"}
+            yield from ({"quantity": name, **blank} for name in names)
+        else:
+            angle = min(1.0, (error / (gap - off)) ** 0.5, self.residual(last) / (gap - off))
+            yield from self._averages(before, last, theta, error, angle, head)
+
+    def _averages(
+        self, before: MatrixProductState, last: MatrixProductState, theta: float, error: float, angle: float, head: Row
+    ) -> Iterator[Row]:
+        """Over the square of ``last``, which holds other states by ``angle``."""
+        ask = self.ask
+        if "rate_function" in ask.quantities:
             slopes = [self.slope(state) for state in (before, last)]
-            off = error + abs(ask.s) * MARGIN * abs(slopes[1] - slopes[0])
+            rise = MARGIN * abs(slopes[1] - slopes[0]) + 2 * angle * abs(slopes[1])
             value, k = ask.s * slopes[1] - theta, -slopes[1] / ask.system.n_sites
-            yield {"quantity": "rate_function", **head, "value": value, "bound": off, "k": k}
-        if "trajectory_density" in asks:
+            yield {"quantity": "rate_function", **head, "value": value, "bound": error + abs(ask.s) * rise, "k": k}
+        if "trajectory_density" in ask.quantities:
             profiles = [self.profile(state) for state in (before, last)]
-            apart = MARGIN * np.abs(profiles[1] - profiles[0]) + rounding
-            mean = MARGIN * abs(profiles[1].mean() - profiles[0].mean()) + rounding
+            mixture = (ask.system.local_dim - 1) * (angle + angle**2)
+            apart = MARGIN * np.abs(profiles[1] - profiles[0]) + mixture
+            mean = MARGIN * abs(profiles[1].mean() - profiles[0].mean()) + mixture
             row = {"quantity": "trajectory_density", **head}
             yield {**row, "value": profiles[1].mean(), "bound": mean}
             for site, (value, bound) in enumerate(zip(profiles[1], apart)):
