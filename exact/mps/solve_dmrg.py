@@ -180,7 +180,7 @@ class Leading:
         if "gap" in asks:
             yield {"quantity": "gap", **head, "value": max(gap, 0.0), "bound": off}
         if gap <= off:
-            note = (
+            why = (
                 f"the gap, {max(gap, 0.0):.1e} +- {off:.1e}, is not resolved, and averages are not known; a larger bond"
             )
             names = sorted(asks & {"rate_function", "trajectory_density"})
