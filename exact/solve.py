@@ -48,7 +48,8 @@ def solve(
     it) of ``W_s``, in rows without ``t``. ``scheme="euler"`` steps with ``1 + dt W_s`` instead of continuous time.
     Steady quantities belong to ``W_s`` on all allowed states, whatever the scheme and the start: if moves do not
     connect all states, the start may never reach the part with the leading eigenvalue, and ``ln_Z / t`` then tends to
-    a smaller value than ``scgf``.
+    a smaller value than ``scgf``. Averages over the leading vectors are off by what rounding mixes into them, about
+    ``eps |W_s| / gap``: their bound says so, and they are blank, with a note, where it is no small number.
 
     ``method``: ``lanczos`` (certified, needs detailed balance), ``sparse``, ``krylov`` (matrix-free), ``dense``,
     ``quspin`` (built and evolved by that package: an independent check), or ``auto``; ``frame.attrs["method"]`` is
