@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.sparse.csgraph import connected_components
 
-from vanbench.exact.sparse.eigen import DENSE, Values, ordered, outermost
+from vanbench.exact.sparse.eigen import DENSE, EPS, Values, ordered, outermost
 
 
 class Top(NamedTuple):
@@ -62,7 +62,7 @@ def merged(alone: np.ndarray, blocks: Iterable[sp.csr_array], count: int, which:
     """The outermost eigenvalues of states ``alone`` and of ``blocks``, each strongly connected; equal blocks are solved
     once."""
     solved: dict[bytes, Values] = {}
-    values_of = [Classwise(alone.astype(complex), np.zeros(len(alone)), np.arange(len(alone)))]
+    values_of = [Classwise(alone.astype(complex), 4 * EPS * np.abs(alone), np.arange(len(alone)))]
     for number, block in enumerate(blocks, len(alone)):
         block.sort_indices()
         key = block.data.tobytes() + block.indices.tobytes()
