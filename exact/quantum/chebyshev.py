@@ -20,7 +20,7 @@ from scipy.special import jv
 
 LONGEST = 128.0  # R h of one step: its coefficients take the square of this
 DECAY = 12.0  # decay rate times h of one step: what lies beyond the axis by more takes more terms than TAIL
-LOSS = 10.0  # logarithm of the largest term over the result of one step: 4 of 16 digits
+LOSS = 7.0  # logarithm of the largest term over the result of one step: 3 of 16 digits, as in a Taylor step
 WIDER = (1.0, 1.02, 1.05, 1.1, 1.2, 1.5, 2.0)  # R over the largest frequency, of which the cheapest is taken
 TAIL = 32  # terms beyond R h that are needed
 EDGE = 60  # terms beyond R h in which the J_k fall below every tolerance, and a share more of its third root
